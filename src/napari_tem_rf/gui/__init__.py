@@ -1,0 +1,1 @@
+"""The napari window: widgets, layers, overlays. Never imports torch."""

@@ -1,0 +1,1 @@
+"""Everything that needs torch: networks with weights, training, prediction, gradients."""

@@ -1,0 +1,1 @@
+"""Numbers about masks: scores, particles, contrast."""

@@ -1,0 +1,1 @@
+"""Pixels and files: micrographs, their cleaning, their annotation, and what is written."""

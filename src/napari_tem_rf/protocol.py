@@ -1,0 +1,182 @@
+"""What a training is asked to do, and what it says while it works.
+
+A plan is intent, a report is what happened; neither knows torch or a window, so that every floor
+can hold them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Unlabelled = Literal["ignore", "background"]
+
+PAPER_SEEDS = (752, 2245, 140, 9213, 956)
+"""The seeds of Sytwu, Groschner and Scott (2022)."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    epochs : int, optional
+        Number of epochs; with ``seconds`` the first that comes ends the training.
+    seconds : float, optional
+        Time budget of the training in seconds.
+    seed : int
+        Seed of weights, crops and split.
+    learning_rate : float
+        Step size of Adam.
+    batch : int
+        Crops a step.
+    crop_px : int
+        Side of a crop in px, context included; rounded up to the network's period.
+    averaging : float
+        Decay of the running average of the weights per step that is validated and kept; 0 keeps
+        the weights themselves.
+    balanced : bool
+        Weigh the classes in the loss by the inverse root of their frequency.
+    augmentation : {"dihedral", "full", "none"}
+        The 8 symmetries of the square; or these with brightness, contrast, blur and noise.
+    true_context : bool
+        Let only pixels with context inside the image count in the loss.
+    keep : {"best", "last"}
+        Which epoch's weights are kept.
+    patience : int, optional
+        Stop after so many epochs without a better validation loss.
+    validation : float
+        Fraction held out for validation.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train.
+    preset : str
+        Name of the preset the plan came from.
+    """
+
+    epochs: int | None = 100
+    seconds: float | None = None
+    seed: int = 752
+    learning_rate: float = 3e-3
+    batch: int = 8
+    crop_px: int = 192
+    averaging: float = 0.98
+    balanced: bool = True
+    augmentation: Literal["dihedral", "full", "none"] = "full"
+    true_context: bool = True
+    keep: Literal["best", "last"] = "best"
+    patience: int | None = None
+    validation: float = 0.2
+    device: Device = "auto"
+    preset: str = "default"
+
+    def __post_init__(self) -> None:
+        rules: list[tuple[str, bool, str]] = [
+            ("epochs", self.epochs is None or self.epochs >= 1, "at least 1"),
+            ("seconds", self.seconds is None or self.seconds > 0, "more than 0"),
+            ("learning_rate", self.learning_rate > 0, "more than 0"),
+            ("batch", self.batch >= 1, "at least 1"),
+            ("crop_px", self.crop_px >= 8, "at least 8"),
+            ("averaging", 0 <= self.averaging < 1, "from 0 to below 1"),
+            ("validation", 0 <= self.validation < 1, "from 0 to below 1"),
+            ("patience", self.patience is None or self.patience >= 1, "at least 1"),
+        ]
+        for name, holds, rule in rules:
+            if not holds:
+                raise ValueError(f"{name} is {getattr(self, name)}: it must be {rule}")
+        if self.epochs is None and self.seconds is None:
+            raise ValueError("the training has no end: give epochs, seconds or both")
+
+
+def sytwu2022(**changes: Any) -> TrainingPlan:
+    """Return the protocol of Sytwu, Groschner and Scott (2022), with changes.
+
+    Cross entropy, Adam with step size 1e-4, batches of 32 crops of 512 px, 100 epochs, the last
+    epoch kept, the 8 symmetries of the square; validation is a tenth of the data.
+    """
+    plan = TrainingPlan(
+        epochs=100,
+        learning_rate=1e-4,
+        batch=32,
+        crop_px=512,
+        averaging=0.0,
+        balanced=False,
+        augmentation="dihedral",
+        true_context=False,
+        keep="last",
+        validation=0.1,
+        preset="sytwu2022",
+    )
+    return replace(plan, **changes)
+
+
+PRESETS: dict[str, Callable[..., TrainingPlan]] = {
+    "default": TrainingPlan,
+    "sytwu2022": sytwu2022,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class EpochReport:
+    """One epoch is over. Losses are cross entropies; Dice is of the held-out part."""
+
+    epoch: int
+    steps: int
+    seconds: float
+    """Seconds trained so far, earlier parts of a resumed training included."""
+    seconds_left: float
+    training_loss: float
+    validation_loss: float | None
+    validation_dice: float | None
+    best_epoch: int
+    best_dice: float | None
+
+    @property
+    def sentence(self) -> str:
+        """The epoch in words."""
+        if self.validation_dice is None:
+            return f"epoch {self.epoch}, training loss {self.training_loss:.3f}"
+        return (
+            f"epoch {self.epoch}, validation Dice {self.validation_dice:.2f}, "
+            f"best {self.best_dice:.2f} at epoch {self.best_epoch}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ProgressReport:
+    """How far a work is: a fraction from 0 to 1 and the seconds left (None: not known yet)."""
+
+    fraction: float
+    seconds_left: float | None
+    sentence: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PreviewReport:
+    """The prediction of the watched image while the training goes on.
+
+    Attributes
+    ----------
+    labels : ndarray of uint8 or uint16, shape (row, column)
+        Labels in the annotation's values, background 0.
+    origin : tuple of int
+        (row, column) of the labels' first pixel in the watched image.
+    epoch : int
+    """
+
+    labels: NDArray[np.generic]
+    origin: tuple[int, int]
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoteReport:
+    """Something the user should know, in one sentence."""
+
+    sentence: str
+
+
+Report = EpochReport | ProgressReport | PreviewReport | NoteReport
