@@ -1,0 +1,392 @@
+"""How well a prediction agrees with labels: Dice, IoU, precision, recall, object F1, boundary.
+
+Dice is the hard Dice of the paper, with smooth = 1 and one number an image; everything else is per
+image too, and a set of images scores the mean over its images.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.protocol import Unlabelled
+
+__all__ = [
+    "Pair",
+    "ScoreTable",
+    "Scores",
+    "dice",
+    "foreground_values",
+    "score_image",
+    "score_images",
+    "soft_dice",
+]
+
+OBJECT_IOU = 0.5
+"""Two particles are the same one from this intersection over union on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well predictions agree with labels.
+
+    Attributes
+    ----------
+    dice, iou, precision, recall : float
+        Of the foreground's pixels, 0 to 1; with several classes their mean.
+    object_f1 : float
+        Of the particles, 0 to 1: F1 of the connected components (8 neighbours) that are matched
+        one to one at an intersection over union of at least 0.5.
+    boundary_error_px, boundary_error_nm : float, optional
+        Mean distance between the contours, both ways, in px and nm. None where there is no
+        contour to compare, and in nm without a pixel size.
+    """
+
+    dice: float
+    iou: float
+    precision: float
+    recall: float
+    object_f1: float
+    boundary_error_px: float | None = None
+    boundary_error_nm: float | None = None
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Return the scores by name, as JSON holds them."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pair:
+    """A prediction and the labels of the same image.
+
+    Attributes
+    ----------
+    name : str
+        The image's name.
+    prediction, labels : ndarray of int or bool, shape (row, column)
+        Label values; see `score_image`.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel in nm.
+    """
+
+    name: str
+    prediction: NDArray[Any]
+    labels: NDArray[Any]
+    pixel_size_nm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """The scores of several images.
+
+    Attributes
+    ----------
+    names : tuple of str
+        The images' names.
+    images : tuple of Scores
+        The scores of each image.
+    """
+
+    names: tuple[str, ...]
+    images: tuple[Scores, ...]
+
+    @property
+    def mean(self) -> Scores:
+        """The mean over the images; over those that have a contour for the boundary error."""
+        return _over(self.images, np.mean)
+
+    @property
+    def spread(self) -> Scores:
+        """The standard deviation over the images (one image: 0)."""
+        return _over(self.images, np.std)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the mean scores by name, and a list ``images`` of the scores of each image."""
+        images = [
+            {"name": name, **scores.to_dict()}
+            for name, scores in zip(self.names, self.images, strict=True)
+        ]
+        return {**self.mean.to_dict(), "images": images}
+
+
+def score_image(
+    prediction: NDArray[Any],
+    labels: NDArray[Any],
+    *,
+    unlabelled: Unlabelled = "background",
+    foreground: Sequence[int] | None = None,
+    pixel_size_nm: tuple[float, float] | None = None,
+    name: str = "the image",
+) -> Scores:
+    """Score the prediction of one image.
+
+    Parameters
+    ----------
+    prediction : ndarray of int or bool, shape (row, column)
+        Predicted labels, 0 = background.
+    labels : ndarray of int or bool, shape (row, column)
+        True labels. Negative values are not annotated and don't count.
+    unlabelled : {"background", "ignore"}
+        What a label of 0 means. "background": it is background. "ignore": it is not annotated and
+        doesn't count, and 1 is background, which a prediction writes as 0.
+    foreground : sequence of int, optional
+        The classes to score, compared by value. Without it the classes are found: where prediction
+        and labels have at most one foreground value each, all that is not background is compared,
+        whatever its value (strokes of 1 and 2 give predictions of 0 and 2, a mask may hold 255);
+        where either has several, every value is a class.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel in nm, for the boundary error in nm.
+    name : str
+        What errors call the image.
+
+    Returns
+    -------
+    Scores
+        A class that neither prediction nor labels have scores 1; one that only one of them has
+        scores 0 (Dice: nearly 0, by its smooth = 1).
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, values are not whole numbers, or no pixel is annotated.
+
+    Notes
+    -----
+    Dice is (2 |A and B| + 1) / (|A| + |B| + 1), as in Sytwu, Groschner and Scott, Microscopy and
+    Microanalysis 2022, doi 10.1017/S1431927622012466.
+    """
+    _check(prediction, labels, name)
+    if foreground is None:
+        foreground = foreground_values([(prediction, labels)], unlabelled)
+    valid = labels != 0 if unlabelled == "ignore" else np.ones(labels.shape, bool)
+    if labels.dtype.kind == "i":
+        valid &= labels >= 0
+    if not valid.any():
+        raise ValueError(
+            f"the labels of {name} have no annotated pixel: draw some, or read 0 as background"
+        )
+    if foreground:
+        masks = [(prediction == value, labels == value) for value in foreground]
+    else:
+        masks = [(prediction != 0, labels != (1 if unlabelled == "ignore" else 0))]
+    return _over(
+        [_score_mask(found & valid, true & valid, valid, pixel_size_nm) for found, true in masks],
+        np.mean,
+    )
+
+
+def score_images(
+    pairs: Sequence[Pair],
+    *,
+    unlabelled: Unlabelled = "background",
+    foreground: Sequence[int] | None = None,
+) -> ScoreTable:
+    """Score the predictions of several images, with the same classes for all.
+
+    Parameters
+    ----------
+    pairs : sequence of Pair
+        Walked through twice, so that a sequence that reads its pairs when asked for them never
+        holds them all.
+    unlabelled, foreground
+        As for `score_image`; the classes are found over all images.
+
+    Returns
+    -------
+    ScoreTable
+
+    Raises
+    ------
+    ValueError
+        As `score_image`, and if there are no pairs.
+    """
+    if not len(pairs):
+        raise ValueError("there is no prediction to score: give at least one with its labels")
+    if foreground is None:
+        foreground = foreground_values(
+            (_checked(pair) for pair in pairs),
+            unlabelled,
+        )
+    scores = [
+        score_image(
+            pair.prediction,
+            pair.labels,
+            unlabelled=unlabelled,
+            foreground=foreground,
+            pixel_size_nm=pair.pixel_size_nm,
+            name=f'"{pair.name}"',
+        )
+        for pair in pairs
+    ]
+    return ScoreTable(tuple(pair.name for pair in pairs), tuple(scores))
+
+
+def foreground_values(
+    pairs: Iterable[tuple[NDArray[Any], NDArray[Any]]], unlabelled: Unlabelled = "background"
+) -> tuple[int, ...]:
+    """Find the foreground classes of predictions and labels.
+
+    Parameters
+    ----------
+    pairs : iterable of (prediction, labels)
+        Label values of the same images.
+    unlabelled : {"background", "ignore"}
+        What a label of 0 means, see `score_image`.
+
+    Returns
+    -------
+    tuple of int
+        The classes' values, ascending; empty where neither side has more than one foreground
+        value, so that all foreground is to be compared whatever its value.
+    """
+    background = 1 if unlabelled == "ignore" else 0
+    predicted: set[int] = set()
+    true: set[int] = set()
+    for prediction, labels in pairs:
+        predicted |= {value for value in _values(prediction) if value > 0}
+        true |= {value for value in _values(labels) if value > background}
+    if len(predicted) <= 1 and len(true) <= 1:
+        return ()
+    return tuple(sorted(value for value in predicted | true if value > background))
+
+
+def dice(prediction: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
+    """Return the hard Dice of two masks of the same shape, smooth = 1."""
+    both = np.count_nonzero(prediction & mask)
+    return (2 * both + 1) / (np.count_nonzero(prediction) + np.count_nonzero(mask) + 1)
+
+
+def soft_dice(
+    probability: NDArray[np.floating[Any]],
+    mask: NDArray[np.bool_],
+    valid: NDArray[np.bool_] | None = None,
+) -> float:
+    """Return the soft Dice of a probability map, smooth = 1.
+
+    Parameters
+    ----------
+    probability : ndarray of float, shape (row, column)
+        Probability of the class, 0 to 1.
+    mask : ndarray of bool, shape (row, column)
+        Where the class is.
+    valid : ndarray of bool, shape (row, column), optional
+        The pixels that count; all without it.
+    """
+    if valid is not None:
+        probability, mask = probability[valid], mask[valid]
+    overlap = float(np.sum(probability, where=mask, dtype=np.float64))
+    total = float(np.sum(probability, dtype=np.float64)) + np.count_nonzero(mask)
+    return (2 * overlap + 1) / (total + 1)
+
+
+def _over(scores: Sequence[Scores], mean: Any) -> Scores:
+    known = {
+        field.name: [value for s in scores if (value := getattr(s, field.name)) is not None]
+        for field in fields(Scores)
+    }
+    return Scores(**{name: float(mean(of)) if of else None for name, of in known.items()})  # type: ignore[arg-type]
+
+
+def _score_mask(
+    found: NDArray[np.bool_],
+    true: NDArray[np.bool_],
+    valid: NDArray[np.bool_],
+    pixel_size_nm: tuple[float, float] | None,
+) -> Scores:
+    both = np.count_nonzero(found & true)
+    n_found, n_true = np.count_nonzero(found), np.count_nonzero(true)
+    either = n_found + n_true - both
+    contours = _contour(found, valid), _contour(true, valid)
+    return Scores(
+        dice=dice(found, true),
+        iou=both / either if either else 1.0,
+        precision=both / n_found if n_found else float(not n_true),
+        recall=both / n_true if n_true else float(not n_found),
+        object_f1=_object_f1(found, true),
+        boundary_error_px=_distance(*contours, (1.0, 1.0)),
+        boundary_error_nm=_distance(*contours, pixel_size_nm) if pixel_size_nm else None,
+    )
+
+
+def _object_f1(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+    from scipy import ndimage, sparse
+
+    neighbours = np.ones((3, 3))
+    found_objects, n_found = ndimage.label(found, neighbours)
+    true_objects, n_true = ndimage.label(true, neighbours)
+    if n_found + n_true == 0:
+        return 1.0
+    both = found & true
+    i, j = found_objects[both] - 1, true_objects[both] - 1
+    shared = sparse.coo_array((np.ones(len(i)), (i, j)), shape=(n_found, n_true)).tocsr().tocoo()
+    found_sizes = np.bincount(found_objects[found] - 1, minlength=n_found)
+    true_sizes = np.bincount(true_objects[true] - 1, minlength=n_true)
+    union = found_sizes[shared.row] + true_sizes[shared.col] - shared.data
+    same = shared.data / union >= OBJECT_IOU
+    # above an IoU of 0.5 partners are unique, at exactly 0.5 one object can have two
+    graph = sparse.csr_array(
+        (np.ones(np.count_nonzero(same)), (shared.row[same], shared.col[same])),
+        shape=(n_found, n_true),
+    )
+    matched = np.count_nonzero(sparse.csgraph.maximum_bipartite_matching(graph) >= 0)
+    return 2 * matched / (n_found + n_true)
+
+
+def _contour(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return the mask's pixels that have an annotated pixel outside of it beside them.
+
+    The image's border and the edge of the annotation are no contours.
+    """
+    outside = np.pad(valid & ~mask, 1)
+    beside = outside[:-2, 1:-1] | outside[2:, 1:-1] | outside[1:-1, :-2] | outside[1:-1, 2:]
+    return mask & beside
+
+
+def _distance(
+    a: NDArray[np.bool_], b: NDArray[np.bool_], pixel_size: tuple[float, float]
+) -> float | None:
+    from scipy import ndimage
+
+    if not a.any() or not b.any():
+        return None
+    to_b = ndimage.distance_transform_edt(~b, sampling=pixel_size)[a]
+    to_a = ndimage.distance_transform_edt(~a, sampling=pixel_size)[b]
+    return float(np.concatenate([to_b, to_a]).mean())
+
+
+def _values(labels: NDArray[Any]) -> list[int]:
+    if labels.dtype.itemsize == 1 and labels.dtype.kind in "ub":
+        values = np.flatnonzero(np.bincount(labels.ravel().view(np.uint8), minlength=1))
+    else:
+        values = np.unique(labels)
+    return [int(value) for value in values]
+
+
+def _checked(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
+    _check(pair.prediction, pair.labels, f'"{pair.name}"')
+    return pair.prediction, pair.labels
+
+
+def _check(prediction: NDArray[Any], labels: NDArray[Any], name: str) -> None:
+    for what, array in (("prediction", prediction), ("labels", labels)):
+        if array.dtype.kind not in "uib":
+            raise ValueError(
+                f"the {what} of {name} hold {array.dtype} values: labels are whole numbers; "
+                "threshold probabilities first"
+            )
+        if array.ndim != 2:
+            raise ValueError(
+                f"the {what} of {name} have {array.ndim} axes: give one image of "
+                "(row, column) at a time"
+            )
+    if prediction.shape != labels.shape:
+        raise ValueError(
+            f"the prediction of {name} is {_times(prediction)} but its labels are "
+            f"{_times(labels)}: give the labels of the same image"
+        )
+
+
+def _times(array: NDArray[Any]) -> str:
+    return " x ".join(map(str, array.shape)) + " px"
