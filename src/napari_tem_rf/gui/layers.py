@@ -1,0 +1,187 @@
+"""Micrographs and labels as napari layers, and layers as micrographs.
+
+Every layer that the program adds carries the image's scale, translate, units and axis labels. A
+layer that belongs to the program says so in its metadata under `MARK`; no other layer is touched.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pint
+from napari.layers import Image, Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+from numpy.typing import NDArray
+
+from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.micrograph import Micrograph
+
+MARK = "napari-tem-rf"
+"""Key in ``layer.metadata`` under which the program keeps what it knows of a layer."""
+
+PALETTE = ("#0072b2", "#e69f00", "#cc79a7", "#009e73", "#f0e442", "#56b4e9", "#d55e00")
+"""Class colours in order, background first: told apart by colour-blind eyes (Okabe and Ito)."""
+
+
+def mark_of(layer: Layer) -> dict[str, Any]:
+    """Return what the program noted about a layer; empty for a layer of the user."""
+    mark = layer.metadata.get(MARK)
+    return mark if isinstance(mark, dict) else {}
+
+
+def is_ours(layer: Layer, kind: str | None = None) -> bool:
+    """Return whether the program made a layer (of a kind: "prediction", "field", ...)."""
+    made = mark_of(layer).get("kind")
+    return made is not None and (kind is None or made == kind)
+
+
+def pixel_size_nm(layer: Layer) -> tuple[float, float] | None:
+    """Return the (row, column) pixel size in nm; None where the layer's units are no lengths."""
+    sizes = []
+    for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True):
+        try:
+            size = float((float(scale) * unit).to("nanometer").magnitude)
+        except pint.DimensionalityError:
+            return None
+        sizes.append(size)
+    return sizes[0], sizes[1]
+
+
+def set_pixel_size_nm(layer: Layer, size_nm: tuple[float, float] | None) -> None:
+    """Calibrate a layer in nm, or take its calibration away; its translation follows."""
+    size = (1.0, 1.0) if size_nm is None else size_nm
+    unit = "pixel" if size_nm is None else "nm"
+    shift = np.divide(layer.translate[-2:], layer.scale[-2:])
+    leading = layer.ndim - 2
+    layer.units = (*layer.units[:leading], unit, unit)
+    layer.translate = (*layer.translate[:leading], *(shift * size))
+    layer.scale = (*layer.scale[:leading], *size)
+
+
+def axis_labels(dimensions: int) -> tuple[str, ...]:
+    """Return the names of a micrograph's axes: frame, y, x."""
+    return ("frame", "y", "x")[-dimensions:]
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Return scale, translate, units and axis labels for a layer that lies on another."""
+    return {
+        "scale": tuple(layer.scale),
+        "translate": tuple(layer.translate),
+        "rotate": layer.rotate,
+        "shear": layer.shear,
+        "units": tuple(layer.units),
+        "axis_labels": tuple(layer.axis_labels),
+    }
+
+
+def micrograph_layer(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
+    """Return the layer data tuple of an Image layer that shows a micrograph."""
+    dimensions = micrograph.pixels.ndim
+    size = micrograph.pixel_size_nm
+    unit = "pixel" if size is None else "nm"
+    metadata = {
+        **micrograph.metadata,
+        MARK: {
+            "source": None if micrograph.source is None else str(micrograph.source),
+            "notes": list(micrograph.notes),
+        },
+    }
+    attributes = {
+        "name": micrograph.name,
+        "scale": (1.0,) * (dimensions - 2) + (size or (1.0, 1.0)),
+        "units": ("pixel",) * (dimensions - 2) + (unit, unit),
+        "axis_labels": axis_labels(dimensions),
+        "metadata": metadata,
+    }
+    return micrograph.pixels, attributes, "image"
+
+
+def image_shape(layer: Layer) -> tuple[int, ...]:
+    """Return the shape of an image or labels layer without colours: (frame,) row, column."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    shape = data.shape[:-1] if getattr(layer, "rgb", False) else data.shape
+    return tuple(int(length) for length in shape)
+
+
+def frame_pixels(layer: Image, frame: int = 0) -> NDArray[np.float32]:
+    """Return one frame of an Image layer as grey values, shape (row, column)."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    plane = np.asarray(data[frame] if len(image_shape(layer)) == 3 else data)
+    if layer.rgb:
+        plane = plane[..., :3].mean(axis=-1)
+    return plane.astype(np.float32)
+
+
+def frame_labels(layer: Labels, frame: int = 0) -> NDArray[np.integer]:
+    """Return one frame of a Labels layer, shape (row, column)."""
+    data = layer.data[0] if layer.multiscale else layer.data
+    return np.asarray(data[frame] if len(image_shape(layer)) == 3 else data)
+
+
+def source_of(layer: Layer) -> Path | None:
+    """Return the file that a layer was read from."""
+    path = mark_of(layer).get("source") or layer.source.path
+    return None if path is None else Path(path)
+
+
+def label_colors(classes: Classes, *, background: bool = True) -> DirectLabelColormap:
+    """Return the colours of an annotation (or, without background, of a prediction)."""
+    colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
+    for place, (value, color) in enumerate(zip(classes.values, classes.colors, strict=True)):
+        if value != 0 and (background or place > 0):
+            colors[value] = color
+    return DirectLabelColormap(color_dict=colors)
+
+
+def new_annotation(image: Image, classes: Classes, name: str) -> Labels:
+    """Return an empty annotation layer that lies on an image."""
+    shape = image_shape(image)
+    layer = Labels(
+        np.zeros(shape, np.uint8),
+        name=name,
+        colormap=label_colors(classes),
+        opacity=0.7,
+        metadata={MARK: {"kind": "annotation", "image": image.name}},
+        **placement(image),
+    )
+    layer.brush_size = max(5, round(min(shape[-2:]) / 50))
+    layer.selected_label = classes.values[-1]
+    return layer
+
+
+def prediction_layer(
+    image: Image, labels: NDArray[np.integer], classes: Classes, name: str, **notes: Any
+) -> Labels:
+    """Return a Labels layer that shows a prediction on an image, background transparent.
+
+    Parameters
+    ----------
+    image : Image
+        Where the prediction lies.
+    labels : ndarray of int
+        Shape of the image: (row, column) or (frame, row, column).
+    classes : Classes
+        Values, names and colours of the annotation.
+    name : str
+        Name of the layer.
+    **notes
+        What to remember of it (``run``, ``image``), kept in its metadata.
+    """
+    return Labels(
+        labels,
+        name=name,
+        colormap=label_colors(classes, background=False),
+        opacity=0.5,
+        metadata={MARK: {"kind": "prediction", "image": image.name, **notes}},
+        **placement(image),
+    )
+
+
+def find_ours(layers: Sequence[Layer], name: str, kind: str) -> Layer | None:
+    """Return the program's own layer of that kind and name, if it is still there."""
+    for layer in layers:
+        if is_ours(layer, kind) and mark_of(layer).get("name", layer.name) == name:
+            return layer
+    return None
