@@ -1,0 +1,54 @@
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= demo_output
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test lint bench docs-pictures clean
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## the virtual environment in .venv, with everything to run, test and lint
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "Setting up $(VENV): this takes some minutes once"
+	$(PYTHON) -m venv $(VENV) \
+		|| { echo "Debian and Ubuntu keep venv in a package: apt-get install python3-venv"; exit 1; }
+
+# torch first and by itself: pip then takes a local CPU build where one is offered.
+$(READY): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
+	$(BIN)/python -m pip install --quiet -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	@touch $@
+
+run: $(READY) ## the main job on the sample data: train, predict, score, look (OUT=folder)
+	$(BIN)/napari-tem-rf demo --out $(OUT) --show
+
+test: $(READY) ## all tests, on a virtual screen where there is none (ARGS="-k name" for some)
+	@.ci/install-screen
+	.ci/with-screen $(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY) ## ruff, mypy and the floors
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(READY) ## every benchmark that needs nothing but the project; each prints a table
+	@.ci/install-screen
+	@for script in benchmarks/*.py; do \
+		echo "== $$script"; .ci/with-screen $(BIN)/python $$script || exit 1; done
+
+docs-pictures: $(READY) ## the pictures of the user guide, from the real program
+	@.ci/install-screen
+	.ci/with-screen $(BIN)/python docs/make_pictures.py
+
+clean: ## everything that make made, the virtual environment too
+	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+		.import_linter_cache
+	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +
