@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from math import isfinite, prod
+from numbers import Real
 from operator import mul
 from typing import Any, Self
 
@@ -187,7 +188,7 @@ def _listed(values: Sequence[int]) -> str:
 def _integers(name: str, values: Sequence[int]) -> tuple[int, ...]:
     whole = []
     for value in values:
-        if isinstance(value, bool) or int(value) != value:
+        if isinstance(value, bool) or not isinstance(value, Real) or value % 1 != 0:
             raise ValueError(f"{name} holds {value!r}: whole numbers are needed")
         whole.append(int(value))
     return tuple(whole)

@@ -1,0 +1,65 @@
+"""What all tests share: nothing of the user's is read, no window stays, the real data are found."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+matplotlib.use("Agg")
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+_settings = tempfile.TemporaryDirectory(prefix="tem-rf-tests-")
+# On import, because napari reads the place of its settings when test modules import it. The cache
+# stays where it is: matplotlib would look for all fonts again in every session.
+os.environ["NAPARI_CONFIG"] = str(Path(_settings.name, "napari.yaml"))
+for _name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+    os.environ[_name] = str(Path(_settings.name, _name.lower()))
+os.environ.pop("TEM_RF_SCHEDULER", None)
+
+
+def pytest_unconfigure() -> None:
+    _settings.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def no_window_stays() -> Iterator[None]:
+    """Fail a test that leaves a window open: it would shadow what the next one clicks on."""
+    yield
+    widgets = sys.modules.get("qtpy.QtWidgets")
+    if widgets is None or widgets.QApplication.instance() is None:
+        return
+    widgets.QApplication.processEvents()
+    left = [window for window in widgets.QApplication.topLevelWidgets() if window.isVisible()]
+    for window in left:
+        window.close()
+    assert not left, f"windows left open: {left}"
+
+
+def _folder(name: str) -> Path:
+    folder = DATA / name
+    if not folder.is_dir():
+        pytest.skip(f"real micrographs are not here: {folder}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def graphene() -> Path:
+    """Folder of the high-resolution micrographs: particles show by their lattice."""
+    return _folder("graphene-hrtem")
+
+
+@pytest.fixture(scope="session")
+def bright_field() -> Path:
+    """Folder of the bright-field micrographs: particles show by their mean grey level."""
+    return _folder("nanoparticles-bf")
+
+
+@pytest.fixture(scope="session")
+def microscope_files() -> Path:
+    """Folder of files as microscopes write them."""
+    return _folder("formats")
