@@ -1,0 +1,112 @@
+"""Series that stay on disk: one lazy dask chunk a frame."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+if TYPE_CHECKING:
+    import dask.array
+
+__all__ = ["IN_MEMORY_BYTES", "lazy_frames", "mapped_frames"]
+
+IN_MEMORY_BYTES = 64 * 2**20
+"""Series up to this size are read at once: then no file stays open."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Frames:
+    """What dask asks of an array, answered frame by frame."""
+
+    read: Callable[[int], NDArray[Any]]
+    shape: tuple[int, int, int]
+    dtype: np.dtype[Any]
+
+    @property
+    def ndim(self) -> int:
+        return 3
+
+    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
+        which = range(self.shape[0])[key[0]]
+        out = np.empty((len(which), *self.shape[1:]), self.dtype)
+        for place, index in enumerate(which):
+            out[place] = self.read(index)
+        return out[:, key[1], key[2]]
+
+
+def lazy_frames(
+    read: Callable[[int], NDArray[Any]],
+    frames: int,
+    image_shape: tuple[int, int],
+    dtype: DTypeLike,
+) -> "NDArray[Any] | dask.array.Array":
+    """Return a series whose frames are read when they are asked for.
+
+    Parameters
+    ----------
+    read : callable
+        Gives frame ``index`` as an array of shape (row, column). It is called from one thread at
+        a time.
+    frames : int
+        Number of frames.
+    image_shape : tuple of int
+        (row, column) shape of a frame.
+    dtype : dtype
+        Type of the values.
+
+    Returns
+    -------
+    array, shape (frame, row, column)
+        In memory when small (`IN_MEMORY_BYTES`), else lazy.
+    """
+    source = _Frames(read, (frames, *image_shape), np.dtype(dtype))
+    if math.prod(source.shape) * source.dtype.itemsize <= IN_MEMORY_BYTES:
+        return source[:, :, :]
+    import dask.array
+
+    return dask.array.from_array(
+        source,
+        chunks=(1, *image_shape),
+        name=False,
+        lock=True,
+        asarray=False,
+        meta=np.empty((0, 0, 0), dtype),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _MappedFrame:
+    """Reads frame by frame from a file that holds plain numbers."""
+
+    path: Path
+    offsets: Sequence[int]
+    image_shape: tuple[int, int]
+    dtype: np.dtype[Any]
+    upside_down: bool = False
+
+    def __call__(self, index: int) -> NDArray[Any]:
+        count = math.prod(self.image_shape)
+        values = np.fromfile(self.path, self.dtype, count, offset=self.offsets[index])
+        if values.size < count:
+            raise EOFError(
+                f'frame {index} of "{self.path.name}" has {values.size} of {count} values: '
+                "the file was cut off"
+            )
+        frame = values.reshape(self.image_shape)  # (row, column)
+        return frame[::-1] if self.upside_down else frame
+
+
+def mapped_frames(
+    path: Path,
+    offsets: Sequence[int],
+    image_shape: tuple[int, int],
+    dtype: DTypeLike,
+    upside_down: bool = False,
+) -> "NDArray[Any] | dask.array.Array":
+    """Return a series of plain numbers at byte ``offsets`` of a file, lazily where large."""
+    reader = _MappedFrame(path, offsets, image_shape, np.dtype(dtype), upside_down)
+    return lazy_frames(reader, len(offsets), image_shape, reader.dtype)

@@ -1,0 +1,152 @@
+"""An image as a format's reader finds it, and its way to a micrograph."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.units import (
+    UnknownUnitError,
+    is_reciprocal,
+    is_spectral,
+    length_in_nm,
+)
+
+if TYPE_CHECKING:
+    import dask.array
+
+__all__ = ["NotAMicrographError", "RawImage", "ReadingError", "Step", "micrograph_of"]
+
+# ITU-R BT.709, as scikit-image's rgb2gray
+_LUMINANCE = (0.2125, 0.7154, 0.0721)
+
+
+class ReadingError(ValueError):
+    """A file cannot be read; the text is one sentence for the user."""
+
+
+class NotAMicrographError(ValueError):
+    """An image of a file is no real-space image of real numbers; the text says what it is."""
+
+
+Step = tuple[float, str | None]
+"""Distance of two pixels along one axis, and its unit."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawImage:
+    """One image or series in a file, before anything is decided about it.
+
+    Attributes
+    ----------
+    pixels : array, shape ([frame, ...] row, column [, channel])
+        Values of any type, numpy or lazy dask.
+    name : str
+        Name within the file; empty where the file has none.
+    steps : tuple of Step, optional
+        (row, column) distance of two pixels with its unit.
+    colour : bool
+        Whether the last axis is red, green, blue and perhaps opacity.
+    axis_units : tuple of str
+        Units of the axes before row and column, where the format writes them.
+    metadata : mapping
+        Plain JSON values under the terms of `Micrograph`.
+    notes : tuple of str
+    """
+
+    pixels: "NDArray[Any] | dask.array.Array"
+    name: str = ""
+    steps: tuple[Step, Step] | None = None
+    colour: bool = False
+    axis_units: tuple[str, ...] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def micrograph_of(raw: RawImage, name: str, source: Path) -> Micrograph:
+    """Return the micrograph of an image that a format's reader found.
+
+    Colour becomes grey, axes before row and column become one axis of frames, and the pixel size
+    comes in nm; what was done is in the notes.
+
+    Raises
+    ------
+    NotAMicrographError
+        If the image is complex, in reciprocal space, a spectrum, or has no pixels.
+    """
+    notes = list(raw.notes)
+    pixels = raw.pixels
+    if pixels.dtype.kind == "c":
+        raise NotAMicrographError("its values are complex: a Fourier transform or wave function")
+    units = [unit for _, unit in raw.steps or ()]
+    if any(is_reciprocal(unit) for unit in units):
+        raise NotAMicrographError(
+            f"it is in reciprocal space ({units[0]}): a diffraction pattern or Fourier transform"
+        )
+    if any(is_spectral(unit) for unit in (*units, *raw.axis_units)):
+        raise NotAMicrographError("one of its axes is an energy: a spectrum or spectrum image")
+    if raw.colour and pixels.ndim >= 3 and pixels.shape[-1] in (2, 3, 4):
+        pixels, note = _grey(pixels)
+        notes.append(note)
+    if pixels.ndim < 2:
+        raise NotAMicrographError(f"it has {pixels.ndim} axis: a profile or spectrum")
+    if 0 in pixels.shape:
+        raise NotAMicrographError(f"its shape is {pixels.shape}: it has no pixels")
+    if pixels.dtype.kind not in "uifb":
+        raise NotAMicrographError(f"its values are {pixels.dtype}, not numbers")
+    if pixels.ndim > 3:
+        frames = int(np.prod(pixels.shape[:-2]))
+        notes.append(f"{pixels.ndim} axes {pixels.shape}: read as one series of {frames} frames")
+        pixels = pixels.reshape((frames, *pixels.shape[-2:]))
+    if pixels.ndim == 3 and pixels.shape[0] == 1:
+        pixels = pixels[0]
+    pixels = _native(pixels)
+    pixel_size_nm, size_notes = _pixel_size(raw.steps)
+    notes += size_notes
+    if isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f":
+        broken = int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
+        if broken:
+            notes.append(
+                f"{broken} of {pixels.size} pixels are not finite: "
+                "cleaning puts the median of the others there"
+            )
+    return Micrograph(pixels, name, pixel_size_nm, dict(raw.metadata), source, tuple(notes))
+
+
+def _native(pixels: Any) -> Any:
+    """Return the pixels in this machine's byte order and in types that networks take."""
+    if pixels.dtype == np.float16:
+        return pixels.astype(np.float32)
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 8:
+        return pixels.astype(np.float64)
+    return pixels if pixels.dtype.isnative else pixels.astype(pixels.dtype.newbyteorder("="))
+
+
+def _grey(pixels: Any) -> tuple[Any, str]:
+    """Return colour pixels (..., row, column, channel) in grey, and a sentence about it."""
+    if pixels.shape[-1] == 2:
+        return pixels[..., 0], "grey with opacity: the opacity is left out"
+    red, green, blue = (pixels[..., channel] for channel in range(3))
+    if isinstance(pixels, np.ndarray) and (red == green).all() and (red == blue).all():
+        return np.ascontiguousarray(red), "saved in colour, but all grey: read as grey"
+    weights = [np.float32(weight) for weight in _LUMINANCE]
+    grey = red * weights[0] + green * weights[1] + blue * weights[2]
+    return grey.astype(np.float32), "in colour: read as its luminance"
+
+
+def _pixel_size(
+    steps: tuple[Step, Step] | None,
+) -> tuple[tuple[float, float] | None, list[str]]:
+    if steps is None:
+        return None, []
+    try:
+        row, column = (length_in_nm(value, unit) for value, unit in steps)
+    except UnknownUnitError as error:
+        return None, [f"no pixel size: {error}"]
+    if row is None or column is None:
+        return None, []
+    return (row, column), []

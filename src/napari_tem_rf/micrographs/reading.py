@@ -1,0 +1,266 @@
+"""Any TEM file -> micrographs with their pixel size in nm; masks -> labels.
+
+Every reader gives images as it finds them; what is a micrograph and what is not is decided once,
+in `rawimage`. Whatever a library raises over a file comes out as one `ReadingError`.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.plain_formats import (
+    read_mrc,
+    read_npy,
+    read_ome_zarr,
+    read_png,
+    read_png_labels,
+)
+from napari_tem_rf.micrographs.rawimage import (
+    NotAMicrographError,
+    RawImage,
+    ReadingError,
+    micrograph_of,
+)
+from napari_tem_rf.micrographs.tiff import read_tiff, read_tiff_labels
+
+__all__ = [
+    "IMAGE_ENDINGS",
+    "LABEL_ENDINGS",
+    "ReadingError",
+    "find_images",
+    "image_name",
+    "read_labels",
+    "read_micrographs",
+]
+
+_READERS: dict[str, Callable[[Path], list[RawImage]]] = {
+    ".mrc": read_mrc,
+    ".mrcs": read_mrc,
+    ".npy": read_npy,
+    ".png": read_png,
+    ".tif": read_tiff,
+    ".tiff": read_tiff,
+    ".zarr": read_ome_zarr,
+}
+
+_LABEL_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
+    ".npy": lambda path: np.asarray(read_npy(path)[0].pixels),
+    ".png": read_png_labels,
+    ".tif": read_tiff_labels,
+    ".tiff": read_tiff_labels,
+    ".zarr": lambda path: np.asarray(read_ome_zarr(path)[0].pixels),
+}
+
+IMAGE_ENDINGS = tuple(sorted(_READERS))
+"""Endings of the files that `read_micrographs` reads, in small letters."""
+
+LABEL_ENDINGS = tuple(sorted(_LABEL_READERS))
+"""Endings of the files that `read_labels` reads, in small letters."""
+
+_LARGEST_LABEL = 65_535
+
+T = TypeVar("T")
+
+
+def image_name(path: str | Path) -> str:
+    """Return a file's name without its ending; ``.ome.tif`` and ``.ome.zarr`` are one ending."""
+    stem = Path(path).stem
+    return stem[:-4] if stem.lower().endswith(".ome") else stem
+
+
+def read_micrographs(path: str | Path) -> tuple[Micrograph, ...]:
+    """Return every real-space image of a file, by the file's ending.
+
+    Images that are none (complex, in reciprocal space, spectra, profiles) are left out; the first
+    micrograph's notes say so. Series larger than 64 MiB stay on disk and come as dask arrays with
+    one chunk a frame.
+
+    Parameters
+    ----------
+    path : str or Path
+        File, or folder of a zarr store.
+
+    Returns
+    -------
+    tuple of Micrograph
+        At least one; their names are unique within the file.
+
+    Raises
+    ------
+    ReadingError
+        If the file is not there, cannot be read, or holds no real-space image.
+    """
+    path = Path(path)
+    read = _reader(path, _READERS, "images")
+    return _in_one_sentence(path, lambda: _micrographs(path, read(path)))
+
+
+def read_labels(path: str | Path) -> NDArray[Any]:
+    """Return the labels of a mask file, as the file holds them.
+
+    Parameters
+    ----------
+    path : str or Path
+        TIFF, PNG, NPY or OME-Zarr. A PNG mask of 0 and 255 keeps these values.
+
+    Returns
+    -------
+    ndarray of uint8, uint16 or int32, shape (row, column) or (frame, row, column)
+        Labels from 0 to 65,535. True and false become 1 and 0; numbers of float type are taken
+        only where every one is whole, so that nothing is lost.
+
+    Raises
+    ------
+    ReadingError
+        If the file cannot be read or holds no labels.
+    """
+    path = Path(path)
+    read = _reader(path, _LABEL_READERS, "labels")
+    return _in_one_sentence(path, lambda: _labels(path, read(path)))
+
+
+def find_images(paths: Sequence[str | Path]) -> tuple[Path, ...]:
+    """Return the files among ``paths``, with each folder's readable files in its place.
+
+    Parameters
+    ----------
+    paths : sequence of str or Path
+        Files, which are taken as they are, and folders, whose readable files come sorted by name.
+        A .ser file whose .emi file is in the same folder comes with it and not alone.
+
+    Returns
+    -------
+    tuple of Path
+
+    Raises
+    ------
+    ReadingError
+        If a path is not there, or a folder holds no readable file.
+    """
+    found: dict[Path, None] = {}
+    for path in map(Path, paths):
+        if not path.exists():
+            raise ReadingError(f'"{path}" is not there: check the path')
+        if path.is_file() or path.suffix.lower() in _READERS:
+            found[path] = None
+            continue
+        inside = [p for p in sorted(path.iterdir()) if _is_image(p)]
+        if not inside:
+            raise ReadingError(
+                f'the folder "{path}" holds no file with one of the endings '
+                f"{', '.join(IMAGE_ENDINGS)}"
+            )
+        found.update(dict.fromkeys(inside))
+    return tuple(found)
+
+
+def _is_image(path: Path) -> bool:
+    if path.name.startswith(".") or path.suffix.lower() not in _READERS:
+        return False
+    if path.suffix.lower() == ".ser":
+        belongs_to = path.with_name(path.stem.rpartition("_")[0])
+        return not any(belongs_to.with_suffix(ending).exists() for ending in (".emi", ".EMI"))
+    return True
+
+
+def _reader(path: Path, readers: dict[str, T], what: str) -> T:
+    if not path.exists():
+        raise ReadingError(f'"{path}" is not there: check the path')
+    ending = path.suffix.lower()
+    if ending not in readers:
+        raise ReadingError(
+            f'"{path.name}" has the ending "{ending}": {what} are read from '
+            f"{', '.join(sorted(readers))}"
+        )
+    if path.is_file() and path.stat().st_size == 0:
+        raise ReadingError(f'"{path.name}" is empty: copy it again from where it came from')
+    if path.is_dir() and ending not in (".zarr", ".zspy"):
+        raise ReadingError(f'"{path.name}" is a folder: give a file')
+    return readers[ending]
+
+
+def _in_one_sentence(path: Path, read: Callable[[], T]) -> T:
+    """Return ``read()``; whatever it raises becomes one ReadingError."""
+    try:
+        with warnings.catch_warnings():
+            # the libraries warn of odd tags; what matters of them is in the notes
+            warnings.simplefilter("ignore")
+            return read()
+    except ReadingError:
+        raise
+    except MemoryError as error:
+        raise ReadingError(f'"{path.name}" does not fit into this machine\'s memory') from error
+    except Exception as error:
+        what = " ".join(str(error).split())[:200] or "no reason given"
+        raise ReadingError(
+            f'"{path.name}" cannot be read as {path.suffix.lower()[1:]} '
+            f"({type(error).__name__}: {what}): it is damaged or of another format"
+        ) from error
+
+
+def _micrographs(path: Path, raws: list[RawImage]) -> tuple[Micrograph, ...]:
+    names = iter(_names(path, raws))
+    kept: list[Micrograph] = []
+    left_out: list[str] = []
+    for raw in raws:
+        name = next(names)
+        try:
+            kept.append(micrograph_of(raw, name, path))
+        except NotAMicrographError as reason:
+            left_out.append(f'"{name}" is left out: {reason}')
+    if not kept:
+        because = "; ".join(left_out) or "it holds no image"
+        raise ReadingError(f'"{path.name}" holds no real-space image: {because}')
+    if not left_out:
+        return tuple(kept)
+    first = kept[0]
+    return (replace(first, notes=(*first.notes, *left_out)), *kept[1:])
+
+
+def _names(path: Path, raws: list[RawImage]) -> Iterator[str]:
+    stem = image_name(path)
+    if len(raws) == 1:
+        yield stem
+        return
+    used: set[str] = set()
+    for number, raw in enumerate(raws, start=1):
+        title = " ".join(raw.name.split())[:60] or str(number)
+        name = f"{stem} {title}"
+        if name in used:
+            name = f"{stem} {title} {number}"
+        used.add(name)
+        yield name
+
+
+def _labels(path: Path, values: NDArray[Any]) -> NDArray[Any]:
+    values = np.squeeze(values) if values.ndim > 3 else values
+    if values.ndim not in (2, 3) or 0 in values.shape:
+        raise ReadingError(
+            f'labels "{path.name}" have the shape {values.shape}: labels are (row, column) or '
+            "(frame, row, column)"
+        )
+    if values.dtype.kind == "b":
+        return values.astype(np.uint8)
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            whole = bool(np.isfinite(values).all() and (values == np.rint(values)).all())
+        if not whole:
+            raise ReadingError(
+                f'labels "{path.name}" are of type {values.dtype} with fractions: labels are '
+                "whole numbers, 0 and up; this looks like an image or probabilities"
+            )
+    elif values.dtype.kind not in "ui":
+        raise ReadingError(f'labels "{path.name}" are of type {values.dtype}: give whole numbers')
+    smallest, largest = values.min(), values.max()
+    if smallest < 0 or largest > _LARGEST_LABEL:
+        raise ReadingError(
+            f'labels "{path.name}" go from {smallest} to {largest}: labels go from 0 to '
+            f"{_LARGEST_LABEL}"
+        )
+    return values.astype(np.uint8 if largest < 256 else np.uint16)

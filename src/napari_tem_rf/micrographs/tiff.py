@@ -1,0 +1,140 @@
+"""TIFF files -> images, with the checks that keep a lying file from filling the memory."""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.micrographs.frames import lazy_frames, mapped_frames
+from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError
+from napari_tem_rf.micrographs.tiff_calibration import calibrations
+
+__all__ = ["read_tiff", "read_tiff_labels"]
+
+# a small image may be packed as tightly as it likes
+_FREE_BYTES = 64 * 2**20
+# the most that each compression can gain: bytes of pixels for a byte of file
+_MOST_GAIN = {"NONE": 1.0, "PACKBITS": 64, "LZW": 1400, "ADOBE_DEFLATE": 1032, "DEFLATE": 1032}
+_ANY_GAIN = 20_000
+
+# a damaged file is answered with one sentence, not with the library's messages on stderr
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+
+def read_tiff(path: Path) -> list[RawImage]:
+    """Return the images of a TIFF file, one for each of its series.
+
+    Raises
+    ------
+    ReadingError
+        If the file declares more pixels than it can hold.
+    """
+    import tifffile
+
+    images: list[RawImage] = []
+    tiff = tifffile.TiffFile(path, _multifile=False)
+    keep_open = False
+    try:
+        found = calibrations(tiff)
+        for number, series in enumerate(tiff.series):
+            page = series.keyframe
+            if number > 0 and page.subfiletype & 1:
+                continue  # a thumbnail of another image
+            pixels, open_file = _pixels(tiff, series, path)
+            keep_open |= open_file
+            calibration = found[min(number, len(found) - 1)]
+            images.append(
+                RawImage(
+                    pixels,
+                    name=calibration.name or (series.name if series.name != "Generic" else ""),
+                    steps=calibration.steps,
+                    colour=series.axes.endswith("S"),
+                    axis_units=calibration.axis_units,
+                    metadata=calibration.metadata,
+                    notes=calibration.notes,
+                )
+            )
+    finally:
+        if not keep_open:
+            tiff.close()
+    return images
+
+
+def read_tiff_labels(path: Path) -> NDArray[Any]:
+    """Return the values of a TIFF file's first series, as they are in the file."""
+    import tifffile
+
+    with tifffile.TiffFile(path, _multifile=False) as tiff:
+        series = tiff.series[0]
+        _refuse_absurd(series, path)
+        if series.axes.endswith("S"):
+            raise ReadingError(f'"{path.name}" is in colour: labels are one whole number a pixel')
+        return np.asarray(series.asarray())
+
+
+def _refuse_absurd(series: Any, path: Path) -> None:
+    """Raise where a series declares more bytes than its compressed bytes could become."""
+    page = series.keyframe
+    declared = math.prod(series.shape) * series.dtype.itemsize
+    size = path.stat().st_size
+    held = min(size, sum(page.databytecounts) * max(1, len(series.pages)))
+    if series.dataoffset is not None:
+        held = size - series.dataoffset
+    gain = _MOST_GAIN.get(getattr(page.compression, "name", ""), _ANY_GAIN)
+    # numbers of 1 to 7 bits are packed in the file and take a whole byte in memory
+    gain *= max(1.0, series.dtype.itemsize * 8 / max(1, page.bitspersample))
+    if declared > held * gain and (gain <= 8 or declared > _FREE_BYTES):
+        raise ReadingError(
+            f'"{path.name}" declares {declared:,} bytes of pixels but holds {held:,}: it was cut '
+            "off or damaged; copy it again from where it came from"
+        )
+    cut_off = [
+        offset
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)
+        if offset + count > size
+    ]
+    if cut_off:
+        raise ReadingError(
+            f'"{path.name}" has pixels beyond its end of {size:,} bytes: it was cut off; copy it '
+            "again from where it came from"
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _PageReader:
+    """Reads the frames of an open file page by page."""
+
+    pages: Any
+    pages_per_frame: int
+    frame_shape: tuple[int, ...]
+
+    def __call__(self, index: int) -> NDArray[Any]:
+        first = index * self.pages_per_frame
+        pages = [self.pages[first + k].asarray() for k in range(self.pages_per_frame)]
+        return np.stack(pages).reshape(self.frame_shape)
+
+
+def _pixels(tiff: Any, series: Any, path: Path) -> tuple[Any, bool]:
+    """Return a series' pixels, and whether the file must stay open for them."""
+    _refuse_absurd(series, path)
+    shape, dtype = series.shape, series.dtype
+    image_axes = 3 if series.axes.endswith("S") else 2
+    frames = math.prod(shape[:-image_axes])
+    nbytes = math.prod(shape) * dtype.itemsize
+    if frames == 1 or nbytes <= _FREE_BYTES or image_axes == 3:
+        return np.asarray(series.asarray()), False
+    image_shape = (int(shape[-2]), int(shape[-1]))
+    if series.dataoffset is not None:
+        step = math.prod(image_shape) * dtype.itemsize
+        offsets = range(series.dataoffset, series.dataoffset + frames * step, step)
+        on_disk = dtype.newbyteorder(tiff.byteorder)
+        return mapped_frames(path, offsets, image_shape, on_disk), False
+    if len(series.pages) != frames:
+        return np.asarray(series.asarray()), False
+    read: Callable[[int], NDArray[Any]] = _PageReader(series.pages, 1, image_shape)
+    return lazy_frames(read, frames, image_shape, dtype), True
