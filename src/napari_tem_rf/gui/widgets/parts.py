@@ -1,0 +1,215 @@
+"""The pieces that all dock widgets are made of."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from napari.settings import get_settings
+from napari.utils.theme import get_theme
+from qtpy.QtCore import QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+DOCK_WIDTH = 380
+"""Width in px that every dock must fit."""
+
+Tone = Literal["plain", "quiet", "good", "advice", "warning", "error"]
+
+_SIGNS: dict[Tone, str] = {
+    "plain": "",
+    "quiet": "",
+    "good": "✓ ",
+    "advice": "",
+    "warning": "⚠ ",
+    "error": "✗ ",
+}
+
+
+def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
+    """Connect a psygnal or napari signal to a widget's function for as long as the widget lives."""
+    signal.connect(function)
+
+    def forget(_object: object = None) -> None:
+        try:
+            signal.disconnect(function)
+        except (ValueError, TypeError, KeyError):
+            return  # the signal's owner is gone already
+
+    widget.destroyed.connect(forget)
+
+
+class Sentence(QLabel):
+    """One line of words to the user, wrapped; hidden while it says nothing.
+
+    The tone shows in a sign before the words, not by colour alone.
+    """
+
+    def __init__(self, text: str = "", tone: Tone = "plain", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        self.say(text, tone)
+        self._tone: Tone = tone
+
+    def say(self, text: str, tone: Tone = "plain") -> None:
+        """Show a sentence in a tone; an empty one hides the line."""
+        self._tone = tone
+        self.setText(f"{_SIGNS[tone]}{text}" if text else "")
+        self.setVisible(bool(text))
+        self._paint()
+
+    def _paint(self) -> None:
+        theme = get_theme(get_settings().appearance.theme)
+        dark = theme.type == "dark"
+        colors = {
+            "plain": theme.text.as_hex(),
+            "quiet": _mixed(theme.text.as_hex(), theme.background.as_hex(), 0.3),
+            "good": "#56b4e9" if dark else "#005a8c",
+            "advice": theme.text.as_hex(),
+            "warning": "#f0b640" if dark else "#8a5a00",
+            "error": "#ff9a7a" if dark else "#b02a00",
+        }
+        style = f"color: {colors[self._tone]}; background: transparent;"
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == event.Type.PaletteChange and hasattr(self, "_tone"):
+            self._paint()
+
+
+def _mixed(color: str, other: str, share: float) -> str:
+    a, b = QColor(color), QColor(other)
+    parts = zip(a.getRgb()[:3], b.getRgb()[:3], strict=True)
+    return QColor(*(round(x * (1 - share) + y * share) for x, y in parts)).name()
+
+
+class Fold(QWidget):
+    """A line to click that shows or hides what is below it."""
+
+    def __init__(self, title: str, content: QWidget, *, is_open: bool = False) -> None:
+        super().__init__()
+        self._button = QToolButton()
+        self._button.setText(title)
+        self._button.setCheckable(True)
+        self._button.setChecked(is_open)
+        self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._button.setAutoRaise(True)
+        self._button.setStyleSheet("QToolButton { background: transparent; border: none; }")
+        self._button.toggled.connect(self._show)
+        self._content = content
+        column(self, [self._button, content], spacing=2)
+        self._show(is_open)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the content shows."""
+        return bool(self._button.isChecked())
+
+    def set_title(self, title: str) -> None:
+        """Change the line's words."""
+        self._button.setText(title)
+
+    def open(self) -> None:
+        """Show the content."""
+        self._button.setChecked(True)
+
+    def _show(self, is_open: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow
+        self._button.setArrowType(arrow)
+        self._content.setVisible(is_open)
+
+
+def column(widget: QWidget, parts: list[Any], *, spacing: int = 6, margin: int = 0) -> QVBoxLayout:
+    """Lay widgets (or layouts) of a widget out from top to bottom."""
+    layout = QVBoxLayout(widget)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    layout.setSpacing(spacing)
+    for part in parts:
+        layout.addWidget(part) if isinstance(part, QWidget) else layout.addLayout(part)
+    return layout
+
+
+def row(*parts: Any, stretch: int | None = None) -> QHBoxLayout:
+    """Lay widgets (or layouts) out from left to right; ``stretch``: which takes the room left."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    for place, part in enumerate(parts):
+        share = 1 if place == stretch else 0
+        if isinstance(part, QWidget):
+            layout.addWidget(part, share)
+        else:
+            layout.addLayout(part, share)
+    if stretch is None:
+        layout.addStretch(1)
+    return layout
+
+
+def form(widget: QWidget) -> QFormLayout:
+    """Lay a widget out as a form: names at the left, values at the right."""
+    layout = QFormLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return layout
+
+
+def swatch(color: str, side: int = 14) -> QIcon:
+    """Return a square of a colour as an icon."""
+    picture = QPixmap(side, side)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.fillRect(0, 0, side, side, QColor(color))
+    painter.setPen(QColor(128, 128, 128))
+    painter.drawRect(0, 0, side - 1, side - 1)
+    painter.end()
+    return QIcon(picture)
+
+
+class LayerChoice(QComboBox):
+    """A choice among layers, by name; long names are cut, not the dock widened."""
+
+    def __init__(self, empty: str) -> None:
+        super().__init__()
+        self._empty = empty
+        self._layers: list[Any] = []
+        self._on_chosen: Callable[[Any], None] | None = None
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(12)
+        self.setIconSize(QSize(0, 0))
+        self.activated.connect(self._choose)
+
+    def on_chosen(self, function: Callable[[Any], None]) -> None:
+        """Call a function with the layer that the user chooses."""
+        self._on_chosen = function
+
+    def show_layers(self, layers: list[Any], chosen: Any) -> None:
+        """Show the layers to choose from, and the one chosen."""
+        self._layers = list(layers)
+        self.blockSignals(True)
+        self.clear()
+        self.addItems([layer.name for layer in layers] or [self._empty])
+        if chosen in layers:
+            self.setCurrentIndex(layers.index(chosen))
+        elif layers:
+            self.setCurrentIndex(-1)
+            self.setPlaceholderText(self._empty)
+        self.blockSignals(False)
+        self.setToolTip(chosen.name if chosen is not None else self._empty)
+
+    def _choose(self, place: int) -> None:
+        if self._on_chosen is not None and 0 <= place < len(self._layers):
+            self._on_chosen(self._layers[place])
