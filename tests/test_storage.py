@@ -5,6 +5,12 @@ import pytest
 from napari_tem_rf.storage import StorageError, refuse_existing, write_aside, write_text
 
 
+def _stop_halfway(path, error):
+    with write_aside(path) as aside:
+        aside.write_bytes(b"half of the new")
+        raise error
+
+
 def test_a_file_is_replaced_in_one_step(tmp_path):
     path = tmp_path / "run" / "run.json"
     write_text(path, "first")
@@ -27,9 +33,8 @@ def test_a_folder_is_replaced_in_one_step(tmp_path):
 def test_an_interruption_leaves_the_earlier_file(tmp_path, error):
     path = tmp_path / "weights.bin"
     path.write_bytes(b"earlier")
-    with pytest.raises(error), write_aside(path) as aside:
-        aside.write_bytes(b"half of the new")
-        raise error
+    with pytest.raises(error):
+        _stop_halfway(path, error())
     assert path.read_bytes() == b"earlier"
     assert [p.name for p in tmp_path.iterdir()] == ["weights.bin"]
 
@@ -37,9 +42,8 @@ def test_an_interruption_leaves_the_earlier_file(tmp_path, error):
 def test_a_full_disk_is_one_sentence_and_leaves_the_earlier_file(tmp_path):
     path = tmp_path / "mask.tif"
     path.write_bytes(b"earlier")
-    with pytest.raises(StorageError) as caught, write_aside(path) as aside:
-        aside.write_bytes(b"half")
-        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(StorageError) as caught:
+        _stop_halfway(path, OSError(errno.ENOSPC, "No space left on device"))
     assert caught.value.errno == errno.ENOSPC
     assert str(caught.value).startswith(f'"{path}" could not be written (No space left on device)')
     assert path.read_bytes() == b"earlier"

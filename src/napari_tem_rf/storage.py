@@ -56,7 +56,7 @@ def write_aside(path: str | Path) -> Iterator[Path]:
         _rename(aside, path)
     except OSError as error:
         _remove(aside)
-        if isinstance(error, StorageError | FileExistsError):
+        if isinstance(error, StorageError):
             raise
         raise StorageError(
             error.errno,
