@@ -1,0 +1,29 @@
+"""Where work runs: in processes on this machine by default, on any Dask cluster by address.
+
+Importing this loads neither torch nor Qt, and `distributed` only when an engine starts.
+"""
+
+from napari_tem_rf.engine.dask_engine import ADDRESS_VARIABLE, Engine
+from napari_tem_rf.engine.inline import InlineEngine
+from napari_tem_rf.engine.interface import AnyEngine
+from napari_tem_rf.engine.job import (
+    EngineError,
+    EngineState,
+    Job,
+    JobCancelledError,
+    JobState,
+    Kind,
+)
+
+__all__ = [
+    "ADDRESS_VARIABLE",
+    "AnyEngine",
+    "Engine",
+    "EngineError",
+    "EngineState",
+    "InlineEngine",
+    "Job",
+    "JobCancelledError",
+    "JobState",
+    "Kind",
+]

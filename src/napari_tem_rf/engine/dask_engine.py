@@ -1,0 +1,152 @@
+"""The engine that gives work to Dask workers."""
+
+import atexit
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+from napari_tem_rf.engine.inline import InlineEngine
+from napari_tem_rf.engine.interface import AnyEngine
+from napari_tem_rf.engine.job import EngineError, EngineState, Job
+from napari_tem_rf.engine.session import Session
+
+__all__ = ["ADDRESS_VARIABLE", "Engine"]
+
+ADDRESS_VARIABLE = "TEM_RF_SCHEDULER"
+
+_log = logging.getLogger(__name__)
+
+
+class Engine(AnyEngine):
+    """Gives jobs to Dask workers: to processes on this machine, or to any cluster by address.
+
+    Nothing starts before `start` or the first job, and nothing here waits: the processes come up
+    in the background and load torch there, never in this process.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of a Dask scheduler, such as ``"tcp://10.0.0.7:8786"``. Without, the environment variable
+        ``TEM_RF_SCHEDULER``; without that, a scheduler and workers on this machine, reachable
+        over the loopback only.
+    workers : int
+        Number of local workers of one thread each. With two and more, the last one takes the
+        quick jobs and the others train, each one training at a time. With one, and on a
+        cluster, every worker takes a training and beside it quick jobs, which go where nothing
+        trains if there is such a place.
+
+    Raises
+    ------
+    ValueError
+        `workers` is below 1.
+    """
+
+    def __init__(self, address: str | None = None, workers: int = 2) -> None:
+        if workers < 1:
+            raise ValueError(f"workers is {workers}: it must be at least 1")
+        self.address = address or os.environ.get(ADDRESS_VARIABLE) or None
+        self.local_workers = workers
+        self.state: EngineState = "stopped"
+        self._session: Session | None = None
+        self._watchers: list[Callable[[EngineState], object]] = []
+        self._closed = False
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<Engine {self.state}: {self.describe()}>"
+
+    @staticmethod
+    def inline(threaded: bool = False) -> "InlineEngine":
+        """Return an engine of the same interface that works in this process."""
+        return InlineEngine(threaded)
+
+    @property
+    def width(self) -> int:  # type: ignore[override]
+        """How many trainings can run at once."""
+        session = self._session
+        if self.address is None:
+            return max(1, self.local_workers - 1)
+        return max(1, len(session.workers) if session is not None else 1)
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with the engine, in a sentence; empty if nothing is."""
+        return self._session.trouble if self._session is not None else ""
+
+    def on_state(self, callback: Callable[[EngineState], object]) -> None:
+        """Have `callback` called with the state whenever it changes, in some thread.
+
+        ``"stopped"``: no process runs. ``"starting"``: they come up; jobs are taken.
+        ``"ready"``: torch is loaded. ``"lost"``: the scheduler is gone or could not be
+        reached, `trouble` says why; the next job starts anew.
+        """
+        self._watchers.append(callback)
+
+    def describe(self) -> str:
+        """Say where the work runs."""
+        workers = list(self._session.workers.values()) if self._session is not None else []
+        if self.address is None:
+            many = "s" * (self.local_workers != 1)
+            text = f"{self.local_workers} worker{many} on this machine"
+            return text + ", with a GPU" * any(w.device not in ("", "cpu") for w in workers)
+        gpus = sum(worker.device == "cuda" for worker in workers)
+        parts = [f"cluster {self.address}"]
+        if workers:
+            parts.append(f"{len(workers)} worker{'s' * (len(workers) != 1)}")
+        if gpus:
+            parts.append(f"{gpus} GPU{'s' * (gpus != 1)}")
+        return ", ".join(parts)
+
+    def start(self) -> None:
+        """Start in the background, so that the first job need not wait.
+
+        Raises
+        ------
+        EngineError
+            The engine was closed.
+        """
+        with self._lock:
+            self._running_session()
+
+    def _running_session(self) -> Session:
+        if self._closed:
+            raise EngineError("the engine is closed: make another one")
+        session = self._session
+        if session is None or session.over:
+            if session is None:
+                atexit.register(self.close)
+            session = self._session = Session(self.address, self.local_workers, self._set_state)
+        return session
+
+    def _take(self, job: Job) -> None:
+        with self._lock:
+            while True:
+                session = self._running_session()
+                if session.post(session.give, job):
+                    return
+
+    def _set_state(self, state: EngineState) -> None:
+        if state == self.state:
+            return
+        self.state = state
+        for watcher in list(self._watchers):
+            try:
+                watcher(state)
+            except Exception:
+                _log.exception("a watcher of the engine raised")
+
+    def close(self) -> None:
+        """End all jobs and processes within seconds; again, it does nothing."""
+        with self._lock:
+            self._closed = True
+            session, self._session = self._session, None
+        if session is None:
+            return
+        atexit.unregister(self.close)
+        session.post(session.end)
+        if threading.current_thread() is not session.thread:
+            session.thread.join(10)
+            if session.thread.is_alive():
+                session.kill()
+        self._set_state("stopped")

@@ -1,0 +1,149 @@
+"""What every engine can do, wherever the work runs."""
+
+import queue
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+from napari_tem_rf.engine.job import EngineError, Job, JobState, Kind
+
+__all__ = ["AnyEngine"]
+
+
+class AnyEngine:
+    """What all engines have in common: taking a job, taking many, ending with a ``with`` block."""
+
+    width = 1
+    """How many jobs can run at once."""
+
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        on_report: Callable[[Any], object] | None = None,
+        on_done: Callable[[Any], object] | None = None,
+        on_failed: Callable[[EngineError], object] | None = None,
+        on_state: Callable[[JobState], object] | None = None,
+        name: str = "",
+        kind: Kind = "training",
+    ) -> Job:
+        """Give a job to the engine and return at once.
+
+        Parameters
+        ----------
+        function : callable
+            Runs elsewhere as ``function(*arguments, report=report, stopped=stopped)``. It may
+            call ``report(value)`` and should ask ``stopped()`` between pieces of work, which
+            costs next to nothing, and return early what it has if the answer is True.
+        *arguments
+            Are pickled soon after this call returned, so do not change their arrays afterwards.
+        on_report, on_done, on_failed : callable, optional
+            Called with each report in order, then either with the result or with an
+            `EngineError`. In some other thread: a window moves them to its own.
+        on_state : callable, optional
+            Called with the job's state when it changes.
+        name : str, optional
+            What the job is called in sentences; the function's name without it.
+        kind : {"training", "quick"}
+            ``"training"`` for whatever takes more than a second or so; one at a time per worker,
+            others wait. ``"quick"`` for answers that somebody waits for: they never queue
+            behind a training.
+
+        Returns
+        -------
+        Job
+
+        Raises
+        ------
+        EngineError
+            The engine was closed.
+        """
+        job = Job(function, arguments, name, kind, on_report, on_done, on_failed, on_state)
+        self._take(job)
+        return job
+
+    def _take(self, job: Job) -> None:
+        raise NotImplementedError
+
+    def close(self) -> None:
+        """End everything."""
+        raise NotImplementedError
+
+    def map_unordered(
+        self,
+        function: Callable[..., Any],
+        arguments: Iterable[tuple[Any, ...]],
+        *,
+        on_report: Callable[[int, Any], object] | None = None,
+        name: str = "",
+        kind: Kind = "training",
+    ) -> Iterator[tuple[int, Job]]:
+        """Run a function for many arguments and yield the jobs as they end.
+
+        Parameters
+        ----------
+        function : callable
+            As in `submit`.
+        arguments : iterable of tuple
+            One tuple a job. Taken as places become free, so that images can be read meanwhile.
+        on_report : callable, optional
+            Called with the index of the job and its report.
+        name : str, optional
+            The jobs are called ``name 1``, ``name 2`` and so on.
+        kind : {"training", "quick"}
+            As in `submit`.
+
+        Yields
+        ------
+        index : int
+            Which of the arguments.
+        job : Job
+            It is over: `Job.result` returns or raises at once. When the caller stops iterating,
+            the jobs that are not over are cancelled.
+        """
+        base = name or getattr(function, "__name__", "job")
+        ended: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
+        pending: dict[int, Job] = {}
+        source = enumerate(arguments)
+        exhausted = False
+        try:
+            while pending or not exhausted:
+                # one more than can run, so that no worker waits for its next job
+                while not exhausted and len(pending) <= self.width:
+                    try:
+                        index, these = next(source)
+                    except StopIteration:
+                        exhausted = True
+                        break
+                    job = self.submit(
+                        function,
+                        *these,
+                        on_report=None if on_report is None else partial(on_report, index),
+                        name=f"{base} {index + 1}",
+                        kind=kind,
+                    )
+                    pending[index] = job
+                    job.listen(partial(_put, ended, index))
+                if pending:
+                    index, job = ended.get()
+                    del pending[index]
+                    yield index, job
+        finally:
+            for job in pending.values():
+                job.cancel()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _put(ended: "queue.SimpleQueue[tuple[int, Job]]", index: int, job: Job) -> None:
+    ended.put((index, job))

@@ -1,0 +1,185 @@
+"""The processes of the cluster on this machine: a scheduler and workers on the loopback.
+
+`distributed.SubprocessCluster` does not run on Windows, leaves orphans when its owner is killed
+and does not replace a worker that died; so the processes are started here.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from typing import IO, Any
+
+from napari_tem_rf.engine.job import EngineError
+
+__all__ = ["LocalCluster", "Process", "worker_environment"]
+
+START_SECONDS = 120.0
+END_SECONDS = 4.0
+
+
+def worker_environment(role: str, trainers: int) -> dict[str, str]:
+    """Return the environment of a worker process.
+
+    Trainings share all cores; the worker for quick jobs takes half of them, because it computes
+    beside a training. Values that the user has set are kept.
+    """
+    from dask.system import CPU_COUNT
+
+    share = CPU_COUNT // trainers if role.startswith("training") else CPU_COUNT // 2
+    threads = str(max(1, share))
+    ours = {
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+        "OPENBLAS_NUM_THREADS": threads,
+        # glibc gives every large tensor fresh pages and takes them back at once: a training
+        # allocates the same tensors again at each step
+        "MALLOC_ARENA_MAX": "2",
+        "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
+        "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
+    }
+    return {**ours, **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+class Process:
+    """One process of the cluster, ended by closing its standard input."""
+
+    def __init__(self, role: str, environment: dict[str, str]) -> None:
+        self.role = role
+        self.started = time.monotonic()
+        self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `release`
+        # out of the terminal's foreground group: Ctrl-C is for the owner, who ends the others
+        group: dict[str, Any] = (
+            {"creationflags": 0x0800_0000 | 0x0200}  # CREATE_NO_WINDOW, CREATE_NEW_PROCESS_GROUP
+            if sys.platform == "win32"
+            else {"process_group": 0}
+        )
+        self.popen = subprocess.Popen(
+            [sys.executable, "-m", "napari_tem_rf.engine.member", role],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE if role == "scheduler" else self.log,
+            stderr=self.log,
+            env=environment,
+            **group,
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self.popen.poll() is None
+
+    def tell(self, line: str) -> None:
+        """Write a line to the process; one that is gone does not hear it."""
+        assert self.popen.stdin is not None
+        with contextlib.suppress(OSError):
+            self.popen.stdin.write(f"{line}\n".encode())
+            self.popen.stdin.flush()
+
+    def hang_up(self) -> None:
+        """Close the process's standard input: it ends within `END_SECONDS`."""
+        assert self.popen.stdin is not None
+        with contextlib.suppress(OSError):
+            self.popen.stdin.close()
+
+    def release(self) -> None:
+        """Kill what still runs and give the operating system everything back."""
+        if self.alive:
+            self.popen.kill()
+        self.hang_up()
+        self.popen.wait()
+        if self.popen.stdout is not None:
+            self.popen.stdout.close()
+        self.log.close()
+
+    def ending(self) -> str:
+        """Say how the process ended."""
+        code = self.popen.returncode
+        if code is not None and code < 0:
+            try:
+                name = signal.Signals(-code).name
+            except ValueError:
+                name = f"signal {-code}"
+            memory = ", as when memory runs out" if name == "SIGKILL" else ""
+            return f"it was ended by {name}{memory}"
+        return f"it ended with exit code {code}"
+
+    def last_words(self) -> str:
+        """Return the end of what the process wrote to its standard error."""
+        end = self.log.seek(0, os.SEEK_END)
+        self.log.seek(max(0, end - 4000))
+        text = self.log.read().decode(errors="replace").strip()
+        self.log.seek(0, os.SEEK_END)
+        return text
+
+
+class LocalCluster:
+    """A scheduler and workers in processes of their own.
+
+    Parameters
+    ----------
+    workers : int
+        Number of workers; with two and more the last one takes the quick jobs.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self._trainers = max(1, workers - 1)
+        self.roles = [f"training-{i}" for i in range(self._trainers)] + ["quick"] * (workers > 1)
+        self.address = ""
+        self.scheduler: Process | None = None
+        self.workers: dict[str, Process] = {}
+
+    async def start(self) -> None:
+        """Start the processes; they load in parallel.
+
+        Raises
+        ------
+        EngineError
+            The scheduler did not come up.
+        """
+        self.scheduler = scheduler = self._start("scheduler")
+        for role in self.roles:
+            self.workers[role] = self._start(role)
+        assert scheduler.popen.stdout is not None
+        reading = asyncio.to_thread(scheduler.popen.stdout.readline)
+        try:
+            self.address = (await asyncio.wait_for(reading, START_SECONDS)).decode().strip()
+        except TimeoutError:
+            scheduler.popen.kill()
+        if not self.address:
+            scheduler.popen.wait()
+            raise EngineError(
+                f"the local cluster did not start, {scheduler.ending()}: "
+                "restart the program, or give the address of another Dask scheduler",
+                scheduler.last_words(),
+            )
+        for process in self.workers.values():
+            process.tell(self.address)
+
+    def _start(self, role: str) -> Process:
+        return Process(role, worker_environment(role, self._trainers))
+
+    def replace(self, role: str) -> None:
+        """Start a new worker in the place of one that ended."""
+        self.workers[role].release()
+        self.workers[role] = self._start(role)
+        self.workers[role].tell(self.address)
+
+    async def close(self) -> None:
+        """End all processes, by force where they do not end themselves."""
+        processes = [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]
+        for process in processes:
+            process.hang_up()
+        deadline = time.monotonic() + END_SECONDS
+        while any(process.alive for process in processes) and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        self.kill()
+
+    def kill(self) -> None:
+        """End all processes by force, now."""
+        for process in [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]:
+            process.release()
+        self.workers, self.scheduler = {}, None

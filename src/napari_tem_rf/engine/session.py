@@ -1,0 +1,407 @@
+"""One life of the connection to a cluster: workers come and go, jobs are handed out.
+
+A session lives in one thread with one asyncio loop, so its state needs no locks. Other threads
+reach it by `Session.post`. It ends when it is closed or when the scheduler is gone.
+"""
+
+import asyncio
+import contextlib
+import logging
+import pickle
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from napari_tem_rf.engine.job import EngineError, EngineState, Job, Kind
+from napari_tem_rf.engine.local import LocalCluster
+from napari_tem_rf.engine.worker import (
+    Outcome,
+    ask_to_stop,
+    forget_reports,
+    pack,
+    run_job,
+    warm_up,
+)
+
+__all__ = ["Session"]
+
+CONNECT_SECONDS = 15.0
+LOOK_SECONDS = 0.1
+REFRESH_SECONDS = 2.0
+KEPT_BYTES = 16_000_000
+QUICK_DEATH_SECONDS = 10.0
+QUICK_DEATHS = 3
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class WorkerSlots:
+    """A worker and what it does: at most one job of each kind at a time."""
+
+    address: str
+    name: str
+    kinds: tuple[Kind, ...]
+    jobs: dict[Kind, Job] = field(default_factory=dict)
+    device: str = ""
+
+
+class SchedulerGoneError(Exception):
+    """The scheduler does not answer any more."""
+
+
+class Session:
+    """A connection to a cluster, from the first job to its end.
+
+    Parameters
+    ----------
+    address : str, optional
+        Of a Dask scheduler; without, processes on this machine are started.
+    workers : int
+        Number of local workers.
+    on_state : callable
+        Called with ``"starting"``, ``"ready"`` or ``"lost"`` in the session's thread.
+    """
+
+    def __init__(
+        self, address: str | None, workers: int, on_state: Callable[[EngineState], object]
+    ) -> None:
+        self.address = address
+        self.trouble = ""
+        self.workers: dict[str, WorkerSlots] = {}
+        self._local = None if address else LocalCluster(workers)
+        self._on_state = on_state
+        self._waiting: list[Job] = []
+        self._tasks: dict[Job, asyncio.Task[None]] = {}
+        self._jobs: dict[str, Job] = {}
+        self._warming: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+        self._closing = False
+        self._ready = False
+        self._deaths = 0
+        self._refreshed = -REFRESH_SECONDS
+        self._kept_bytes = 0
+        self._client: Any = None
+        self.over = False
+        self._door = threading.Lock()
+        self._loop = asyncio.SelectorEventLoop()
+        self._wake = asyncio.Event()
+        self.thread = threading.Thread(target=self._live, name="tem-rf engine", daemon=True)
+        self.thread.start()
+
+    # from other threads
+
+    def post(self, function: Callable[..., object], *arguments: Any) -> bool:
+        """Have ``function(*arguments)`` called in the session; False if the session is over."""
+        with self._door:
+            if self.over:
+                return False
+            self._loop.call_soon_threadsafe(function, *arguments)
+            return True
+
+    def give(self, job: Job) -> None:
+        """Take a job in; to be posted."""
+        self._waiting.append(job)
+        self._wake.set()
+
+    def end(self) -> None:
+        """End the session; to be posted."""
+        self._closing = True
+        self._wake.set()
+
+    def kill(self) -> None:
+        """End the local processes by force, from any thread."""
+        if self._local is not None:
+            self._local.kill()
+
+    # the session's thread
+
+    def _live(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        sentence, details = "the engine was closed before the job was over", ""
+        try:
+            await self._connect()
+            while not self._closing:
+                await self._look()
+                self._hand_out()
+                self._wake.clear()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
+        except SchedulerGoneError:
+            where = self.address or "on this machine"
+            sentence = self.trouble = (
+                f"the Dask scheduler {where} is gone and took its jobs along: start again, a "
+                "training goes on from its last checkpoint"
+            )
+        except EngineError as error:
+            sentence, details = error.sentence, error.details
+            self.trouble = sentence
+        except Exception as error:
+            _log.exception("the engine failed")
+            sentence = self.trouble = (
+                f"the engine failed unexpectedly ({type(error).__name__}: {error}): start again"
+            )
+        finally:
+            with self._door:
+                self.over = True
+            # jobs that were posted before the door was shut
+            await asyncio.sleep(0)
+            await self._tear_down(EngineError(sentence, details))
+
+    async def _tear_down(self, error: EngineError) -> None:
+        lost = [*self._tasks, *self._waiting]
+        for task in [*self._tasks.values(), *self._warming, *self._background]:
+            task.cancel()
+        ending = asyncio.gather(
+            *self._tasks.values(), *self._warming, *self._background, return_exceptions=True
+        )
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ending, 1)
+        if self._client is not None:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._client._close(fast=True), 2)
+        if self._local is not None:
+            await self._local.close()
+        self.workers = {}
+        if not self._closing:
+            self._on_state("lost")
+        for job in lost:
+            job.finish("failed", error=error)
+
+    async def _connect(self) -> None:
+        from distributed import Client
+
+        self._on_state("starting")
+        if self._local is not None:
+            await self._local.start()
+        address = self._local.address if self._local is not None else self.address
+        try:
+            self._client = await Client(
+                address,
+                asynchronous=True,
+                set_as_default=False,
+                timeout=CONNECT_SECONDS,
+                # over the loopback arrays need not pass through the scheduler; to the workers
+                # of a cluster there may be no way but through it
+                direct_to_workers=self._local is not None,
+            )
+        except (OSError, ValueError) as error:
+            raise EngineError(
+                f"no Dask scheduler answers at {address} ({type(error).__name__}): check the "
+                "address and that the scheduler runs"
+            ) from error
+        self._client.subscribe_topic("all", self._on_cluster_event)
+        # the scheduler forgets the events of this topic by itself when the client is gone
+        self._client.subscribe_topic(self._client.id, self._on_report)
+
+    # workers
+
+    def _on_cluster_event(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        if isinstance(message, dict) and message.get("action") in ("add-worker", "remove-worker"):
+            self._refreshed = -REFRESH_SECONDS
+            self._wake.set()
+
+    async def _look(self) -> None:
+        """Notice who came and who is gone."""
+        if self._local is not None:
+            self._look_after_processes(self._local)
+        if self._client.status != "running":
+            raise SchedulerGoneError
+        now = self._loop.time()
+        if now - self._refreshed < REFRESH_SECONDS:
+            return
+        self._refreshed = now
+        try:
+            identity = await self._client.scheduler.identity(n_workers=-1)
+        except OSError:
+            raise SchedulerGoneError from None
+        present = identity["workers"]
+        if self._local is None:
+            for address in [known for known in self.workers if known not in present]:
+                self._lose_worker(address, "it ended, or the connection to it did")
+        for address, info in present.items():
+            if address not in self.workers and info["status"] == "running":
+                self._welcome(address, str(info["name"]))
+
+    def _look_after_processes(self, local: LocalCluster) -> None:
+        assert local.scheduler is not None
+        if not local.scheduler.alive:
+            raise SchedulerGoneError
+        for role, process in list(local.workers.items()):
+            if process.alive:
+                continue
+            lived = self._loop.time() - process.started
+            self._deaths = self._deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
+            if self._deaths >= QUICK_DEATHS and all(w.name != role for w in self.workers.values()):
+                raise EngineError(
+                    f"workers do not start on this machine, {process.ending()}: restart the "
+                    "program, or give the address of another Dask scheduler",
+                    process.last_words(),
+                )
+            ending, words = process.ending(), process.last_words()
+            for worker in list(self.workers.values()):
+                if worker.name == role:
+                    self._lose_worker(worker.address, ending, words)
+            local.replace(role)
+
+    def _welcome(self, address: str, name: str) -> None:
+        kinds: tuple[Kind, ...] = ("training", "quick")
+        if self._local is not None and len(self._local.roles) > 1:
+            kinds = ("quick",) if name == "quick" else ("training",)
+        worker = self.workers[address] = WorkerSlots(address, name, kinds)
+        warming = self._loop.create_task(self._warm(worker))
+        self._warming.add(warming)
+        warming.add_done_callback(self._warming.discard)
+
+    async def _warm(self, worker: WorkerSlots) -> None:
+        future = self._client.submit(
+            warm_up, workers=[worker.address], pure=False, key=f"warm-{worker.address}-{id(worker)}"
+        )
+        try:
+            worker.device, trouble = await future
+        except Exception:
+            _log.debug("%s could not be warmed up", worker.name, exc_info=True)
+            return
+        if trouble:
+            self.trouble = (
+                f"the worker {worker.name} cannot train ({trouble}): install napari-tem-rf where "
+                "the workers run"
+            )
+        wanted = 1 if self._local is None else len(self._local.roles)
+        warm = len(self.workers) >= wanted and all(w.device for w in self.workers.values())
+        if warm and not self._ready:
+            self._ready = True
+            self._on_state("ready")
+
+    def _lose_worker(self, address: str, ending: str, words: str = "") -> None:
+        """Forget a worker and fail its jobs."""
+        for job in self.workers.pop(address).jobs.values():
+            task = self._tasks.pop(job, None)
+            if task is not None:
+                task.cancel()
+            job.finish(
+                "failed",
+                error=EngineError(
+                    f"{job.name} lost its worker process, {ending}: start again"
+                    + (", it goes on from its last checkpoint" * (job.kind == "training")),
+                    words,
+                ),
+            )
+        self._wake.set()
+
+    # jobs
+
+    def _hand_out(self) -> None:
+        still: list[Job] = []
+        for job in self._waiting:
+            if job.state != "waiting":
+                continue
+            worker = self._place(job.kind)
+            if worker is None:
+                still.append(job)
+            elif job.begin(self._ask_to_stop):
+                worker.jobs[job.kind] = job
+                self._tasks[job] = self._loop.create_task(self._run(job, worker))
+        self._waiting = still
+
+    def _place(self, kind: Kind) -> WorkerSlots | None:
+        free = [w for w in self.workers.values() if kind in w.kinds and kind not in w.jobs]
+        # quick jobs go where nothing trains, if there is such a place
+        return min(free, key=lambda worker: len(worker.jobs), default=None)
+
+    async def _run(self, job: Job, worker: WorkerSlots) -> None:
+        self._jobs[job.id] = job
+        futures: list[Any] = []
+        try:
+            outcome = await self._call(job, worker, futures)
+        except asyncio.CancelledError:
+            if self._tasks.get(job) is None or self.over:
+                # `_lose_worker` and `_tear_down` tell the job themselves
+                raise
+            outcome = await self._puzzle(job, "cancelled by the scheduler")
+        except Exception as error:
+            outcome = await self._puzzle(job, f"{type(error).__name__}: {error}")
+        finally:
+            for future in futures:
+                future.release()
+            self._jobs.pop(job.id, None)
+            self._tasks.pop(job, None)
+            if worker.jobs.get(job.kind) is job:
+                del worker.jobs[job.kind]
+            self._wake.set()
+        if outcome.failed:
+            job.finish("failed", error=EngineError(outcome.sentence, outcome.details))
+        else:
+            job.finish("done", value=outcome.value)
+        self._forget_reports(job.kind == "training")
+
+    async def _call(self, job: Job, worker: WorkerSlots, futures: list[Any]) -> Outcome:
+        client = self._client
+        packed = pack((job.function, job.arguments))
+        # scattered, not sent in the graph: the scheduler then neither reads nor keeps it
+        payload = await client.scatter(packed, workers=[worker.address], hash=False)
+        futures.append(payload)
+        gives_way = job.kind == "training"
+        result = client.submit(
+            run_job,
+            payload,
+            job.id,
+            job.name,
+            client.id,
+            gives_way,
+            workers=[worker.address],
+            pure=False,
+            key=job.id,
+        )
+        futures.append(result)
+        if job.stop_asked:
+            self._send_stop(job)
+        outcome: Outcome = await result
+        return outcome
+
+    async def _puzzle(self, job: Job, what: str) -> Outcome:
+        # the news that the worker or the scheduler ended, which explain it, may be a moment late
+        await asyncio.sleep(20 * LOOK_SECONDS)
+        return Outcome(
+            sentence=f"{job.name} did not get to its worker or back from it ({what}): try again"
+        )
+
+    def _ask_to_stop(self, job: Job) -> None:
+        self.post(self._send_stop, job)
+
+    def _send_stop(self, job: Job) -> None:
+        for worker in self.workers.values():
+            if worker.jobs.get(job.kind) is job:
+                self._do(self._client.run(ask_to_stop, job.id, workers=[worker.address]))
+
+    def _do(self, awaitable: Any) -> None:
+        """Await something whose failure means nothing: the watch finds what is wrong."""
+
+        async def quietly() -> None:
+            with contextlib.suppress(Exception):
+                await awaitable
+
+        task = self._loop.create_task(quietly())
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    # reports
+
+    def _on_report(self, event: tuple[float, Any]) -> None:
+        message = event[1]
+        job = self._jobs.get(message["job"]) if "job" in message else None
+        if job is None:
+            return
+        self._kept_bytes += len(message["report"])
+        job.report(pickle.loads(message["report"]))
+        self._forget_reports(self._kept_bytes > KEPT_BYTES)
+
+    def _forget_reports(self, now: bool) -> None:
+        if now and self._kept_bytes:
+            self._kept_bytes = 0
+            self._do(self._client.run_on_scheduler(forget_reports, self._client.id))

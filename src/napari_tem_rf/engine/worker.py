@@ -1,0 +1,215 @@
+"""What surrounds a job inside a worker: unpacking, reports, stopping, failures.
+
+Everything here runs in a worker process (or, for an inline engine, in this one). The worker
+imports the module by name, so it stays light: no torch, no Qt, no `learning`.
+"""
+
+import importlib
+import io
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = [
+    "Outcome",
+    "Packed",
+    "ask_to_stop",
+    "ask_to_stop_all",
+    "call",
+    "forget_reports",
+    "pack",
+    "run_job",
+    "running_jobs",
+    "warm_up",
+]
+
+ASK_SECONDS = 0.05
+
+_TORCH_PARTS = ("network", "training", "prediction", "effective_field")
+
+_running: set[str] = set()
+_to_stop: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended: with a value, or with a sentence for the user and a traceback."""
+
+    value: Any = None
+    sentence: str = ""
+    details: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether there is a sentence instead of a value."""
+        return bool(self.sentence)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packed:
+    """A pickled value whose arrays lie beside the pickle, uncopied, as buffers (pickle 5)."""
+
+    head: bytes
+    buffers: tuple[Any, ...]
+
+    def unpack(self) -> Any:
+        """Return the value."""
+        return pickle.loads(self.head, buffers=self.buffers)
+
+
+def pack(value: Any) -> Packed:
+    """Pickle `value` without copying its arrays; functions of scripts travel by value.
+
+    Raises
+    ------
+    TypeError, pickle.PicklingError
+        Something in it cannot be pickled.
+    """
+    # a part of dask, which has no types
+    import cloudpickle  # type: ignore[import-untyped]
+
+    buffers: list[pickle.PickleBuffer] = []
+    stream = io.BytesIO()
+    cloudpickle.CloudPickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
+    return Packed(stream.getvalue(), tuple(buffers))
+
+
+def call(
+    function: Callable[..., Any],
+    arguments: Sequence[Any],
+    name: str,
+    report: Callable[[Any], None],
+    stopped: Callable[[], bool],
+) -> Outcome:
+    """Call ``function(*arguments, report=, stopped=)`` and turn what it raises into a sentence."""
+    try:
+        return Outcome(value=function(*arguments, report=report, stopped=stopped))
+    except BaseException as error:
+        # also SystemExit and KeyboardInterrupt: a job must not take the worker along
+        return Outcome(sentence=_sentence(name, error), details=traceback.format_exc())
+
+
+def _sentence(name: str, error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    ours = type(error).__module__.partition(".")[0] == __name__.partition(".")[0]
+    if text and (ours or isinstance(error, ValueError)):
+        return text
+    if isinstance(error, MemoryError):
+        return f"{name} ran out of memory: take smaller crops or batches, or close other programs"
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return f"{name} failed, {error.strerror.lower()}{where}: see to it and try again"
+    return f"{name} failed unexpectedly ({type(error).__name__}: {text or 'no message'})"
+
+
+def run_job(packed: Packed, job: str, name: str, topic: str, gives_way: bool) -> Outcome:
+    """Run one job in a Dask worker.
+
+    Parameters
+    ----------
+    packed : Packed
+        The function and the tuple of its arguments.
+    job, name : str
+        Identifier and name of the job.
+    topic : str
+        Where reports go: they are logged as events ``{"job": job, "report": pickle}``.
+    gives_way : bool
+        Leave the worker's thread pool, so that quick jobs are done meanwhile.
+    """
+    from distributed import get_worker, secede
+
+    worker = get_worker()
+    key = worker.get_current_task()
+    if gives_way:
+        secede()
+
+    def report(value: Any) -> None:
+        worker.log_event(topic, {"job": job, "report": pickle.dumps(value, protocol=5)})
+
+    asked_at, answer = 0.0, False
+
+    def stopped() -> bool:
+        nonlocal asked_at, answer
+        if job in _to_stop:
+            return True
+        now = time.monotonic()
+        if not answer and now - asked_at >= ASK_SECONDS:
+            asked_at = now
+            # the scheduler lets go of a task whose owner is gone: nobody waits for the result
+            task = worker.state.tasks.get(key)
+            answer = task is None or task.state == "cancelled"
+        return answer
+
+    _running.add(job)
+    try:
+        function, arguments = packed.unpack()
+        return call(function, arguments, name, report, stopped)
+    except Exception as error:
+        return Outcome(
+            sentence=f"{name} did not reach the worker ({type(error).__name__}: {error}): "
+            "workers need the same Python and the same packages as this program",
+            details=traceback.format_exc(),
+        )
+    finally:
+        _running.discard(job)
+        _to_stop.discard(job)
+
+
+def ask_to_stop(job: str) -> None:
+    """Have ``stopped()`` of that job answer True from now on."""
+    _to_stop.add(job)
+
+
+def ask_to_stop_all() -> None:
+    """Have every running job stop."""
+    _to_stop.update(_running)
+
+
+def running_jobs() -> int:
+    """Return how many jobs run in this process."""
+    return len(_running)
+
+
+def warm_up(modules: Sequence[str] = ()) -> tuple[str, str]:
+    """Import what the first job would have to wait for.
+
+    Parameters
+    ----------
+    modules : sequence of str
+        What to import; without, torch and the parts of `learning` that use it.
+
+    Returns
+    -------
+    device : str
+        ``"cuda"``, ``"mps"`` or ``"cpu"``.
+    trouble : str
+        What could not be imported, in words; empty if all went well.
+    """
+    from distributed import secede
+
+    # the import takes seconds; a job that does not need torch is done meanwhile
+    secede()
+    package = __name__.rpartition(".engine")[0]
+    try:
+        for module in modules or [f"{package}.learning.{part}" for part in _TORCH_PARTS]:
+            importlib.import_module(module)
+        torch = importlib.import_module("torch")
+        if torch.cuda.is_available():
+            torch.zeros(1, device="cuda")
+            return "cuda", ""
+        return ("mps" if torch.backends.mps.is_available() else "cpu"), ""
+    except Exception as error:
+        return "cpu", f"{type(error).__name__}: {error}"
+
+
+def forget_reports(topic: str, dask_scheduler: Any = None) -> None:
+    """Drop the events that the scheduler keeps of `topic`; runs in the scheduler.
+
+    It would keep the last 1000 of them, which are many megabytes of previews.
+    """
+    broker = getattr(dask_scheduler, "_broker", None)
+    if broker is not None:
+        broker.truncate(topic)
