@@ -91,6 +91,8 @@ def test_prepared_network_gives_the_same_field(filters):
     plain = effective_field(network, receptive_field(spec), image, (31, 40))
     fast = effective_field(prepared(network), receptive_field(spec), image, (31, 40))
     np.testing.assert_allclose(fast.heat, plain.heat, rtol=1e-5, atol=1e-9)
+    again = effective_field(prepared(prepared(network)), receptive_field(spec), image, (31, 40))
+    np.testing.assert_array_equal(again.heat, fast.heat)
 
 
 def test_network_keeps_the_mode_it_was_in():
