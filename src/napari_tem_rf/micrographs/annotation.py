@@ -7,7 +7,7 @@ up the classes.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -80,3 +80,146 @@ class TrainingSet:
         n = len(self.classes.values)
         per_image = (np.bincount(i.labels[i.labels >= 0], minlength=n) for i in self.images)
         return np.sum([np.zeros(n, np.int64), *per_image], axis=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledImage:
+    """An image and its labels as the user has them: raw grey values, raw label values.
+
+    Attributes
+    ----------
+    name : str
+        The image's name.
+    pixels : ndarray, shape (row, column)
+        Grey values.
+    labels : ndarray of int, shape (row, column)
+        Label values.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel in nm.
+    group : str
+        Exposure or series that the image belongs to; its name when not given.
+    """
+
+    name: str
+    pixels: NDArray[Any]
+    labels: NDArray[Any]
+    pixel_size_nm: tuple[float, float] | None = None
+    group: str = ""
+
+
+def check_labels(name: str, pixels: NDArray[Any], labels: NDArray[Any]) -> None:
+    """Raise when labels do not fit their image.
+
+    Raises
+    ------
+    ValueError
+        For another shape, another type than whole numbers, negative values or too large ones.
+    """
+    if labels.shape != pixels.shape:
+        raise ValueError(
+            f'labels of "{name}" are {_by(labels.shape)} but the image is {_by(pixels.shape)}: '
+            "draw them on the image's own annotation layer"
+        )
+    if labels.dtype.kind not in "uib":
+        raise ValueError(
+            f'labels of "{name}" hold {labels.dtype} values: labels are whole numbers; '
+            "save them as an integer image"
+        )
+    if labels.size and (labels.min() < 0 or labels.max() > 65535):
+        raise ValueError(
+            f'labels of "{name}" go from {labels.min()} to {labels.max()}: '
+            "use label values from 0 to 65535"
+        )
+
+
+def find_classes(
+    labels: Sequence[NDArray[Any]],
+    unlabelled: Unlabelled,
+    names: dict[int, str] | None = None,
+    colors: dict[int, str] | None = None,
+) -> Classes:
+    """Return the classes that occur in labels; the background is always one of them.
+
+    Raises
+    ------
+    ValueError
+        When there is nothing to learn: no label, or one class only.
+    """
+    found = sorted(set().union(*(np.unique(each).tolist() for each in labels)))
+    background = 1 if unlabelled == "ignore" else 0
+    foreground = [int(value) for value in found if value > background]
+    if found in ([], [0]) and unlabelled == "ignore":
+        raise ValueError(
+            "the labels are empty: nothing is annotated; paint background as 1 and particles as 2"
+        )
+    if not foreground:
+        known = "only background (1)" if unlabelled == "ignore" else "no particle, only zeros,"
+        hint = (
+            "paint particles as 2, or say that unlabelled pixels are background if this is a mask"
+            if unlabelled == "ignore"
+            else "paint at least one particle"
+        )
+        raise ValueError(f"the labels hold {known} but training needs two classes: {hint}")
+    if background not in found:
+        hint = (
+            "paint some background as 1, or say that unlabelled pixels are background"
+            if unlabelled == "ignore"
+            else "leave background pixels 0"
+        )
+        raise ValueError(
+            f"the labels hold {', '.join(map(str, foreground))} but no background: {hint}"
+        )
+    values = (background, *foreground)
+    named = {background: "background", **(names or {})}
+    default = ["particle"] if len(foreground) == 1 else [f"class {v}" for v in foreground]
+    for value, name in zip(foreground, default, strict=True):
+        named.setdefault(value, name)
+    return Classes(
+        values=values,
+        names=tuple(named[value] for value in values),
+        colors=tuple((colors or {}).get(value, "") for value in values),
+    )
+
+
+def index_labels(labels: NDArray[Any], classes: Classes, unlabelled: Unlabelled) -> Any:
+    """Return class indices, int16, shape (row, column), from label values; -1: not annotated."""
+    table = np.full(65536, NOT_ANNOTATED, np.int16)
+    for index, value in enumerate(classes.values):
+        table[value] = index
+    if unlabelled == "ignore":
+        table[0] = NOT_ANNOTATED
+    return table[labels.astype(np.uint16)]
+
+
+def group_of(name: str, pattern: str | None) -> str:
+    """Return the group of an image: what the pattern finds in its name, the name without one.
+
+    Parameters
+    ----------
+    name : str
+        The image's name, without ending.
+    pattern : str, optional
+        Regular expression; its first group, or all that it matches, names the exposure.
+
+    Raises
+    ------
+    ValueError
+        When the pattern is no regular expression or does not match the name.
+    """
+    if pattern is None:
+        return name
+    try:
+        found = re.search(pattern, name)
+    except re.error as error:
+        raise ValueError(
+            f"the grouping pattern {pattern!r} is no regular expression: {error}"
+        ) from error
+    if found is None:
+        raise ValueError(
+            f'the grouping pattern {pattern!r} finds nothing in "{name}": every image needs a group'
+        )
+    return found.group(1) if found.re.groups else found.group(0)
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(length) for length in shape)

@@ -1,0 +1,64 @@
+"""Where torch computes, and how this process keeps its memory."""
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from napari_tem_rf.protocol import Device
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt
+
+
+def pick_device(wish: Device = "auto") -> torch.device:
+    """Return the device for a wish; "auto" takes a GPU where there is one.
+
+    Raises
+    ------
+    ValueError
+        When the wished device is not there.
+    """
+    there = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if wish == "auto":
+        return torch.device(next(name for name, is_there in there.items() if is_there))
+    if wish not in there:
+        raise ValueError(f"device {wish!r} is unknown: choose auto, cpu, cuda or mps")
+    if not there[wish]:
+        raise ValueError(f"device {wish!r} is not available on this machine: use --device cpu")
+    return torch.device(wish)
+
+
+def keep_pages() -> None:
+    """Let glibc keep freed memory: returning each feature map's pages halves the speed here."""
+    if sys.platform == "linux" and os.environ.get("TEM_RF_MALLOC", "keep") == "keep":
+        try:
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
+            libc.mallopt(_TRIM_THRESHOLD, 1 << 30)
+        except (OSError, AttributeError):
+            return  # another C library: slower, not wrong
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute in one thread for a while: beside a training, threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the device's memory is full."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )

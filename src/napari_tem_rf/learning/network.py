@@ -1,0 +1,101 @@
+"""The residual U-Net of the paper, whole: blocks first, then the network, then its folding."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from napari_tem_rf.networks.spec import BlockShape, NetworkSpec
+
+
+class Block(nn.Module):
+    """Residual block: conv, norm, ReLU, conv, norm, plus a 1x1 conv of the input, then ReLU."""
+
+    def __init__(self, shape: BlockShape) -> None:
+        super().__init__()
+        i, o, d = shape.channels_in, shape.channels_out, shape.dilation
+        self.conv1 = nn.Conv2d(i, o, 3, padding=d, dilation=d)
+        self.norm1: nn.Module = nn.BatchNorm2d(o)
+        self.conv2 = nn.Conv2d(o, o, 3, padding=d, dilation=d)
+        self.norm2: nn.Module = nn.BatchNorm2d(o)
+        self.shortcut = nn.Conv2d(i, o, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (crop, channels in, row, column) to (crop, channels out, row, column)."""
+        y = functional.relu(self.norm1(self.conv1(x)), inplace=True)
+        y = self.norm2(self.conv2(y))
+        return functional.relu_(y.add_(self.shortcut(x)))
+
+    def fold(self) -> None:
+        """Fold the batch norms into the convs; for prediction only."""
+        self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm1)
+        self.conv2 = fuse_conv_bn_eval(self.conv2, self.norm2)
+        self.norm1 = self.norm2 = nn.Identity()
+
+
+class Network(nn.Module):
+    """The network of a spec, with He-normal weights.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+        What to build.
+
+    References
+    ----------
+    .. [1] K. Sytwu, C. Groschner, M. C. Scott, Microscopy and Microanalysis (2022),
+       doi:10.1017/S1431927622012466.
+    .. [2] K. He et al., Delving Deep into Rectifiers, ICCV (2015), arXiv:1502.01852.
+    """
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        blocks = [Block(shape) for shape in spec.blocks()]
+        self.encoder = nn.ModuleList(blocks[: spec.levels])
+        self.bottleneck = blocks[spec.levels]
+        self.decoder = nn.ModuleList(blocks[spec.levels + 1 :])
+        self.head = nn.Conv2d(spec.filters, spec.classes, 1)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                nn.init.zeros_(module.bias)  # type: ignore[arg-type]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of images of any size.
+
+        An image that is no multiple of the period is filled with zeros, the mean of a
+        standardised image, below and to the right.
+
+        Parameters
+        ----------
+        images : Tensor of float, shape (image, channel, row, column)
+            Standardised images.
+
+        Returns
+        -------
+        Tensor of float, shape (image, class, row, column)
+        """
+        rows, columns = images.shape[-2:]
+        period = self.spec.period
+        x = functional.pad(images, (0, -columns % period, 0, -rows % period))
+        skips = []
+        for block, pool in zip(self.encoder, self.spec.pools, strict=True):
+            x = block(x)
+            skips.append(x)
+            x = functional.max_pool2d(x, pool)
+        x = self.bottleneck(x)
+        for block, pool in zip(self.decoder, reversed(self.spec.pools), strict=True):
+            up = functional.interpolate(x, scale_factor=pool, mode="nearest")
+            x = block(torch.cat([skips.pop(), up], dim=1))  # (image, skip + up, row, column)
+        return self.head(x)[..., :rows, :columns]
+
+    def folded(self) -> "Network":
+        """Return a copy for prediction: batch norms folded into the convs, channels last."""
+        network = copy.deepcopy(self).eval()
+        for module in network.modules():
+            if isinstance(module, Block):
+                module.fold()
+        return network.to(memory_format=torch.channels_last).requires_grad_(False)

@@ -1,0 +1,182 @@
+"""Training and validation set without leakage: by groups, or by blocks inside the images."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, TrainingSet
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Training and validation set, and how they were made.
+
+    Attributes
+    ----------
+    training, validation : TrainingSet
+        They share no group; inside one image they share no pixel within the gap.
+    kind : {"groups", "blocks", "none"}
+        What was held out.
+    held_out : tuple of str
+        Names of the groups, or of the blocks, that are held out.
+    sentence : str
+        The split in words.
+    """
+
+    training: TrainingSet
+    validation: TrainingSet
+    kind: str
+    held_out: tuple[str, ...]
+    sentence: str
+
+
+FEWEST_GROUPS = 3
+"""From so many groups on whole groups are held out, below it blocks inside the images."""
+
+
+def split(data: TrainingSet, fraction: float, gap_px: int, seed: int) -> Split:
+    """Hold a part of the annotations out for validation, without leakage.
+
+    With three groups or more, whole groups are held out. With fewer, a block of each image is,
+    and training labels nearer to it than the gap are left out, so that no training pixel sees a
+    held-out one within its field.
+
+    Parameters
+    ----------
+    data : TrainingSet
+        What to split.
+    fraction : float
+        Part of the groups, or of the annotated pixels, to hold out; 0 for none.
+    gap_px : int
+        Gap in px between training and validation pixels of one image: the network's halo.
+    seed : int
+        Seed of the draw of groups.
+    """
+    if fraction <= 0:
+        return _unsplit(data, "nothing is held out, as asked for")
+    groups = sorted({image.group for image in data.images})
+    if len(groups) >= FEWEST_GROUPS:
+        return _split_groups(data, groups, fraction, seed)
+    return _split_blocks(data, fraction, gap_px)
+
+
+def _unsplit(data: TrainingSet, why: str) -> Split:
+    return Split(data, replace(data, images=()), "none", (), why)
+
+
+def _split_groups(data: TrainingSet, groups: list[str], fraction: float, seed: int) -> Split:
+    number = min(max(1, round(fraction * len(groups))), len(groups) - 1)
+    rng = np.random.default_rng([seed, len(groups)])
+    for _ in range(50):
+        held = set(rng.choice(groups, number, replace=False).tolist())
+        parts = [
+            replace(data, images=tuple(i for i in data.images if (i.group in held) is inside))
+            for inside in (False, True)
+        ]
+        if all(parts[0].counts()) and parts[1].counts().astype(bool).sum() > 1:
+            names = tuple(sorted(held))
+            noun = "group" if number == 1 else "groups"
+            return Split(
+                parts[0],
+                parts[1],
+                "groups",
+                names,
+                f"{number} of {len(groups)} {noun} held out: {_shortened(names)}",
+            )
+    return _unsplit(
+        data,
+        f"nothing is held out: no choice of {number} of the {len(groups)} groups leaves every "
+        "class in the training; annotate every class in more images",
+    )
+
+
+def _shortened(names: tuple[str, ...], most: int = 4) -> str:
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
+
+
+def _split_blocks(data: TrainingSet, fraction: float, gap_px: int) -> Split:
+    training, validation, names = [], [], []
+    for image in data.images:
+        block = _best_block(image.labels, len(data.classes.values), fraction, gap_px)
+        if block is None:
+            training.append(image)
+            continue
+        rows, columns = block
+        names.append(
+            f"{image.name} rows {rows.start} to {rows.stop - 1}, "
+            f"columns {columns.start} to {columns.stop - 1}"
+        )
+        training.append(replace(image, labels=_outside(image.labels, block, gap_px)))
+        validation.append(replace(image, labels=_inside(image.labels, block)))
+    if not validation:
+        return _unsplit(
+            data,
+            f"nothing is held out: no block of the image with a gap of {gap_px} px keeps every "
+            "class on both sides; annotate more, or a third image",
+        )
+    return Split(
+        replace(data, images=tuple(training)),
+        replace(data, images=tuple(validation)),
+        "blocks",
+        tuple(names),
+        f"a block of each image held out, {gap_px} px away from the training: {'; '.join(names)}",
+    )
+
+
+Block = tuple[slice, slice]
+
+
+def _inside(labels: NDArray[np.int16], block: Block) -> NDArray[np.int16]:
+    inside = np.full_like(labels, NOT_ANNOTATED)
+    inside[block] = labels[block]
+    return inside
+
+
+def _outside(labels: NDArray[np.int16], block: Block, gap_px: int) -> NDArray[np.int16]:
+    outside = labels.copy()
+    near = tuple(slice(max(0, side.start - gap_px), side.stop + gap_px) for side in block)
+    outside[near] = NOT_ANNOTATED
+    return outside
+
+
+def _best_block(
+    labels: NDArray[np.int16], classes: int, fraction: float, gap_px: int
+) -> Block | None:
+    """Return the strip or corner that costs the training least, with all classes on both sides."""
+    total = int((labels >= 0).sum())
+    best, most_kept = None, total // 3  # a gap that eats two thirds costs more than it tells
+    for block in _blocks(labels.shape, fraction):
+        held = _inside(labels, block)
+        if not 0.25 * fraction * total <= (held >= 0).sum() <= 3 * fraction * total:
+            continue
+        kept = _outside(labels, block, gap_px)
+        if any(len(np.unique(part[part >= 0])) < classes for part in (held, kept)):
+            continue
+        number = int((kept >= 0).sum())
+        if number > most_kept:
+            best, most_kept = block, number
+    return best
+
+
+def _blocks(shape: tuple[int, ...], fraction: float) -> list[Block]:
+    """Return strips along the four sides, of several widths, and the four corners."""
+    blocks: list[Block] = []
+    rows, columns = shape
+    for share in (fraction, 1.5 * fraction, 2 * fraction):
+        r, c = max(1, int(rows * share)), max(1, int(columns * share))
+        whole_rows, whole_columns = slice(0, rows), slice(0, columns)
+        blocks += [
+            (slice(0, r), whole_columns),
+            (slice(rows - r, rows), whole_columns),
+            (whole_rows, slice(0, c)),
+            (whole_rows, slice(columns - c, columns)),
+        ]
+        r, c = (min(n, max(1, int(n * share**0.5))) for n in shape)
+        blocks += [
+            (row, column)
+            for row in (slice(0, r), slice(rows - r, rows))
+            for column in (slice(0, c), slice(columns - c, columns))
+        ]
+    return blocks

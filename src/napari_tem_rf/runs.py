@@ -1,0 +1,303 @@
+"""A run is a folder: specs, weights, history, annotation; all that is needed to use or repeat it.
+
+Every file is written aside and renamed, so that a kill at any moment leaves the last good state.
+Nothing in a run is ever unpickled.
+"""
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
+
+from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import EpochReport, TrainingPlan, Unlabelled
+from napari_tem_rf.storage import write_aside, write_text
+
+__all__ = [
+    "DataEntry",
+    "Run",
+    "RunError",
+    "RunRecord",
+    "array_hash",
+    "create_run",
+    "library_versions",
+    "read_run",
+]
+
+FORMAT = 1
+"""Version of the run folder; a run of a newer one is refused with a sentence."""
+
+RECORD, WEIGHTS, CHECKPOINT, HISTORY = (
+    "run.json",
+    "weights.safetensors",
+    "checkpoint.pt",
+    "history.csv",
+)
+_LIBRARIES = ("napari-tem-rf", "torch", "numpy", "scipy", "scikit-image", "napari")
+
+
+class RunError(ValueError):
+    """A run folder cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class DataEntry:
+    """One image that a run was trained from: its name, file, size and the hashes of its arrays."""
+
+    name: str
+    group: str
+    shape: tuple[int, int]
+    pixels_sha256: str
+    labels_sha256: str
+    annotation: str
+    """File of the labels inside the run folder."""
+    source: str | None = None
+    labels_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """What ``run.json`` holds."""
+
+    name: str
+    spec: NetworkSpec
+    plan: TrainingPlan
+    classes: Classes
+    unlabelled: Unlabelled
+    cleaning: Cleaning
+    pixel_size_nm: tuple[float, float] | None
+    data: tuple[DataEntry, ...]
+    normalisation: str = "each image: mean 0, standard deviation 1"
+    split: dict[str, Any] = field(default_factory=dict)
+    state: str = "training"
+    """"training", "finished" or "stopped"; a training that was cut off stays "training"."""
+    epochs: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    best_epoch: int | None = None
+    scores: dict[str, Any] = field(default_factory=dict)
+    device: str = ""
+    start: str | None = None
+    created: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def validation_dice(self) -> float | None:
+        """Dice on the held-out part; None where nothing was held out."""
+        return self.scores.get("dice")
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a user wants to know of the run, as plain JSON values."""
+        rf = receptive_field(self.spec)
+        return {
+            "name": self.name,
+            "state": self.state,
+            "pools": list(self.spec.pools),
+            "dilations": list(self.spec.dilations),
+            "filters": self.spec.filters,
+            "growth": self.spec.growth,
+            "parameters": self.spec.parameters,
+            "receptive_field": {
+                "nominal": rf.nominal,
+                "smallest": rf.smallest,
+                "largest": rf.largest,
+                "period": rf.period,
+                "halo": rf.halo,
+            },
+            "classes": dict(zip(self.classes.names, self.classes.values, strict=True)),
+            "pixel_size_nm": None if self.pixel_size_nm is None else list(self.pixel_size_nm),
+            "images": len(self.data),
+            "split": self.split.get("sentence"),
+            "epochs": self.epochs,
+            "steps": self.steps,
+            "seconds": round(self.seconds, 3),
+            "best_epoch": self.best_epoch,
+            "seed": self.plan.seed,
+            "preset": self.plan.preset,
+            "device": self.device,
+            "scores": self.scores,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A run folder and what its record says.
+
+    Attributes
+    ----------
+    folder : Path
+    record : RunRecord
+    """
+
+    folder: Path
+    record: RunRecord
+
+    def with_record(self, record: RunRecord) -> "Run":
+        """Write another record into the folder and return the run with it."""
+        write_text(self.folder / RECORD, _record_json(record))
+        return Run(self.folder, record)
+
+    def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
+        """Write the weights that predictions use, as numpy arrays by name."""
+        from safetensors.numpy import save
+
+        # safetensors keeps no zero-dimensional counters apart; arrays must be contiguous
+        arrays = {name: np.ascontiguousarray(value) for name, value in weights.items()}
+        with write_aside(self.folder / WEIGHTS) as aside:
+            aside.write_bytes(save(arrays))
+
+    def read_weights(self) -> dict[str, NDArray[Any]]:
+        """Return the weights as numpy arrays by name.
+
+        Raises
+        ------
+        RunError
+            When the file is missing or is no weights file.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load
+
+        path = self.folder / WEIGHTS
+        if not path.is_file():
+            raise RunError(
+                f'run "{self.folder}" has no {WEIGHTS}: its training ended before the first '
+                "epoch; train it again"
+            )
+        try:
+            weights: dict[str, NDArray[Any]] = load(path.read_bytes())
+        except (SafetensorError, ValueError) as error:
+            raise RunError(
+                f'"{path}" is not a weights file ({error}): restore it from a copy or train again'
+            ) from error
+        return weights
+
+    def write_history(self, history: Iterable[EpochReport]) -> None:
+        """Write one row an epoch."""
+        text = io.StringIO()
+        names = [each.name for each in fields(EpochReport) if each.name != "seconds_left"]
+        writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(report) for report in history)
+        write_text(self.folder / HISTORY, text.getvalue())
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file that a training goes on from."""
+        return self.folder / CHECKPOINT
+
+    @property
+    def weights(self) -> Path:
+        """The file of the weights that predictions use."""
+        return self.folder / WEIGHTS
+
+
+def create_run(
+    folder: str | Path, record: RunRecord, annotations: Mapping[str, NDArray[Any]]
+) -> Run:
+    """Make a new run folder with its record and the labels it is trained from.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A folder that does not exist yet, or is empty.
+    record : RunRecord
+        What to train.
+    annotations : mapping of str to ndarray of int, shape (row, column)
+        The labels, by the file name that the record's data entries give them.
+
+    Raises
+    ------
+    RunError
+        When the folder holds something: nothing is ever overwritten.
+    """
+    from napari_tem_rf.micrographs.writing import write_labels
+
+    folder = Path(folder)
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+        hint = (
+            "resume it, or name another folder"
+            if (folder / RECORD).is_file()
+            else ("name a folder that does not exist yet")
+        )
+        raise RunError(f'"{folder}" exists and is not empty: {hint}; nothing is overwritten')
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, labels in annotations.items():
+        write_labels(folder / name, labels, record.pixel_size_nm)
+    return Run(folder, record).with_record(record)
+
+
+def read_run(folder: str | Path) -> Run:
+    """Read a run folder.
+
+    Raises
+    ------
+    RunError
+        When it is no run, its record is damaged, or a newer version wrote it.
+    """
+    folder = Path(folder)
+    path = folder / RECORD
+    if not path.is_file():
+        raise RunError(
+            f'"{folder}" is not a run: it has no {RECORD}; give the folder of a training'
+        )
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f'"{path}" cannot be read ({error}): restore it or train again') from error
+    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+        raise RunError(f'"{path}" is not the record of a run: it has no "format"')
+    if values["format"] > FORMAT:
+        raise RunError(
+            f'run "{folder}" has format {values["format"]} but this version reads up to {FORMAT}: '
+            "update napari-tem-rf"
+        )
+    try:
+        record = TypeAdapter(RunRecord).validate_python(values)
+    except (ValidationError, ValueError) as error:
+        first = str(error).splitlines()
+        raise RunError(
+            f'"{path}" is damaged ({"; ".join(line.strip() for line in first[1:3])}): '
+            "restore it or train again"
+        ) from error
+    return Run(folder, record)
+
+
+def array_hash(values: NDArray[Any]) -> str:
+    """Return the SHA-256 of an array's type, shape and values."""
+    digest = hashlib.sha256(f"{values.dtype.str}{values.shape}".encode())
+    digest.update(np.ascontiguousarray(values).tobytes())
+    return digest.hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the program and the libraries that decide its results."""
+    versions = {}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return versions
+
+
+def now() -> str:
+    """Return the time in UTC, to the second, as ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _record_json(record: RunRecord) -> str:
+    return json.dumps(asdict(record), indent=2, allow_nan=False) + "\n"
