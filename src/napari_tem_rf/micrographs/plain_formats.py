@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.frames import lazy_frames, mapped_frames
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
+from napari_tem_rf.micrographs.zarr_check import refuse_unsafe_zarr
 
 __all__ = ["read_mrc", "read_npy", "read_ome_zarr", "read_png", "read_png_labels"]
 
@@ -163,6 +164,7 @@ def read_ome_zarr(path: Path) -> list[RawImage]:
     """Return the finest level of each multiscale image of an OME-Zarr store (0.4 and 0.5)."""
     import zarr
 
+    refuse_unsafe_zarr(path)
     group = zarr.open_group(path, mode="r")
     attributes = dict(group.attrs)
     attributes = attributes.get("ome", attributes)

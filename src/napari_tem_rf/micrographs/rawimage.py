@@ -56,6 +56,8 @@ class RawImage:
     metadata : mapping
         Plain JSON values under the terms of `Micrograph`.
     notes : tuple of str
+    unsuitable : str
+        Why the image is no micrograph, where its reader knows; empty else.
     """
 
     pixels: "NDArray[Any] | dask.array.Array"
@@ -65,6 +67,7 @@ class RawImage:
     axis_units: tuple[str, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    unsuitable: str = ""
 
 
 def micrograph_of(raw: RawImage, name: str, source: Path) -> Micrograph:
@@ -80,6 +83,8 @@ def micrograph_of(raw: RawImage, name: str, source: Path) -> Micrograph:
     """
     notes = list(raw.notes)
     pixels = raw.pixels
+    if raw.unsuitable:
+        raise NotAMicrographError(raw.unsuitable)
     if pixels.dtype.kind == "c":
         raise NotAMicrographError("its values are complex: a Fourier transform or wave function")
     units = [unit for _, unit in raw.steps or ()]

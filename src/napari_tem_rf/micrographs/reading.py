@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.hyperspy_files import read_hspy, read_zspy
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.microscope_formats import read_digital_micrograph, read_emd
 from napari_tem_rf.micrographs.plain_formats import (
     read_mrc,
     read_npy,
@@ -27,6 +29,7 @@ from napari_tem_rf.micrographs.rawimage import (
     ReadingError,
     micrograph_of,
 )
+from napari_tem_rf.micrographs.ser import read_emi, read_ser
 from napari_tem_rf.micrographs.tiff import read_tiff, read_tiff_labels
 
 __all__ = [
@@ -40,13 +43,20 @@ __all__ = [
 ]
 
 _READERS: dict[str, Callable[[Path], list[RawImage]]] = {
+    ".dm3": read_digital_micrograph,
+    ".dm4": read_digital_micrograph,
+    ".emd": read_emd,
+    ".emi": read_emi,
+    ".hspy": read_hspy,
     ".mrc": read_mrc,
     ".mrcs": read_mrc,
     ".npy": read_npy,
     ".png": read_png,
+    ".ser": read_ser,
     ".tif": read_tiff,
     ".tiff": read_tiff,
     ".zarr": read_ome_zarr,
+    ".zspy": read_zspy,
 }
 
 _LABEL_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
