@@ -1,0 +1,419 @@
+"""Particles of a mask: one label each, their sizes in nm, and corrections by hand.
+
+Without a pixel size lengths are in px, and the table's columns say so: ``area_px`` in place of
+``area_nm2``, ``feret_max_px`` in place of ``feret_max_nm``.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "Summary",
+    "delete_particles",
+    "find_particles",
+    "measure_particles",
+    "median_diameter",
+    "merge_particles",
+    "summarise",
+]
+
+_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
+_SHALLOWEST_NECK_PX = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A column of a particle table in four numbers.
+
+    Attributes
+    ----------
+    column : str
+        The column, with its unit in its name.
+    number : int
+        How many particles.
+    mean, median, sd : float
+        ``sd`` is the sample's standard deviation (n - 1). NaN where there are too few particles.
+    """
+
+    column: str
+    number: int
+    mean: float
+    median: float
+    sd: float
+
+    @property
+    def sentence(self) -> str:
+        """The summary in words."""
+        if self.number == 0:
+            return "no particles"
+        quantity, _, unit = self.column.rpartition("_")
+        unit = {"nm2": "nm²"}.get(unit, unit)
+        what = quantity.replace("_", " ")
+        if self.number == 1:
+            return f"1 particle, {what} {self.mean:.3g} {unit}"
+        return (
+            f"{self.number:,} particles, {what} {self.mean:.3g} ± {self.sd:.2g} {unit}, "
+            f"median {self.median:.3g} {unit}"
+        )
+
+
+def find_particles(
+    mask: NDArray[Any],
+    *,
+    split: bool = True,
+    neck: float = 0.8,
+    smallest_px: int = 1,
+    border: bool = True,
+    pixel_size_nm: tuple[float, float] | None = None,
+) -> NDArray[np.int32]:
+    """Give each particle of a mask a label of its own.
+
+    Parameters
+    ----------
+    mask : ndarray of int or bool, shape (row, column)
+        0 or less is background, each other value a class; particles of different classes are
+        different particles even where they touch. Pixels that meet at a corner are connected.
+    split : bool
+        Part touching particles where they have a neck.
+    neck : float
+        Two parts are two particles where the neck between them is narrower than this fraction of
+        the narrower part's width: 0 never splits, 1 splits at every neck.
+    smallest_px : int
+        Particles of fewer pixels are left out, and none so small is split off.
+    border : bool
+        Keep particles that touch the image's border.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel; only the ratio of the two matters here.
+
+    Returns
+    -------
+    ndarray of int32, shape (row, column)
+        0 = no particle, then 1, 2, ... in the order of their first pixels.
+
+    Raises
+    ------
+    ValueError
+        If the mask is not one image of whole numbers, or ``neck`` is not from 0 to 1.
+
+    Notes
+    -----
+    Splitting is a watershed on the distance to the particle's outline; basins are joined again
+    from the widest pass down unless the pass is a neck. A pass less than 0.75 px shallower than
+    the lower of the two summits is roughness of the outline and no neck.
+    """
+    _check_labels(mask, "mask")
+    if not 0 <= neck <= 1:
+        raise ValueError(f"neck is {neck}: it must be from 0 (never split) to 1")
+    from scipy import ndimage
+
+    particles = np.zeros(mask.shape, np.int32)
+    last = 0
+    for value in np.unique(mask):
+        if value <= 0:
+            continue
+        components, number = ndimage.label(mask == value, _EIGHT_NEIGHBOURS)
+        sizes = np.bincount(components.ravel(), minlength=number + 1)
+        components[sizes[components] < smallest_px] = 0
+        if split:
+            components = _split(components, neck, smallest_px, _sides(pixel_size_nm))
+        here = components > 0
+        particles[here] = components[here] + last
+        last = int(particles.max())
+    if not border:
+        edge = np.concatenate([particles[0], particles[-1], particles[:, 0], particles[:, -1]])
+        particles[np.isin(particles, edge)] = 0
+    return _renumbered(particles)
+
+
+def measure_particles(
+    instances: NDArray[Any],
+    image: NDArray[Any] | None = None,
+    pixel_size_nm: tuple[float, float] | None = None,
+    mask: NDArray[Any] | None = None,
+) -> "pd.DataFrame":
+    """Measure each particle.
+
+    Parameters
+    ----------
+    instances : ndarray of int, shape (row, column)
+        0 or less = no particle, one label a particle, as `find_particles` gives them.
+    image : ndarray, shape (row, column), optional
+        Grey values for the mean intensity.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel in nm; the two may differ.
+    mask : ndarray of int, shape (row, column), optional
+        The mask with the classes, for the column ``class``.
+
+    Returns
+    -------
+    DataFrame
+        One row a particle, in the order of the labels:
+
+        - ``label``, and ``class`` with a mask;
+        - ``area_nm2`` (``area_px`` without a pixel size);
+        - ``equivalent_diameter_nm``: diameter of the circle of the same area;
+        - ``feret_max_nm``, ``feret_min_nm``: largest and smallest distance of two parallel
+          tangents, of the convex hull of the midpoints of the pixels' edges;
+        - ``aspect_ratio``: the largest over the smallest Feret diameter;
+        - ``circularity``: 4 pi area / perimeter squared, 1 for a circle (and at most 1);
+        - ``mean_intensity`` with an image;
+        - ``row_nm``, ``column_nm``: centroid; the centre of the first pixel is at 0, 0;
+        - ``touches_border``: whether the particle may be cut by the image's border.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ or labels are not whole numbers.
+
+    Notes
+    -----
+    The perimeter is Crofton's: the number of crossings of the outline with the lines of four
+    directions, weighted by their distances and angles. Counting edges of pixels is 27 % too long
+    for a circle at any resolution; Crofton's estimate is right within 1 % from 10 px on.
+    """
+    _check_labels(instances, "instance labels")
+    for name, other in (("image", image), ("mask", mask)):
+        if other is not None and other.shape != instances.shape:
+            raise ValueError(
+                f"the {name} is {other.shape} and the instance labels are {instances.shape} "
+                f"(row, column): give the {name} they were made from"
+            )
+    import pandas as pd
+    from scipy import ndimage
+
+    rows_nm, columns_nm = sides = pixel_size_nm or (1.0, 1.0)
+    unit, square = ("nm", "nm2") if pixel_size_nm else ("px", "px")
+    kept = np.where(instances > 0, instances, 0)
+    labels, first, index = np.unique(kept, return_index=True, return_inverse=True)
+    if not (labels.size and labels[0] == 0):
+        labels, first, index = np.append(0, labels), np.append(0, first), index + 1
+    compact = index.reshape(instances.shape).astype(np.int32)  # 0, then 1 ... n
+    n = len(labels) - 1
+    counts = np.bincount(compact.ravel(), minlength=n + 1)[1:]
+    area = counts * rows_nm * columns_nm
+    perimeter = _crofton_perimeters(compact, n, sides)
+    boxes = ndimage.find_objects(compact)
+    ferets = np.array(
+        [_feret(compact[box] == i, sides) for i, box in enumerate(boxes, start=1)]
+    ).reshape(n, 2)
+    row, column = (
+        np.bincount(compact.ravel(), at.ravel(), minlength=n + 1)[1:] / counts
+        for at in np.indices(compact.shape)
+    )
+    edge = np.concatenate([compact[0], compact[-1], compact[:, 0], compact[:, -1]])
+    columns: dict[str, Any] = {"label": labels[1:]}
+    if mask is not None:
+        columns["class"] = mask.ravel()[first[1:]]
+    columns |= {
+        f"area_{square}": area,
+        f"equivalent_diameter_{unit}": np.sqrt(4 * area / np.pi),
+        f"feret_max_{unit}": ferets[:, 0],
+        f"feret_min_{unit}": ferets[:, 1],
+        "aspect_ratio": ferets[:, 0] / ferets[:, 1],
+        "circularity": np.minimum(4 * np.pi * area / perimeter**2, 1),
+    }
+    if image is not None:
+        total = np.bincount(compact.ravel(), image.ravel().astype(np.float64), minlength=n + 1)
+        columns["mean_intensity"] = total[1:] / counts
+    columns |= {
+        f"row_{unit}": row * rows_nm,
+        f"column_{unit}": column * columns_nm,
+        "touches_border": np.isin(np.arange(1, n + 1), edge),
+    }
+    return pd.DataFrame(columns)
+
+
+def summarise(table: "pd.DataFrame", column: str | None = None) -> Summary:
+    """Summarise a column of a particle table; the equivalent diameter without a name."""
+    name = column or next(str(c) for c in table if str(c).startswith("equivalent_diameter"))
+    values = table[name].to_numpy(np.float64)
+    n = len(values)
+    return Summary(
+        column=name,
+        number=n,
+        mean=float(values.mean()) if n else float("nan"),
+        median=float(np.median(values)) if n else float("nan"),
+        sd=float(values.std(ddof=1)) if n > 1 else float("nan"),
+    )
+
+
+def median_diameter(
+    mask: NDArray[Any],
+    pixel_size_nm: tuple[float, float] | None = None,
+    smallest_px: int = 9,
+) -> float | None:
+    """Return the median equivalent diameter of a mask's particles, in nm (px without a size).
+
+    Particles at the border count only where there are no others; None without particles.
+    """
+    instances = find_particles(mask, smallest_px=smallest_px, pixel_size_nm=pixel_size_nm)
+    table = measure_particles(instances, pixel_size_nm=pixel_size_nm)
+    whole = table[~table["touches_border"].astype(bool)]
+    found = summarise(whole if len(whole) else table)
+    return found.median if found.number else None
+
+
+def delete_particles(instances: NDArray[Any], labels: Collection[int]) -> NDArray[Any]:
+    """Return the instance labels without some particles; the others keep their labels."""
+    _check_known(instances, labels)
+    return np.where(np.isin(instances, list(labels)), 0, instances).astype(instances.dtype)
+
+
+def merge_particles(instances: NDArray[Any], labels: Collection[int]) -> NDArray[Any]:
+    """Return the instance labels with some particles made one, under their smallest label."""
+    _check_known(instances, labels)
+    if len(set(labels)) < 2:
+        raise ValueError(f"{len(set(labels))} particles are chosen: merging takes at least two")
+    merged = np.isin(instances, list(labels))
+    return np.where(merged, min(labels), instances).astype(instances.dtype)
+
+
+def _split(
+    components: NDArray[np.int32], neck: float, smallest_px: int, sides: tuple[float, float]
+) -> NDArray[np.int32]:
+    """Split components at their necks."""
+    from scipy import ndimage
+    from skimage.morphology import local_maxima
+    from skimage.segmentation import watershed
+
+    inside = components > 0
+    if not inside.any():
+        return components
+    distance = ndimage.distance_transform_edt(inside, sampling=sides)
+    summits, n = ndimage.label(local_maxima(distance, connectivity=2) & inside, _EIGHT_NEIGHBOURS)
+    basins = watershed(-distance, summits, connectivity=2, mask=inside)
+    height = np.zeros(n + 1)
+    height[1:] = ndimage.maximum(distance, basins, np.arange(1, n + 1))
+    sizes = np.bincount(basins.ravel(), minlength=n + 1)
+    root = list(range(n + 1))
+
+    def find(basin: int) -> int:
+        while root[basin] != basin:
+            root[basin] = root[root[basin]]
+            basin = root[basin]
+        return basin
+
+    for one, other, width in zip(*_passes(basins, distance), strict=True):
+        a, b = find(one), find(other)
+        if a == b:
+            continue
+        lower = min(height[a], height[b])
+        is_neck = width < neck * lower and lower - width >= _SHALLOWEST_NECK_PX
+        if is_neck and min(sizes[a], sizes[b]) >= smallest_px:
+            continue
+        root[b] = a
+        height[a] = max(height[a], height[b])
+        sizes[a] += sizes[b]
+    return np.array([find(basin) for basin in range(n + 1)], np.int32)[basins]
+
+
+def _passes(
+    basins: NDArray[np.int32], distance: NDArray[np.float64]
+) -> tuple[list[int], list[int], list[float]]:
+    """Return the pairs of neighbouring basins and the distance at their pass, widest first."""
+    pairs, widths = [], []
+    for here, there in _neighbours(basins.shape):
+        a, b = basins[here], basins[there]
+        apart = (a != b) & (a > 0) & (b > 0)
+        pairs.append(np.sort(np.stack([a[apart], b[apart]], axis=1), axis=1))
+        widths.append(np.minimum(distance[here][apart], distance[there][apart]))
+    width = np.concatenate(widths)
+    order = np.argsort(-width, kind="stable")
+    unique, first = np.unique(np.concatenate(pairs)[order], axis=0, return_index=True)
+    widest = np.sort(first)
+    sorted_pairs = unique[np.argsort(first)]
+    return sorted_pairs[:, 0].tolist(), sorted_pairs[:, 1].tolist(), width[order][widest].tolist()
+
+
+def _neighbours(
+    shape: tuple[int, ...],
+) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Return the slices of each pixel and its neighbour: right, below, and the diagonals."""
+    low, high, whole = slice(None, -1), slice(1, None), slice(None)
+    return [
+        ((whole, low), (whole, high)),
+        ((low, whole), (high, whole)),
+        ((low, low), (high, high)),
+        ((low, high), (high, low)),
+    ]
+
+
+def _crofton_perimeters(
+    compact: NDArray[np.int32], n: int, sides: tuple[float, float]
+) -> NDArray[np.float64]:
+    """Return the perimeter of labels 1 to n by Crofton's formula with four directions.
+
+    With crossings N of lines a distance d apart in directions that stand for an angle w each,
+    the perimeter is the sum of N d w / 2; for square pixels w is 45 degrees for all.
+    """
+    rows, columns = sides
+    diagonal = float(np.hypot(rows, columns))
+    tilt = float(np.arctan2(rows, columns))
+    weights = (
+        rows * tilt,  # lines along a row
+        columns * (np.pi / 2 - tilt),
+        rows * columns / diagonal * np.pi / 4,
+        rows * columns / diagonal * np.pi / 4,
+    )
+    padded = np.pad(compact, 1)
+    perimeter = np.zeros(n + 1)
+    for weight, (here, there) in zip(weights, _neighbours(padded.shape), strict=True):
+        a, b = padded[here], padded[there]
+        crossing = a != b
+        for side in (a, b):
+            perimeter += weight / 2 * np.bincount(side[crossing], minlength=n + 1)
+    return perimeter[1:]
+
+
+def _feret(shape: NDArray[np.bool_], sides: tuple[float, float]) -> tuple[float, float]:
+    """Return the largest and the smallest Feret diameter of a shape."""
+    from scipy.spatial import ConvexHull
+    from scipy.spatial.distance import pdist
+
+    rows = np.flatnonzero(shape.any(axis=1))
+    first = shape[rows].argmax(axis=1)
+    last = shape.shape[1] - 1 - shape[rows, ::-1].argmax(axis=1)
+    ends = np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])
+    midpoints = [[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]]
+    points = (ends[:, None] + midpoints).reshape(-1, 2) * sides
+    hull = points[ConvexHull(points).vertices]
+    edges = np.roll(hull, -1, axis=0) - hull
+    normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.hypot(*edges.T)[:, None]
+    widths = np.ptp(hull @ normals.T, axis=0)
+    return float(pdist(hull).max()), float(widths.min())
+
+
+def _renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    found, first, index = np.unique(labels, return_index=True, return_inverse=True)
+    order = np.argsort(np.where(found == 0, -1, first), kind="stable")
+    rank = np.empty(len(found), np.int32)
+    rank[order] = np.arange(len(found)) + (0 if 0 in found else 1)
+    return rank[index].reshape(labels.shape)
+
+
+def _sides(pixel_size_nm: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the pixel's sides in units of their geometric mean."""
+    rows, columns = pixel_size_nm or (1.0, 1.0)
+    return (rows / columns) ** 0.5, (columns / rows) ** 0.5
+
+
+def _check_labels(labels: NDArray[Any], what: str) -> None:
+    if labels.dtype.kind not in "uib":
+        raise ValueError(f"the {what} holds {labels.dtype} values: labels are whole numbers")
+    if labels.ndim != 2:
+        raise ValueError(
+            f"the {what} has {labels.ndim} axes: give one frame of (row, column) at a time"
+        )
+
+
+def _check_known(instances: NDArray[Any], labels: Collection[int]) -> None:
+    unknown = sorted(label for label in labels if label <= 0 or not (instances == label).any())
+    if unknown:
+        raise ValueError(f"there is no particle {unknown[0]}: choose labels that the layer has")
