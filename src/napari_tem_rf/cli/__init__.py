@@ -1,0 +1,5 @@
+"""The command line: ``napari-tem-rf COMMAND``."""
+
+from napari_tem_rf.cli.app import main
+
+__all__ = ["main"]

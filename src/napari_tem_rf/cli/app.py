@@ -1,0 +1,92 @@
+"""The commands together, and what every command does alike: JSON, messages, exit codes."""
+
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+
+import typer
+
+from napari_tem_rf.cli import demo, files, networks, predicting, training
+from napari_tem_rf.cli.output import fail
+
+app = typer.Typer(
+    name="napari-tem-rf",
+    help="Segment TEM images with networks chosen by receptive field and complexity.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+_COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
+    ("info", files.info),
+    ("networks", networks.networks),
+    ("field", networks.field),
+    ("train", training.train),
+    ("predict", predicting.predict),
+    ("evaluate", predicting.evaluate),
+    ("effective-field", predicting.effective_field),
+    ("measure", files.measure),
+    ("demo", demo.demo),
+)
+for _name, _command in _COMMANDS:
+    app.command(_name)(_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(version("napari-tem-rf"))
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    show_version: bool = typer.Option(
+        False, "--version", callback=_show_version, is_eager=True, help="Print the version."
+    ),
+) -> None:
+    """Segment TEM images with networks chosen by receptive field and complexity."""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with 0 (done), 1 (could not be done) or 2 (wrong use)."""
+    arguments = spread_labels(sys.argv[1:] if arguments is None else arguments)
+    try:
+        app(args=arguments, prog_name="napari-tem-rf")
+    except KeyboardInterrupt:
+        fail("interrupted: what was complete is kept")
+    except (ValueError, OSError, MemoryError, ArithmeticError, RuntimeError) as error:
+        fail(_sentence(error))
+
+
+def spread_labels(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with ``--labels A B`` written out as ``--labels A --labels B``.
+
+    After images several labels may follow; before them ``--labels`` takes one.
+    """
+    spread: list[str] = []
+    waiting = list(arguments)
+    positional = 0
+    while waiting:
+        argument = waiting.pop(0)
+        if argument != "--labels":
+            previous = spread[-1] if spread else ""
+            is_value = previous.startswith("--") and "=" not in previous
+            positional += not argument.startswith("-") and not is_value
+            spread.append(argument)
+            continue
+        # the command itself is the first positional argument
+        many = positional > 1
+        values = []
+        while waiting and not waiting[0].startswith("--") and (many or not values):
+            values.append(waiting.pop(0))
+        for value in values or [None]:
+            spread += ["--labels"] if value is None else ["--labels", value]
+    return spread
+
+
+def _sentence(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f'"{error.filename}": {error.strerror}: check the path and its permissions'
+    text = " ".join(str(error).split())
+    return text or f"{type(error).__name__} without a message"

@@ -1,0 +1,246 @@
+"""``train``: images and labels -> a run folder."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from napari_tem_rf import jobs
+from napari_tem_rf.cli.inputs import LabelledFiles, read_labelled
+from napari_tem_rf.cli.options import (
+    DEVICE,
+    DILATIONS,
+    FILTERS,
+    PARAMETERS,
+    PIXEL_SIZE,
+    POOLS,
+    RECEPTIVE_FIELD,
+    RECEPTIVE_FIELD_NM,
+    field_in_px,
+    pick_network,
+)
+from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say
+from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import PRESETS, TrainingPlan
+from napari_tem_rf.runs import Run, RunRecord, read_run
+
+GROUP_BY = typer.Option(
+    None, "--group-by", help="Regular expression that finds the exposure in an image's name."
+)
+SPIKES = typer.Option("none", "--spikes", help="Remove x-ray spikes: none, paper or robust.")
+SPIKE_THRESHOLD = typer.Option(
+    None, "--spike-threshold", help="Counts (paper) or units of the local noise (robust)."
+)
+FLATTEN = typer.Option(0, "--flatten", help="Order of the surface of uneven illumination; 0: off.")
+BINNING = typer.Option(1, "--binning", min=1, help="Bin so many pixels to one.")
+
+
+def train(
+    images: list[Path] = typer.Argument(None, help="Image files or folders."),
+    labels: list[Path] = typer.Option(
+        None, "--labels", help="Label files or folders, named like the images."
+    ),
+    run: Path = typer.Option(..., "--run", help="Folder to make; it holds all of the training."),
+    receptive_field: float = RECEPTIVE_FIELD,
+    receptive_field_nm: float = RECEPTIVE_FIELD_NM,
+    parameters: float = PARAMETERS,
+    pools: str = POOLS,
+    dilations: str = DILATIONS,
+    filters: int = FILTERS,
+    unlabelled: str = typer.Option(
+        "ignore",
+        "--unlabelled",
+        help="What a label of 0 means: ignore (not annotated) or background (a finished mask).",
+    ),
+    epochs: int = typer.Option(None, "--epochs", min=1, help="Number of epochs."),
+    seconds: float = typer.Option(None, "--seconds", min=0.1, help="Time budget in seconds."),
+    seed: int = typer.Option(None, "--seed", min=0, help="Seed of weights, crops and split."),
+    pixel_size: float = PIXEL_SIZE,
+    validation: float = typer.Option(
+        None, "--validation", min=0, max=0.9, help="Fraction held out for validation."
+    ),
+    group_by: str = GROUP_BY,
+    device: str = DEVICE,
+    preset: str = typer.Option("default", "--preset", help="default or sytwu2022."),
+    start: Path = typer.Option(None, "--start", help="Run whose weights to start from."),
+    resume: bool = typer.Option(False, "--resume", help="Go on with the run from its checkpoint."),
+    spikes: str = SPIKES,
+    spike_threshold: float = SPIKE_THRESHOLD,
+    flatten: int = FLATTEN,
+    binning: int = BINNING,
+    json: bool = JSON_OPTION,
+) -> None:
+    """Train a network on annotated images; Ctrl-C stops and keeps the best weights."""
+    if unlabelled not in ("ignore", "background"):
+        raise typer.BadParameter(
+            f"{unlabelled!r}: give ignore or background", param_hint="--unlabelled"
+        )
+    wish = (field_in_px(receptive_field, receptive_field_nm, pixel_size), parameters)
+    settings = {
+        "epochs": epochs,
+        "seconds": seconds,
+        "seed": seed,
+        "validation": validation,
+        "device": device,
+    }
+    if resume:
+        earlier = read_run(run)
+        record = train_request(_resumed(earlier, images, labels, pixel_size, group_by, settings))
+        _show(record, run, json)
+        return
+    if not images or not labels:
+        raise typer.BadParameter("give images, and their labels with --labels")
+    plan = plan_of(preset, settings)
+    spec, sentence = pick_network(
+        wish, pools, dilations, filters, default=NetworkSpec((4, 4), (), 8)
+    )
+    cleaning = Cleaning(spikes, spike_threshold, flatten, binning)  # type: ignore[arg-type]
+    files = read_labelled(images, labels, pixel_size, group_by)
+    for note in (*files.notes, sentence):
+        say(note)
+    record = train_request(
+        jobs.TrainRequest(
+            run=run,
+            images=files.images,
+            spec=spec,
+            plan=plan,
+            unlabelled=unlabelled,  # type: ignore[arg-type]
+            cleaning=cleaning,
+            start=start,
+            sources=files.sources,
+            label_sources=files.label_sources,
+        )
+    )
+    _show(record, run, json)
+
+
+def plan_of(preset: str, settings: dict[str, Any]) -> TrainingPlan:
+    """Return the plan of a preset with the settings that are given (not None)."""
+    if preset not in PRESETS:
+        raise typer.BadParameter(f"{preset!r}: give {' or '.join(PRESETS)}", param_hint="--preset")
+    given = {name: value for name, value in settings.items() if value is not None}
+    if "seconds" in given and "epochs" not in given:
+        given["epochs"] = None
+    return PRESETS[preset](**given)
+
+
+def train_request(request: jobs.TrainRequest) -> RunRecord:
+    """Train in this process, with messages on stderr and Ctrl-C as stop."""
+    progress = Progress("training")
+    with _stop_on_interrupt() as stopped:
+        record = jobs.train(request, report=progress, stopped=stopped)
+    progress.close()
+    return record
+
+
+def _resumed(
+    earlier: Run,
+    images: list[Path] | None,
+    labels: list[Path] | None,
+    pixel_size: float | None,
+    group_by: str | None,
+    settings: dict[str, Any],
+) -> jobs.TrainRequest:
+    record = earlier.record
+    given = {name: value for name, value in settings.items() if value is not None}
+    if given.get("seed", record.plan.seed) != record.plan.seed:
+        raise ValueError(
+            f"the run was started with seed {record.plan.seed}, not {given['seed']}: a resumed "
+            "training keeps its seed; leave --seed out or start a new run"
+        )
+    if "validation" in given and given["validation"] != record.plan.validation:
+        raise ValueError(
+            f"the run holds out {record.plan.validation:g} for validation: a resumed training "
+            "keeps its split; leave --validation out or start a new run"
+        )
+    if given.get("device") == "auto":
+        del given["device"]
+    if "epochs" in given and "seconds" not in given:
+        given["seconds"] = None
+    if "seconds" in given and "epochs" not in given:
+        given["epochs"] = None
+    return replace(
+        _request_of(earlier, _files_of(earlier, images, labels, pixel_size, group_by)),
+        plan=replace(record.plan, **given),
+        resume=True,
+    )
+
+
+def _request_of(earlier: Run, files: LabelledFiles) -> jobs.TrainRequest:
+    record = earlier.record
+    groups = {entry.name: entry.group for entry in record.data}
+    return jobs.TrainRequest(
+        run=earlier.folder,
+        images=tuple(
+            replace(image, group=groups.get(image.name, image.group)) for image in files.images
+        ),
+        spec=record.spec,
+        plan=record.plan,
+        unlabelled=record.unlabelled,
+        cleaning=record.cleaning,
+        class_names=dict(zip(record.classes.values, record.classes.names, strict=True)),
+        sources=files.sources,
+        label_sources=files.label_sources,
+    )
+
+
+def _files_of(
+    earlier: Run,
+    images: list[Path] | None,
+    labels: list[Path] | None,
+    pixel_size: float | None,
+    group_by: str | None,
+) -> LabelledFiles:
+    """Return the named files, or those that the run was trained from."""
+    if images and labels:
+        return read_labelled(images, labels, pixel_size, group_by)
+    sources = {entry.source for entry in earlier.record.data}
+    label_sources = {entry.labels_source for entry in earlier.record.data}
+    if None in sources or None in label_sources:
+        raise ValueError(
+            f'run "{earlier.folder}" does not know the files of its images: '
+            "name images and --labels"
+        )
+    size = earlier.record.pixel_size_nm
+    return read_labelled(
+        [Path(path) for path in sorted(filter(None, sources))],
+        [Path(path) for path in sorted(filter(None, label_sources))],
+        pixel_size or (size[0] if size else None),
+        group_by,
+    )
+
+
+@contextmanager
+def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a stop; a second one interrupts at once."""
+    asked = False
+
+    def ask(number: int, frame: object) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        say("stopping: the best weights so far are kept")
+
+    before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _show(record: RunRecord, run: Path, json: bool) -> None:
+    if json:
+        print_json({"run": str(run.resolve()), **record.summary()})
+        return
+    dice = record.validation_dice
+    score = "nothing held out" if dice is None else f"validation Dice {dice:.3f}"
+    typer.echo(
+        f"{run}: {record.spec}, {record.epochs} epochs in {record.seconds:.0f} s, {score} "
+        f"(epoch {record.best_epoch})"
+    )

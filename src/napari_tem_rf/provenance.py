@@ -1,0 +1,93 @@
+"""Where a mask comes from: written as JSON beside every mask."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.runs import Run, library_versions, now
+from napari_tem_rf.storage import write_text
+
+__all__ = ["file_hash", "provenance_of", "provenance_path", "read_provenance", "write_provenance"]
+
+
+def provenance_path(mask: str | Path) -> Path:
+    """Return the path of a mask's provenance: the mask's own with ``.json`` behind."""
+    mask = Path(mask)
+    return mask.with_name(mask.name + ".json")
+
+
+def file_hash(path: str | Path) -> str | None:
+    """Return the SHA-256 of a file; None for a folder (a zarr store) or a missing file."""
+    path = Path(path)
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance_of(
+    run: Run,
+    image: str,
+    source: str | Path | None,
+    pixel_size_nm: tuple[float, float] | None,
+) -> dict[str, Any]:
+    """Return how a mask of an image was made, as plain JSON values.
+
+    Parameters
+    ----------
+    run : Run
+        The run that predicted it.
+    image : str
+        The image's name.
+    source : str or Path, optional
+        The image's file.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel of the image in nm.
+    """
+    record = run.record
+    field = receptive_field(record.spec)
+    return {
+        "image": image,
+        "source": None if source is None else str(Path(source).resolve()),
+        "source_sha256": None if source is None else file_hash(source),
+        "pixel_size_nm": None if pixel_size_nm is None else list(pixel_size_nm),
+        "run": str(run.folder.resolve()),
+        "weights_sha256": file_hash(run.weights),
+        "network": record.spec.to_dict(),
+        "parameters": record.spec.parameters,
+        "receptive_field": {
+            "nominal": field.nominal,
+            "smallest": field.smallest,
+            "largest": field.largest,
+            "period": field.period,
+            "halo": field.halo,
+        },
+        "trained_at_pixel_size_nm": (
+            None if record.pixel_size_nm is None else list(record.pixel_size_nm)
+        ),
+        "classes": dict(zip(record.classes.names, record.classes.prediction_values, strict=True)),
+        "seed": record.plan.seed,
+        "best_epoch": record.best_epoch,
+        "cleaning": record.cleaning.to_dict(),
+        "normalisation": record.normalisation,
+        "versions": library_versions(),
+        "date": now(),
+    }
+
+
+def write_provenance(mask: str | Path, provenance: dict[str, Any]) -> Path:
+    """Write the provenance beside a mask and return its path."""
+    path = provenance_path(mask)
+    write_text(path, json.dumps(provenance, indent=2, allow_nan=False) + "\n")
+    return path
+
+
+def read_provenance(mask: str | Path) -> dict[str, Any] | None:
+    """Return the provenance beside a mask; None where there is none that can be read."""
+    try:
+        values = json.loads(provenance_path(mask).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return values if isinstance(values, dict) else None
