@@ -84,8 +84,7 @@ def classes_of(layer: Labels, unlabelled: Unlabelled) -> Classes:
             if entry[0] != "background" or value == 0 or value in painted
         }
     values = {value for value in named if value != 0} | set(painted)
-    if unlabelled == "background":
-        values.add(0)
+    values.add(0 if unlabelled == "background" else 1)
     ordered = tuple(sorted(values))
     names, colors = [], []
     for place, value in enumerate(ordered):

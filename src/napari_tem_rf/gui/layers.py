@@ -182,6 +182,6 @@ def prediction_layer(
 def find_ours(layers: Sequence[Layer], name: str, kind: str) -> Layer | None:
     """Return the program's own layer of that kind and name, if it is still there."""
     for layer in layers:
-        if is_ours(layer, kind) and mark_of(layer).get("name", layer.name) == name:
+        if is_ours(layer, kind) and layer.name == name:
             return layer
     return None

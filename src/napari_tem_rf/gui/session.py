@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.viewer import Viewer
 from psygnal import Signal
@@ -18,9 +18,14 @@ from psygnal import Signal
 from napari_tem_rf.engine import Engine
 from napari_tem_rf.gui.selection import Selection
 from napari_tem_rf.gui.work import Desk, Work
+from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import Report, TrainingPlan
+from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan
+from napari_tem_rf.runs import RunRecord
+
+if TYPE_CHECKING:
+    from napari_tem_rf.gui.predicting import Predicting
 
 FIRST_NETWORK = NetworkSpec(pools=(4, 4), filters=8)
 """Field 120 px, 31,634 parameters: good on high-resolution images, quick on all."""
@@ -30,27 +35,32 @@ FIRST_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class TrainedRun:
-    """One finished training of this session."""
+    """A finished training: its folder and what its record says."""
 
     folder: Path
-    spec: NetworkSpec
-    image: str
-    """Name of the image it was trained on."""
-    dice: float | None
-    """Dice of the held-out part; None when nothing was held out."""
-    seconds: float
+    record: RunRecord
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The network that was trained, with the annotation's number of classes."""
+        return self.record.spec
+
+    @property
+    def dice(self) -> float | None:
+        """Dice of the held-out part; None when nothing was held out."""
+        return self.record.validation_dice
 
     @property
     def receptive_field(self) -> int:
         """Nominal field in px."""
-        return nominal_receptive_field(self.spec)
+        return nominal_receptive_field(self.record.spec)
 
     @property
     def title(self) -> str:
         """The run in a line."""
         score = "" if self.dice is None else f", Dice {self.dice:.2f}"
         field = f"field {self.receptive_field} px, {self.spec.parameters:,} parameters"
-        return f"{self.folder.name}: {field}{score}"
+        return f"{field}{score} ({self.folder.name})"
 
 
 class Session(Selection):
@@ -60,6 +70,8 @@ class Session(Selection):
     -------
     spec_changed(NetworkSpec)
         Another network was picked.
+    cleaning_changed(Cleaning)
+        What is done to the pixels before training and prediction changed.
     plan_changed(TrainingPlan)
         Time, seed or another setting of the training changed.
     start_changed(Path | None)
@@ -72,6 +84,10 @@ class Session(Selection):
         Runs are kept elsewhere.
     training_changed(Work | None)
         A training began (the work) or ended (None); its reports come from the work.
+    history_changed(tuple of EpochReport)
+        The training has another epoch behind it, or a new one began.
+    predicting_changed(Predicting | None)
+        A round of predictions began or ended.
     field_overlay_changed(bool)
         The receptive field at the cursor was switched on or off.
     train_requested(), stop_requested(), prediction_toggled()
@@ -81,12 +97,15 @@ class Session(Selection):
     """
 
     spec_changed = Signal(object)
+    cleaning_changed = Signal(object)
     plan_changed = Signal(object)
     start_changed = Signal(object)
     runs_changed = Signal()
     run_changed = Signal(object)
     runs_folder_changed = Signal(object)
     training_changed = Signal(object)
+    history_changed = Signal(object)
+    predicting_changed = Signal(object)
     field_overlay_changed = Signal(bool)
     train_requested = Signal()
     stop_requested = Signal()
@@ -97,11 +116,14 @@ class Session(Selection):
         super().__init__(viewer)
         self._spec = FIRST_NETWORK
         self._plan = TrainingPlan(epochs=None, seconds=FIRST_SECONDS)
+        self._cleaning = Cleaning()
         self._start: Path | None = None
         self._runs: tuple[TrainedRun, ...] = ()
         self._run: TrainedRun | None = None
         self._runs_folder = Path.home() / "napari-tem-rf"
         self._training: Work | None = None
+        self._history: tuple[EpochReport, ...] = ()
+        self._predicting: Predicting | None = None
         self._field_overlay = False
         self._desk = Desk()
         self._is_closed = False
@@ -129,6 +151,17 @@ class Session(Selection):
         if plan != self._plan:
             self._plan = plan
             self.plan_changed.emit(plan)
+
+    @property
+    def cleaning(self) -> Cleaning:
+        """What is done to the pixels before the next training; a run keeps its own."""
+        return self._cleaning
+
+    @cleaning.setter
+    def cleaning(self, cleaning: Cleaning) -> None:
+        if cleaning != self._cleaning:
+            self._cleaning = cleaning
+            self.cleaning_changed.emit(cleaning)
 
     def change_plan(self, **changes: Any) -> None:
         """Change some settings of the plan."""
@@ -221,6 +254,26 @@ class Session(Selection):
         return self._training
 
     @property
+    def history(self) -> tuple[EpochReport, ...]:
+        """The epochs of the training that goes on, or of the last one."""
+        return self._history
+
+    @history.setter
+    def history(self, epochs: tuple[EpochReport, ...]) -> None:
+        self._history = epochs
+        self.history_changed.emit(epochs)
+
+    @property
+    def predicting(self) -> "Predicting | None":
+        """The round of predictions that goes on."""
+        return self._predicting
+
+    @predicting.setter
+    def predicting(self, predicting: "Predicting | None") -> None:
+        self._predicting = predicting
+        self.predicting_changed.emit(predicting)
+
+    @property
     def works(self) -> tuple[Work, ...]:
         """Everything that goes on."""
         return self._desk.works
@@ -288,9 +341,12 @@ _SESSIONS: dict[int, Session] = {}
 
 def session_of(viewer: Viewer) -> Session:
     """Return the session of a viewer, made on first use and closed with the viewer's window."""
+    from napari_tem_rf.gui.shortcuts import register_shortcuts
+
     viewer = getattr(viewer, "__wrapped__", viewer)
     session = _SESSIONS.get(id(viewer))
     if session is None or session._viewer() is not viewer:
+        register_shortcuts()
         session = _SESSIONS[id(viewer)] = Session(viewer)
         # napari says nothing public when a window closes; the Qt window does
         viewer.window._qt_window.destroyed.connect(partial(_close, id(viewer)))

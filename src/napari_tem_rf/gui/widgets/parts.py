@@ -5,13 +5,14 @@ from typing import Any, Literal
 
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
     QLabel,
+    QPushButton,
     QSizePolicy,
     QToolButton,
     QVBoxLayout,
@@ -56,7 +57,9 @@ class Sentence(QLabel):
         super().__init__(parent)
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
         self.say(text, tone)
         self._tone: Tone = tone
 
@@ -188,8 +191,8 @@ class LayerChoice(QComboBox):
         self._layers: list[Any] = []
         self._on_chosen: Callable[[Any], None] | None = None
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(12)
-        self.setIconSize(QSize(0, 0))
+        # an explicit least width: long names, or long words for "none", must not widen the dock
+        self.setMinimumWidth(80)
         self.activated.connect(self._choose)
 
     def on_chosen(self, function: Callable[[Any], None]) -> None:
@@ -210,6 +213,50 @@ class LayerChoice(QComboBox):
         self.blockSignals(False)
         self.setToolTip(chosen.name if chosen is not None else self._empty)
 
+    def chosen(self) -> Any:
+        """Return the layer that is shown as chosen; None without one."""
+        place = self.currentIndex()
+        return self._layers[place] if 0 <= place < len(self._layers) else None
+
     def _choose(self, place: int) -> None:
         if self._on_chosen is not None and 0 <= place < len(self._layers):
             self._on_chosen(self._layers[place])
+
+
+class PrimaryButton(QPushButton):
+    """The button that the eye finds first, in the theme's own colour of what is current."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setMinimumWidth(84)
+        self._dress()
+
+    def _dress(self) -> None:
+        theme = get_theme(get_settings().appearance.theme)
+        style = (
+            f"QPushButton:enabled {{ background-color: {theme.current.as_hex()};"
+            f" color: {theme.text.as_hex()}; font-weight: bold; }}"
+            f"QPushButton:enabled:hover {{ background-color: {theme.highlight.as_hex()}; }}"
+        )
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == event.Type.PaletteChange:
+            self._dress()
+
+
+def sentence(words: str) -> str:
+    """Return words with a capital at the start and a stop at the end."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}." if words else ""
+
+
+def time_left(seconds: float) -> str:
+    """Return a time in words: ``12 s left``, ``3 min left``."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s left"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min left"
+    return f"{seconds / 3600:.1f} h left"

@@ -1,0 +1,129 @@
+"""Predictions on the canvas: layers of the program's own, made or updated, never the user's."""
+
+from pathlib import Path
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_tem_rf.gui.annotations import note_classes
+from napari_tem_rf.gui.layers import (
+    MARK,
+    find_ours,
+    image_shape,
+    is_ours,
+    label_colors,
+    mark_of,
+    placement,
+    prediction_layer,
+)
+from napari_tem_rf.gui.session import Session
+from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+
+
+def layer_name(image: Image, spec: NetworkSpec) -> str:
+    """Return the name of a prediction: ``<image>: field 120 px``."""
+    return f"{image.name}: field {nominal_receptive_field(spec)} px"
+
+
+def predictions(session: Session) -> list[Labels]:
+    """Return the prediction layers in the viewer, those of the chosen image last."""
+    found = [layer for layer in session.viewer.layers if is_ours(layer, "prediction")]
+    chosen = None if session.image is None else str(session.image.unique_id)
+    return sorted(found, key=lambda layer: mark_of(layer).get("image_id") == chosen)
+
+
+def show_prediction(
+    session: Session,
+    image: Image,
+    labels: NDArray[np.generic],
+    classes: Classes,
+    spec: NetworkSpec,
+    *,
+    run: Path,
+    frame: int = 0,
+    origin: tuple[int, int] = (0, 0),
+) -> Labels:
+    """Show labels on an image, in the program's own layer of that image and field.
+
+    Parameters
+    ----------
+    session : Session
+    image : Image
+        The image that was predicted.
+    labels : ndarray of int, shape (row, column)
+        All of the image, or a part of it.
+    classes : Classes
+        The annotation's values, names and colours.
+    spec : NetworkSpec
+        The network that predicted.
+    run : Path
+        Its run folder.
+    frame : int
+        Frame of a stack.
+    origin : tuple of int
+        (row, column) of the labels' first pixel.
+
+    Returns
+    -------
+    Labels
+        The layer: a new one, or the earlier one of the same name, updated.
+    """
+    name = layer_name(image, spec)
+    layer = find_ours(session.viewer.layers, name, "prediction")
+    if layer is None or image_shape(layer) != image_shape(image):
+        if layer is not None:
+            session.viewer.layers.remove(layer)
+        layer = _add(session, image, classes, name)
+    else:
+        for attribute, value in placement(image).items():
+            if not np.array_equal(getattr(layer, attribute), value):
+                setattr(layer, attribute, value)
+        colors = label_colors(classes, background=False)
+        if colors.color_dict.keys() != layer.colormap.color_dict.keys() or any(
+            not np.array_equal(color, layer.colormap.color_dict[value])
+            for value, color in colors.color_dict.items()
+        ):
+            layer.colormap = colors
+    mark = {
+        **mark_of(layer),
+        "image": image.name,
+        "image_id": str(image.unique_id),
+        "run": str(run),
+    }
+    layer.metadata = {**layer.metadata, MARK: mark}
+    plane = layer.data[frame] if layer.data.ndim == 3 else layer.data
+    rows, columns = labels.shape
+    plane[origin[0] : origin[0] + rows, origin[1] : origin[1] + columns] = labels
+    layer.refresh()
+    return layer
+
+
+def _add(session: Session, image: Image, classes: Classes, name: str) -> Labels:
+    """Add an empty prediction just above its image, and leave the user's selection alone."""
+    layers = session.viewer.layers
+    selected, active = set(layers.selection), layers.selection.active
+    largest = max(classes.values)
+    empty = np.zeros(image_shape(image), np.uint8 if largest < 256 else np.uint16)
+    layer = prediction_layer(image, empty, classes, name)
+    values, names = classes.prediction_values[1:], classes.names[1:]
+    layer.features = {"index": list(values), "class": list(names)}
+    layers.insert(layers.index(image) + 1, layer)
+    if selected:
+        layers.selection = selected
+        layers.selection.active = active
+    # one who corrects a prediction makes it an annotation: it is never written over again
+    layer.events.paint.connect(lambda _event: _give_to_user(session, layer, classes))
+    return layer
+
+
+def _give_to_user(session: Session, layer: Labels, classes: Classes) -> None:
+    if not is_ours(layer, "prediction"):
+        return
+    mask = Classes(classes.prediction_values, classes.names, classes.colors)
+    layer.metadata = {**layer.metadata, MARK: {**mark_of(layer), "kind": "annotation"}}
+    note_classes(layer, mask, "background")
+    layer.name = f"{layer.name}, corrected"
+    session.layers_changed.emit()

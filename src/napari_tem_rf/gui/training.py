@@ -1,0 +1,131 @@
+"""From the session's choices to a training in a worker, and from its reports to the canvas."""
+
+import numpy as np
+from napari.layers import Image
+
+from napari_tem_rf import jobs
+from napari_tem_rf.gui.annotations import belong
+from napari_tem_rf.gui.layers import (
+    frame_labels,
+    frame_pixels,
+    image_shape,
+    pixel_size_nm,
+    source_of,
+)
+from napari_tem_rf.gui.predicting import Predicting
+from napari_tem_rf.gui.predictions import show_prediction
+from napari_tem_rf.gui.session import Session, TrainedRun
+from napari_tem_rf.gui.work import Work
+from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.protocol import EpochReport, PreviewReport, Report
+from napari_tem_rf.runs import RunRecord
+
+LARGEST_WATCHED_PX = 1_200_000
+
+
+def labelled_images(session: Session) -> tuple[LabelledImage, ...]:
+    """Return every annotated frame with its labels; frames of one series are one group."""
+    images = []
+    for pair, _ in session.annotated():
+        belong(pair.labels, pair.image)
+        for frame in pair.annotated_frames():
+            images.append(
+                LabelledImage(
+                    name=frame_name(pair.image, frame),
+                    pixels=frame_pixels(pair.image, frame),
+                    # a copy: the user may go on painting while the worker gets it
+                    labels=frame_labels(pair.labels, frame).copy(),
+                    pixel_size_nm=pixel_size_nm(pair.image),
+                    group=pair.image.name,
+                )
+            )
+    return tuple(images)
+
+
+def frame_name(image: Image, frame: int) -> str:
+    """Return the name of one frame of an image layer: the layer's name for a single image."""
+    return f"{image.name} [{frame}]" if len(image_shape(image)) == 3 else str(image.name)
+
+
+def training_request(session: Session) -> jobs.TrainRequest:
+    """Return all that a worker needs to train what is chosen in the session."""
+    image = session.image
+    if image is None:
+        raise ValueError("no image is chosen: open one first")
+    classes = session.classes
+    return jobs.TrainRequest(
+        run=session.new_run_folder(),
+        images=labelled_images(session),
+        unlabelled=session.unlabelled,
+        cleaning=session.cleaning,
+        class_names=dict(zip(classes.values, classes.names, strict=True)),
+        class_colors=dict(zip(classes.values, classes.colors, strict=True)),
+        spec=session.spec,
+        plan=session.plan,
+        start=session.start,
+        watched=jobs.Watched(frame_pixels(image, session.frame), window_in_view(image)),
+        sources={
+            frame_name(pair.image, frame): str(source)
+            for pair, _ in session.annotated()
+            for frame in pair.annotated_frames()
+            if (source := source_of(pair.image)) is not None
+        },
+    )
+
+
+def window_in_view(image: Image) -> tuple[slice, slice] | None:
+    """Return the (rows, columns) of an image that the canvas shows; None for a small image.
+
+    A small image is watched as a whole: that costs little and the user may look anywhere.
+    """
+    shape = image_shape(image)[-2:]
+    if shape[0] * shape[1] <= LARGEST_WATCHED_PX:
+        return None
+    (top, left), (bottom, right) = np.asarray(image.corner_pixels)[:, -2:].tolist()
+    rows = slice(max(0, int(top)), min(shape[0], int(bottom) + 1))
+    columns = slice(max(0, int(left)), min(shape[1], int(right) + 1))
+    if rows.start >= rows.stop or columns.start >= columns.stop:
+        return None
+    return rows, columns
+
+
+def begin_training(session: Session) -> Work:
+    """Start a training and show what comes of it: live overlay, run, prediction.
+
+    The session must have passed `training_checks`.
+    """
+    image, frame, classes = session.image, session.frame, session.classes
+    request = training_request(session)
+    assert image is not None
+    session.history = ()
+
+    def on_report(report: Report) -> None:
+        if isinstance(report, EpochReport):
+            session.history = (*session.history, report)
+        elif isinstance(report, PreviewReport) and image in session.viewer.layers:
+            show_prediction(
+                session,
+                image,
+                report.labels,
+                classes,
+                request.spec,
+                run=request.run,
+                frame=frame,
+                origin=report.origin,
+            )
+
+    def on_done(record: RunRecord) -> None:
+        run = TrainedRun(request.run, record)
+        session.add_run(run)
+        session.start = run.folder
+        if image in session.viewer.layers:
+            Predicting(session, run).begin([(image, frame)])
+
+    return session.submit(
+        jobs.train,
+        request,
+        name=f"training on {image.name}",
+        training=True,
+        on_report=on_report,
+        on_done=on_done,
+    )

@@ -1,0 +1,84 @@
+"""The workspace: the way from image to mask in one dock, in the order of work."""
+
+import napari
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+
+from napari_tem_rf.gui.session import session_of
+from napari_tem_rf.gui.widgets.annotation import AnnotationWidget
+from napari_tem_rf.gui.widgets.export import ExportWidget
+from napari_tem_rf.gui.widgets.load import LoadWidget
+from napari_tem_rf.gui.widgets.network import NetworkWidget
+from napari_tem_rf.gui.widgets.parts import DOCK_WIDTH
+from napari_tem_rf.gui.widgets.train import TrainWidget
+
+
+class _Sections(QScrollArea):
+    """Titled widgets one below the other, as wide as a dock, scrolling."""
+
+    def __init__(self, sections: list[tuple[str, QWidget]]) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QFrame.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 4, 6, 8)
+        layout.setSpacing(6)
+        for place, (title, widget) in enumerate(sections):
+            heading = QLabel(title)
+            heading.setStyleSheet(
+                "font-weight: bold; background: transparent; padding: 5px 0 1px 0;"
+                + ("border-top: 1px solid rgba(128, 128, 128, 110);" if place else "")
+            )
+            layout.addWidget(heading)
+            layout.addWidget(widget)
+        layout.addStretch(1)
+        self.setWidget(content)
+        self.setMinimumWidth(DOCK_WIDTH)
+
+
+class Workspace(_Sections):
+    """Image, annotation, network, training and result, in the order of work.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self.session = session_of(viewer)
+        self.load = LoadWidget(viewer)
+        self.annotation = AnnotationWidget(viewer)
+        self.network = NetworkWidget(viewer)
+        self.train = TrainWidget(viewer)
+        self.result = ExportWidget(viewer)
+        super().__init__(
+            [
+                ("1  Image", self.load),
+                ("2  Annotation", self.annotation),
+                ("3  Network", self.network),
+                ("4  Train", self.train),
+                ("5  Result", self.result),
+            ]
+        )
+        # so that torch is loaded, in its own process, by the time it is needed
+        self.session.warm_up()
+
+
+class TrainDock(_Sections):
+    """Annotation and training, for those who keep the other parts in docks of their own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self.session = session_of(viewer)
+        self.annotation = AnnotationWidget(viewer)
+        self.train = TrainWidget(viewer)
+        super().__init__([("Annotation", self.annotation), ("Train", self.train)])
+        self.session.warm_up()
