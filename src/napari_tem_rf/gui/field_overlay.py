@@ -5,6 +5,7 @@ measured by a worker when the mouse rests, on a crop of the field alone. Nothing
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -171,7 +172,7 @@ class FieldOverlay:
     def __init__(self, session: Session) -> None:
         self.session = session
         self._overlay = scene_overlay(session.viewer)
-        self._subject = _picked(session.spec)
+        self._subject = _picked(session)
         self._nominal = self._heat = self._before = False
         self._reading: Reading | None = None
         self._field: EffectiveField | None = None
@@ -191,7 +192,8 @@ class FieldOverlay:
         viewer.events.mouse_over_canvas.connect(self._on_cursor)
         viewer.dims.events.ndisplay.connect(self._on_cursor)
         viewer.dims.events.current_step.connect(self._on_cursor)
-        session.spec_changed.connect(self._on_spec)
+        session.spec_changed.connect(self._on_pick)
+        session.cleaning_changed.connect(self._on_pick)
         session.run_changed.connect(self._on_run)
         session.field_overlay_changed.connect(self._on_switched)
         session.image_changed.connect(self._on_image)
@@ -466,10 +468,10 @@ class FieldOverlay:
             self._on_cursor()
             self.pin()
 
-    def _on_spec(self, spec: NetworkSpec) -> None:
-        run = self.session.run
+    def _on_pick(self, _change: object) -> None:
+        run, spec = self.session.run, self.session.spec
         matches = run is not None and _same_network(run.spec, spec)
-        self.subject = _trained(run) if run is not None and matches else _picked(spec)
+        self.subject = _trained(run) if run is not None and matches else _picked(self.session)
 
     def _on_run(self, run: TrainedRun | None) -> None:
         if run is not None:
@@ -519,14 +521,16 @@ class FieldOverlay:
         return boxes
 
     def _close(self) -> None:
-        self._rest.stop()
         self._waiting = None
         self._pixels.forget()
-        viewer = self.session.viewer
-        viewer.cursor.events.position.disconnect(self._on_cursor)
-        viewer.events.mouse_over_canvas.disconnect(self._on_cursor)
-        viewer.dims.events.ndisplay.disconnect(self._on_cursor)
-        viewer.dims.events.current_step.disconnect(self._on_cursor)
+        # at the end of the program Qt has deleted the timer and the viewer may be gone
+        with suppress(RuntimeError):
+            self._rest.stop()
+            viewer = self.session.viewer
+            viewer.cursor.events.position.disconnect(self._on_cursor)
+            viewer.events.mouse_over_canvas.disconnect(self._on_cursor)
+            viewer.dims.events.ndisplay.disconnect(self._on_cursor)
+            viewer.dims.events.current_step.disconnect(self._on_cursor)
 
 
 class _Standardised:
@@ -613,14 +617,14 @@ def _pin_box(pin: Pin, size: PixelSize) -> Box:
     return Box(reading.rows, reading.columns, pin.color, words, reading.at, width_px=1.5)
 
 
-def _picked(spec: NetworkSpec) -> Subject:
-    return Subject(spec, None, f"field {nominal_receptive_field(spec)} px, not trained")
+def _picked(session: Session) -> Subject:
+    spec = session.spec
+    words = f"field {nominal_receptive_field(spec)} px, {spec.parameters:,} parameters, not trained"
+    return Subject(spec, None, words, session.cleaning, session.plan.seed)
 
 
 def _trained(run: TrainedRun) -> Subject:
-    from napari_tem_rf.runs import read_run
-
-    record = read_run(run.folder).record
+    record = run.record
     return Subject(run.spec, run.folder, run.title, record.cleaning, record.plan.seed)
 
 
