@@ -8,11 +8,12 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from napari_tem_rf.learning.network import Network
-from napari_tem_rf.networks.spec import NetworkSpec
 from torch import Tensor, cat, nn, zeros
 from torch.nn.functional import interpolate, max_pool2d
 from torch.utils.flop_counter import FlopCounterMode
+
+from napari_tem_rf.learning.network import Network
+from napari_tem_rf.networks.spec import NetworkSpec
 
 
 class PaperNetwork(nn.Module):

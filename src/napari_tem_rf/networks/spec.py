@@ -185,10 +185,12 @@ def _listed(values: Sequence[int]) -> str:
     return ",".join(str(value) for value in values)
 
 
-def _integers(name: str, values: Sequence[int]) -> tuple[int, ...]:
-    whole = []
+def _is_whole(value: Any) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and value % 1 == 0
+
+
+def _integers(name: str, values: Sequence[Any]) -> tuple[int, ...]:
     for value in values:
-        if isinstance(value, bool) or not isinstance(value, Real) or value % 1 != 0:
+        if not _is_whole(value):
             raise ValueError(f"{name} holds {value!r}: whole numbers are needed")
-        whole.append(int(value))
-    return tuple(whole)
+    return tuple(int(value) for value in values)
