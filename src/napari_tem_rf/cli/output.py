@@ -60,7 +60,7 @@ class Progress:
 
     def __call__(self, report: Report) -> None:
         """Show a report."""
-        if isinstance(report, NoteReport) or isinstance(report, EpochReport):
+        if isinstance(report, NoteReport | EpochReport):
             self.line(report.sentence)
         elif isinstance(report, ProgressReport) and self.terminal:
             now = time.monotonic()

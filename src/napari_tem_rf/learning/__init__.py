@@ -1,1 +1,7 @@
 """Everything that needs torch: networks with weights, training, prediction, gradients."""
+
+import os
+
+# Threads that spin while they wait take the cores from the window and from other workers: on two
+# busy cores a training step took four to eight times as long. It must be set before torch loads.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -47,7 +47,7 @@ class CropGeometry:
     def of(cls, spec: NetworkSpec, plan: TrainingPlan, images: tuple[AnnotatedImage, ...]) -> Any:
         """Return the geometry for a network and a set of images.
 
-        The context is the halo, but at most a quarter of the crop: beyond it the little that a
+        The context is the halo, but at most an eighth of the crop: beyond it the little that a
         pixel still sees does not pay for the pixels that would not count.
         """
         period = spec.period
@@ -56,7 +56,7 @@ class CropGeometry:
             for axis in (0, 1)
         )
         halo = receptive_field(spec).halo if plan.true_context else 0
-        return cls(rows, columns, min(halo, min(rows, columns) // 4))
+        return cls(rows, columns, min(halo, min(rows, columns) // 8))
 
 
 def _up(length: int, period: int) -> int:
