@@ -111,7 +111,7 @@ def note_classes(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> Non
 
 
 def start_annotation(image: Image, unlabelled: Unlabelled, taken: Sequence[str]) -> Labels:
-    """Return an empty annotation layer for an image, ready to paint, under a free name."""
+    """Return an empty annotation layer for an image under a free name."""
     name, count = f"{image.name}: strokes", 1
     while name in taken:
         count += 1
@@ -120,7 +120,6 @@ def start_annotation(image: Image, unlabelled: Unlabelled, taken: Sequence[str])
     layer = new_annotation(image, classes, name)
     note_classes(layer, classes, unlabelled)
     belong(layer, image)
-    layer.mode = "paint"
     return layer
 
 

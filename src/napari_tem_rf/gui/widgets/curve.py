@@ -5,15 +5,14 @@ from typing import Any
 
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from matplotlib.figure import Figure
-from napari.settings import get_settings
-from napari.utils.theme import get_theme
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QSizePolicy
 
-from napari_tem_rf.figures import training_curve
+from napari_tem_rf.figures import Theme, training_curve
+from napari_tem_rf.gui.widgets.parts import current_theme
 from napari_tem_rf.protocol import EpochReport
 
-_HEIGHT_PX = 150
+_HEIGHT_PX = 160
 _PAUSE_MS = 200
 
 
@@ -41,28 +40,15 @@ class CurveCanvas(FigureCanvasQTAgg):
             self._pause.start()
 
     def _draw(self) -> None:
-        theme = get_theme(get_settings().appearance.theme)
-        figure = self.figure
-        figure.clear()
-        figure.set_facecolor(theme.background.as_hex())
-        axes = figure.add_subplot()
-        training_curve(axes, self._history)
-        for each in figure.axes:
-            _dress(each, theme.text.as_hex(), theme.background.as_hex())
+        colors = current_theme()
+        theme = Theme(colors.text.as_hex("long"), colors.background.as_hex("long"), font_pt=7.5)
+        self.figure.clear()
+        self.figure.set_facecolor(theme.background)
+        training_curve(self.figure.add_subplot(), self._history, theme)
         self.draw_idle()
 
-
-def _dress(axes: Any, color: str, background: str) -> None:
-    axes.set_facecolor(background)
-    axes.tick_params(colors=color, labelsize=7)
-    for label in (axes.xaxis.label, axes.yaxis.label, axes.title):
-        label.set_color(color)
-        label.set_fontsize(8)
-    for spine in axes.spines.values():
-        spine.set_color(color)
-    legend = axes.get_legend()
-    if legend is not None:
-        legend.get_frame().set_alpha(0)
-        for text in legend.get_texts():
-            text.set_color(color)
-            text.set_fontsize(7)
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == event.Type.StyleChange and self._history:
+            self._pause.start()

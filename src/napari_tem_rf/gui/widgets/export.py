@@ -285,7 +285,7 @@ class ExportWidget(QWidget):
         self._writing.start()
 
     def _on_written(self, result: tuple[bool, str]) -> None:
-        self._writing: Any = None
+        self._writing = None
         well, words = result
         self.words.say(words, "good" if well else "error")
         self._show()

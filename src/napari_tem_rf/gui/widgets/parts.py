@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Literal
 
+import napari
 from napari.settings import get_settings
-from napari.utils.theme import get_theme
+from napari.utils.theme import Theme, get_theme
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
 from qtpy.QtWidgets import (
@@ -32,6 +33,12 @@ _SIGNS: dict[Tone, str] = {
     "warning": "⚠ ",
     "error": "✗ ",
 }
+
+
+def current_theme() -> Theme:
+    """Return the theme of the viewer in use."""
+    viewer = napari.current_viewer()
+    return get_theme(get_settings().appearance.theme if viewer is None else viewer.theme)
 
 
 def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
@@ -71,11 +78,11 @@ class Sentence(QLabel):
         self._paint()
 
     def _paint(self) -> None:
-        theme = get_theme(get_settings().appearance.theme)
+        theme = current_theme()
         dark = theme.type == "dark"
         colors = {
             "plain": theme.text.as_hex(),
-            "quiet": _mixed(theme.text.as_hex(), theme.background.as_hex(), 0.3),
+            "quiet": _mixed(theme.text.as_hex(), theme.background.as_hex(), 0.25),
             "good": "#56b4e9" if dark else "#005a8c",
             "advice": theme.text.as_hex(),
             "warning": "#f0b640" if dark else "#8a5a00",
@@ -88,7 +95,7 @@ class Sentence(QLabel):
     def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Follow the theme."""
         super().changeEvent(event)
-        if event.type() == event.Type.PaletteChange and hasattr(self, "_tone"):
+        if event.type() == event.Type.StyleChange and hasattr(self, "_tone"):
             self._paint()
 
 
@@ -101,7 +108,9 @@ def _mixed(color: str, other: str, share: float) -> str:
 class Fold(QWidget):
     """A line to click that shows or hides what is below it."""
 
-    def __init__(self, title: str, content: QWidget, *, is_open: bool = False) -> None:
+    def __init__(
+        self, title: str, content: QWidget, *, is_open: bool = False, heading: bool = False
+    ) -> None:
         super().__init__()
         self._button = QToolButton()
         self._button.setText(title)
@@ -109,7 +118,11 @@ class Fold(QWidget):
         self._button.setChecked(is_open)
         self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self._button.setAutoRaise(True)
-        self._button.setStyleSheet("QToolButton { background: transparent; border: none; }")
+        self._button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        weight = "font-weight: bold;" if heading else ""
+        self._button.setStyleSheet(
+            f"QToolButton {{ background: transparent; border: none; text-align: left; {weight} }}"
+        )
         self._button.toggled.connect(self._show)
         self._content = content
         column(self, [self._button, content], spacing=2)
@@ -232,7 +245,7 @@ class PrimaryButton(QPushButton):
         self._dress()
 
     def _dress(self) -> None:
-        theme = get_theme(get_settings().appearance.theme)
+        theme = current_theme()
         style = (
             f"QPushButton:enabled {{ background-color: {theme.current.as_hex()};"
             f" color: {theme.text.as_hex()}; font-weight: bold; }}"
@@ -244,7 +257,7 @@ class PrimaryButton(QPushButton):
     def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Follow the theme."""
         super().changeEvent(event)
-        if event.type() == event.Type.PaletteChange:
+        if event.type() == event.Type.StyleChange:
             self._dress()
 
 

@@ -2,14 +2,14 @@
 
 import napari
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 
 from napari_tem_rf.gui.session import session_of
 from napari_tem_rf.gui.widgets.annotation import AnnotationWidget
 from napari_tem_rf.gui.widgets.export import ExportWidget
 from napari_tem_rf.gui.widgets.load import LoadWidget
 from napari_tem_rf.gui.widgets.network import NetworkWidget
-from napari_tem_rf.gui.widgets.parts import DOCK_WIDTH
+from napari_tem_rf.gui.widgets.parts import DOCK_WIDTH, Fold
 from napari_tem_rf.gui.widgets.train import TrainWidget
 
 
@@ -26,13 +26,12 @@ class _Sections(QScrollArea):
         layout.setContentsMargins(6, 4, 6, 8)
         layout.setSpacing(6)
         for place, (title, widget) in enumerate(sections):
-            heading = QLabel(title)
-            heading.setStyleSheet(
-                "font-weight: bold; background: transparent; padding: 5px 0 1px 0;"
-                + ("border-top: 1px solid rgba(128, 128, 128, 110);" if place else "")
-            )
-            layout.addWidget(heading)
-            layout.addWidget(widget)
+            if place:
+                line = QFrame()
+                line.setFixedHeight(1)
+                line.setStyleSheet("background: rgba(128, 128, 128, 110);")
+                layout.addWidget(line)
+            layout.addWidget(Fold(title, widget, is_open=True, heading=True))
         layout.addStretch(1)
         self.setWidget(content)
         self.setMinimumWidth(DOCK_WIDTH)
