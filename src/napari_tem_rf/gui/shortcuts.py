@@ -25,6 +25,15 @@ def toggle_field(viewer: Viewer) -> None:
     session.field_overlay = not session.field_overlay
 
 
+def measure_field(viewer: Viewer) -> None:
+    """Measure the effective receptive field at the cursor, and show it."""
+    from napari_tem_rf.gui.field_overlay import overlay_of
+
+    session = session_of(viewer)
+    session.field_overlay = True
+    overlay_of(session).measure()
+
+
 def toggle_prediction(viewer: Viewer) -> None:
     """Show or hide the predictions."""
     session_of(viewer).prediction_toggled.emit()
@@ -34,6 +43,7 @@ _ACTIONS: dict[str, tuple[Callable[[Viewer], None], str]] = {
     "napari_tem_rf:train": (train, "Shift-T"),
     "napari_tem_rf:stop": (stop, "Shift-S"),
     "napari_tem_rf:toggle_field": (toggle_field, "Shift-R"),
+    "napari_tem_rf:measure_field": (measure_field, "Shift-E"),
     "napari_tem_rf:toggle_prediction": (toggle_prediction, "Shift-H"),
 }
 
