@@ -72,6 +72,8 @@ class _Walk:
         for _ in range(count):
             kind, name_length = struct.unpack(">BH", self._file.read(3))
             tag = self._file.read(name_length).decode("latin-1")
+            if len(tag) < name_length:
+                raise struct.error
             if kind == _GROUP:
                 self._group(8 if self._version == 4 else 0, tag, depth + 1)
             elif kind == _DATA:

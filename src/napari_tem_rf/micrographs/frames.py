@@ -30,12 +30,16 @@ class _Frames:
     def ndim(self) -> int:
         return 3
 
-    def __getitem__(self, key: tuple[slice, ...]) -> NDArray[Any]:
-        which = range(self.shape[0])[key[0]]
-        out = np.empty((len(which), *self.shape[1:]), self.dtype)
-        for place, index in enumerate(which):
-            out[place] = self.read(index)
-        return out[:, key[1], key[2]]
+    def __getitem__(self, key: tuple[slice | int, ...]) -> NDArray[Any]:
+        # dask hands a viewer's own slices down to here
+        which, *within = key
+        if isinstance(which, slice):
+            indices = range(self.shape[0])[which]
+            out = np.empty((len(indices), *self.shape[1:]), self.dtype)
+            for place, index in enumerate(indices):
+                out[place] = self.read(index)
+            return out[:, *within]
+        return self.read(int(which))[tuple(within)]
 
 
 def lazy_frames(

@@ -127,7 +127,9 @@ def read_mrc(path: Path) -> list[RawImage]:
         )
     steps: tuple[Step, Step] | None = None
     if grid[0] > 0 and grid[1] > 0:
-        steps = (float(cell[1] / grid[1]), "Å"), (float(cell[0] / grid[0]), "Å")
+        # the header has seven digits; more would make square pixels look not square
+        row, column = (float(f"{cell[axis] / grid[axis]:.7g}") for axis in (1, 0))
+        steps = (row, "Å"), (column, "Å")
     offsets = range(start, start + int(frames) * step, step)
     pixels = mapped_frames(path, offsets, (int(rows), int(columns)), dtype)
     return [RawImage(pixels, steps=steps, metadata=_mrc_terms(path, header, int(extended)))]

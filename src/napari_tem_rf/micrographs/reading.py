@@ -202,16 +202,22 @@ def _in_one_sentence(path: Path, read: Callable[[], T]) -> T:
             # the libraries warn of odd tags; what matters of them is in the notes
             warnings.simplefilter("ignore")
             return read()
-    except ReadingError:
-        raise
+    except ReadingError as error:
+        # names inside of a damaged file can be anything
+        raise ReadingError(_on_one_line(str(error), 500)) from error.__cause__
     except MemoryError as error:
         raise ReadingError(f'"{path.name}" does not fit into this machine\'s memory') from error
     except Exception as error:
-        what = " ".join(str(error).split())[:200] or "no reason given"
+        what = _on_one_line(str(error), 200) or "no reason given"
         raise ReadingError(
             f'"{path.name}" cannot be read as {path.suffix.lower()[1:]} '
             f"({type(error).__name__}: {what}): it is damaged or of another format"
         ) from error
+
+
+def _on_one_line(text: str, longest: int) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 def _micrographs(path: Path, raws: list[RawImage]) -> tuple[Micrograph, ...]:

@@ -2,25 +2,21 @@
 
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.micrographs.frames import lazy_frames, mapped_frames
+from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES, lazy_frames, mapped_frames
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError
 from napari_tem_rf.micrographs.tiff_calibration import calibrations
 
 __all__ = ["read_tiff", "read_tiff_labels"]
 
-# a small image may be packed as tightly as it likes
-_FREE_BYTES = 64 * 2**20
 # the most that each compression can gain: bytes of pixels for a byte of file
 _MOST_GAIN = {"NONE": 1.0, "PACKBITS": 64, "LZW": 1400, "ADOBE_DEFLATE": 1032, "DEFLATE": 1032}
-_ANY_GAIN = 20_000
+_ANY_GAIN = 2000
 
 # a damaged file is answered with one sentence, not with the library's messages on stderr
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -53,7 +49,7 @@ def read_tiff(path: Path) -> list[RawImage]:
                     pixels,
                     name=calibration.name or (series.name if series.name != "Generic" else ""),
                     steps=calibration.steps,
-                    colour=series.axes.endswith("S"),
+                    colour="S" in series.axes,
                     axis_units=calibration.axis_units,
                     metadata=calibration.metadata,
                     notes=calibration.notes,
@@ -72,7 +68,7 @@ def read_tiff_labels(path: Path) -> NDArray[Any]:
     with tifffile.TiffFile(path, _multifile=False) as tiff:
         series = tiff.series[0]
         _refuse_absurd(series, path)
-        if series.axes.endswith("S"):
+        if "S" in series.axes:
             raise ReadingError(f'"{path.name}" is in colour: labels are one whole number a pixel')
         return np.asarray(series.asarray())
 
@@ -85,10 +81,16 @@ def _refuse_absurd(series: Any, path: Path) -> None:
     held = min(size, sum(page.databytecounts) * max(1, len(series.pages)))
     if series.dataoffset is not None:
         held = size - series.dataoffset
+    segments = math.prod(page.chunked)
+    if page.compression != 1 and segments > len(page.databytecounts):
+        raise ReadingError(
+            f'"{path.name}" declares {segments:,} compressed parts but holds '
+            f"{len(page.databytecounts):,}: it is damaged; copy it again from where it came from"
+        )
     gain = _MOST_GAIN.get(getattr(page.compression, "name", ""), _ANY_GAIN)
     # numbers of 1 to 7 bits are packed in the file and take a whole byte in memory
     gain *= max(1.0, series.dtype.itemsize * 8 / max(1, page.bitspersample))
-    if declared > held * gain and (gain <= 8 or declared > _FREE_BYTES):
+    if declared > held * gain and (gain <= 8 or declared > IN_MEMORY_BYTES):
         raise ReadingError(
             f'"{path.name}" declares {declared:,} bytes of pixels but holds {held:,}: it was cut '
             "off or damaged; copy it again from where it came from"
@@ -105,29 +107,15 @@ def _refuse_absurd(series: Any, path: Path) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _PageReader:
-    """Reads the frames of an open file page by page."""
-
-    pages: Any
-    pages_per_frame: int
-    frame_shape: tuple[int, ...]
-
-    def __call__(self, index: int) -> NDArray[Any]:
-        first = index * self.pages_per_frame
-        pages = [self.pages[first + k].asarray() for k in range(self.pages_per_frame)]
-        return np.stack(pages).reshape(self.frame_shape)
-
-
 def _pixels(tiff: Any, series: Any, path: Path) -> tuple[Any, bool]:
     """Return a series' pixels, and whether the file must stay open for them."""
     _refuse_absurd(series, path)
-    shape, dtype = series.shape, series.dtype
-    image_axes = 3 if series.axes.endswith("S") else 2
-    frames = math.prod(shape[:-image_axes])
-    nbytes = math.prod(shape) * dtype.itemsize
-    if frames == 1 or nbytes <= _FREE_BYTES or image_axes == 3:
-        return np.asarray(series.asarray()), False
+    shape, dtype, axes = series.shape, series.dtype, series.axes
+    frames = math.prod(shape[:-2])
+    if frames == 1 or "S" in axes or math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
+        pixels = np.asarray(series.asarray())
+        # colours may come as planes: (..., channel, row, column)
+        return (np.moveaxis(pixels, axes.index("S"), -1) if "S" in axes else pixels), False
     image_shape = (int(shape[-2]), int(shape[-1]))
     if series.dataoffset is not None:
         step = math.prod(image_shape) * dtype.itemsize
@@ -136,5 +124,9 @@ def _pixels(tiff: Any, series: Any, path: Path) -> tuple[Any, bool]:
         return mapped_frames(path, offsets, image_shape, on_disk), False
     if len(series.pages) != frames:
         return np.asarray(series.asarray()), False
-    read: Callable[[int], NDArray[Any]] = _PageReader(series.pages, 1, image_shape)
+    pages = series.pages
+
+    def read(index: int) -> NDArray[Any]:
+        return np.asarray(pages[index].asarray())
+
     return lazy_frames(read, frames, image_shape, dtype), True

@@ -12,9 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_tem_rf.micrographs.coco import InstanceImage, write_coco
+from napari_tem_rf.micrographs.provenance import write_provenance
 from napari_tem_rf.storage import refuse_existing, write_aside
 
-__all__ = ["LABEL_ENDINGS", "write_labels", "write_probabilities"]
+__all__ = [
+    "LABEL_ENDINGS",
+    "InstanceImage",
+    "write_coco",
+    "write_labels",
+    "write_probabilities",
+    "write_provenance",
+]
 
 _LARGEST_LABEL = 65_535
 # the two parts of a TIFF resolution are unsigned 32-bit numbers

@@ -1,0 +1,173 @@
+"""Series of frames in each format, made sparse on disk: of any length in no time."""
+
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["SERIES"]
+
+
+def mrc(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
+    header = bytearray(1024)
+    frames, rows, columns = shape
+    struct.pack_into("<4i", header, 0, columns, rows, frames, 1)
+    struct.pack_into("<3i", header, 28, columns, rows, frames)
+    cell = (columns * pixel_size_nm * 10, rows * pixel_size_nm * 10, frames)
+    struct.pack_into("<3f", header, 40, *cell)
+    header[208:214] = b"MAP DD"
+    path.write_bytes(header)
+    _extend(path, shape)
+
+
+def npy(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "<i2", "fortran_order": False, "shape": shape}
+        )
+    _extend(path, shape)
+
+
+def tiff_contiguous(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
+    import tifffile
+
+    per_nm = 1 / pixel_size_nm
+    mapped = tifffile.memmap(
+        path,
+        shape=shape,
+        dtype="<i2",
+        bigtiff=math.prod(shape) * 2 > 2**31,
+        resolution=(per_nm * 1e7, per_nm * 1e7),
+        resolutionunit="CENTIMETER",
+    )
+    del mapped
+
+
+def tiff_pages(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
+    """Write compressed pages; the empty frame is compressed once."""
+    import imagecodecs
+    import tifffile
+
+    packed = imagecodecs.zlib_encode(np.zeros(shape[1:], "<i2").tobytes(), level=1)
+    per_nm = 1 / pixel_size_nm
+    with tifffile.TiffWriter(path, bigtiff=True) as tiff:
+        tiff.write(
+            (packed for _ in range(shape[0])),
+            shape=shape,
+            dtype="<i2",
+            compression="zlib",
+            rowsperstrip=shape[1],
+            resolution=(per_nm * 1e7, per_nm * 1e7),
+            resolutionunit="CENTIMETER",
+        )
+
+
+def ser(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
+    frames, rows, columns = shape
+    dimension = struct.pack("<IddIII", frames, 0.0, 1.0, 0, 0, 0)
+    table = 34 + len(dimension)
+    first = table + frames * 8 * 2
+    step = 50 + rows * columns * 2
+    head = struct.pack(
+        "<HHHIIIIQI", 0x4949, 0x0197, 0x0220, 0x4122, 0x4152, frames, frames, table, 1
+    )
+    offsets = [first + frame * step for frame in range(frames)]
+    metres = pixel_size_nm * 1e-9
+    element = struct.pack("<ddIddIHII", 0, metres, 0, 0, metres, 0, 5, columns, rows)
+    with path.open("wb") as file:
+        file.write(head + dimension + np.array(offsets * 2, "<u8").tobytes())
+        for offset in offsets:
+            file.seek(offset)
+            file.write(element)
+        file.truncate(first + frames * step)
+
+
+def digital_micrograph(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
+    """Write the tags of a DM4 file that hold one series, as in Gatan's own files."""
+
+    def named(kind: int, name: str) -> bytes:
+        return struct.pack(">BH", kind, len(name)) + name.encode()
+
+    def group_front(name: str, tags: int) -> bytes:
+        return named(20, name) + struct.pack(">QBBQ", 0, 0, 0, tags)
+
+    def group(name: str, *tags: bytes) -> bytes:
+        return group_front(name, len(tags)) + b"".join(tags)
+
+    def data(name: str, declaration: tuple[int, ...], body: bytes) -> bytes:
+        numbers = struct.pack(f">Q{len(declaration)}Q", len(declaration), *declaration)
+        return named(21, name) + bytes(8) + b"%%%%" + numbers + body
+
+    def number(name: str, value: int) -> bytes:
+        return data(name, (5,), struct.pack("<I", value))
+
+    def calibration(name: str, scale: float, unit: str) -> bytes:
+        return group(
+            name,
+            data("Origin", (6,), struct.pack("<f", 0)),
+            data("Scale", (6,), struct.pack("<f", scale)),
+            data("Units", (20, 4, len(unit)), unit.encode("utf-16-le")),
+        )
+
+    # DigitalMicrograph counts axes from the fastest
+    axes = [calibration("", pixel_size_nm, "nm")] * 2 + [calibration("", 1.0, "s")]
+    values = math.prod(shape)
+    front = b"".join(
+        (
+            struct.pack(">IQI", 4, 0, 1),
+            struct.pack(">BBQ", 0, 0, 1),
+            group_front("ImageList", 1),
+            group_front("", 3),
+            group_front("ImageData", 4),
+            group(
+                "Calibrations",
+                calibration("Brightness", 1.0, ""),
+                group("Dimension", *axes),
+            ),
+            number("DataType", 1),
+            group("Dimensions", *(number("", length) for length in shape[::-1])),
+            data("Data", (20, 2, values), b""),
+        )
+    )
+    name = "series"
+    tail = group("ImageTags") + data("Name", (20, 4, len(name)), name.encode("utf-16-le"))
+    with path.open("wb") as file:
+        file.write(front)
+        file.seek(values * 2, 1)
+        file.write(tail + bytes(8))
+
+
+def hspy(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        experiment = file.create_group("Experiments/series")
+        layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        space = h5py.h5s.create_simple(shape)
+        h5py.h5d.create(experiment.id, b"data", h5py.h5t.STD_I16LE, space, layout)
+        for number, name in enumerate("tyx"):
+            axis = experiment.create_group(f"axis-{number}")
+            scale = 1.0 if name == "t" else pixel_size_nm
+            axis.attrs.update(
+                name=name, scale=scale, units="nm", size=shape[number], navigate=name == "t"
+            )
+
+
+def _extend(path: Path, shape: tuple[int, int, int]) -> None:
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size + math.prod(shape) * 2)
+
+
+SERIES = {
+    "series.mrc": mrc,
+    "series.npy": npy,
+    "contiguous.tif": tiff_contiguous,
+    "pages.tif": tiff_pages,
+    "series.ser": ser,
+    "series.dm4": digital_micrograph,
+    "series.hspy": hspy,
+}
+"""File name -> function that writes a series of zeros of 16 bits (path, shape, pixel size)."""
