@@ -92,8 +92,7 @@ class Engine(AnyEngine):
             return text + ", with a GPU" * any(w.device not in ("", "cpu") for w in workers)
         gpus = sum(worker.device == "cuda" for worker in workers)
         parts = [f"cluster {self.address}"]
-        if workers:
-            parts.append(f"{len(workers)} worker{'s' * (len(workers) != 1)}")
+        parts.append(f"{len(workers) or 'no'} worker{'s' * (len(workers) != 1)}")
         if gpus:
             parts.append(f"{gpus} GPU{'s' * (gpus != 1)}")
         return ", ".join(parts)
@@ -116,7 +115,7 @@ class Engine(AnyEngine):
         if session is None or session.over:
             if session is None:
                 atexit.register(self.close)
-            session = self._session = Session(self.address, self.local_workers, self._set_state)
+            session = self._session = Session(self.address, self.local_workers, self._on_session)
         return session
 
     def _take(self, job: Job) -> None:
@@ -125,6 +124,13 @@ class Engine(AnyEngine):
                 session = self._running_session()
                 if session.post(session.give, job):
                     return
+
+    def _on_session(self, session: Session, state: EngineState) -> None:
+        with self._lock:
+            # a session that ends may speak after the next one has begun
+            current = session is self._session
+        if current:
+            self._set_state(state)
 
     def _set_state(self, state: EngineState) -> None:
         if state == self.state:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 from napari_tem_rf.engine.interface import AnyEngine
-from napari_tem_rf.engine.job import EngineError, EngineState, Job, Kind
+from napari_tem_rf.engine.job import EngineError, EngineState, Job, JobCancelledError, Kind
 from napari_tem_rf.engine.worker import call
 
 __all__ = ["InlineEngine"]
@@ -55,7 +55,13 @@ class InlineEngine(AnyEngine):
     def _run(self, job: Job) -> None:
         if not job.begin():
             return
-        outcome = call(job.function, job.arguments, job.name, job.report, lambda: job.stop_asked)
+        try:
+            outcome = call(
+                job.function, job.arguments, job.name, job.report, lambda: job.stop_asked
+            )
+        except BaseException:
+            job.finish("cancelled", error=JobCancelledError(f"{job.name} was interrupted"))
+            raise
         if outcome.failed:
             job.finish("failed", error=EngineError(outcome.sentence, outcome.details))
         else:

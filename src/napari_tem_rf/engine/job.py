@@ -127,7 +127,11 @@ class Job:
         TimeoutError
             The job is not over in time.
         """
-        if not self._over.wait(timeout):
+        if timeout is None:
+            # in slices, because Windows lets no Ctrl-C interrupt an endless wait
+            while not self._over.wait(1):
+                pass
+        elif not self._over.wait(timeout):
             raise TimeoutError(f"{self.name} is still {self.state} after {timeout:g} s")
         if self._error is not None:
             raise self._error

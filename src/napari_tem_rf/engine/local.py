@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from typing import IO, Any
 
 from napari_tem_rf.engine.job import EngineError
@@ -20,6 +21,8 @@ __all__ = ["LocalCluster", "Process", "worker_environment"]
 
 START_SECONDS = 120.0
 END_SECONDS = 4.0
+EARLY_SECONDS = 5.0
+MANY_DEATHS = 5
 
 
 def worker_environment(role: str, trainers: int) -> dict[str, str]:
@@ -36,13 +39,22 @@ def worker_environment(role: str, trainers: int) -> dict[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
         "OPENBLAS_NUM_THREADS": threads,
-        # glibc gives every large tensor fresh pages and takes them back at once: a training
-        # allocates the same tensors again at each step
-        "MALLOC_ARENA_MAX": "2",
+        # by default glibc maps fresh pages for every large tensor and gives them back at once;
+        # keeping them for the next step makes a step on the CPU about twice as fast
+        "MALLOC_ARENA_MAX": "1",
         "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
         "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     }
     return {**ours, **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+@dataclass(frozen=True, slots=True)
+class Obituary:
+    """How a worker ended: in words, and the end of what it wrote to its standard error."""
+
+    role: str
+    ending: str
+    last_words: str
 
 
 class Process:
@@ -129,6 +141,7 @@ class LocalCluster:
         self._trainers = max(1, workers - 1)
         self.roles = [f"training-{i}" for i in range(self._trainers)] + ["quick"] * (workers > 1)
         self.address = ""
+        self._early_deaths = 0
         self.scheduler: Process | None = None
         self.workers: dict[str, Process] = {}
 
@@ -162,11 +175,32 @@ class LocalCluster:
     def _start(self, role: str) -> Process:
         return Process(role, worker_environment(role, self._trainers))
 
-    def replace(self, role: str) -> None:
-        """Start a new worker in the place of one that ended."""
-        self.workers[role].release()
-        self.workers[role] = self._start(role)
-        self.workers[role].tell(self.address)
+    def replace_dead(self) -> list[Obituary]:
+        """Start new workers in the places of those that ended, and return how these ended.
+
+        Raises
+        ------
+        EngineError
+            Workers end again and again soon after their start.
+        """
+        dead = []
+        for role, process in list(self.workers.items()):
+            if process.alive:
+                continue
+            obituary = Obituary(role, process.ending(), process.last_words())
+            lived = time.monotonic() - process.started
+            self._early_deaths = self._early_deaths + 1 if lived < EARLY_SECONDS else 0
+            if self._early_deaths >= MANY_DEATHS:
+                raise EngineError(
+                    f"workers do not last on this machine, {obituary.ending}: restart the "
+                    "program, or give the address of another Dask scheduler",
+                    obituary.last_words,
+                )
+            process.release()
+            self.workers[role] = self._start(role)
+            self.workers[role].tell(self.address)
+            dead.append(obituary)
+        return dead
 
     async def close(self) -> None:
         """End all processes, by force where they do not end themselves."""

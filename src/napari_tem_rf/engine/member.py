@@ -19,10 +19,12 @@ from napari_tem_rf.engine.worker import ask_to_stop_all, running_jobs
 
 GRACE_SECONDS = 2.0
 
-_CONFIG = {
+_CONFIG: dict[str, Any] = {
     # a worker that dies is told to the user, not tried again
     "distributed.scheduler.allowed-failures": 0,
     "distributed.scheduler.work-stealing": False,
+    # a computer that slept for an hour has not lost its workers
+    "distributed.scheduler.worker-ttl": None,
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,

@@ -10,19 +10,12 @@ import logging
 import pickle
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
-from napari_tem_rf.engine.job import EngineError, EngineState, Job, Kind
+from napari_tem_rf.engine.job import EngineError, EngineState, Job
 from napari_tem_rf.engine.local import LocalCluster
-from napari_tem_rf.engine.worker import (
-    Outcome,
-    ask_to_stop,
-    forget_reports,
-    pack,
-    run_job,
-    warm_up,
-)
+from napari_tem_rf.engine.places import WorkerSlots, kinds_of, place
+from napari_tem_rf.engine.worker import Outcome, ask_to_stop, forget_reports, warm_up
 
 __all__ = ["Session"]
 
@@ -30,21 +23,8 @@ CONNECT_SECONDS = 15.0
 LOOK_SECONDS = 0.1
 REFRESH_SECONDS = 2.0
 KEPT_BYTES = 16_000_000
-QUICK_DEATH_SECONDS = 10.0
-QUICK_DEATHS = 3
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, eq=False)
-class WorkerSlots:
-    """A worker and what it does: at most one job of each kind at a time."""
-
-    address: str
-    name: str
-    kinds: tuple[Kind, ...]
-    jobs: dict[Kind, Job] = field(default_factory=dict)
-    device: str = ""
 
 
 class SchedulerGoneError(Exception):
@@ -61,11 +41,14 @@ class Session:
     workers : int
         Number of local workers.
     on_state : callable
-        Called with ``"starting"``, ``"ready"`` or ``"lost"`` in the session's thread.
+        Called with the session and ``"starting"``, ``"ready"`` or ``"lost"``, in its thread.
     """
 
     def __init__(
-        self, address: str | None, workers: int, on_state: Callable[[EngineState], object]
+        self,
+        address: str | None,
+        workers: int,
+        on_state: Callable[["Session", EngineState], object],
     ) -> None:
         self.address = address
         self.trouble = ""
@@ -79,7 +62,6 @@ class Session:
         self._background: set[asyncio.Task[None]] = set()
         self._closing = False
         self._ready = False
-        self._deaths = 0
         self._refreshed = -REFRESH_SECONDS
         self._kept_bytes = 0
         self._client: Any = None
@@ -153,7 +135,10 @@ class Session:
             await self._tear_down(EngineError(sentence, details))
 
     async def _tear_down(self, error: EngineError) -> None:
-        lost = [*self._tasks, *self._waiting]
+        if not self._closing:
+            self._on_state(self, "lost")
+        for job in [*self._tasks, *self._waiting]:
+            job.finish("failed", error=error)
         for task in [*self._tasks.values(), *self._warming, *self._background]:
             task.cancel()
         ending = asyncio.gather(
@@ -163,19 +148,15 @@ class Session:
             await asyncio.wait_for(ending, 1)
         if self._client is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._client._close(fast=True), 2)
+                await asyncio.wait_for(self._client.close(), 2)
         if self._local is not None:
             await self._local.close()
         self.workers = {}
-        if not self._closing:
-            self._on_state("lost")
-        for job in lost:
-            job.finish("failed", error=error)
 
     async def _connect(self) -> None:
         from distributed import Client
 
-        self._on_state("starting")
+        self._on_state(self, "starting")
         if self._local is not None:
             await self._local.start()
         address = self._local.address if self._local is not None else self.address
@@ -232,28 +213,13 @@ class Session:
         assert local.scheduler is not None
         if not local.scheduler.alive:
             raise SchedulerGoneError
-        for role, process in list(local.workers.items()):
-            if process.alive:
-                continue
-            lived = self._loop.time() - process.started
-            self._deaths = self._deaths + 1 if lived < QUICK_DEATH_SECONDS else 0
-            if self._deaths >= QUICK_DEATHS and all(w.name != role for w in self.workers.values()):
-                raise EngineError(
-                    f"workers do not start on this machine, {process.ending()}: restart the "
-                    "program, or give the address of another Dask scheduler",
-                    process.last_words(),
-                )
-            ending, words = process.ending(), process.last_words()
-            for worker in list(self.workers.values()):
-                if worker.name == role:
-                    self._lose_worker(worker.address, ending, words)
-            local.replace(role)
+        for dead in local.replace_dead():
+            for worker in [w for w in self.workers.values() if w.name == dead.role]:
+                self._lose_worker(worker.address, dead.ending, dead.last_words)
 
     def _welcome(self, address: str, name: str) -> None:
-        kinds: tuple[Kind, ...] = ("training", "quick")
-        if self._local is not None and len(self._local.roles) > 1:
-            kinds = ("quick",) if name == "quick" else ("training",)
-        worker = self.workers[address] = WorkerSlots(address, name, kinds)
+        shared = self._local is None or len(self._local.roles) == 1
+        worker = self.workers[address] = WorkerSlots(address, name, kinds_of(name, shared))
         warming = self._loop.create_task(self._warm(worker))
         self._warming.add(warming)
         warming.add_done_callback(self._warming.discard)
@@ -276,7 +242,7 @@ class Session:
         warm = len(self.workers) >= wanted and all(w.device for w in self.workers.values())
         if warm and not self._ready:
             self._ready = True
-            self._on_state("ready")
+            self._on_state(self, "ready")
 
     def _lose_worker(self, address: str, ending: str, words: str = "") -> None:
         """Forget a worker and fail its jobs."""
@@ -301,7 +267,7 @@ class Session:
         for job in self._waiting:
             if job.state != "waiting":
                 continue
-            worker = self._place(job.kind)
+            worker = place(self.workers.values(), job.kind)
             if worker is None:
                 still.append(job)
             elif job.begin(self._ask_to_stop):
@@ -309,16 +275,14 @@ class Session:
                 self._tasks[job] = self._loop.create_task(self._run(job, worker))
         self._waiting = still
 
-    def _place(self, kind: Kind) -> WorkerSlots | None:
-        free = [w for w in self.workers.values() if kind in w.kinds and kind not in w.jobs]
-        # quick jobs go where nothing trains, if there is such a place
-        return min(free, key=lambda worker: len(worker.jobs), default=None)
-
     async def _run(self, job: Job, worker: WorkerSlots) -> None:
+        # imports distributed
+        from napari_tem_rf.engine.delivery import deliver
+
         self._jobs[job.id] = job
         futures: list[Any] = []
         try:
-            outcome = await self._call(job, worker, futures)
+            outcome = await deliver(self._client, job, worker.address, futures)
         except asyncio.CancelledError:
             if self._tasks.get(job) is None or self.over:
                 # `_lose_worker` and `_tear_down` tell the job themselves
@@ -339,30 +303,6 @@ class Session:
         else:
             job.finish("done", value=outcome.value)
         self._forget_reports(job.kind == "training")
-
-    async def _call(self, job: Job, worker: WorkerSlots, futures: list[Any]) -> Outcome:
-        client = self._client
-        packed = pack((job.function, job.arguments))
-        # scattered, not sent in the graph: the scheduler then neither reads nor keeps it
-        payload = await client.scatter(packed, workers=[worker.address], hash=False)
-        futures.append(payload)
-        gives_way = job.kind == "training"
-        result = client.submit(
-            run_job,
-            payload,
-            job.id,
-            job.name,
-            client.id,
-            gives_way,
-            workers=[worker.address],
-            pure=False,
-            key=job.id,
-        )
-        futures.append(result)
-        if job.stop_asked:
-            self._send_stop(job)
-        outcome: Outcome = await result
-        return outcome
 
     async def _puzzle(self, job: Job, what: str) -> Outcome:
         # the news that the worker or the scheduler ended, which explain it, may be a moment late

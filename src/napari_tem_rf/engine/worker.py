@@ -5,22 +5,22 @@ imports the module by name, so it stays light: no torch, no Qt, no `learning`.
 """
 
 import importlib
-import io
 import pickle
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from napari_tem_rf.engine.packing import Packed
 
 __all__ = [
     "Outcome",
-    "Packed",
     "ask_to_stop",
     "ask_to_stop_all",
     "call",
     "forget_reports",
-    "pack",
     "run_job",
     "running_jobs",
     "warm_up",
@@ -48,35 +48,6 @@ class Outcome:
         return bool(self.sentence)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Packed:
-    """A pickled value whose arrays lie beside the pickle, uncopied, as buffers (pickle 5)."""
-
-    head: bytes
-    buffers: tuple[Any, ...]
-
-    def unpack(self) -> Any:
-        """Return the value."""
-        return pickle.loads(self.head, buffers=self.buffers)
-
-
-def pack(value: Any) -> Packed:
-    """Pickle `value` without copying its arrays; functions of scripts travel by value.
-
-    Raises
-    ------
-    TypeError, pickle.PicklingError
-        Something in it cannot be pickled.
-    """
-    # a part of dask, which has no types
-    import cloudpickle  # type: ignore[import-untyped]
-
-    buffers: list[pickle.PickleBuffer] = []
-    stream = io.BytesIO()
-    cloudpickle.CloudPickler(stream, protocol=5, buffer_callback=buffers.append).dump(value)
-    return Packed(stream.getvalue(), tuple(buffers))
-
-
 def call(
     function: Callable[..., Any],
     arguments: Sequence[Any],
@@ -87,12 +58,12 @@ def call(
     """Call ``function(*arguments, report=, stopped=)`` and turn what it raises into a sentence."""
     try:
         return Outcome(value=function(*arguments, report=report, stopped=stopped))
-    except BaseException as error:
-        # also SystemExit and KeyboardInterrupt: a job must not take the worker along
+    except (Exception, SystemExit) as error:
+        # a library that calls sys.exit must not take the worker along
         return Outcome(sentence=_sentence(name, error), details=traceback.format_exc())
 
 
-def _sentence(name: str, error: BaseException) -> str:
+def _sentence(name: str, error: Exception | SystemExit) -> str:
     text = " ".join(str(error).split())
     ours = type(error).__module__.partition(".")[0] == __name__.partition(".")[0]
     if text and (ours or isinstance(error, ValueError)):
@@ -105,8 +76,8 @@ def _sentence(name: str, error: BaseException) -> str:
     return f"{name} failed unexpectedly ({type(error).__name__}: {text or 'no message'})"
 
 
-def run_job(packed: Packed, job: str, name: str, topic: str, gives_way: bool) -> Outcome:
-    """Run one job in a Dask worker.
+def run_job(packed: "Packed", job: str, name: str, topic: str, gives_way: bool) -> "Packed":
+    """Run one job in a Dask worker and return its `Outcome`, packed.
 
     Parameters
     ----------
@@ -120,6 +91,8 @@ def run_job(packed: Packed, job: str, name: str, topic: str, gives_way: bool) ->
         Leave the worker's thread pool, so that quick jobs are done meanwhile.
     """
     from distributed import get_worker, secede
+
+    from napari_tem_rf.engine.packing import pack
 
     worker = get_worker()
     key = worker.get_current_task()
@@ -144,15 +117,16 @@ def run_job(packed: Packed, job: str, name: str, topic: str, gives_way: bool) ->
         return answer
 
     _running.add(job)
+    what = f"{name} did not reach its worker"
+    remedy = "workers need the same Python and the same packages as this program"
     try:
         function, arguments = packed.unpack()
-        return call(function, arguments, name, report, stopped)
+        outcome = call(function, arguments, name, report, stopped)
+        what, remedy = f"the result of {name} cannot leave its worker", "return plain values"
+        return pack(outcome)
     except Exception as error:
-        return Outcome(
-            sentence=f"{name} did not reach the worker ({type(error).__name__}: {error}): "
-            "workers need the same Python and the same packages as this program",
-            details=traceback.format_exc(),
-        )
+        sentence = f"{what} ({type(error).__name__}: {error}): {remedy}"
+        return pack(Outcome(sentence=sentence, details=traceback.format_exc()))
     finally:
         _running.discard(job)
         _to_stop.discard(job)

@@ -1,0 +1,594 @@
+"""The engine: real processes, real faults."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from distributed import Client
+
+from napari_tem_rf.engine import Engine, EngineError, InlineEngine, JobCancelledError
+
+pytestmark = pytest.mark.timeout(120)
+
+POSIX = os.name == "posix"
+
+
+# jobs: the workers import this module by name
+
+
+def add(a, b, *, report, stopped):
+    return a + b
+
+
+def count(numbers, seconds, *, report, stopped):
+    """Report 0, 1, 2, ... and sleep after each, until stopped; return how far it came."""
+    for number in range(numbers):
+        report(number)
+        if stopped():
+            return number
+        time.sleep(seconds)
+    return numbers
+
+
+def ask_often(asks, *, report, stopped):
+    started = time.perf_counter()
+    for _ in range(asks):
+        stopped()
+    return (time.perf_counter() - started) / asks
+
+
+def be_wrong(*, report, stopped):
+    raise ValueError('labels "gold" are 512 x 500 but the image is 512 x 512: redraw them')
+
+
+def have_a_bug(*, report, stopped):
+    return {}["missing"]
+
+
+def fill_the_disk(*, report, stopped):
+    raise OSError(28, "No space left on device", "/runs/gold/weights.safetensors")
+
+
+def leave(*, report, stopped):
+    sys.exit(3)
+
+
+def process_id(*, report, stopped):
+    return os.getpid()
+
+
+def sleep(seconds, *, report, stopped):
+    """Sleep without ever asking whether to stop."""
+    report(os.getpid())
+    time.sleep(seconds)
+    return seconds
+
+
+def die(*, report, stopped):
+    report("going")
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def double(array, *, report, stopped):
+    report(array[:1000])
+    array *= 2  # arguments arrive writable
+    return array
+
+
+def large_reports(number, *, report, stopped):
+    for _ in range(number):
+        report(np.zeros(1_000_003, np.uint8))
+
+
+def left_behind(dask_scheduler):
+    """Return the tasks that a scheduler holds and how many bytes of reports it keeps."""
+    events = dask_scheduler.get_events()
+    messages = [message for kept in events.values() for _, message in kept]
+    reports = [m["report"] for m in messages if isinstance(m, dict) and "report" in m]
+    return [*dask_scheduler.tasks], sum(map(len, reports))
+
+
+def give_a_lock(*, report, stopped):
+    return threading.Lock()
+
+
+def environment(*, report, stopped):
+    return dict(os.environ), os.nice(0)
+
+
+def write_number(path, seconds, *, report, stopped):
+    """Write to `path` how often it has asked, until stopped; then write that."""
+    asked = 0
+    while not stopped():
+        asked += 1
+        path.write_text(str(asked))
+        time.sleep(seconds)
+    path.write_text("stopped")
+
+
+def wait_for(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+def children():
+    """Return the processes of engines that this process started."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "napari_tem_rf.engine.member" in process.cmdline():
+                found.append(process)
+    return found
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with Engine() as engine:
+        yield engine
+    assert children() == []
+
+
+@pytest.fixture(autouse=True)
+def no_address(monkeypatch):
+    monkeypatch.delenv("TEM_RF_SCHEDULER", raising=False)
+
+
+def test_submit_and_start_do_not_wait(engine):
+    started = time.perf_counter()
+    engine.start()
+    job = engine.submit(add, 2, 3)
+    assert time.perf_counter() - started < 0.5  # the start of the processes takes seconds
+    assert job.state == "waiting"
+    assert job.result(60) == 5
+    assert job.state == "done"
+
+
+def test_reports_come_in_order_and_before_the_result(engine):
+    seen = []
+    job = engine.submit(
+        count, 200, 0, on_report=seen.append, on_done=lambda value: seen.append(("done", value))
+    )
+    job.result(60)
+    wait_for(lambda: len(seen) == 201)
+    assert seen == [*range(200), ("done", 200)]
+
+
+def test_states_are_told(engine):
+    states = []
+    engine.submit(add, 1, 1, on_state=states.append).result(60)
+    wait_for(lambda: len(states) == 2)
+    assert states == ["running", "done"]
+
+
+def test_stop_ends_a_job_within_a_batch_with_its_result(engine):
+    seen = []
+    job = engine.submit(count, 10_000, 0.02, on_report=seen.append)
+    wait_for(lambda: len(seen) >= 3)
+    started = time.perf_counter()
+    job.stop()
+    reached = job.result(10)
+    assert time.perf_counter() - started < 1
+    assert job.state == "done"
+    assert 2 <= reached < 500
+
+
+def test_asking_whether_to_stop_costs_next_to_nothing(engine):
+    assert engine.submit(ask_often, 100_000).result(60) < 20e-6
+
+
+@pytest.mark.parametrize(
+    ("function", "sentence"),
+    [
+        (be_wrong, 'labels "gold" are 512 x 500 but the image is 512 x 512: redraw them'),
+        (have_a_bug, "gold failed unexpectedly (KeyError: 'missing')"),
+        (
+            fill_the_disk,
+            "gold failed, no space left on device (/runs/gold/weights.safetensors): see to it "
+            "and try again",
+        ),
+        (leave, "gold failed unexpectedly (SystemExit: 3)"),
+    ],
+)
+def test_a_failure_is_a_sentence_and_a_traceback(engine, function, sentence):
+    failures = []
+    job = engine.submit(function, name="gold", on_failed=failures.append)
+    with pytest.raises(EngineError) as caught:
+        job.result(60)
+    assert caught.value.sentence == sentence
+    assert f"in {function.__name__}" in caught.value.details
+    wait_for(lambda: failures == [caught.value])
+    assert job.state == "failed"
+
+
+def test_what_cannot_be_pickled_is_a_sentence(engine):
+    with pytest.raises(EngineError, match=r"masks cannot be sent to a worker .*thread\.lock"):
+        engine.submit(add, threading.Lock(), 1, name="masks").result(60)
+    with pytest.raises(EngineError, match="the result of masks cannot leave its worker"):
+        engine.submit(give_a_lock, name="masks").result(60)
+    assert engine.submit(add, 1, 1).result(60) == 2
+
+
+def test_a_raising_callback_harms_nobody(engine, caplog):
+    def raising(_):
+        raise RuntimeError("a bug in the window")
+
+    job = engine.submit(count, 2, 0, on_report=raising, on_done=raising)
+    assert job.result(60) == 2
+    assert engine.submit(add, 1, 1).result(60) == 2
+    wait_for(lambda: caplog.text.count("RuntimeError: a bug in the window") == 3)
+
+
+def test_large_arrays_travel_without_warnings(engine):
+    # 64 MB; warnings are errors here, also in the engine's thread
+    image = np.random.default_rng(752).random((4099, 4093), np.float32)
+    reports = []
+    doubled = engine.submit(double, image, on_report=reports.append).result(60)
+    np.testing.assert_array_equal(doubled, image * 2)
+    np.testing.assert_array_equal(reports[0], image[:1000])
+
+
+def test_small_arrays_arrive_writable(engine):
+    tiny = np.arange(35, dtype=np.float32).reshape(5, 7)
+    np.testing.assert_array_equal(engine.submit(double, tiny).result(60), tiny * 2)
+    assert tiny[4, 6] == 34
+
+
+def test_quick_jobs_do_not_wait_for_a_training(engine):
+    training = engine.submit(count, 10_000, 0.01)
+    wait_for(lambda: training.state == "running")
+    times = []
+    for _ in range(20):
+        started = time.perf_counter()
+        engine.submit(add, 1, 1, kind="quick").result(60)
+        times.append(time.perf_counter() - started)
+    assert training.state == "running"
+    assert np.median(times) < 0.5
+    training.stop()
+    training.result(10)
+
+
+def test_a_second_training_waits_its_turn(engine):
+    first = engine.submit(count, 10_000, 0.01)
+    second = engine.submit(count, 10_000, 0.01)
+    third = engine.submit(add, 1, 1)
+    wait_for(lambda: first.state == "running")
+    assert engine.submit(add, 1, 1, kind="quick").result(60) == 2
+    assert [second.state, third.state] == ["waiting", "waiting"]
+    first.stop()
+    wait_for(lambda: second.state == "running")
+    assert third.state == "waiting"
+    second.stop()
+    assert third.result(10) == 2
+
+
+def test_stopping_a_waiting_training_ends_it(engine):
+    first = engine.submit(count, 10_000, 0.01)
+    wait_for(lambda: first.state == "running")
+    failures = []
+    second = engine.submit(count, 10_000, 0.01, name="gold", on_failed=failures.append)
+    second.stop()
+    assert second.state == "cancelled"
+    assert [str(failure) for failure in failures] == [
+        "gold was stopped before it began: there is no result"
+    ]
+    first.stop()
+    first.result(10)
+
+
+def test_a_cancelled_job_is_silent(engine):
+    told = []
+    running = engine.submit(
+        count, 10_000, 0.01, kind="quick", on_done=told.append, on_failed=told.append
+    )
+    wait_for(lambda: running.state == "running")
+    waiting = engine.submit(
+        count, 10_000, 0.01, kind="quick", on_done=told.append, on_failed=told.append
+    )
+    running.cancel()
+    waiting.cancel()
+    # the place of the running one becomes free because it was asked to stop too
+    assert engine.submit(add, 1, 1, kind="quick").result(10) == 2
+    assert told == []
+    with pytest.raises(JobCancelledError):
+        running.result(0)
+
+
+def test_results_of_many_jobs_come_as_they_are_ready(engine):
+    taken = []
+
+    def arguments():
+        for number in range(7):
+            taken.append(number)
+            yield number, 10
+
+    results = {}
+    for index, job in engine.map_unordered(add, arguments(), name="image"):
+        results[index] = job.result(0)
+        # read as places become free: not all images at once
+        assert len(taken) <= len(results) + engine.width + 1
+    assert results == {number: number + 10 for number in range(7)}
+
+
+def test_jobs_that_nobody_iterates_over_any_more_are_cancelled(engine):
+    jobs = engine.map_unordered(count, [(1, 0), (10_000, 0.01), (10_000, 0.01)])
+    assert next(jobs)[1].result(0) == 1
+    jobs.close()
+    assert engine.submit(add, 1, 1).result(10) == 2
+
+
+@pytest.mark.skipif(not POSIX, reason="there is no niceness")
+def test_workers_share_the_cores(engine):
+    from dask.system import CPU_COUNT
+
+    training, nice = engine.submit(environment).result(60)
+    quick, _ = engine.submit(environment, kind="quick").result(60)
+    if "OMP_NUM_THREADS" not in os.environ:
+        assert training["OMP_NUM_THREADS"] == str(CPU_COUNT)
+        assert quick["OMP_NUM_THREADS"] == str(max(1, CPU_COUNT // 2))
+    assert nice > 0
+
+
+def test_nothing_is_reachable_from_outside(engine):
+    engine.submit(add, 1, 1).result(60)
+    for process in children():
+        for connection in process.net_connections():
+            if connection.status == psutil.CONN_LISTEN:
+                assert connection.laddr.ip == "127.0.0.1"
+
+
+def test_the_engine_becomes_ready_and_describes_itself(engine):
+    engine.start()
+    wait_for(lambda: engine.state == "ready", 60)
+    assert engine.describe().startswith("2 workers on this machine")
+    assert engine.trouble == ""
+
+
+def test_torch_stays_in_the_workers(engine):
+    wait_for(lambda: engine.state == "ready", 60)
+    script = (
+        "import sys, time, napari_tem_rf.engine as e\n"
+        "assert not {'torch', 'distributed', 'qtpy'} & set(sys.modules)\n"
+        "with e.Engine() as engine:\n"
+        "    engine.submit(lambda report, stopped: 1).result(60)\n"
+        "    while engine.state == 'starting': time.sleep(0.01)\n"
+        "    assert engine.state == 'ready'\n"
+        "assert not {'torch', 'qtpy'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True, timeout=90)
+
+
+@pytest.mark.skipif(not POSIX, reason="there is no SIGKILL")
+@pytest.mark.parametrize("kind", ["training", "quick"])
+def test_a_killed_worker_is_a_sentence_and_the_next_job_works(engine, kind):
+    healthy = engine.submit(process_id, kind=kind).result(60)
+    job = engine.submit(die, kind=kind, name="gold")
+    waiting = engine.submit(process_id, kind=kind)
+    started = time.perf_counter()
+    with pytest.raises(EngineError) as caught:
+        job.result(30)
+    assert time.perf_counter() - started < 5
+    assert caught.value.sentence == (
+        "gold lost its worker process, it was ended by SIGKILL, as when memory runs out: start "
+        "again" + ", it goes on from its last checkpoint" * (kind == "training")
+    )
+    assert waiting.result(60) != healthy
+    assert len(children()) == 3
+
+
+@pytest.mark.skipif(not POSIX, reason="there is no SIGKILL")
+def test_a_killed_scheduler_is_a_sentence_and_the_next_job_works(engine):
+    states = []
+    engine.on_state(states.append)
+    job = engine.submit(count, 10_000, 0.01)
+    waiting = engine.submit(add, 1, 1)
+    wait_for(lambda: job.state == "running")
+    (scheduler,) = (p for p in children() if p.cmdline()[-1] == "scheduler")
+    scheduler.kill()
+    for lost in (job, waiting):
+        with pytest.raises(EngineError, match="scheduler on this machine is gone"):
+            lost.result(30)
+    assert engine.submit(add, 1, 1).result(60) == 2
+    assert states[:2] == ["lost", "starting"]
+    wait_for(lambda: len(children()) == 3)
+
+
+def test_close_ends_all_processes_and_threads_twice():
+    threads, others = set(threading.enumerate()), children()
+    engine = Engine(workers=1)
+    job = engine.submit(sleep, 60)  # does not listen
+    wait_for(lambda: job.state == "running", 60)
+    # with one worker a quick job runs beside the training
+    assert engine.submit(add, 1, 1, kind="quick").result(60) == 2
+    assert len(children()) == len(others) + 2
+    started = time.perf_counter()
+    engine.close()
+    engine.close()
+    assert time.perf_counter() - started < 8
+    assert children() == others
+    assert engine.state == "stopped"
+    with pytest.raises(EngineError, match="the engine was closed before the job was over"):
+        job.result(0)
+    with pytest.raises(EngineError, match="the engine is closed"):
+        engine.submit(add, 1, 1)
+    wait_for(lambda: not {t for t in threading.enumerate() if "tem-rf" in t.name} - threads)
+
+
+def test_close_before_the_start_is_over():
+    others = children()
+    engine = Engine()
+    job = engine.submit(add, 1, 1)
+    engine.close()
+    with pytest.raises(EngineError):
+        job.result(0)
+    assert children() == others
+
+
+OWNER = """
+import sys, time
+from pathlib import Path
+import psutil
+from napari_tem_rf.engine import Engine
+import test_engine
+
+engine = Engine()
+job = engine.submit(test_engine.write_number, Path(sys.argv[1]), 0.02)
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.01)
+print(*(child.pid for child in psutil.Process().children()), flush=True)
+if sys.argv[2] == "wait":
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("end", ["killed", "leaves without closing"])
+def test_no_process_outlives_its_owner(tmp_path, end):
+    path = tmp_path / "asked"
+    here = str(Path(__file__).parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([here, *sys.path])}
+    command = [sys.executable, "-c", OWNER, str(path), "wait" if end == "killed" else "go"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
+        members = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
+        assert len(members) == 3
+        if end == "killed":
+            owner.kill()
+        owner.wait(20)
+    _, alive = psutil.wait_procs(members, timeout=10)
+    assert alive == []
+    assert path.read_text() == "stopped"  # the training had the time to put its things away
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Return the address of a scheduler and the processes of its two workers."""
+    folder = tmp_path_factory.mktemp("cluster")
+    dask = [sys.executable, "-m", "dask"]
+    local = ["--host", "127.0.0.1", "--no-dashboard"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([*sys.path])}
+    with (folder / "log").open("w") as log, contextlib.ExitStack() as stack:
+
+        def start(*arguments):
+            process = subprocess.Popen(
+                [*dask, *arguments], stdout=log, stderr=log, cwd=folder, env=environment
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+            return process
+
+        file = folder / "scheduler.json"
+        start("scheduler", *local, "--port", "0", "--scheduler-file", str(file))
+        wait_for(file.exists, 60)
+        address = json.loads(file.read_text())["address"]
+        workers = [
+            start("worker", address, *local, "--nthreads", "1", "--no-nanny", "--name", f"gpu{i}")
+            for i in range(2)
+        ]
+        yield address, workers
+
+
+def test_jobs_run_on_a_cluster_by_address(cluster, monkeypatch, tmp_path):
+    address, workers = cluster
+    monkeypatch.setenv("TEM_RF_SCHEDULER", address)
+    others = children()
+    with Engine() as engine:
+        assert engine.submit(add, 2, 3).result(60) == 5
+        wait_for(lambda: engine.width == 2)
+        assert engine.describe() == f"cluster {address}, 2 workers"
+        assert children() == others
+
+        # one training a worker; the third waits; quick jobs do not
+        seen = []
+        trainings = [engine.submit(count, 10_000, 0.01, on_report=seen.append) for _ in "abc"]
+        wait_for(lambda: [job.state for job in trainings] == ["running", "running", "waiting"])
+        assert engine.submit(process_id, kind="quick").result(30) in {w.pid for w in workers}
+        for job in trainings:
+            wait_for(lambda job=job: job.state == "running")
+            job.stop()
+            job.result(20)
+        image = np.random.default_rng(752).random((4099, 4093), np.float32)
+        expected = image * 2
+        np.testing.assert_array_equal(engine.submit(double, image).result(60), expected)
+
+        # the scheduler keeps neither the reports of trainings nor what passed through it
+        engine.submit(large_reports, 20).result(60)
+        with Client(address, set_as_default=False) as client:
+            wait_for(lambda: client.run_on_scheduler(left_behind) == ([], 0))
+
+        # what runs for an owner that is gone stops
+        path = tmp_path / "asked"
+        engine.submit(write_number, path, 0.02)
+        wait_for(path.exists)
+    wait_for(lambda: path.read_text() == "stopped")
+
+
+@pytest.mark.skipif(not POSIX, reason="there is no SIGKILL")
+def test_faults_of_a_cluster_are_sentences(cluster):
+    address, _ = cluster
+    with Engine(address) as engine:
+        pids = []
+        job = engine.submit(sleep, 60, on_report=pids.append, name="gold")
+        wait_for(lambda: pids)
+        os.kill(pids[0], signal.SIGKILL)
+        with pytest.raises(EngineError, match=r"gold lost its worker process.*last checkpoint"):
+            job.result(30)
+        assert engine.submit(add, 1, 1).result(30) == 2
+        assert engine.describe() == f"cluster {address}, 1 worker"
+
+
+def test_an_address_where_nobody_answers_is_a_sentence(monkeypatch):
+    monkeypatch.setattr("napari_tem_rf.engine.session.CONNECT_SECONDS", 0.5)
+    with Engine("tcp://127.0.0.1:9") as engine:
+        with pytest.raises(EngineError, match="no Dask scheduler answers at tcp://127"):
+            engine.submit(add, 1, 1).result(30)
+        assert engine.state == "lost"
+        assert "no Dask scheduler answers" in engine.trouble
+
+
+def test_the_number_of_workers_is_checked():
+    with pytest.raises(ValueError, match="workers is 0: it must be at least 1"):
+        Engine(workers=0)
+
+
+def interrupt(*, report, stopped):
+    raise KeyboardInterrupt
+
+
+def test_an_interrupted_inline_job_lets_the_interrupt_through():
+    with Engine.inline() as engine:
+        failures = []
+        with pytest.raises(KeyboardInterrupt):
+            engine.submit(interrupt, name="gold", on_failed=failures.append)
+        assert [str(failure) for failure in failures] == ["gold was interrupted"]
+
+
+@pytest.mark.parametrize("threaded", [False, True])
+def test_the_inline_engine_does_the_same(threaded):
+    with Engine.inline(threaded) as engine:
+        assert isinstance(engine, InlineEngine)
+        seen = []
+        assert engine.submit(count, 5, 0, on_report=seen.append).result(5) == 5
+        assert seen == [0, 1, 2, 3, 4]
+        with pytest.raises(EngineError, match="redraw them") as caught:
+            engine.submit(be_wrong).result(5)
+        assert "in be_wrong" in caught.value.details
+        many = engine.map_unordered(add, [(number, 10) for number in range(5)])
+        assert {index: job.result(0) for index, job in many} == {n: n + 10 for n in range(5)}
+        if threaded:
+            job = engine.submit(count, 10_000, 0.01)
+            wait_for(lambda: job.state == "running")
+            assert engine.submit(add, 1, 1, kind="quick").result(5) == 2
+            job.stop()
+            assert job.result(5) < 10_000
+        assert (engine.state, engine.describe()) == ("ready", "this process")
+    with pytest.raises(EngineError, match="closed"):
+        engine.submit(add, 1, 1)
