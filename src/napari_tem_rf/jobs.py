@@ -385,6 +385,7 @@ def _create(
                 pixels_sha256=array_hash(image.pixels),
                 labels_sha256=array_hash(image.labels),
                 annotation=file,
+                pixel_size_nm=image.pixel_size_nm,
                 source=request.sources.get(image.name),
                 labels_source=request.label_sources.get(image.name),
             )

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import io
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -64,6 +65,7 @@ class DataEntry:
     labels_sha256: str
     annotation: str
     """File of the labels inside the run folder."""
+    pixel_size_nm: tuple[float, float] | None = None
     source: str | None = None
     labels_source: str | None = None
 
@@ -99,6 +101,17 @@ class RunRecord:
     def validation_dice(self) -> float | None:
         """Dice on the held-out part; None where nothing was held out."""
         return self.scores.get("dice")
+
+    def pixel_size_ratio(self, pixel_size_nm: tuple[float, float] | None) -> float:
+        """Return how many times larger an image's pixels are than those trained on.
+
+        1 where it is not known, or where it lies between the sizes of the training images.
+        """
+        trained = [_side(e.pixel_size_nm) for e in self.data if e.pixel_size_nm is not None]
+        if pixel_size_nm is None or not trained:
+            return 1.0
+        side = _side(pixel_size_nm)
+        return side / min(max(side, min(trained)), max(trained))
 
     def summary(self) -> dict[str, Any]:
         """Return what a user wants to know of the run, as plain JSON values."""
@@ -297,6 +310,10 @@ def library_versions() -> dict[str, str]:
 def now() -> str:
     """Return the time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _side(pixel_size_nm: tuple[float, float]) -> float:
+    return math.sqrt(pixel_size_nm[0] * pixel_size_nm[1])
 
 
 def _record_json(record: RunRecord) -> str:

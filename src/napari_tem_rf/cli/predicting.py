@@ -171,16 +171,12 @@ def _predict_micrograph(
 
 def pixel_size_note(run: Run, micrograph: Micrograph) -> str | None:
     """Return a sentence when the image's pixel size is not that of the training."""
-    trained, here = run.record.pixel_size_nm, micrograph.pixel_size_nm
-    if trained is None or here is None:
-        return None
-    ratio = (here[0] * here[1]) ** 0.5 / (trained[0] * trained[1]) ** 0.5
+    ratio = run.record.pixel_size_ratio(micrograph.pixel_size_nm)
     if abs(ratio - 1) <= PIXEL_SIZE_TOLERANCE:
         return None
     return (
-        f"{micrograph.name}: {here[0]:.4g} nm/px, but the network was trained at "
-        f"{trained[0]:.4g} nm/px ({ratio:.2f} times): what it learned may not hold; "
-        "train on images of this magnification, or bin them"
+        f"{micrograph.name}: its pixels are {ratio:.2f} times as large as those trained on: "
+        "what the network learned may not hold; train on images of this magnification"
     )
 
 
