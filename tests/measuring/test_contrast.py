@@ -136,3 +136,27 @@ def test_advice_follows_the_contrast():
     assert "2.1 sigma" in cases["amplitude"].sentence
     assert "4.9 px" in cases["phase"].sentence
     assert "no lattice" in advice([0.1]).sentence
+
+
+SAMPLES = Path(__file__).parents[2] / "sample_data"
+GOLD_NM = np.array([0.2355, 0.2039, 0.1442, 0.1230])  # (111), (200), (220), (311), a = 0.4078 nm
+
+
+@pytest.mark.parametrize("folder", ["high_resolution", "low_magnification"])
+def test_lattice_of_simulated_gold(folder):
+    from tifffile import TiffFile
+
+    paths = sorted((SAMPLES / folder / "images").glob("*.tif"))
+    assert paths
+    for path in paths:
+        with TiffFile(path) as file:
+            page = file.pages[0]
+            pixels = page.asarray()
+            per_unit, unit = page.tags["XResolution"].value
+        size = unit / per_unit
+        found = lattice_period(pixels, (size, size))
+        if folder == "low_magnification":
+            # 0.1 nm a pixel and more behind a small aperture: fringes are out of reach
+            assert found is None, path.name
+        else:
+            assert np.min(np.abs(found.period_nm / GOLD_NM - 1)) < 0.035, path.name

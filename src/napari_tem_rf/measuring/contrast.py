@@ -1,8 +1,7 @@
 """What an annotated image shows its particles by: grey level or lattice; and what follows.
 
-Amplitude contrast is the difference of the grey levels of two classes in units of their spread;
-the lattice is looked for in the power spectrum. Together they say how much the receptive field is
-likely to matter.
+Amplitude contrast is the difference of the grey levels of two classes in units of their spread.
+With the lattice it says how much the receptive field is likely to matter.
 """
 
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.measuring.lattice import Lattice, lattice_period
 from napari_tem_rf.protocol import Unlabelled
 
 __all__ = [
@@ -31,13 +31,6 @@ WEAK_SIGMA = 0.5
 """Between the images that were studied: about 2 sigma (bright field), about 0.1 (HRTEM)."""
 
 PAPER = "Sytwu, Groschner and Scott 2022, doi 10.1017/S1431927622012466"
-
-_TILE_PX = 128
-_MOST_TILES = 256
-_LARGEST_SIDE_PX = 2048
-_QUANTILE = 0.25
-_FALSE_ALARMS = 1e-3
-_SIGNIFICANCE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +52,6 @@ class ClassContrast:
     sigma: float
     foreground_px: int
     background_px: int
-
-
-@dataclass(frozen=True, slots=True)
-class Lattice:
-    """The strongest ring of an image's power spectrum.
-
-    Attributes
-    ----------
-    period_px, period_nm : float, optional
-        Spacing of the lattice planes; in nm None without a pixel size.
-    signal_to_noise : float
-        Power of the ring's strongest spot over the background of its own frequency.
-    """
-
-    period_px: float
-    period_nm: float | None
-    signal_to_noise: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,63 +125,6 @@ def amplitude_contrast(
             sigma = (foreground.mean() - background.mean()) / np.sqrt(squares / (n + m - 2))
             found.append(ClassContrast(int(value), float(sigma), n, m))
     return tuple(found)
-
-
-def lattice_period(
-    pixels: NDArray[Any], pixel_size_nm: tuple[float, float] | None = None
-) -> Lattice | None:
-    """Find the lattice of an image: the strongest ring of its power spectrum.
-
-    Parameters
-    ----------
-    pixels : ndarray, shape (row, column)
-        Grey values.
-    pixel_size_nm : tuple of float, optional
-        (row, column) size of a pixel in nm.
-
-    Returns
-    -------
-    Lattice or None
-        None where no ring stands out. Periods of 2.1 to about 20 px are found (to 32 px where the
-        lattice fills an image of 1,024 px and more). With pixels that are not square,
-        ``period_px`` is in units of the geometric mean of their sides.
-
-    Raises
-    ------
-    ValueError
-        If the image has not two axes.
-
-    Notes
-    -----
-    The power of an amorphous film at one spatial frequency scatters around its mean like an
-    exponential distribution, whatever the microscope's transfer function, so a lattice is what
-    exceeds it: each pixel of the Hann-windowed spectrum is divided by its ring's mean, which is
-    estimated from the ring's lower quartile so that spots don't raise it, and counts where chance
-    would reach it once in a thousand images. The powers of these spots are summed ring by ring.
-    This is done on the whole image and on tiles of 128 px, where small crystals stand out more;
-    the clearer answer is taken.
-    """
-    if pixels.ndim != 2:
-        raise ValueError(
-            f"the image has {pixels.ndim} axes: give one frame of (row, column) at a time"
-        )
-    rows, columns = pixel_size_nm or (1.0, 1.0)
-    side = float(np.sqrt(rows * columns))
-    image = _central(np.asarray(pixels), _LARGEST_SIDE_PX).astype(np.float32)
-    image = np.where(np.isfinite(image), image, np.nanmean(image) if image.size else 0)
-    sizes = {min(image.shape), min(_TILE_PX, *image.shape)}
-    rings = [
-        ring
-        for size in sorted(sizes)
-        if (ring := _strongest_ring(_tiles(np.asarray(pixels), image, size), rows, columns, side))
-    ]
-    if not rings:
-        return None
-    significance, frequency, height = max(rings)
-    if significance < _SIGNIFICANCE:
-        return None
-    period = 1 / frequency
-    return Lattice(period, period * side if pixel_size_nm else None, height)
 
 
 def advice(contrasts: Sequence[float], lattice: Lattice | None = None) -> Advice:
@@ -283,70 +202,6 @@ def advice(contrasts: Sequence[float], lattice: Lattice | None = None) -> Advice
         "decides."
     )
     return Advice(level, differ + follows, details)
-
-
-def _strongest_ring(
-    tiles: NDArray[np.float32], rows: float, columns: float, side: float
-) -> tuple[float, float, float] | None:
-    """Return significance, frequency (per px) and height of the strongest ring of the tiles."""
-    from scipy import fft, ndimage
-
-    n_rows, n_columns = tiles.shape[1:]
-    n = max(n_rows, n_columns)
-    if n < 24:
-        return None
-    window = np.hanning(n_rows)[:, None] * np.hanning(n_columns)
-    tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * window.astype(np.float32)
-    power = np.abs(fft.rfft2(tiles)).reshape(len(tiles), -1) ** 2  # (tile, frequency)
-    frequency = np.hypot(
-        fft.fftfreq(n_rows, rows / side)[:, None], fft.rfftfreq(n_columns, columns / side)
-    ).ravel()
-    # beyond the Nyquist frequency of the coarser axis rings are cut
-    limit = 0.47 * side / max(rows, columns)
-    wanted = np.arange(max(6, n // 32), int(limit * n) + 1)
-    ring = np.rint(frequency * n).astype(np.int64)
-    order = np.argsort(ring, kind="stable")
-    edges = np.searchsorted(ring[order], np.append(wanted, wanted[-1] + 1))
-    order = order[edges[0] : edges[-1]]
-    power, frequency, ring = power[:, order], frequency[order], ring[order]
-    parts = np.split(power, edges[1:-1] - edges[0], axis=1)
-    quartile = np.stack([np.quantile(part, _QUANTILE, axis=1) for part in parts], axis=1)
-    mean = quartile / -np.log1p(-_QUANTILE)  # (tile, ring)
-    tiniest = np.finfo(np.float32).tiny
-    mean = np.exp(ndimage.median_filter(np.log(mean + tiniest), size=(1, 5), mode="nearest"))
-    height = power / mean[:, ring - wanted[0]]
-    threshold = np.log(height.size / _FALSE_ALARMS)
-    spots = (height > threshold) & (power > 1e-9 * power.max())
-    if not spots.any():
-        return None
-    spot_power = np.where(spots, power, 0).sum(axis=0, dtype=np.float64)
-    by_ring = np.bincount(ring, spot_power, minlength=wanted[-1] + 2)
-    # a spot of the Hann window is three rings wide
-    strongest = int(np.argmax(np.convolve(by_ring, np.ones(3), mode="same")))
-    near = np.abs(ring - strongest) <= 1
-    highest = float(height[:, near].max(where=spots[:, near], initial=0))
-    centre = float(np.average(frequency[near], weights=spot_power[near]))
-    return highest / float(threshold), centre, highest
-
-
-def _tiles(
-    pixels: NDArray[Any], image: NDArray[np.float32], size: int
-) -> NDArray[np.float32]:  # (tile, row, column)
-    if size >= min(image.shape):
-        return image[None]
-    starts = [range(0, length - size + 1, size // 2) for length in pixels.shape]
-    corners = [(row, column) for row in starts[0] for column in starts[1]]
-    if len(corners) > _MOST_TILES:
-        chosen = np.linspace(0, len(corners) - 1, _MOST_TILES).round().astype(int)
-        corners = [corners[i] for i in chosen]
-    tiles = np.stack([pixels[r : r + size, c : c + size] for r, c in corners]).astype(np.float32)
-    return np.where(np.isfinite(tiles), tiles, image.mean())
-
-
-def _central(pixels: NDArray[Any], longest: int) -> NDArray[Any]:
-    spare = [max(0, length - longest) // 2 for length in pixels.shape]
-    row, column = (slice(s, s + longest) for s in spare)
-    return pixels[row, column]
 
 
 def _number(value: float) -> str:

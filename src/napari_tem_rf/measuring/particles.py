@@ -1,15 +1,22 @@
-"""Particles of a mask: one label each, their sizes in nm, and corrections by hand.
+"""Sizes and positions of particles in nm.
 
 Without a pixel size lengths are in px, and the table's columns say so: ``area_px`` in place of
 ``area_nm2``, ``feret_max_px`` in place of ``feret_max_nm``.
 """
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_tem_rf.measuring.instances import (
+    check_labels,
+    delete_particles,
+    find_particles,
+    merge_particles,
+    neighbours,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,9 +30,6 @@ __all__ = [
     "merge_particles",
     "summarise",
 ]
-
-_EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
-_SHALLOWEST_NECK_PX = 0.75
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,74 +66,6 @@ class Summary:
             f"{self.number:,} particles, {what} {self.mean:.3g} ± {self.sd:.2g} {unit}, "
             f"median {self.median:.3g} {unit}"
         )
-
-
-def find_particles(
-    mask: NDArray[Any],
-    *,
-    split: bool = True,
-    neck: float = 0.8,
-    smallest_px: int = 1,
-    border: bool = True,
-    pixel_size_nm: tuple[float, float] | None = None,
-) -> NDArray[np.int32]:
-    """Give each particle of a mask a label of its own.
-
-    Parameters
-    ----------
-    mask : ndarray of int or bool, shape (row, column)
-        0 or less is background, each other value a class; particles of different classes are
-        different particles even where they touch. Pixels that meet at a corner are connected.
-    split : bool
-        Part touching particles where they have a neck.
-    neck : float
-        Two parts are two particles where the neck between them is narrower than this fraction of
-        the narrower part's width: 0 never splits, 1 splits at every neck.
-    smallest_px : int
-        Particles of fewer pixels are left out, and none so small is split off.
-    border : bool
-        Keep particles that touch the image's border.
-    pixel_size_nm : tuple of float, optional
-        (row, column) size of a pixel; only the ratio of the two matters here.
-
-    Returns
-    -------
-    ndarray of int32, shape (row, column)
-        0 = no particle, then 1, 2, ... in the order of their first pixels.
-
-    Raises
-    ------
-    ValueError
-        If the mask is not one image of whole numbers, or ``neck`` is not from 0 to 1.
-
-    Notes
-    -----
-    Splitting is a watershed on the distance to the particle's outline; basins are joined again
-    from the widest pass down unless the pass is a neck. A pass less than 0.75 px shallower than
-    the lower of the two summits is roughness of the outline and no neck.
-    """
-    _check_labels(mask, "mask")
-    if not 0 <= neck <= 1:
-        raise ValueError(f"neck is {neck}: it must be from 0 (never split) to 1")
-    from scipy import ndimage
-
-    particles = np.zeros(mask.shape, np.int32)
-    last = 0
-    for value in np.unique(mask):
-        if value <= 0:
-            continue
-        components, number = ndimage.label(mask == value, _EIGHT_NEIGHBOURS)
-        sizes = np.bincount(components.ravel(), minlength=number + 1)
-        components[sizes[components] < smallest_px] = 0
-        if split:
-            components = _split(components, neck, smallest_px, _sides(pixel_size_nm))
-        here = components > 0
-        particles[here] = components[here] + last
-        last = int(particles.max())
-    if not border:
-        edge = np.concatenate([particles[0], particles[-1], particles[:, 0], particles[:, -1]])
-        particles[np.isin(particles, edge)] = 0
-    return _renumbered(particles)
 
 
 def measure_particles(
@@ -178,7 +114,7 @@ def measure_particles(
     directions, weighted by their distances and angles. Counting edges of pixels is 27 % too long
     for a circle at any resolution; Crofton's estimate is right within 1 % from 10 px on.
     """
-    _check_labels(instances, "instance labels")
+    check_labels(instances, "instance labels")
     for name, other in (("image", image), ("mask", mask)):
         if other is not None and other.shape != instances.shape:
             raise ValueError(
@@ -260,91 +196,6 @@ def median_diameter(
     return found.median if found.number else None
 
 
-def delete_particles(instances: NDArray[Any], labels: Collection[int]) -> NDArray[Any]:
-    """Return the instance labels without some particles; the others keep their labels."""
-    _check_known(instances, labels)
-    return np.where(np.isin(instances, list(labels)), 0, instances).astype(instances.dtype)
-
-
-def merge_particles(instances: NDArray[Any], labels: Collection[int]) -> NDArray[Any]:
-    """Return the instance labels with some particles made one, under their smallest label."""
-    _check_known(instances, labels)
-    if len(set(labels)) < 2:
-        raise ValueError(f"{len(set(labels))} particles are chosen: merging takes at least two")
-    merged = np.isin(instances, list(labels))
-    return np.where(merged, min(labels), instances).astype(instances.dtype)
-
-
-def _split(
-    components: NDArray[np.int32], neck: float, smallest_px: int, sides: tuple[float, float]
-) -> NDArray[np.int32]:
-    """Split components at their necks."""
-    from scipy import ndimage
-    from skimage.morphology import local_maxima
-    from skimage.segmentation import watershed
-
-    inside = components > 0
-    if not inside.any():
-        return components
-    distance = ndimage.distance_transform_edt(inside, sampling=sides)
-    summits, n = ndimage.label(local_maxima(distance, connectivity=2) & inside, _EIGHT_NEIGHBOURS)
-    basins = watershed(-distance, summits, connectivity=2, mask=inside)
-    height = np.zeros(n + 1)
-    height[1:] = ndimage.maximum(distance, basins, np.arange(1, n + 1))
-    sizes = np.bincount(basins.ravel(), minlength=n + 1)
-    root = list(range(n + 1))
-
-    def find(basin: int) -> int:
-        while root[basin] != basin:
-            root[basin] = root[root[basin]]
-            basin = root[basin]
-        return basin
-
-    for one, other, width in zip(*_passes(basins, distance), strict=True):
-        a, b = find(one), find(other)
-        if a == b:
-            continue
-        lower = min(height[a], height[b])
-        is_neck = width < neck * lower and lower - width >= _SHALLOWEST_NECK_PX
-        if is_neck and min(sizes[a], sizes[b]) >= smallest_px:
-            continue
-        root[b] = a
-        height[a] = max(height[a], height[b])
-        sizes[a] += sizes[b]
-    return np.array([find(basin) for basin in range(n + 1)], np.int32)[basins]
-
-
-def _passes(
-    basins: NDArray[np.int32], distance: NDArray[np.float64]
-) -> tuple[list[int], list[int], list[float]]:
-    """Return the pairs of neighbouring basins and the distance at their pass, widest first."""
-    pairs, widths = [], []
-    for here, there in _neighbours(basins.shape):
-        a, b = basins[here], basins[there]
-        apart = (a != b) & (a > 0) & (b > 0)
-        pairs.append(np.sort(np.stack([a[apart], b[apart]], axis=1), axis=1))
-        widths.append(np.minimum(distance[here][apart], distance[there][apart]))
-    width = np.concatenate(widths)
-    order = np.argsort(-width, kind="stable")
-    unique, first = np.unique(np.concatenate(pairs)[order], axis=0, return_index=True)
-    widest = np.sort(first)
-    sorted_pairs = unique[np.argsort(first)]
-    return sorted_pairs[:, 0].tolist(), sorted_pairs[:, 1].tolist(), width[order][widest].tolist()
-
-
-def _neighbours(
-    shape: tuple[int, ...],
-) -> list[tuple[tuple[slice, slice], tuple[slice, slice]]]:
-    """Return the slices of each pixel and its neighbour: right, below, and the diagonals."""
-    low, high, whole = slice(None, -1), slice(1, None), slice(None)
-    return [
-        ((whole, low), (whole, high)),
-        ((low, whole), (high, whole)),
-        ((low, low), (high, high)),
-        ((low, high), (high, low)),
-    ]
-
-
 def _crofton_perimeters(
     compact: NDArray[np.int32], n: int, sides: tuple[float, float]
 ) -> NDArray[np.float64]:
@@ -364,7 +215,7 @@ def _crofton_perimeters(
     )
     padded = np.pad(compact, 1)
     perimeter = np.zeros(n + 1)
-    for weight, (here, there) in zip(weights, _neighbours(padded.shape), strict=True):
+    for weight, (here, there) in zip(weights, neighbours(padded.shape), strict=True):
         a, b = padded[here], padded[there]
         crossing = a != b
         for side in (a, b):
@@ -388,32 +239,3 @@ def _feret(shape: NDArray[np.bool_], sides: tuple[float, float]) -> tuple[float,
     normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.hypot(*edges.T)[:, None]
     widths = np.ptp(hull @ normals.T, axis=0)
     return float(pdist(hull).max()), float(widths.min())
-
-
-def _renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    found, first, index = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.argsort(np.where(found == 0, -1, first), kind="stable")
-    rank = np.empty(len(found), np.int32)
-    rank[order] = np.arange(len(found)) + (0 if 0 in found else 1)
-    return rank[index].reshape(labels.shape)
-
-
-def _sides(pixel_size_nm: tuple[float, float] | None) -> tuple[float, float]:
-    """Return the pixel's sides in units of their geometric mean."""
-    rows, columns = pixel_size_nm or (1.0, 1.0)
-    return (rows / columns) ** 0.5, (columns / rows) ** 0.5
-
-
-def _check_labels(labels: NDArray[Any], what: str) -> None:
-    if labels.dtype.kind not in "uib":
-        raise ValueError(f"the {what} holds {labels.dtype} values: labels are whole numbers")
-    if labels.ndim != 2:
-        raise ValueError(
-            f"the {what} has {labels.ndim} axes: give one frame of (row, column) at a time"
-        )
-
-
-def _check_known(instances: NDArray[Any], labels: Collection[int]) -> None:
-    unknown = sorted(label for label in labels if label <= 0 or not (instances == label).any())
-    if unknown:
-        raise ValueError(f"there is no particle {unknown[0]}: choose labels that the layer has")
