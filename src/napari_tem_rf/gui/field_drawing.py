@@ -337,7 +337,7 @@ def _visual_class() -> Any:
                 text = Text(
                     " ",
                     parent=self.node,
-                    font_size=9,
+                    font_size=8,
                     color="white",
                     anchor_x="left",
                     anchor_y="center",

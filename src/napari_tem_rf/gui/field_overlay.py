@@ -149,6 +149,7 @@ class FieldOverlay:
             self.options_changed.emit()
             if shown:
                 self.session.field_overlay = True
+                self.session.warm_up()
                 self._rest.start()
             else:
                 self._set_field(None)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from napari_tem_rf.gui.field_words import count
 from napari_tem_rf.gui.session import Session, TrainedRun
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import (
@@ -25,6 +26,7 @@ class Subject:
     run : Path, optional
         The run's folder; None for random weights.
     title : str
+        Short, for a list of networks: "120 px, 31.6 k, Dice 0.88 · run".
     cleaning : Cleaning
         What is done to the pixels before the network sees them.
     seed : int
@@ -40,7 +42,10 @@ class Subject:
     @property
     def untrained(self) -> "Subject":
         """The same network before training."""
-        return replace(self, run=None, title=f"{self.title}, before training")
+        if self.run is None:
+            return self
+        name = f"{_size(self.spec)}, before training · {self.run.name}"
+        return replace(self, run=None, title=name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +105,20 @@ def read_field(
 def picked(session: Session) -> Subject:
     """Return the picked network, with random weights."""
     spec = session.spec
-    words = f"field {nominal_receptive_field(spec)} px, {spec.parameters:,} parameters, not trained"
-    return Subject(spec, None, words, session.cleaning, session.plan.seed)
+    title = f"{_size(spec)}, not trained"
+    return Subject(spec, None, title, session.cleaning, session.plan.seed)
 
 
 def trained(run: TrainedRun) -> Subject:
     """Return the network of a run."""
     record = run.record
-    return Subject(run.spec, run.folder, run.title, record.cleaning, record.plan.seed)
+    score = "trained" if run.dice is None else f"Dice {run.dice:.2f}"
+    title = f"{_size(run.spec)}, {score} · {run.folder.name}"
+    return Subject(run.spec, run.folder, title, record.cleaning, record.plan.seed)
+
+
+def _size(spec: NetworkSpec) -> str:
+    return f"{nominal_receptive_field(spec)} px, {count(spec.parameters)}"
 
 
 def shown_first(session: Session) -> Subject:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -21,13 +20,17 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.field_overlay import FieldOverlay, Pin, heat_of, overlay_of
-from napari_tem_rf.gui.field_subject import Reading, Subject, picked, read_field, trained
+from napari_tem_rf.gui.field_overlay import FieldOverlay, Pin, overlay_of
+from napari_tem_rf.gui.field_subject import Reading, Subject
 from napari_tem_rf.gui.field_words import PixelSize, box_sides, side
-from napari_tem_rf.gui.layers import frame_pixels, pixel_size_nm
+from napari_tem_rf.gui.layers import pixel_size_nm
 from napari_tem_rf.gui.session import Session, session_of
 from napari_tem_rf.gui.shortcuts import key_of
-from napari_tem_rf.gui.widgets.field_picture import FieldPicture, FieldView
+from napari_tem_rf.gui.widgets.field_comparison import (
+    FieldComparison,
+    SubjectChoice,
+    subjects_of,
+)
 from napari_tem_rf.gui.widgets.parts import Sentence, column, listen, row, swatch
 from napari_tem_rf.gui.work import Work
 from napari_tem_rf.networks.effective_field import EffectiveField
@@ -58,7 +61,7 @@ class ReceptiveFieldWidget(QScrollArea):
         self.controls = _Controls(self.session, self.overlay)
         self.cursor = _AtCursor(self.session, self.overlay)
         self.pins = _Pins(self.session, self.overlay)
-        self.comparison = _Comparison(self.session, self.overlay)
+        self.comparison = FieldComparison(self.session, self.overlay)
         column(
             content,
             [
@@ -76,42 +79,6 @@ class ReceptiveFieldWidget(QScrollArea):
         self.setMinimumWidth(380)
 
 
-def subjects_of(session: Session, *, before: bool = False) -> list[Subject]:
-    """Return the networks to choose from: the pick, then the runs, the latest first.
-
-    ``before``: each run once more with the random weights that it began with.
-    """
-    subjects = [picked(session)]
-    for run in reversed(session.runs):
-        subjects.append(trained(run))
-        if before:
-            subjects.append(trained(run).untrained)
-    return subjects
-
-
-class _SubjectChoice(QComboBox):
-    def __init__(self) -> None:
-        super().__init__()
-        self.subjects: list[Subject] = []
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(10)
-
-    def show_subjects(self, subjects: list[Subject], chosen: Subject | None) -> None:
-        self.subjects = subjects
-        self.blockSignals(True)
-        self.clear()
-        self.addItems([subject.title for subject in subjects])
-        if chosen in subjects:
-            self.setCurrentIndex(subjects.index(chosen))
-        self.blockSignals(False)
-        self.setToolTip(self.currentText())
-
-    @property
-    def chosen(self) -> Subject | None:
-        place = self.currentIndex()
-        return self.subjects[place] if 0 <= place < len(self.subjects) else None
-
-
 class _Controls(QWidget):
     """Which network, and what of its field is drawn."""
 
@@ -123,7 +90,7 @@ class _Controls(QWidget):
             "cursor can depend on. The heat is how much it does.",
             "quiet",
         )
-        self.network = _SubjectChoice()
+        self.network = SubjectChoice()
         self.network.activated.connect(self._choose)
         self.box = QCheckBox(f"Exact box {_key('toggle_field')}")
         self.box.setToolTip(
@@ -325,10 +292,7 @@ class _Pins(QWidget):
         by, size = pin.subject.cleaning.binning, pixel_size_nm(pin.image)
         words = f"<b>{pin.number}</b> {pin.image.name} at {pin.reading.at[0]}, {pin.reading.at[1]}"
         if pin.field is not None:
-            words += (
-                f"<br>50 % {side(pin.field.w50_px * by, size)}, "
-                f"95 % {side(pin.field.w95_px * by, size)}"
-            )
+            words += f"<br>50 % in {pin.field.w50_px * by} px, 95 % in {side(pin.field.w95_px * by, size)}"
         label = QLabel(words)
         label.setWordWrap(True)
         label.setToolTip(pin.subject.title)
@@ -347,98 +311,6 @@ class _Pins(QWidget):
         self._overlay.remove_pin(number)
 
 
-class _Comparison(QWidget):
-    """Two networks' fields at the pixel of the last pin, side by side."""
-
-    def __init__(self, session: Session, overlay: FieldOverlay) -> None:
-        super().__init__()
-        self._session, self._overlay = session, overlay
-        self.choices = (_SubjectChoice(), _SubjectChoice())
-        self.pictures = (FieldPicture(), FieldPicture())
-        self.captions = (Sentence(), Sentence())
-        self.button = QPushButton("Compare")
-        self.button.clicked.connect(self.compare)
-        self.words = Sentence(tone="quiet")
-        self._ticket = 0
-        grid = QGridLayout()
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setHorizontalSpacing(8)
-        for place in (0, 1):
-            grid.setColumnStretch(place, 1)
-            for line, part in enumerate((self.choices, self.pictures, self.captions)):
-                grid.addWidget(part[place], line, place, Qt.AlignmentFlag.AlignTop)
-        column(self, [grid, row(self.button), self.words], spacing=4)
-        listen(self, overlay.pins_changed, self._show)
-        listen(self, session.runs_changed, self._show)
-        listen(self, session.spec_changed, self._show)
-        listen(self, overlay.subject_changed, self._show)
-        self._show()
-
-    def _show(self, _change: object = None) -> None:
-        subjects = subjects_of(self._session, before=True)
-        for place, choice in enumerate(self.choices):
-            # the trained network beside what it was before, unless something else was chosen
-            usual = subjects[min(1 + place, len(subjects) - 1)]
-            kept = choice.chosen if choice.chosen in subjects else usual
-            choice.show_subjects(subjects, kept)
-        pins = self._overlay.pins
-        self.button.setEnabled(bool(pins))
-        self.words.say("" if pins else "Pin a pixel first.", "quiet")
-        self.button.setText(f"Compare at pin {pins[-1].number}" if pins else "Compare")
-
-    def compare(self) -> None:
-        """Measure both networks at the last pin and show them."""
-        if not self._overlay.pins:
-            return
-        pin = self._overlay.pins[-1]
-        chosen = [choice.chosen for choice in self.choices]
-        subjects = [subject for subject in chosen if subject is not None]
-        self._ticket += 1
-        at, frame = pin.reading.at, pin.reading.frame
-        grey = _grey(pin.image, frame)
-        shape = (grey.shape[0], grey.shape[1])
-        readings = [read_field(subject, at, shape, frame) for subject in subjects]
-        widest = max(max(r.rows.width, r.columns.width) for r in readings)
-        sides = min(round(1.25 * widest) + 8, 2 * max(shape))
-        for place, (subject, reading) in enumerate(zip(subjects, readings, strict=True)):
-            self.pictures[place].show_view(None)
-            self.captions[place].say("Measuring.", "quiet")
-            self._overlay.measuring.request(
-                subject,
-                pin.image,
-                reading,
-                partial(self._show_field, self._ticket, place, subject, reading, grey, sides, pin),
-                partial(self._show_failure, place),
-            )
-
-    def _show_failure(self, place: int, sentence: str) -> None:
-        self.captions[place].say(sentence, "error")
-
-    def _show_field(
-        self,
-        ticket: int,
-        place: int,
-        subject: Subject,
-        reading: Reading,
-        grey: NDArray[np.float32],
-        sides: int,
-        pin: Pin,
-        field: EffectiveField,
-    ) -> None:
-        if ticket != self._ticket:
-            return
-        by, size = subject.cleaning.binning, pixel_size_nm(pin.image)
-        heat = heat_of(field, subject)
-        view = FieldView(grey, heat, field, reading.rows, reading.columns, reading.at, sides, by)
-        self.pictures[place].show_view(view)
-        self.captions[place].say(
-            f"exact {box_sides(reading.rows, reading.columns, size)}\n"
-            f"95 % {side(field.w95_px * by, size)}\n"
-            f"50 % {side(field.w50_px * by, size)}\n"
-            f"total {field.total:.3g}"
-        )
-
-
 def spread_pixels(shape: tuple[int, int], number: int) -> list[tuple[int, int]]:
     """Return pixels spread evenly over an image, at all phases of any small period.
 
@@ -454,12 +326,6 @@ def spread_pixels(shape: tuple[int, int], number: int) -> list[tuple[int, int]]:
         (int(row * shape[0]), int(column * shape[1]))
         for row, column in zip(rows, columns, strict=True)
     ]
-
-
-def _grey(image: Image, frame: int) -> NDArray[np.float32]:
-    low, high = image.contrast_limits
-    pixels = (frame_pixels(image, frame) - low) / max(high - low, 1e-12)
-    return np.clip(np.nan_to_num(pixels), 0, 1).astype(np.float32)
 
 
 def _reading_lines(
