@@ -55,6 +55,8 @@ class CropGeometry:
             _up(min(plan.crop_px, max(image.pixels.shape[axis] for image in images)), period)
             for axis in (0, 1)
         )
+        if plan.preset == "sytwu2022":
+            rows = columns = max(rows, columns)  # only a square has the paper's 8 copies
         halo = receptive_field(spec).halo if plan.true_context else 0
         return cls(rows, columns, min(halo, min(rows, columns) // 8))
 
