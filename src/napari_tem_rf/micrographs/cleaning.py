@@ -154,11 +154,15 @@ def standardise(pixels: ArrayLike) -> NDArray[np.float32]:
     """
     image = fill_not_finite(pixels)
     mean = image.mean(dtype=np.float64)
+    image -= np.float32(mean)
+    # what the rounding of the mean to float32 left over
+    image -= np.float32(image.mean(dtype=np.float64))
     sd = image.std(dtype=np.float64)
     # below the rounding of float32 there is no signal to scale up
     if sd <= 1e-6 * abs(mean):
         return np.zeros_like(image)
-    return ((image - np.float32(mean)) / np.float32(sd)).astype(np.float32, copy=False)
+    image /= np.float32(sd)
+    return image
 
 
 def fill_not_finite(pixels: ArrayLike) -> NDArray[np.float32]:
@@ -245,17 +249,19 @@ def _without_spikes_robust(image: NDArray[np.float32], threshold: float) -> NDAr
 def _local_noise(excess: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the standard deviation around each pixel, shape (row, column).
 
-    Per block of 32 px by the median of the absolute values, which spikes do not move; where that
-    is zero (counting detectors at low dose, where most pixels are equal) by the mean square.
+    Per block of 32 px by the median of the absolute values, which spikes do not move. Where that
+    is zero (counting detectors at low dose, where most pixels are equal) by the mean square, and
+    one count at least where the pixels are counts.
     """
     from scipy.ndimage import zoom
 
     rows, columns = (max(1, round(length / _NOISE_BLOCK_PX)) for length in excess.shape)
     noise = np.empty((rows, columns), np.float32)
+    one_count = 1.0 if np.array_equal(excess, np.rint(excess)) else 0.0
     for i, strip in enumerate(np.array_split(excess, rows, axis=0)):
         for j, block in enumerate(np.array_split(strip, columns, axis=1)):
             sd = _MAD_TO_SD * np.median(np.abs(block))
-            noise[i, j] = sd if sd > 0 else np.sqrt(np.mean(np.square(block)))
+            noise[i, j] = sd if sd > 0 else max(one_count, np.sqrt(np.mean(np.square(block))))
     factors = excess.shape[0] / rows, excess.shape[1] / columns
     spread: NDArray[np.float32] = zoom(noise, factors, order=1, mode="nearest", grid_mode=True)
     return spread

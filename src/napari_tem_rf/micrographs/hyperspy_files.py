@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_tem_rf.micrographs.frames import lazy_frames
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_hdf5
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
-from napari_tem_rf.micrographs.zarr_check import refuse_unsafe_zarr
+from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
 
 __all__ = ["read_hspy", "read_zspy"]
 
@@ -26,14 +26,7 @@ def read_hspy(path: Path) -> list[RawImage]:
 
     refuse_absurd_hdf5(path)
     file = h5py.File(path, "r")
-    try:
-        images = _images(file, path)
-    except BaseException:
-        file.close()
-        raise
-    if all(isinstance(image.pixels, np.ndarray) for image in images):
-        file.close()
-    return images
+    return _images_of_open_file(file, file, path)
 
 
 def read_zspy(path: Path) -> list[RawImage]:
@@ -41,8 +34,23 @@ def read_zspy(path: Path) -> list[RawImage]:
     import zarr
 
     refuse_unsafe_zarr(path)
-    store = path if path.is_dir() else zarr.storage.ZipStore(path, mode="r")
-    return _images(zarr.open_group(store, mode="r"), path)
+    store_class = zarr.storage.LocalStore if path.is_dir() else zarr.storage.ZipStore
+    store = store_class(path, read_only=True)
+    root = zarr.open_group(store, mode="r")
+    for _, experiment in root["Experiments"].groups() if "Experiments" in root else ():
+        refuse_absurd_zarr(experiment["data"], path)
+    return _images_of_open_file(store, root, path)
+
+
+def _images_of_open_file(file: Any, root: Any, path: Path) -> list[RawImage]:
+    """Return the images, with the file closed unless a lazy one needs it."""
+    images: list[RawImage] = []
+    try:
+        images = _images(root, path)
+    finally:
+        if all(isinstance(image.pixels, np.ndarray) for image in images):
+            file.close()
+    return images
 
 
 def _images(root: Any, path: Path) -> list[RawImage]:
@@ -89,10 +97,11 @@ def _pixels(data: Any, colour: bool) -> Any:
         values = np.asarray(data[...])
         return np.stack([values[channel] for channel in data.dtype.names], axis=-1)
     leading = shape[:-2]
+    if not leading:
+        return np.asarray(data[...])
 
     def read(index: int) -> NDArray[Any]:
-        key = tuple(int(i) for i in np.unravel_index(index, leading)) if leading else ...
-        return np.asarray(data[key])
+        return np.asarray(data[tuple(int(i) for i in np.unravel_index(index, leading))])
 
     return lazy_frames(read, math.prod(leading), (shape[-2], shape[-1]), data.dtype)
 

@@ -1,6 +1,7 @@
 """PNG, NPY, MRC and OME-Zarr files -> images."""
 
 import math
+import struct
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,15 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.frames import lazy_frames, mapped_frames
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
-from napari_tem_rf.micrographs.zarr_check import refuse_unsafe_zarr
+from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
 
 __all__ = ["read_mrc", "read_npy", "read_ome_zarr", "read_png", "read_png_labels"]
 
 # deflate gains at most a factor 1032 (zlib's own documentation)
 _MOST_GAIN_OF_DEFLATE = 1032
+
+# channels of each colour type (PNG specification, section 11.2.1)
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 
 _MRC_HEADER_BYTES = 1024
 _MRC_TYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
@@ -38,20 +42,21 @@ def read_png_labels(path: Path) -> NDArray[Any]:
 def _png_values(path: Path, palette_as_colour: bool) -> NDArray[Any]:
     from PIL import Image
 
-    with warnings.catch_warnings():
-        # large images are checked below, against the size of the file
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        with Image.open(path, formats=["PNG"]) as image:
-            declared = image.width * image.height * len(image.getbands())
-            # 1-bit images hold 8 pixels in a byte
-            if declared > path.stat().st_size * _MOST_GAIN_OF_DEFLATE * 8:
-                raise ReadingError(
-                    f'"{path.name}" declares {image.height} x {image.width} pixels but has only '
-                    f"{path.stat().st_size:,} bytes: it was cut off or damaged"
-                )
-            if image.mode == "P" and palette_as_colour:
-                return np.asarray(image.convert("RGB"))
-            return np.asarray(image)
+    with path.open("rb") as file:
+        front = file.read(26)
+    if len(front) < 26 or front[:8] != b"\x89PNG\r\n\x1a\n":
+        raise ReadingError(f'"{path.name}" does not start as a PNG file: it is of another format')
+    columns, rows, bits, kind = struct.unpack(">IIBB", front[16:26])
+    declared = columns * rows * bits * _PNG_CHANNELS.get(kind, 4) // 8
+    if declared > path.stat().st_size * _MOST_GAIN_OF_DEFLATE:
+        raise ReadingError(
+            f'"{path.name}" declares {rows} x {columns} pixels but has only '
+            f"{path.stat().st_size:,} bytes: it was cut off or damaged"
+        )
+    with Image.open(path, formats=["PNG"]) as image:
+        if image.mode == "P" and palette_as_colour:
+            return np.asarray(image.convert("RGB"))
+        return np.asarray(image)
 
 
 def read_npy(path: Path) -> list[RawImage]:
@@ -193,10 +198,12 @@ def read_ome_zarr(path: Path) -> list[RawImage]:
 def _zarr_pixels(array: Any, path: Path) -> Any:
     if array.ndim < 2:
         raise ReadingError(f'"{path.name}" holds an array of {array.ndim} axes: images have two')
-    frames = math.prod(array.shape[:-2])
+    refuse_absurd_zarr(array, path)
     leading = array.shape[:-2]
+    if not leading:
+        return np.asarray(array[...])
 
     def read(index: int) -> NDArray[Any]:
-        return np.asarray(array[np.unravel_index(index, leading)] if leading else array[:])
+        return np.asarray(array[np.unravel_index(index, leading)])
 
-    return lazy_frames(read, frames, array.shape[-2:], array.dtype)
+    return lazy_frames(read, math.prod(leading), array.shape[-2:], array.dtype)

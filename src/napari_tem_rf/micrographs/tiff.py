@@ -2,6 +2,7 @@
 
 import logging
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,20 +34,15 @@ def read_tiff(path: Path) -> list[RawImage]:
     import tifffile
 
     images: list[RawImage] = []
-    tiff = tifffile.TiffFile(path, _multifile=False)
-    keep_open = False
-    try:
+    with tifffile.TiffFile(path, _multifile=False) as tiff:
         found = calibrations(tiff)
         for number, series in enumerate(tiff.series):
-            page = series.keyframe
-            if number > 0 and page.subfiletype & 1:
+            if number > 0 and series.keyframe.subfiletype & 1:
                 continue  # a thumbnail of another image
-            pixels, open_file = _pixels(tiff, series, path)
-            keep_open |= open_file
             calibration = found[min(number, len(found) - 1)]
             images.append(
                 RawImage(
-                    pixels,
+                    _pixels(tiff, series, path),
                     name=calibration.name or (series.name if series.name != "Generic" else ""),
                     steps=calibration.steps,
                     colour="S" in series.axes,
@@ -55,9 +51,6 @@ def read_tiff(path: Path) -> list[RawImage]:
                     notes=calibration.notes,
                 )
             )
-    finally:
-        if not keep_open:
-            tiff.close()
     return images
 
 
@@ -107,26 +100,36 @@ def _refuse_absurd(series: Any, path: Path) -> None:
         )
 
 
-def _pixels(tiff: Any, series: Any, path: Path) -> tuple[Any, bool]:
-    """Return a series' pixels, and whether the file must stay open for them."""
+def _pixels(tiff: Any, series: Any, path: Path) -> Any:
+    """Return a series' pixels, lazily where they are many."""
     _refuse_absurd(series, path)
     shape, dtype, axes = series.shape, series.dtype, series.axes
     frames = math.prod(shape[:-2])
     if frames == 1 or "S" in axes or math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
         pixels = np.asarray(series.asarray())
         # colours may come as planes: (..., channel, row, column)
-        return (np.moveaxis(pixels, axes.index("S"), -1) if "S" in axes else pixels), False
+        return np.moveaxis(pixels, axes.index("S"), -1) if "S" in axes else pixels
     image_shape = (int(shape[-2]), int(shape[-1]))
     if series.dataoffset is not None:
         step = math.prod(image_shape) * dtype.itemsize
         offsets = range(series.dataoffset, series.dataoffset + frames * step, step)
         on_disk = dtype.newbyteorder(tiff.byteorder)
-        return mapped_frames(path, offsets, image_shape, on_disk), False
+        return mapped_frames(path, offsets, image_shape, on_disk)
     if len(series.pages) != frames:
-        return np.asarray(series.asarray()), False
-    pages = series.pages
+        return np.asarray(series.asarray())
+    reader = _PageReader(path, tuple(page.index for page in series.pages))
+    return lazy_frames(reader, frames, image_shape, dtype)
 
-    def read(index: int) -> NDArray[Any]:
-        return np.asarray(pages[index].asarray())
 
-    return lazy_frames(read, frames, image_shape, dtype), True
+@dataclass(frozen=True, slots=True)
+class _PageReader:
+    """Reads frames from the pages of a file that is open only for as long as it takes."""
+
+    path: Path
+    pages: tuple[int, ...]
+
+    def __call__(self, index: int) -> NDArray[Any]:
+        import tifffile
+
+        with tifffile.TiffFile(self.path, _multifile=False) as tiff:
+            return np.asarray(tiff.pages[self.pages[index]].asarray())

@@ -236,7 +236,6 @@ def _write_ome_zarr(
     group.attrs["multiscales"] = [
         {
             "version": "0.4",
-            "name": path.stem,
             "axes": axes,
             "datasets": [
                 {

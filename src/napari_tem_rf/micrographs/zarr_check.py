@@ -1,6 +1,7 @@
 """Whether a zarr store would run code or unpack without end, before zarr opens it."""
 
 import json
+import math
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +9,12 @@ from typing import Any
 
 from napari_tem_rf.micrographs.rawimage import ReadingError
 
-__all__ = ["refuse_unsafe_zarr"]
+__all__ = ["refuse_absurd_zarr", "refuse_unsafe_zarr"]
+
+# a small array may be packed as tightly as it likes
+_FREE_BYTES = 64 * 2**20
+# what the codecs of zarr gain on images, with room
+_MOST_GAIN = 2000
 
 _DESCRIPTIONS = (".zarray", "zarr.json", ".zmetadata")
 _LARGEST_DESCRIPTION = 64 * 2**20
@@ -25,6 +31,36 @@ def refuse_unsafe_zarr(path: Path) -> None:
                 f'"{path.name}" holds pickled Python objects ({name}), which could run any '
                 "program: save an array of numbers"
             )
+
+
+def refuse_absurd_zarr(array: Any, path: Path) -> None:
+    """Raise ReadingError where an array or one of its chunks is larger than the store could hold.
+
+    Parameters
+    ----------
+    array : zarr.Array
+    path : Path
+        The folder or zip file that the array is in.
+
+    Raises
+    ------
+    ReadingError
+    """
+    frame = math.prod(array.shape[-2:]) * array.dtype.itemsize
+    chunk = math.prod(array.chunks) * array.dtype.itemsize
+    declared = max(frame, chunk)
+    if declared <= _FREE_BYTES:
+        return
+    files = [path] if path.is_file() else path.rglob("*")
+    held = 0
+    for file in files:
+        held += file.stat().st_size if file.is_file() else 0
+        if held * _MOST_GAIN >= declared:
+            return
+    raise ReadingError(
+        f'"{path.name}" declares {declared:,} bytes a frame or chunk but holds {held:,}: it is '
+        "damaged"
+    )
 
 
 def _descriptions(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,0 +1,268 @@
+import hashlib
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.micrographs.provenance import file_sha256
+from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
+from napari_tem_rf.micrographs.writing import (
+    InstanceImage,
+    write_coco,
+    write_labels,
+    write_probabilities,
+    write_provenance,
+)
+
+SIZES_NM = (0.017751578, 27.1153)
+CALIBRATED = ["mask.tif", "mask.tiff", "mask.ome.zarr", "mask.zarr"]
+ALL = [*CALIBRATED, "mask.png", "mask.npy"]
+
+
+def mask(shape=(61, 83), largest=3, dtype=np.int64):
+    return np.random.default_rng(752).integers(0, largest + 1, shape).astype(dtype)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize(("largest", "dtype"), [(3, np.uint8), (255, np.uint8), (300, np.uint16)])
+def test_a_mask_comes_back_the_same(tmp_path, name, largest, dtype):
+    labels = mask(largest=largest)
+    labels[0, 0] = largest
+    path = write_labels(tmp_path / name, labels, SIZES_NM)
+    back = read_labels(path)
+    np.testing.assert_array_equal(back, labels)
+    assert back.dtype == dtype
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+@pytest.mark.parametrize("shape", [(61, 83), (5, 37, 41)])
+def test_the_pixel_size_comes_back_the_same(tmp_path, name, shape):
+    path = write_labels(tmp_path / name, mask(shape), SIZES_NM)
+    (micrograph,) = read_micrographs(path)
+    assert micrograph.pixel_size_nm == pytest.approx(SIZES_NM, rel=1e-9)
+    assert micrograph.pixels.shape == shape
+    np.testing.assert_array_equal(read_labels(path), mask(shape))
+
+
+@pytest.mark.parametrize("name", CALIBRATED)
+def test_no_pixel_size_stays_none(tmp_path, name):
+    (micrograph,) = read_micrographs(write_labels(tmp_path / name, mask()))
+    assert micrograph.pixel_size_nm is None
+
+
+def test_imagej_reads_the_pixel_size(tmp_path):
+    path = write_labels(tmp_path / "mask.tif", mask(), (0.4, 0.25))
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_imagej
+        assert tiff.imagej_metadata["unit"] == "nm"
+        tags = tiff.pages[0].tags
+        # pixels per unit, as ImageJ takes them: columns in X, rows in Y
+        assert np.divide(*tags["XResolution"].value) == pytest.approx(4)
+        assert np.divide(*tags["YResolution"].value) == pytest.approx(2.5)
+
+
+@pytest.mark.filterwarnings("ignore")  # RosettaSciIO's own
+def test_other_libraries_read_the_pixel_size(tmp_path):
+    tiff = pytest.importorskip("rsciio.tiff")
+    path = write_labels(tmp_path / "mask.tif", mask(), (0.4, 0.25))
+    (signal,) = tiff.file_reader(str(path))
+    np.testing.assert_array_equal(signal["data"], mask())
+    # of ImageJ's units RosettaSciIO knows the micron alone
+    assert [axis["scale"] for axis in signal["axes"]] == pytest.approx([0.4, 0.25])
+    with Image.open(path) as image:
+        assert (float(image.tag_v2[283]), float(image.tag_v2[282])) == pytest.approx((2.5, 4))
+
+
+def test_ome_zarr_has_the_metadata_of_version_0_4(tmp_path):
+    write_labels(tmp_path / "mask.ome.zarr", mask((5, 37, 41)), (0.4, 0.25))
+    attributes = json.loads((tmp_path / "mask.ome.zarr" / ".zattrs").read_text())
+    (multiscale,) = attributes["multiscales"]
+    assert multiscale["version"] == "0.4"
+    assert multiscale["axes"] == [
+        {"name": "t", "type": "time"},
+        {"name": "y", "type": "space", "unit": "nanometer"},
+        {"name": "x", "type": "space", "unit": "nanometer"},
+    ]
+    assert multiscale["datasets"] == [
+        {
+            "path": "0",
+            "coordinateTransformations": [{"type": "scale", "scale": [1.0, 0.4, 0.25]}],
+        }
+    ]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_nothing_is_overwritten_unasked(tmp_path, name):
+    path = write_labels(tmp_path / name, mask())
+    other = mask((37, 41))
+    with pytest.raises(FileExistsError, match="allow overwriting"):
+        write_labels(path, other)
+    np.testing.assert_array_equal(read_labels(path), mask())
+    write_labels(path, other, overwrite=True)
+    np.testing.assert_array_equal(read_labels(path), other)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "size", "words"),
+    [
+        ("a.jpg", mask(), None, 'the ending ".jpg"'),
+        ("a.tif", mask().astype(float), None, "of type float64"),
+        ("a.tif", -mask(), None, "from -3 to 0"),
+        ("a.tif", mask(largest=10**6), None, "from 0 to 65535"),
+        ("a.tif", np.zeros(7, int), None, r"shape \(7,\)"),
+        ("a.png", mask((5, 37, 41)), None, "have 5 frames"),
+        ("a.tif", mask(), (0.1, 0.0), "must be more than 0 nm"),
+        ("a.tif", mask(), (0.1, float("nan")), "must be more than 0 nm"),
+    ],
+)
+def test_wrong_use_is_named_and_writes_nothing(tmp_path, name, labels, size, words):
+    with pytest.raises(ValueError, match=words):
+        write_labels(tmp_path / name, labels, size)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_probabilities_are_a_calibrated_float_tiff(tmp_path):
+    probabilities = np.random.default_rng(140).random((3, 37, 41)).astype(np.float32)
+    path = write_probabilities(tmp_path / "p.tif", probabilities, (0.4, 0.25))
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.series[0].axes == "CYX"
+        np.testing.assert_array_equal(tiff.asarray(), probabilities)
+        assert tiff.imagej_metadata["channels"] == 3
+        assert np.divide(*tiff.pages[0].tags["XResolution"].value) == pytest.approx(4)
+    for wrong in (probabilities[0], probabilities[None]):
+        with pytest.raises(ValueError, match="give"):
+            write_probabilities(tmp_path / "q.tif", wrong)
+    with pytest.raises(ValueError, match=r"into \.tif"):
+        write_probabilities(tmp_path / "p.png", probabilities)
+
+
+# COCO
+
+
+def test_coco_by_hand(tmp_path):
+    instances = np.array(
+        [
+            [0, 5, 5, 0],
+            [0, 5, 0, 0],
+            [9, 0, 0, 7],
+        ]
+    )
+    path = write_coco(
+        tmp_path / "a.json",
+        [InstanceImage("a.tif", instances, {9: 2}, (0.5, 2.0))],
+        {1: "particle", 2: "void"},
+    )
+    coco = json.loads(path.read_text())
+    assert coco["images"] == [
+        {"id": 1, "file_name": "a.tif", "height": 3, "width": 4, "pixel_size_nm": [0.5, 2.0]}
+    ]
+    assert [c["name"] for c in coco["categories"]] == ["particle", "void"]
+    five, seven, nine = coco["annotations"]
+    # down the columns: column 0 is 0 0 9, column 1 is 5 5 0, column 2 is 5 0 0, column 3 is 0 0 7
+    assert five["segmentation"] == {"size": [3, 4], "counts": [3, 2, 1, 1, 5]}
+    assert seven["segmentation"]["counts"] == [11, 1]
+    assert nine["segmentation"]["counts"] == [2, 1, 9]
+    assert [a["area"] for a in coco["annotations"]] == [3, 1, 1]
+    assert five["area_nm2"] == 3
+    assert five["bbox"] == [1, 0, 2, 2]
+    assert [a["category_id"] for a in coco["annotations"]] == [1, 1, 2]
+    assert [a["id"] for a in coco["annotations"]] == [1, 2, 3]
+
+
+def decoded(annotation):
+    counts = annotation["segmentation"]["counts"]
+    flat = np.repeat(np.arange(len(counts)) % 2, counts)
+    return flat.reshape(annotation["segmentation"]["size"], order="F").astype(bool)
+
+
+def test_coco_holds_every_pixel(tmp_path):
+    from skimage.measure import label
+
+    random_values = np.random.default_rng(2245)
+    instances = label(random_values.random((53, 71)) > 0.5)
+    full = np.ones((5, 7), int)
+    empty = np.zeros((5, 7), int)
+    path = write_coco(
+        tmp_path / "a.json",
+        [InstanceImage("a", instances), InstanceImage("b", full), InstanceImage("c", empty)],
+        {1: "particle"},
+    )
+    coco = json.loads(path.read_text())
+    back = np.zeros_like(instances)
+    for annotation in coco["annotations"]:
+        pixels = decoded(annotation)
+        assert pixels.sum() == annotation["area"]
+        if annotation["image_id"] == 1:
+            back[pixels] = annotation["instance"]
+    np.testing.assert_array_equal(back, instances)
+    assert [a["image_id"] for a in coco["annotations"]].count(2) == 1
+    assert [a["image_id"] for a in coco["annotations"]].count(3) == 0
+    assert [a["id"] for a in coco["annotations"]] == list(range(1, instances.max() + 2))
+
+
+def test_coco_opens_in_pycocotools(tmp_path):
+    coco_module = pytest.importorskip("pycocotools.coco")
+    instances = mask((53, 71), largest=6)
+    path = write_coco(tmp_path / "a.json", [InstanceImage("a", instances)], {1: "particle"})
+    coco = coco_module.COCO(str(path))
+    back = np.zeros_like(instances)
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        back[coco.annToMask(annotation) == 1] = annotation["instance"]
+    np.testing.assert_array_equal(back, instances)
+
+
+def test_coco_of_a_class_without_name_is_refused(tmp_path):
+    with pytest.raises(ValueError, match='instance 1 of "a" is of class 4, which has no name'):
+        write_coco(
+            tmp_path / "a.json", [InstanceImage("a", np.ones((5, 7), int), {1: 4})], {1: "x"}
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+# provenance
+
+
+def test_provenance_is_beside_the_mask_and_names_its_source(tmp_path):
+    source = tmp_path / "image.dm3"
+    source.write_bytes(b"pixels")
+    output = write_labels(tmp_path / "mask.tif", mask())
+    path = write_provenance(
+        output,
+        source=source,
+        pixel_size_nm=(0.4, 0.25),
+        run="runs/first",
+        network={"pools": [4, 4], "filters": 4},
+        receptive_field={"nominal": 120},
+        seed=752,
+        cleaning=Cleaning(binning=2),
+        more={"classes": ["background", "particle"]},
+    )
+    assert path == tmp_path / "mask.tif.json"
+    record = json.loads(path.read_text())
+    assert record["source"]["name"] == "image.dm3"
+    assert record["source"]["sha256"] == hashlib.sha256(b"pixels").hexdigest()
+    assert record["pixel_size_nm"] == [0.4, 0.25]
+    assert record["network"]["pools"] == [4, 4]
+    assert record["receptive_field"] == {"nominal": 120}
+    assert record["seed"] == 752
+    assert record["cleaning"] == Cleaning(binning=2).to_dict()
+    assert record["versions"]["numpy"] == np.__version__
+    assert record["classes"] == ["background", "particle"]
+    assert record["date"].endswith("+00:00")
+    with pytest.raises(FileExistsError):
+        write_provenance(output, source=None)
+    with pytest.raises(ValueError, match="seed have a place of their own"):
+        write_provenance(output, source=None, more={"seed": 1}, overwrite=True)
+
+
+def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path):
+    for name in ("a.zarr", "b.zarr", "c.zarr"):
+        (tmp_path / name / "0").mkdir(parents=True)
+        (tmp_path / name / "0" / "x").write_bytes(b"1")
+    (tmp_path / "b.zarr" / "0" / "x").rename(tmp_path / "b.zarr" / "0" / "y")
+    hashes = {file_sha256(tmp_path / name) for name in ("a.zarr", "b.zarr", "c.zarr")}
+    assert len(hashes) == 2
