@@ -108,9 +108,10 @@ def _painted(classes: Classes, counts: list[int]) -> list[Check]:
 
 def _writable(folder: Path) -> list[Check]:
     """Check that runs can be saved."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    if folder.is_dir() and os.access(folder, os.W_OK):
+    there = folder
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    if there.is_dir() and os.access(there, os.W_OK):
         return []
     return [_stop(f'Runs cannot be saved in "{folder}": choose another folder under Settings.')]
 

@@ -179,9 +179,14 @@ def prediction_layer(
     )
 
 
-def find_ours(layers: Sequence[Layer], name: str, kind: str) -> Layer | None:
-    """Return the program's own layer of that kind and name, if it is still there."""
+def find_ours(layers: Sequence[Layer], title: str, kind: str) -> Layer | None:
+    """Return the program's own layer of that kind and title.
+
+    napari adds a number to a name that is taken, so that the title is noted in the layer beside
+    the name that it got. A layer that the user gave another name is the user's to keep.
+    """
     for layer in layers:
-        if is_ours(layer, kind) and layer.name == name:
+        mark = mark_of(layer)
+        if is_ours(layer, kind) and mark.get("title") == title and mark.get("name") == layer.name:
             return layer
     return None

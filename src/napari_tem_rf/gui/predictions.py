@@ -92,6 +92,8 @@ def show_prediction(
         "image": image.name,
         "image_id": str(image.unique_id),
         "run": str(run),
+        "title": name,
+        "name": layer.name,
     }
     layer.metadata = {**layer.metadata, MARK: mark}
     plane = layer.data[frame] if layer.data.ndim == 3 else layer.data

@@ -106,6 +106,7 @@ class ExportWidget(QWidget):
             session.run_changed,
             session.layers_changed,
             session.image_changed,
+            session.annotation_changed,
         ):
             listen(self, signal, self._show)
         listen(self, session.predicting_changed, self._on_predicting)
@@ -130,9 +131,9 @@ class ExportWidget(QWidget):
         if self._mask not in masks:
             self._mask = None
         mine = predictions(session)
-        chosen = self._mask or (mine[-1] if mine else None)
-        self.masks.show_layers(masks, chosen)
-        self.export_button.setEnabled(bool(masks) and self._writing is None)
+        first = mine[-1] if mine else session.annotation
+        self.masks.show_layers(masks, first if self._mask is None else self._mask)
+        self.export_button.setEnabled(self.masks.chosen() is not None and self._writing is None)
         self.show_button.setEnabled(bool(mine))
         self._enable()
 

@@ -43,11 +43,13 @@ def current_theme() -> Theme:
 
 def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
     """Connect a psygnal or napari signal to a widget's function for as long as the widget lives."""
-    signal.connect(function)
+    # a slot of Qt's own has no signature that psygnal could read
+    slot = function if hasattr(function, "__func__") else lambda *values: function(*values)
+    signal.connect(slot)
 
     def forget(_object: object = None) -> None:
         try:
-            signal.disconnect(function)
+            signal.disconnect(slot)
         except (ValueError, TypeError, KeyError):
             return  # the signal's owner is gone already
 

@@ -1,0 +1,120 @@
+"""What the tests of the window share: a viewer, its session, a worker that answers at once."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.layers import Image
+from qtpy.QtWidgets import QApplication
+
+from napari_tem_rf import jobs
+from napari_tem_rf.engine import InlineEngine
+from napari_tem_rf.gui.session import Session, session_of
+from napari_tem_rf.protocol import EpochReport, NoteReport, PreviewReport, ProgressReport
+from napari_tem_rf.runs import RunRecord, create_run
+
+SHAPE = (61, 83)
+NM = (0.02, 0.025)
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
+    """A viewer whose runs go into the test's own folder."""
+    viewer = make_napari_viewer()
+    session_of(viewer).runs_folder = tmp_path / "runs"
+    yield viewer
+    session = session_of(viewer)
+    session.close()
+    viewer.close()
+    QApplication.processEvents()
+
+
+@pytest.fixture
+def session(viewer: Any) -> Session:
+    return session_of(viewer)
+
+
+@pytest.fixture
+def image(viewer: Any) -> Image:
+    """Noise with one bright disc, calibrated, not square."""
+    rows, columns = np.ogrid[: SHAPE[0], : SHAPE[1]]
+    disc = (rows - 30) ** 2 + (columns - 40) ** 2 < 12**2
+    pixels = np.random.default_rng(7).normal(size=SHAPE) + 3 * disc
+    return viewer.add_image(
+        pixels.astype(np.float32),
+        name="gold",
+        scale=NM,
+        translate=(1.0, 2.0),
+        units=("nm", "nm"),
+        axis_labels=("y", "x"),
+    )
+
+
+def fake_train(
+    request: jobs.TrainRequest, *, report: Callable[[Any], None], stopped: Callable[[], bool]
+) -> RunRecord:
+    """Answer as a training does, without a network."""
+    report(NoteReport("nothing is held out, as asked for"))
+    data = jobs.prepare(
+        request.images,
+        request.unlabelled,
+        request.cleaning,
+        request.class_names,
+        request.class_colors,
+    )
+    assert request.watched is not None
+    for epoch in (1, 2, 3):
+        report(EpochReport(epoch, 10 * epoch, 0.1 * epoch, 0.1, 1 / epoch, 1 / epoch, 0.8, 2, 0.81))
+        report(ProgressReport(epoch / 3, 0.1))
+    value = data.classes.prediction_values[-1]
+    shape = request.watched.pixels.shape
+    report(PreviewReport(np.full(shape, value, np.uint8), (0, 0), 3))
+    record = RunRecord(
+        name=request.run.name,
+        spec=request.spec.with_classes(len(data.classes.values)),
+        plan=request.plan,
+        classes=data.classes,
+        unlabelled=request.unlabelled,
+        cleaning=request.cleaning,
+        pixel_size_nm=request.images[0].pixel_size_nm,
+        data=(),
+        split={"kind": "blocks", "sentence": "a block of each image held out"},
+        state="finished",
+        epochs=3,
+        best_epoch=2,
+        scores={"dice": 0.81},
+    )
+    create_run(request.run, record, {"annotation.ome.tif": request.images[0].labels})
+    return record
+
+
+def fake_predict(
+    run: Path, pixels: Any, *, report: Callable[[Any], None], stopped: Callable[[], bool]
+) -> jobs.PredictionResult:
+    """Answer with the left half as particle."""
+    report(ProgressReport(0.5, None))
+    labels = np.zeros(pixels.shape, np.uint8)
+    labels[:, : pixels.shape[1] // 2] = 2
+    return jobs.PredictionResult(labels, None)
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let work be done in a thread, by functions that answer at once."""
+    monkeypatch.setattr("napari_tem_rf.gui.work.Engine", lambda: InlineEngine(threaded=True))
+    monkeypatch.setattr(jobs, "train", fake_train)
+    monkeypatch.setattr(jobs, "predict", fake_predict)
+
+
+@pytest.fixture
+def strokes(session: Session, image: Image) -> Any:
+    """An annotation with strokes of both classes on the image."""
+    from napari_tem_rf.gui.annotations import start_annotation
+
+    layer = start_annotation(image, "ignore", [])
+    layer.data[25:35, 35:45] = 2
+    layer.data[3:13, 5:25] = 1
+    session.viewer.add_layer(layer)
+    return layer

@@ -1,0 +1,103 @@
+"""The manifest: everything it names is there; readers, writers, samples and docks work."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from napari.layers import Labels
+from npe2 import PluginManifest
+from qtpy.QtWidgets import QScrollArea, QWidget
+
+from napari_tem_rf.gui.manifest import get_reader, write_labels_layer
+from napari_tem_rf.gui.session import session_of
+from napari_tem_rf.gui.widgets.parts import DOCK_WIDTH
+from napari_tem_rf.samples import sample_folder, sample_sets
+
+ROOT = Path(__file__).parents[2]
+MANIFEST = PluginManifest.from_file(ROOT / "src" / "napari_tem_rf" / "napari.yaml")
+WIDGETS = [widget.display_name for widget in MANIFEST.contributions.widgets or ()]
+
+
+@pytest.mark.parametrize("command", MANIFEST.contributions.commands, ids=lambda each: each.id)
+def test_every_command_is_there(command: Any) -> None:
+    module, _, name = command.python_name.partition(":")
+    assert callable(getattr(import_module(module), name))
+
+
+def test_the_widgets_are_in_the_menu_layers_segment() -> None:
+    items = MANIFEST.contributions.menus["napari/layers/segment"]
+    commands = {widget.command for widget in MANIFEST.contributions.widgets or ()}
+    assert {item.command for item in items} == commands
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_every_dock_opens_and_fits(viewer: Any, worker: None, image: Any, name: str) -> None:
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-tem-rf", name)
+    assert isinstance(widget, QWidget)
+    assert widget.minimumSizeHint().width() <= DOCK_WIDTH
+    if isinstance(widget, QScrollArea):
+        # what does not fit beside the scroll bar would be cut off
+        assert widget.widget().minimumSizeHint().width() <= DOCK_WIDTH - 16
+    viewer.window.remove_dock_widget(dock)
+
+
+@pytest.mark.parametrize("key", ["gold_high_resolution", "gold_low_magnification"])
+def test_a_sample_opens_as_a_calibrated_stack_with_its_strokes(viewer: Any, key: str) -> None:
+    viewer.open_sample("napari-tem-rf", key)
+    session = session_of(viewer)
+    image, strokes = session.image, session.annotation
+    assert image is not None
+    assert image.data.ndim == 3
+    assert strokes.data.shape == image.data.shape
+    assert session.pixel_size_nm is not None
+    assert tuple(strokes.scale) == tuple(image.scale)
+    assert strokes.units == image.units
+    assert session.classes.names == ("background", "particle")
+    assert set(np.unique(strokes.data)) == {0, 1, 2}
+
+
+def test_samples_have_a_mask_and_strokes_for_each_image() -> None:
+    for name in sample_sets():
+        folder = sample_folder(name)
+        images, labels, strokes = (
+            {file.name for file in (folder / part).glob("*.tif")}
+            for part in ("images", "labels", "strokes")
+        )
+        assert len(images) >= 6
+        assert images == labels
+        assert strokes <= images
+
+
+def test_there_is_no_other_sample() -> None:
+    with pytest.raises(ValueError, match='no sample set "silver"'):
+        sample_folder("silver")
+
+
+def test_a_file_is_read_through_the_manifest(viewer: Any, tmp_path: Path) -> None:
+    path = tmp_path / "gold.tif"
+    tifffile.imwrite(
+        path,
+        np.zeros((11, 13), np.uint8),
+        imagej=True,
+        resolution=(50, 50),
+        metadata={"unit": "nm", "axes": "YX"},
+    )
+    (layer,) = viewer.open(path, plugin="napari-tem-rf")
+    assert tuple(layer.scale) == pytest.approx((0.02, 0.02))
+    assert [str(unit) for unit in layer.units] == ["nanometer", "nanometer"]
+    assert get_reader([]) is None
+
+
+def test_a_labels_layer_is_written_with_its_pixel_size(tmp_path: Path) -> None:
+    data = np.zeros((11, 13), np.uint8)
+    data[3:5, 4:7] = 2
+    layer = Labels(data, scale=(0.2, 0.25), units=("angstrom", "angstrom"))
+    path = tmp_path / "mask.tif"
+    assert write_labels_layer(str(path), *layer.as_layer_data_tuple()[:2]) == [str(path)]
+    with tifffile.TiffFile(path) as file:
+        across = file.pages[0].tags["XResolution"].value
+        assert across[0] / across[1] == pytest.approx(1 / 0.025)
+        np.testing.assert_array_equal(file.asarray(), data)

@@ -1,0 +1,120 @@
+"""The session: one a viewer, valid while layers come and go, gone with the window."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from napari.utils.action_manager import action_manager
+from qtpy.QtWidgets import QApplication
+
+from napari_tem_rf.engine import InlineEngine
+from napari_tem_rf.gui import session as session_module
+from napari_tem_rf.gui.session import Session, session_of
+
+
+def answer(value: int, *, report: Any, stopped: Any) -> int:
+    report(f"working on {value}")
+    return 2 * value
+
+
+def fail(*, report: Any, stopped: Any) -> None:
+    raise ValueError("the thing is too large: take a smaller one")
+
+
+def test_one_viewer_has_one_session(viewer: Any) -> None:
+    assert session_of(viewer) is session_of(viewer)
+
+
+def test_what_is_removed_is_chosen_no_longer(
+    session: Session, strokes: Labels, image: Image, viewer: Any
+) -> None:
+    assert session.image is image
+    assert session.annotation is strokes
+    viewer.layers.remove(strokes)
+    assert session.annotation is None
+    viewer.layers.remove(image)
+    assert session.image is None
+
+
+def test_the_frame_follows_the_slider(session: Session, viewer: Any) -> None:
+    data = np.arange(5 * 11 * 13, dtype=np.float32).reshape(5, 11, 13)
+    viewer.add_image(data, name="series", scale=(1, 0.02, 0.02))
+    seen: list[int] = []
+    session.frame_changed.connect(seen.append)
+    viewer.dims.set_current_step(0, 1)
+    viewer.dims.set_current_step(0, 4)
+    assert seen == [1, 4]
+    np.testing.assert_array_equal(session.pixels(), data[4])
+
+
+def test_work_answers_in_the_windows_thread(worker: None, session: Session, qtbot: Any) -> None:
+    import threading
+
+    here = threading.current_thread()
+    seen: list[Any] = []
+    work = session.submit(
+        answer,
+        21,
+        name="doubling",
+        on_report=lambda report: seen.append((report, threading.current_thread())),
+        on_done=lambda result: seen.append((result, threading.current_thread())),
+    )
+    assert session.works == (work,)
+    qtbot.waitUntil(lambda: work.over, timeout=10_000)
+    assert seen == [("working on 21", here), (42, here)]
+    assert (work.state, work.result, session.works) == ("done", 42, ())
+
+
+def test_work_that_fails_says_one_sentence(worker: None, session: Session, qtbot: Any) -> None:
+    said: list[str] = []
+    work = session.submit(fail, name="failing", on_failed=said.append)
+    qtbot.waitUntil(lambda: work.over, timeout=10_000)
+    assert work.state == "failed"
+    assert len(said) == 1
+    assert "the thing is too large: take a smaller one" in said[0]
+
+
+def test_run_folders_are_new_and_safe(session: Session, viewer: Any) -> None:
+    viewer.add_image(np.zeros((11, 13)), name="../gold on: carbon/3")
+    folder = session.new_run_folder()
+    assert folder.parent.parent == session.runs_folder
+    assert folder.parent.name == "gold_on_carbon_3"
+    folder.mkdir(parents=True)
+    assert session.new_run_folder() != folder
+
+
+def test_closing_the_window_ends_the_session_and_its_engine(
+    make_napari_viewer: Any, worker: None, monkeypatch: Any, tmp_path: Path
+) -> None:
+    closed: list[InlineEngine] = []
+
+    class Engine(InlineEngine):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    monkeypatch.setattr("napari_tem_rf.gui.work.Engine", lambda: Engine(threaded=True))
+    viewer = make_napari_viewer()
+    session = session_of(viewer)
+    engine = session.engine
+    viewer.close()
+    QApplication.sendPostedEvents(None, 52)  # QEvent.DeferredDelete
+    QApplication.processEvents()
+    assert closed == [engine]
+    assert session not in session_module._SESSIONS.values()
+
+
+def test_the_shortcuts_are_listed_and_work(session: Session, viewer: Any) -> None:
+    names = ("train", "stop", "toggle_field", "toggle_prediction")
+    for name in names:
+        action = action_manager._actions[f"napari_tem_rf:{name}"]
+        assert action.description.startswith("TEM segmentation: ")
+        assert action_manager._shortcuts[f"napari_tem_rf:{name}"]
+    asked: list[str] = []
+    session.train_requested.connect(lambda: asked.append("train"))
+    session.stop_requested.connect(lambda: asked.append("stop"))
+    for key in ("Shift-T", "Shift-S", "Shift-R"):
+        viewer.window._qt_viewer._key_map_handler.press_key(key)
+    assert asked == ["train", "stop"]
+    assert session.field_overlay
