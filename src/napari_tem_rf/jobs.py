@@ -282,7 +282,7 @@ def predict(
     if result is None:
         return None
     labels = label_values(result.classes, record.classes)
-    notes = ()
+    notes: tuple[str, ...] = ()
     if clean_pixels.std() == 0:
         notes = ("the image is constant: its prediction means nothing",)
     shape = (pixels.shape[0], pixels.shape[1])
@@ -437,9 +437,7 @@ def _hashes(images: tuple[LabelledImage, ...]) -> list[_Hashes]:
     return [_Hashes(array_hash(image.pixels), array_hash(image.labels)) for image in images]
 
 
-def _start_weights(folder: Path, spec: NetworkSpec) -> Any:
-    import torch
-
+def _start_weights(folder: Path, spec: NetworkSpec) -> dict[str, NDArray[Any]]:
     run = read_run(folder)
     if run.record.spec != spec:
         raise RunError(
@@ -447,7 +445,7 @@ def _start_weights(folder: Path, spec: NetworkSpec) -> Any:
             f"classes: its weights do not fit {spec} with {spec.classes}; pick the same network "
             "or start from nothing"
         )
-    return {name: torch.from_numpy(value.copy()) for name, value in run.read_weights().items()}
+    return run.read_weights()
 
 
 def _scores(validation: Any) -> dict[str, Any]:
@@ -507,20 +505,15 @@ def _stamp(run: Path) -> int:
 @lru_cache(maxsize=8)
 def _network(run: Path, stamp: int, device: Device) -> Any:
     """Return the folded network of a run on a device, kept for the next call."""
-    import torch
-
     from napari_tem_rf.learning.device import pick_device
-    from napari_tem_rf.learning.network import Network
+    from napari_tem_rf.learning.network import network_of
 
     opened = read_run(run)
-    weights = {name: torch.from_numpy(w.copy()) for name, w in opened.read_weights().items()}
-    network = Network(opened.record.spec)
     try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
+        network = network_of(opened.record.spec, opened.read_weights())
+    except ValueError as error:
         raise RunError(
-            f'the weights of run "{run}" do not fit its network ({opened.record.spec}): '
-            "the folder was mixed up; restore it or train again"
+            f'run "{run}": {error}; the folder was mixed up: restore it or train again'
         ) from error
     return network.folded().to(pick_device(device))
 
@@ -528,16 +521,10 @@ def _network(run: Path, stamp: int, device: Device) -> Any:
 @lru_cache(maxsize=8)
 def _field_network(run: Path | None, stamp: int, spec: NetworkSpec, seed: int) -> Any:
     """Return the network whose field is measured, on the CPU, kept for the next call."""
-    import torch
-
     from napari_tem_rf.learning.effective_field import prepared
-    from napari_tem_rf.learning.network import Network
+    from napari_tem_rf.learning.network import random_network
 
-    if run is not None:
-        return prepared(_network(run, stamp, "cpu"))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return prepared(Network(spec))
+    return prepared(random_network(spec, seed) if run is None else _network(run, stamp, "cpu"))
 
 
 __all__ = [

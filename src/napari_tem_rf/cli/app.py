@@ -77,11 +77,13 @@ def spread_labels(arguments: Sequence[str]) -> list[str]:
             continue
         # the command itself is the first positional argument
         many = positional > 1
-        values = []
+        values: list[str] = []
         while waiting and not waiting[0].startswith("--") and (many or not values):
             values.append(waiting.pop(0))
-        for value in values or [None]:
-            spread += ["--labels"] if value is None else ["--labels", value]
+        if not values:
+            spread.append("--labels")  # the parser says what is missing
+        for value in values:
+            spread += ["--labels", value]
     return spread
 
 

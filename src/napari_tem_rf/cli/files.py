@@ -1,6 +1,7 @@
 """``info`` and ``measure``: what files hold, and particles in masks."""
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -15,7 +16,8 @@ def info(
     json: bool = JSON_OPTION,
 ) -> None:
     """Say what files hold: images, their shape, pixel size and metadata."""
-    entries, failed = [], []
+    entries: list[dict[str, Any]] = []
+    failed = []
     for path in find_images(files):
         try:
             micrographs = read_micrographs(path)
@@ -41,11 +43,11 @@ def info(
         print_json(entries)
     else:
         for entry in entries:
-            shape = " x ".join(map(str, entry["shape"]))  # type: ignore[arg-type]
-            size = entry["pixel_size_nm"]  # type: ignore[assignment]
+            shape = " x ".join(map(str, entry["shape"]))
+            size = entry["pixel_size_nm"]
             calibrated = "no pixel size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} nm/px"
             typer.echo(f"{entry['file']}: {entry['name']}, {shape} {entry['dtype']}, {calibrated}")
-            for term, value in entry["metadata"].items():  # type: ignore[attr-defined]
+            for term, value in entry["metadata"].items():
                 typer.echo(f"    {term}: {value}")
     if failed:
         raise SystemExit(1)

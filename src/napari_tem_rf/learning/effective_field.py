@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from napari_tem_rf.learning.network import Network
+from napari_tem_rf.learning.network import Network, with_layout
 from napari_tem_rf.networks.effective_field import EffectiveField, effective_field_of
 from napari_tem_rf.networks.receptive_field import Interval, ReceptiveField
 
@@ -32,7 +32,7 @@ def prepared(network: Network) -> Network:
     is_folded = isinstance(network.bottleneck.norm1, nn.Identity)
     folded = copy.deepcopy(network) if is_folded else network.folded()
     if network.spec.filters > _FEW_FILTERS:
-        folded = folded.to(memory_format=torch.contiguous_format)
+        folded = with_layout(folded, torch.contiguous_format)
     return folded
 
 

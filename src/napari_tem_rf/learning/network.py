@@ -1,8 +1,11 @@
 """The residual U-Net of the paper, whole: blocks first, then the network, then its folding."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
@@ -17,9 +20,9 @@ class Block(nn.Module):
         super().__init__()
         i, o, d = shape.channels_in, shape.channels_out, shape.dilation
         self.conv1 = nn.Conv2d(i, o, 3, padding=d, dilation=d)
-        self.norm1: nn.Module = nn.BatchNorm2d(o)
+        self.norm1: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(o)
         self.conv2 = nn.Conv2d(o, o, 3, padding=d, dilation=d)
-        self.norm2: nn.Module = nn.BatchNorm2d(o)
+        self.norm2: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(o)
         self.shortcut = nn.Conv2d(i, o, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -30,6 +33,8 @@ class Block(nn.Module):
 
     def fold(self) -> None:
         """Fold the batch norms into the convs; for prediction only."""
+        assert isinstance(self.norm1, nn.BatchNorm2d)
+        assert isinstance(self.norm2, nn.BatchNorm2d)
         self.conv1 = fuse_conv_bn_eval(self.conv1, self.norm1)
         self.conv2 = fuse_conv_bn_eval(self.conv2, self.norm2)
         self.norm1 = self.norm2 = nn.Identity()
@@ -98,4 +103,33 @@ class Network(nn.Module):
         for module in network.modules():
             if isinstance(module, Block):
                 module.fold()
-        return network.to(memory_format=torch.channels_last).requires_grad_(False)
+        return with_layout(network, torch.channels_last).requires_grad_(False)
+
+
+def with_layout(network: Network, layout: torch.memory_format) -> Network:
+    """Return the network with its weights laid out in memory as channels last or contiguous."""
+    network.to(memory_format=layout)  # type: ignore[call-overload]  # missing in torch's stubs
+    return network
+
+
+def network_of(spec: NetworkSpec, weights: Mapping[str, NDArray[Any]]) -> Network:
+    """Return the network of a spec with weights given as arrays by name.
+
+    Raises
+    ------
+    ValueError
+        When the weights are those of another network.
+    """
+    network = Network(spec)
+    try:
+        network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    except RuntimeError as error:
+        raise ValueError(f"the weights do not fit the network ({spec})") from error
+    return network
+
+
+def random_network(spec: NetworkSpec, seed: int) -> Network:
+    """Return the network that a training with this seed begins with."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Network(spec)

@@ -3,7 +3,7 @@
 import copy
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from napari_tem_rf.learning.crops import Batch, CropSampler
 from napari_tem_rf.learning.device import keep_pages, out_of_memory, pick_device
-from napari_tem_rf.learning.network import Network
+from napari_tem_rf.learning.network import Network, network_of, random_network, with_layout
 from napari_tem_rf.learning.validation import ValidationResult, validate
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, TrainingSet
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -103,7 +103,7 @@ def train(
     spec: NetworkSpec,
     plan: TrainingPlan,
     *,
-    start: Weights | None = None,
+    start: Mapping[str, NDArray[Any]] | None = None,
     state: TrainingState | None = None,
     save: Callable[[TrainingState], None] = lambda state: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -119,7 +119,7 @@ def train(
         The network; its classes are those of the training set.
     plan : TrainingPlan
         How to train.
-    start : dict of Tensor, optional
+    start : mapping of str to ndarray, optional
         Weights to start from instead of random ones.
     state : TrainingState, optional
         A state to go on from, as ``save`` received it.
@@ -141,10 +141,8 @@ def train(
     keep_pages()
     device = pick_device(plan.device)
     torch.manual_seed(plan.seed)
-    network = Network(spec)
-    if start is not None:
-        network.load_state_dict(start)
-    network.to(device, memory_format=torch.channels_last)
+    network = random_network(spec, plan.seed) if start is None else network_of(spec, start)
+    with_layout(network.to(device), torch.channels_last)
     averaged = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     rng = np.random.default_rng(plan.seed)
@@ -203,7 +201,7 @@ def train(
                 _copy(averaged),
                 best,
                 copy.deepcopy(optimizer.state_dict()),
-                rng.bit_generator.state,
+                dict(rng.bit_generator.state),
                 history,
                 steps,
                 clock.seconds(),

@@ -1,0 +1,193 @@
+"""The way from images to masks in Python: train, predict, look at the field.
+
+Everything runs in this process; `napari_tem_rf.engine` gives the same work to other processes.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_tem_rf import jobs
+from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
+from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.networks.effective_field import EffectiveField
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import Report, TrainingPlan, Unlabelled
+from napari_tem_rf.runs import Run, read_run
+
+__all__ = ["effective_field", "predict", "train"]
+
+
+def _silent(report: Report) -> None:
+    """Say nothing."""
+
+
+def train(
+    images: Sequence[Micrograph | ArrayLike],
+    labels: Sequence[ArrayLike],
+    run: str | Path,
+    spec: NetworkSpec,
+    plan: TrainingPlan | None = None,
+    *,
+    unlabelled: Unlabelled = "ignore",
+    cleaning: Cleaning | None = None,
+    groups: Sequence[str] | None = None,
+    start: str | Path | None = None,
+    on_report: Callable[[Report], None] = _silent,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train a network on annotated images into a new run folder.
+
+    Parameters
+    ----------
+    images : sequence of Micrograph or array, each of shape (row, column)
+        Raw images.
+    labels : sequence of array of int, each of shape (row, column)
+        Labels of the images, in their order.
+    run : str or Path
+        Folder to make.
+    spec : NetworkSpec
+        The network; the number of classes comes from the labels.
+    plan : TrainingPlan, optional
+        How to train; the default plan when not given.
+    unlabelled : {"ignore", "background"}
+        What a label of 0 means: not annotated, or background (a finished mask).
+    cleaning : Cleaning, optional
+        What is done to the pixels first; repeated at prediction.
+    groups : sequence of str, optional
+        Exposure of each image: images of one are never split between training and validation.
+    start : str or Path, optional
+        Run whose weights to start from.
+    on_report : callable
+        Receives the reports of the training.
+    stopped : callable
+        Asked before every batch; when true, the training ends and keeps the best weights.
+
+    Returns
+    -------
+    Run
+        The run folder and its record, scores included.
+
+    Raises
+    ------
+    ValueError
+        When images, labels or plan cannot be trained with; the message says what to do.
+    """
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images have {len(labels)} labels: give one per image")
+    if groups is not None and len(groups) != len(images):
+        raise ValueError(f"{len(images)} images have {len(groups)} groups: give one per image")
+    request = jobs.TrainRequest(
+        run=Path(run),
+        images=tuple(
+            _labelled(image, each, index, "" if groups is None else groups[index])
+            for index, (image, each) in enumerate(zip(images, labels, strict=True))
+        ),
+        spec=spec,
+        plan=plan or TrainingPlan(),
+        unlabelled=unlabelled,
+        cleaning=cleaning or Cleaning(),
+        start=None if start is None else Path(start),
+    )
+    jobs.train(request, report=on_report, stopped=stopped)
+    return read_run(run)
+
+
+def predict(
+    run: str | Path | Run,
+    image: Micrograph | ArrayLike,
+    *,
+    tile_px: int | None = None,
+    probabilities: bool = False,
+) -> jobs.PredictionResult:
+    """Predict an image with a run.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        The run.
+    image : Micrograph or array, shape (row, column)
+        Raw image of any size.
+    tile_px : int, optional
+        Side of a tile without its halo; the labels do not depend on it.
+    probabilities : bool
+        Whether to return probabilities too.
+
+    Returns
+    -------
+    PredictionResult
+        Labels of the annotation's values with background 0, shape (row, column).
+    """
+    result = jobs.predict(
+        _folder(run),
+        _pixels(image),
+        tile_px,
+        probabilities,
+        report=_silent,
+        stopped=lambda: False,
+    )
+    assert result is not None
+    return result
+
+
+def effective_field(
+    run: str | Path | Run, image: Micrograph | ArrayLike, at: tuple[int, int]
+) -> EffectiveField:
+    """Measure how strongly each pixel of an image influences one output pixel of a run.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        The run.
+    image : Micrograph or array, shape (row, column)
+        Raw image.
+    at : tuple of int
+        (row, column) of the output pixel, after binning where the run bins.
+
+    Returns
+    -------
+    EffectiveField
+        The absolute gradient of the class margin, its total, and the sides of the smallest
+        squares that hold 50 % and 95 % of it.
+
+    Raises
+    ------
+    ValueError
+        When the pixel is outside the image.
+    """
+    record = read_run(_folder(run)).record
+    return jobs.effective_field(
+        _folder(run),
+        record.spec,
+        standardise(clean(_pixels(image), record.cleaning)),
+        at,
+        record.plan.seed,
+        report=_silent,
+        stopped=lambda: False,
+    )
+
+
+def _folder(run: str | Path | Run) -> Path:
+    return run.folder if isinstance(run, Run) else Path(run)
+
+
+def _pixels(image: Micrograph | ArrayLike) -> NDArray[Any]:
+    pixels = image.frame() if isinstance(image, Micrograph) else np.asarray(image)
+    if pixels.ndim != 2:
+        raise ValueError(
+            f"the image has the shape {pixels.shape}: give one of shape (row, column), "
+            "a frame of a series at a time"
+        )
+    return pixels
+
+
+def _labelled(
+    image: Micrograph | ArrayLike, labels: ArrayLike, index: int, group: str
+) -> LabelledImage:
+    name = image.name if isinstance(image, Micrograph) else f"image {index + 1}"
+    size = image.pixel_size_nm if isinstance(image, Micrograph) else None
+    return LabelledImage(name, _pixels(image), np.asarray(labels), size, group)
