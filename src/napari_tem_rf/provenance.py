@@ -19,12 +19,22 @@ def provenance_path(mask: str | Path) -> Path:
 
 
 def file_hash(path: str | Path) -> str | None:
-    """Return the SHA-256 of a file; None for a folder (a zarr store) or a missing file."""
+    """Return the SHA-256 of a file; None where there is none.
+
+    That of a folder (a zarr store) is of its files' names and contents, in the order of the names.
+    """
     path = Path(path)
-    if not path.is_file():
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if not path.is_dir():
         return None
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    together = hashlib.sha256()
+    for inside in sorted(p for p in path.rglob("*") if p.is_file()):
+        together.update(inside.relative_to(path).as_posix().encode() + b"\0")
+        with inside.open("rb") as file:
+            together.update(hashlib.file_digest(file, "sha256").digest())
+    return together.hexdigest()
 
 
 def provenance_of(

@@ -1,4 +1,3 @@
-import hashlib
 import json
 
 import numpy as np
@@ -6,15 +5,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_tem_rf.micrographs.cleaning import Cleaning
-from napari_tem_rf.micrographs.provenance import file_sha256
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.writing import (
     InstanceImage,
     write_coco,
     write_labels,
     write_probabilities,
-    write_provenance,
 )
 
 SIZES_NM = (0.017751578, 27.1153)
@@ -221,48 +217,3 @@ def test_coco_of_a_class_without_name_is_refused(tmp_path):
             tmp_path / "a.json", [InstanceImage("a", np.ones((5, 7), int), {1: 4})], {1: "x"}
         )
     assert list(tmp_path.iterdir()) == []
-
-
-# provenance
-
-
-def test_provenance_is_beside_the_mask_and_names_its_source(tmp_path):
-    source = tmp_path / "image.dm3"
-    source.write_bytes(b"pixels")
-    output = write_labels(tmp_path / "mask.tif", mask())
-    path = write_provenance(
-        output,
-        source=source,
-        pixel_size_nm=(0.4, 0.25),
-        run="runs/first",
-        network={"pools": [4, 4], "filters": 4},
-        receptive_field={"nominal": 120},
-        seed=752,
-        cleaning=Cleaning(binning=2),
-        more={"classes": ["background", "particle"]},
-    )
-    assert path == tmp_path / "mask.tif.json"
-    record = json.loads(path.read_text())
-    assert record["source"]["name"] == "image.dm3"
-    assert record["source"]["sha256"] == hashlib.sha256(b"pixels").hexdigest()
-    assert record["pixel_size_nm"] == [0.4, 0.25]
-    assert record["network"]["pools"] == [4, 4]
-    assert record["receptive_field"] == {"nominal": 120}
-    assert record["seed"] == 752
-    assert record["cleaning"] == Cleaning(binning=2).to_dict()
-    assert record["versions"]["numpy"] == np.__version__
-    assert record["classes"] == ["background", "particle"]
-    assert record["date"].endswith("+00:00")
-    with pytest.raises(FileExistsError):
-        write_provenance(output, source=None)
-    with pytest.raises(ValueError, match="seed have a place of their own"):
-        write_provenance(output, source=None, more={"seed": 1}, overwrite=True)
-
-
-def test_the_hash_of_a_folder_is_of_names_and_contents(tmp_path):
-    for name in ("a.zarr", "b.zarr", "c.zarr"):
-        (tmp_path / name / "0").mkdir(parents=True)
-        (tmp_path / name / "0" / "x").write_bytes(b"1")
-    (tmp_path / "b.zarr" / "0" / "x").rename(tmp_path / "b.zarr" / "0" / "y")
-    hashes = {file_sha256(tmp_path / name) for name in ("a.zarr", "b.zarr", "c.zarr")}
-    assert len(hashes) == 2

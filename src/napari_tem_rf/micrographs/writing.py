@@ -1,4 +1,4 @@
-"""Masks and probabilities out, each with a record of how it was made.
+"""Masks, probabilities and instances out.
 
 The ending chooses the format: TIFF as ImageJ reads it (unit nm), OME-Zarr 0.4, PNG or NPY. A file
 is whole or not there, and an existing one is replaced only where that is asked for.
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_tem_rf.micrographs.coco import InstanceImage, write_coco
-from napari_tem_rf.micrographs.provenance import write_provenance
 from napari_tem_rf.storage import refuse_existing, write_aside
 
 __all__ = [
@@ -22,7 +21,6 @@ __all__ = [
     "write_coco",
     "write_labels",
     "write_probabilities",
-    "write_provenance",
 ]
 
 _LARGEST_LABEL = 65_535
