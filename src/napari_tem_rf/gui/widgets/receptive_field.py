@@ -292,7 +292,8 @@ class _Pins(QWidget):
         by, size = pin.subject.cleaning.binning, pixel_size_nm(pin.image)
         words = f"<b>{pin.number}</b> {pin.image.name} at {pin.reading.at[0]}, {pin.reading.at[1]}"
         if pin.field is not None:
-            words += f"<br>50 % in {pin.field.w50_px * by} px, 95 % in {side(pin.field.w95_px * by, size)}"
+            half, most = pin.field.w50_px * by, pin.field.w95_px * by
+            words += f"<br>50 % in {half} px, 95 % in {side(most, size)}"
         label = QLabel(words)
         label.setWordWrap(True)
         label.setToolTip(pin.subject.title)
