@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.writing import (
     InstanceImage,
+    LabelSeries,
     write_coco,
     write_labels,
     write_probabilities,
@@ -134,6 +136,71 @@ def test_probabilities_are_a_calibrated_float_tiff(tmp_path):
             write_probabilities(tmp_path / "q.tif", wrong)
     with pytest.raises(ValueError, match=r"into \.tif"):
         write_probabilities(tmp_path / "p.png", probabilities)
+
+
+# series
+
+
+@pytest.mark.parametrize("name", [*CALIBRATED, "mask.npy"])
+@pytest.mark.parametrize(("largest", "dtype"), [(3, np.uint8), (300, np.uint16)])
+def test_a_series_goes_on_where_it_stopped(tmp_path, name, largest, dtype):
+    masks = mask((5, 37, 41), largest)
+    masks[3, 0, 0] = largest
+    made_by = {"run": "first", "size": (0.4, 0.25)}
+    series = LabelSeries(tmp_path / name, 5, (37, 41), SIZES_NM, made_by=made_by)
+    for index in (0, 4, 1):
+        series.write(index, masks[index])
+    with pytest.raises(ValueError, match="lacks 2 of 5 frames, the first is 2"):
+        series.finish()
+    assert not (tmp_path / name).exists()
+
+    again = LabelSeries(tmp_path / name, 5, (37, 41), SIZES_NM, made_by=made_by)
+    assert again.missing == (2, 3)
+    for index in again.missing:
+        again.write(index, masks[index])
+    path = again.finish()
+    back = read_labels(path)
+    np.testing.assert_array_equal(back, masks)
+    assert back.dtype == dtype
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+    if name != "mask.npy":
+        assert read_micrographs(path)[0].pixel_size_nm == pytest.approx(SIZES_NM, rel=1e-9)
+    with pytest.raises(FileExistsError):
+        LabelSeries(tmp_path / name, 5, (37, 41))
+
+
+@pytest.mark.parametrize("change", [{"made_by": {"run": "second"}}, {"frames": 6}])
+def test_frames_of_other_work_are_not_kept(tmp_path, change):
+    wanted = {"frames": 5, "image_shape": (37, 41), "made_by": {"run": "first"}}
+    LabelSeries(tmp_path / "mask.tif", **wanted).write(0, mask((37, 41)))
+    assert LabelSeries(tmp_path / "mask.tif", **wanted).missing == (1, 2, 3, 4)
+    other = LabelSeries(tmp_path / "mask.tif", **{**wanted, **change})
+    assert 0 in other.missing
+
+
+def test_a_frame_of_another_shape_is_named(tmp_path):
+    series = LabelSeries(tmp_path / "mask.tif", 5, (37, 41))
+    with pytest.raises(ValueError, match=r"frame 2 .* is \(37, 40\): it must be \(37, 41\)"):
+        series.write(2, mask((37, 40)))
+    with pytest.raises(ValueError, match="no frame 5"):
+        series.write(5, mask((37, 41)))
+    with pytest.raises(ValueError, match="a PNG holds one"):
+        LabelSeries(tmp_path / "mask.png", 5, (37, 41))
+
+
+def test_a_long_series_never_is_in_memory(tmp_path):
+    series = LabelSeries(tmp_path / "mask.tif", 60, (512, 512))
+    labels = np.zeros((512, 512), np.uint8)
+    tracemalloc.start()
+    try:
+        for index in series.missing:
+            series.write(index, labels)
+        series.finish()
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # the series has 60 frames of 0.25 MiB
+    assert most < 5 * 2**20
 
 
 # COCO

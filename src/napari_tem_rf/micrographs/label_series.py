@@ -1,0 +1,122 @@
+"""Masks of a series, written frame by frame: a stop keeps what is done, a repeat goes on."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_tem_rf.micrographs.label_formats import Pages, as_labels, checked_size, label_writer
+from napari_tem_rf.storage import refuse_existing, write_aside, write_text
+
+__all__ = ["LabelSeries"]
+
+
+class LabelSeries:
+    """The masks of a series on their way into one file.
+
+    Each frame is a small file of its own in the folder ``<path>.parts`` until `finish` puts them
+    together; no more than one frame is in the memory at any time.
+
+    Parameters
+    ----------
+    path : str or Path
+        File that is wanted, with an ending that holds stacks: .tif, .tiff, .ome.zarr, .zarr, .npy.
+    frames : int
+        Number of frames.
+    image_shape : tuple of int
+        (row, column) shape of a frame.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel in nm.
+    made_by : mapping, optional
+        What the frames come from (run, image), as plain JSON values. Frames of an earlier, stopped
+        work are kept if this is the same, and begun anew if not.
+    overwrite : bool
+        Replace ``path`` if it is there.
+
+    Raises
+    ------
+    ValueError
+        If the ending is not known or holds no stacks.
+    FileExistsError
+        If the path exists and ``overwrite`` is not set.
+    StorageError
+        If the disk is full or the folder cannot be written to.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        frames: int,
+        image_shape: tuple[int, int],
+        pixel_size_nm: tuple[float, float] | None = None,
+        *,
+        made_by: Mapping[str, Any] | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self._shape = (frames, *image_shape)
+        self._pixel_size_nm = checked_size(pixel_size_nm)
+        self._write = label_writer(self.path, self._shape)
+        refuse_existing(self.path, overwrite)
+        self._parts = self.path.with_name(self.path.name + ".parts")
+        # through JSON, because tuples come back as lists
+        wanted = json.loads(json.dumps({"shape": self._shape, "made_by": dict(made_by or {})}))
+        if self._earlier() != wanted:
+            shutil.rmtree(self._parts, ignore_errors=True)
+            write_text(self._parts / "series.json", json.dumps(wanted))
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The frames that are not written yet."""
+        return tuple(i for i in range(self._shape[0]) if not self._part(i).exists())
+
+    def write(self, index: int, labels: ArrayLike) -> None:
+        """Write the mask of one frame, shape (row, column)."""
+        if not 0 <= index < self._shape[0]:
+            raise ValueError(f'"{self.path.name}" has {self._shape[0]} frames: no frame {index}')
+        values = as_labels(labels, self.path)
+        if values.shape != self._shape[1:]:
+            raise ValueError(
+                f'frame {index} for "{self.path.name}" is {values.shape}: '
+                f"it must be {self._shape[1:]}"
+            )
+        with write_aside(self._part(index)) as aside, aside.open("wb") as file:
+            np.savez_compressed(file, labels=values)
+
+    def read(self, index: int) -> NDArray[Any]:
+        """Return the mask of a frame that is written, shape (row, column)."""
+        with np.load(self._part(index), allow_pickle=False) as part:
+            return np.asarray(part["labels"])
+
+    def finish(self) -> Path:
+        """Put the frames together into the file, and return its path.
+
+        Raises
+        ------
+        ValueError
+            If frames are missing.
+        """
+        if missing := self.missing:
+            raise ValueError(
+                f'"{self.path.name}" lacks {len(missing)} of {self._shape[0]} frames, '
+                f"the first is {missing[0]}: write all of them first"
+            )
+        wide = any(self.read(index).dtype != np.uint8 for index in range(self._shape[0]))
+        dtype = np.dtype(np.uint16 if wide else np.uint8)
+        with write_aside(self.path) as aside:
+            self._write(aside, Pages(self._shape, dtype, self.read, self._pixel_size_nm))
+        shutil.rmtree(self._parts, ignore_errors=True)
+        return self.path
+
+    def _part(self, index: int) -> Path:
+        return self._parts / f"{index:06d}.npz"
+
+    def _earlier(self) -> Any:
+        try:
+            return json.loads((self._parts / "series.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
