@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,7 +23,10 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, NoteReport, ProgressReport, Report, TrainingPlan
 
 MOST_GRADIENT = 5.0
-"""Norm to which a larger gradient is cut: one odd crop must not throw the training off."""
+"""Norm to which a larger gradient is cut: one odd crop must not throw the training off.
+
+The paper's preset cuts none.
+"""
 
 Weights = dict[str, Tensor]
 
@@ -133,7 +137,7 @@ def train(
     Raises
     ------
     FloatingPointError
-        When the loss is not finite twice in a row: the step size is too large, or the image
+        When the loss of an epoch is not finite: the step size is too large, or the image
         holds values that are not finite.
     MemoryError
         When not even one crop fits the device.
@@ -160,6 +164,7 @@ def train(
     sampler = CropSampler(training, spec, plan, rng)
     weight = _class_weights(sampler.counts, plan.balanced).to(device)
     clock = _Clock(plan, earlier, len(history), sampler.steps_per_epoch)
+    most_gradient = math.inf if plan.preset == "sytwu2022" else MOST_GRADIENT
     by_hand = False
     result: ValidationResult | None = None
 
@@ -170,7 +175,7 @@ def train(
             if by_hand or clock.out_of_time():
                 break
             try:
-                losses.append(_step(network, optimizer, crops, batch, weight))
+                losses.append(_step(network, optimizer, crops, batch, weight, most_gradient))
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -224,6 +229,7 @@ def _step(
     crops: Batch,
     batch: int,
     weight: Tensor,
+    most_gradient: float,
 ) -> Tensor:
     """Make one step of Adam; crops that do not fit at once are summed up in parts."""
     network.train()
@@ -241,7 +247,7 @@ def _step(
         loss = loss / counted
         loss.backward()
         total += loss.detach()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), MOST_GRADIENT)
+    torch.nn.utils.clip_grad_norm_(network.parameters(), most_gradient)
     optimizer.step()
     return total
 
