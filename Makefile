@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo_output
+BENCH ?= benchmarks/*.py
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint bench docs-pictures clean
@@ -39,14 +40,15 @@ lint: $(READY) ## ruff, mypy and the floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## every benchmark that needs nothing but the project; each prints a table
+bench: $(READY) ## every benchmark; each prints a table (BENCH=benchmarks/one.py for one)
 	@.ci/install-screen
-	@for script in benchmarks/*.py; do \
+	@for script in $(BENCH); do \
 		echo "== $$script"; .ci/with-screen $(BIN)/python $$script || exit 1; done
 
 docs-pictures: $(READY) ## the pictures of the user guide, from the real program
 	@.ci/install-screen
-	.ci/with-screen $(BIN)/python docs/make_pictures.py
+	@for script in docs/pictures_*.py; do \
+		echo "== $$script"; .ci/with-screen $(BIN)/python $$script || exit 1; done
 
 clean: ## everything that make made, the virtual environment too
 	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
