@@ -97,6 +97,11 @@ class FieldPicture(QWidget):
         """Return a size of which two stand side by side in a dock."""
         return QSize(170, 170)
 
+    @property
+    def shown(self) -> FieldView | None:
+        """What is shown; None while there is nothing."""
+        return self._view
+
     def show_view(self, view: FieldView | None) -> None:
         """Show a field, or nothing."""
         self._view, self._image = view, None

@@ -1,0 +1,183 @@
+"""Makes the pictures of receptive_field.md by driving the real program.
+
+    python docs/pictures_receptive_field.py [--seconds 60] [--out docs/pictures]
+
+Trains three networks on the high-resolution sample in the window, then takes the chart with its
+marks, the field at the cursor before and after training, and two networks at one pixel. Needs a
+screen (`xvfb-run` will do).
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import napari
+import numpy as np
+from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtWidgets import QApplication, QDockWidget
+
+from napari_tem_rf.gui.field_overlay import overlay_of
+from napari_tem_rf.gui.field_subject import trained
+from napari_tem_rf.gui.layers import placement
+from napari_tem_rf.gui.session import Session, session_of
+from napari_tem_rf.gui.training import begin_training
+from napari_tem_rf.gui.widgets.network import NetworkWidget
+from napari_tem_rf.gui.widgets.receptive_field import ReceptiveFieldWidget
+from napari_tem_rf.micrographs.reading import read_labels
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.samples import sample_folder
+
+WINDOW = (1366, 850)
+NETWORKS = (
+    NetworkSpec((2, 2), filters=8),
+    NetworkSpec((8, 8), filters=8),
+    NetworkSpec((4, 4), filters=8),
+)
+AT = (230, 250)
+"""(row, column) of the pixel whose field is shown."""
+
+
+def process_until(holds: Callable[[], bool], seconds: float = 120) -> None:
+    """Let the window work until something holds."""
+    ticks = QTimer()
+    ticks.start(20)
+    end = time.monotonic() + seconds
+    while not holds():
+        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 50)
+        if time.monotonic() > end:
+            raise TimeoutError(f"not within {seconds:.0f} s")
+
+
+def let_settle(seconds: float = 0.6) -> None:
+    """Let layouts and drawings settle."""
+    end = time.monotonic() + seconds
+    process_until(lambda: time.monotonic() > end)
+
+
+def open_sample(viewer: Any) -> Session:
+    """Open the high-resolution sample with its true masks."""
+    viewer.open_sample("napari-tem-rf", "gold_high_resolution")
+    session = session_of(viewer)
+    image = session.image
+    masks = [
+        read_labels(path)
+        for path in sorted((sample_folder("high_resolution") / "labels").glob("*.tif"))
+    ]
+    for layer in session.annotations():
+        viewer.layers.remove(layer)
+    session.annotation = viewer.add_labels(
+        np.stack(masks) if image.ndim == 3 else masks[0],
+        name="true masks",
+        opacity=0.35,
+        **placement(image),
+    )
+    session.unlabelled = "background"
+    return session
+
+
+def train(session: Session, seconds: float, folder: Path) -> None:
+    """Train the networks one after the other, as the Train button does."""
+    session.runs_folder = folder
+    for spec in NETWORKS:
+        session.spec = spec
+        session.change_plan(seconds=seconds, epochs=None)
+        before = len(session.runs)
+        begin_training(session)
+        process_until(lambda: session.training is None, seconds + 180)
+        process_until(
+            lambda before=before: len(session.runs) > before and session.predicting is None
+        )
+    for layer in list(session.viewer.layers):
+        if layer not in (session.image, session.annotation):
+            session.viewer.layers.remove(layer)
+
+
+def dock(viewer: Any, widget: Any, name: str) -> QDockWidget:
+    """Add a widget as the only dock at the right, 380 px wide."""
+    added = viewer.window.add_dock_widget(widget, name=name, area="right")
+    viewer.window._qt_window.resizeDocks([added], [380], Qt.Orientation.Horizontal)
+    let_settle()
+    return added
+
+
+def picture_chart(viewer: Any, out: Path) -> None:
+    """Save the network widget: the chart with marks, runs and pick."""
+    widget = NetworkWidget(viewer)
+    added = dock(viewer, widget, "Network")
+    process_until(lambda: widget.watch.findings is not None and widget.watch.findings.annotated)
+    let_settle()
+    widget.grab().save(str(out / "network_widget.png"))
+    viewer.window.remove_dock_widget(added)
+
+
+def picture_field(viewer: Any, out: Path) -> None:
+    """Save the window with box and heat at one pixel, before and after training."""
+    session = session_of(viewer)
+    overlay = overlay_of(session)
+    widget = ReceptiveFieldWidget(viewer)
+    dock(viewer, widget, "Receptive field")
+    session.annotation.visible = False
+    show_cursor(session)
+    overlay.heat = True
+    for before, name in ((False, "field_after_training"), (True, "field_before_training")):
+        overlay.before_training = before
+        process_until(lambda: overlay.field is not None)
+        let_settle()
+        viewer.screenshot(str(out / f"{name}.png"), canvas_only=False, flash=False)
+    overlay.before_training = False
+
+
+def picture_comparison(viewer: Any, out: Path) -> None:
+    """Save two networks' fields at one pixel."""
+    session = session_of(viewer)
+    overlay = overlay_of(session)
+    (widget,) = (each for each in viewer.window._qt_window.findChildren(ReceptiveFieldWidget))
+    overlay.heat = False
+    overlay.pin(AT)
+    process_until(lambda: all(pin.field is not None for pin in overlay.pins))
+    by_field = {run.receptive_field: trained(run) for run in session.runs}
+    for choice, field in zip(widget.comparison.choices, (44, 120), strict=True):
+        choice.setCurrentIndex(choice.subjects.index(by_field[field]))
+        choice.activated.emit(choice.currentIndex())
+    widget.comparison.compare()
+    process_until(lambda: all(p.shown is not None for p in widget.comparison.pictures))
+    let_settle()
+    widget.comparison.grab().save(str(out / "two_networks.png"))
+
+
+def show_cursor(session: Session) -> None:
+    """Put the cursor on the pixel, zoomed so that the field fills much of the canvas."""
+    viewer = session.viewer
+    session.field_overlay = True
+    viewer.mouse_over_canvas = True
+    position = (session.frame, *AT)[-session.image.ndim :]
+    world = session.image.data_to_world(position)
+    viewer.scene.camera.center = world[-2:]
+    viewer.scene.camera.zoom *= 1.9
+    viewer.cursor.position = tuple(world)
+
+
+def main() -> None:
+    """Make all pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60, help="of training, each network")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
+    parser.add_argument("--runs", type=Path, default=None, help="folder for the runs")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    viewer = napari.Viewer()
+    viewer.window._qt_window.resize(*WINDOW)
+    session = open_sample(viewer)
+    session.warm_up()
+    train(session, options.seconds, options.runs or options.out / "runs")
+    picture_chart(viewer, options.out)
+    picture_field(viewer, options.out)
+    picture_comparison(viewer, options.out)
+    session.close()
+    viewer.close()
+
+
+if __name__ == "__main__":
+    main()
