@@ -21,6 +21,7 @@ __all__ = ["LocalCluster", "Process", "worker_environment"]
 
 START_SECONDS = 120.0
 END_SECONDS = 4.0
+IDLE_END_SECONDS = 1.0
 EARLY_SECONDS = 5.0
 MANY_DEATHS = 5
 
@@ -92,7 +93,7 @@ class Process:
             self.popen.stdin.flush()
 
     def hang_up(self) -> None:
-        """Close the process's standard input: it ends within `END_SECONDS`."""
+        """Close the process's standard input: it ends by itself."""
         assert self.popen.stdin is not None
         with contextlib.suppress(OSError):
             self.popen.stdin.close()
@@ -202,12 +203,18 @@ class LocalCluster:
             dead.append(obituary)
         return dead
 
-    async def close(self) -> None:
-        """End all processes, by force where they do not end themselves."""
+    async def close(self, busy: bool) -> None:
+        """End all processes, by force where they do not end themselves.
+
+        Parameters
+        ----------
+        busy : bool
+            There are jobs, which need time to put away what they have.
+        """
         processes = [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]
         for process in processes:
             process.hang_up()
-        deadline = time.monotonic() + END_SECONDS
+        deadline = time.monotonic() + (END_SECONDS if busy else IDLE_END_SECONDS)
         while any(process.alive for process in processes) and time.monotonic() < deadline:
             await asyncio.sleep(0.02)
         self.kill()

@@ -7,22 +7,21 @@ reach it by `Session.post`. It ends when it is closed or when the scheduler is g
 import asyncio
 import contextlib
 import logging
-import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from napari_tem_rf.engine.job import EngineError, EngineState, Job
 from napari_tem_rf.engine.local import LocalCluster
 from napari_tem_rf.engine.places import WorkerSlots, kinds_of, place
-from napari_tem_rf.engine.worker import Outcome, ask_to_stop, forget_reports, warm_up
+from napari_tem_rf.engine.reports import Reports
+from napari_tem_rf.engine.worker import Outcome, ask_to_stop, warm_up
 
 __all__ = ["Session"]
 
 CONNECT_SECONDS = 15.0
 LOOK_SECONDS = 0.1
 REFRESH_SECONDS = 2.0
-KEPT_BYTES = 16_000_000
 
 _log = logging.getLogger(__name__)
 
@@ -57,14 +56,14 @@ class Session:
         self._on_state = on_state
         self._waiting: list[Job] = []
         self._tasks: dict[Job, asyncio.Task[None]] = {}
-        self._jobs: dict[str, Job] = {}
         self._warming: set[asyncio.Task[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
+        self._connecting: asyncio.Task[None] | None = None
         self._closing = False
         self._ready = False
         self._refreshed = -REFRESH_SECONDS
-        self._kept_bytes = 0
         self._client: Any = None
+        self._reports: Reports
         self.over = False
         self._door = threading.Lock()
         self._loop = asyncio.SelectorEventLoop()
@@ -90,6 +89,8 @@ class Session:
     def end(self) -> None:
         """End the session; to be posted."""
         self._closing = True
+        if self._connecting is not None:
+            self._connecting.cancel()
         self._wake.set()
 
     def kill(self) -> None:
@@ -106,7 +107,10 @@ class Session:
     async def _serve(self) -> None:
         sentence, details = "the engine was closed before the job was over", ""
         try:
-            await self._connect()
+            self._connecting = self._loop.create_task(self._connect())
+            await asyncio.wait([self._connecting])
+            if not self._closing:
+                await self._connecting
             while not self._closing:
                 await self._look()
                 self._hand_out()
@@ -137,6 +141,7 @@ class Session:
     async def _tear_down(self, error: EngineError) -> None:
         if not self._closing:
             self._on_state(self, "lost")
+        busy = bool(self._tasks)
         for job in [*self._tasks, *self._waiting]:
             job.finish("failed", error=error)
         for task in [*self._tasks.values(), *self._warming, *self._background]:
@@ -147,10 +152,16 @@ class Session:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ending, 1)
         if self._client is not None:
+            log = logging.getLogger("distributed.client")
+            # the client, which may be trying to connect again, would print that it was not let
+            log.addFilter(_nothing)
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._client.close(), 2)
-        if self._local is not None:
-            await self._local.close()
+                await asyncio.wait_for(self._client.close(), 5)
+            log.removeFilter(_nothing)
+            if self._local is not None:
+                await self._local.close(busy)
+        elif self._local is not None:
+            self._local.kill()
         self.workers = {}
 
     async def _connect(self) -> None:
@@ -176,8 +187,7 @@ class Session:
                 "address and that the scheduler runs"
             ) from error
         self._client.subscribe_topic("all", self._on_cluster_event)
-        # the scheduler forgets the events of this topic by itself when the client is gone
-        self._client.subscribe_topic(self._client.id, self._on_report)
+        self._reports = Reports(self._client, self._do)
 
     # workers
 
@@ -279,7 +289,7 @@ class Session:
         # imports distributed
         from napari_tem_rf.engine.delivery import deliver
 
-        self._jobs[job.id] = job
+        self._reports.begin(job)
         futures: list[Any] = []
         try:
             outcome = await deliver(self._client, job, worker.address, futures)
@@ -293,7 +303,7 @@ class Session:
         finally:
             for future in futures:
                 future.release()
-            self._jobs.pop(job.id, None)
+            self._reports.end(job)
             self._tasks.pop(job, None)
             if worker.jobs.get(job.kind) is job:
                 del worker.jobs[job.kind]
@@ -302,7 +312,6 @@ class Session:
             job.finish("failed", error=EngineError(outcome.sentence, outcome.details))
         else:
             job.finish("done", value=outcome.value)
-        self._forget_reports(job.kind == "training")
 
     async def _puzzle(self, job: Job, what: str) -> Outcome:
         # the news that the worker or the scheduler ended, which explain it, may be a moment late
@@ -317,31 +326,19 @@ class Session:
     def _send_stop(self, job: Job) -> None:
         for worker in self.workers.values():
             if worker.jobs.get(job.kind) is job:
-                self._do(self._client.run(ask_to_stop, job.id, workers=[worker.address]))
+                self._do(self._client.run, ask_to_stop, job.id, workers=[worker.address])
 
-    def _do(self, awaitable: Any) -> None:
-        """Await something whose failure means nothing: the watch finds what is wrong."""
+    def _do(self, function: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> None:
+        """Call something whose failure means nothing: the watch finds what is wrong."""
 
         async def quietly() -> None:
             with contextlib.suppress(Exception):
-                await awaitable
+                await function(*args, **options)
 
         task = self._loop.create_task(quietly())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    # reports
 
-    def _on_report(self, event: tuple[float, Any]) -> None:
-        message = event[1]
-        job = self._jobs.get(message["job"]) if "job" in message else None
-        if job is None:
-            return
-        self._kept_bytes += len(message["report"])
-        job.report(pickle.loads(message["report"]))
-        self._forget_reports(self._kept_bytes > KEPT_BYTES)
-
-    def _forget_reports(self, now: bool) -> None:
-        if now and self._kept_bytes:
-            self._kept_bytes = 0
-            self._do(self._client.run_on_scheduler(forget_reports, self._client.id))
+def _nothing(_: logging.LogRecord) -> bool:
+    return False

@@ -20,7 +20,6 @@ __all__ = [
     "ask_to_stop",
     "ask_to_stop_all",
     "call",
-    "forget_reports",
     "run_job",
     "running_jobs",
     "warm_up",
@@ -177,13 +176,3 @@ def warm_up(modules: Sequence[str] = ()) -> tuple[str, str]:
         return ("mps" if torch.backends.mps.is_available() else "cpu"), ""
     except Exception as error:
         return "cpu", f"{type(error).__name__}: {error}"
-
-
-def forget_reports(topic: str, dask_scheduler: Any = None) -> None:
-    """Drop the events that the scheduler keeps of `topic`; runs in the scheduler.
-
-    It would keep the last 1000 of them, which are many megabytes of previews.
-    """
-    broker = getattr(dask_scheduler, "_broker", None)
-    if broker is not None:
-        broker.truncate(topic)
