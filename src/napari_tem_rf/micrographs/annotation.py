@@ -98,6 +98,9 @@ class LabelledImage:
         (row, column) size of a pixel in nm.
     group : str
         Exposure or series that the image belongs to; its name when not given.
+    counted : ndarray of bool, shape (row, column), optional
+        The pixels whose labels may be learned from; all when not given. A finished mask has no
+        label value for "held out", so it is said here.
     """
 
     name: str
@@ -105,6 +108,7 @@ class LabelledImage:
     labels: NDArray[Any]
     pixel_size_nm: tuple[float, float] | None = None
     group: str = ""
+    counted: NDArray[np.bool_] | None = None
 
 
 def check_labels(name: str, pixels: NDArray[Any], labels: NDArray[Any]) -> None:
