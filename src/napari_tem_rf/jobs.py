@@ -194,7 +194,7 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
         request.class_colors,
     )
     spec = request.spec.with_classes(len(data.classes.values))
-    parts = split(data, request.plan.validation, receptive_field(spec).halo, request.plan.seed)
+    parts = split(data, request.plan.validation, _gap_px(spec), request.plan.seed)
     report(NoteReport(parts.sentence))
     device = pick_device(request.plan.device)
     start = None if request.start is None else _start_weights(request.start, spec)
@@ -352,6 +352,13 @@ def mean_effective_field(
         return stopped()
 
     return measure(network, receptive_field(network.spec), pixels, at, stopped=stop)
+
+
+def _gap_px(spec: NetworkSpec) -> int:
+    """Return how far held-out pixels must be from the training for no field to reach them."""
+    field = receptive_field(spec)
+    # some phases reach further from their pixel than the halo from a tile's edge
+    return max(field.halo, int(field.before.max()), int(field.after.max()))
 
 
 def label_values(indices: NDArray[Any], classes: Classes) -> NDArray[Any]:

@@ -31,7 +31,7 @@ def validate(network: Network, data: TrainingSet) -> ValidationResult:
     network : Network
         On its device; it is folded here.
     data : TrainingSet
-        At least one image.
+        At least one image, each with an annotated pixel.
     """
     folded = network.folded()
     classes = len(data.classes.values)

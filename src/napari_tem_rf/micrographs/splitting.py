@@ -40,7 +40,7 @@ def split(data: TrainingSet, fraction: float, gap_px: int, seed: int) -> Split:
 
     With three groups or more, whole groups are held out. With fewer, a block of each image is,
     and training labels nearer to it than the gap are left out, so that no training pixel sees a
-    held-out one within its field.
+    held-out one within its field. Images without an annotated pixel are left out.
 
     Parameters
     ----------
@@ -49,10 +49,11 @@ def split(data: TrainingSet, fraction: float, gap_px: int, seed: int) -> Split:
     fraction : float
         Part of the groups, or of the annotated pixels, to hold out; 0 for none.
     gap_px : int
-        Gap in px between training and validation pixels of one image: the network's halo.
+        Gap in px between training and validation pixels of one image: how far the network sees.
     seed : int
         Seed of the draw of groups.
     """
+    data = _annotated(data)
     if fraction <= 0:
         return _unsplit(data, "nothing is held out, as asked for")
     groups = sorted({image.group for image in data.images})
@@ -68,22 +69,23 @@ def _unsplit(data: TrainingSet, why: str) -> Split:
 def _split_groups(data: TrainingSet, groups: list[str], fraction: float, seed: int) -> Split:
     number = min(max(1, round(fraction * len(groups))), len(groups) - 1)
     rng = np.random.default_rng([seed, len(groups)])
+    fallback: Split | None = None
     for _ in range(50):
-        held = set(rng.choice(groups, number, replace=False).tolist())
-        parts = [
+        held = tuple(sorted(rng.choice(groups, number, replace=False).tolist()))
+        training, validation = (
             replace(data, images=tuple(i for i in data.images if (i.group in held) is inside))
             for inside in (False, True)
-        ]
-        if all(parts[0].counts()) and parts[1].counts().astype(bool).sum() > 1:
-            names = tuple(sorted(held))
-            noun = "group" if number == 1 else "groups"
-            return Split(
-                parts[0],
-                parts[1],
-                "groups",
-                names,
-                f"{number} of {len(groups)} {noun} held out: {_shortened(names)}",
-            )
+        )
+        sentence = f"{number} of {len(groups)} groups held out: {_shortened(held)}"
+        drawn = Split(training, validation, "groups", held, sentence)
+        if not all(training.counts()):
+            continue
+        if all(validation.counts()):
+            return drawn
+        if fallback is None and np.count_nonzero(validation.counts()) > 1:
+            fallback = drawn
+    if fallback is not None:
+        return fallback
     return _unsplit(
         data,
         f"nothing is held out: no choice of {number} of the {len(groups)} groups leaves every "
@@ -91,15 +93,26 @@ def _split_groups(data: TrainingSet, groups: list[str], fraction: float, seed: i
     )
 
 
-def _shortened(names: tuple[str, ...], most: int = 4) -> str:
+def _shortened(names: tuple[str, ...], most: int = 4, separator: str = ", ") -> str:
     rest = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+    return separator.join(names[:most]) + rest
+
+
+def _annotated(data: TrainingSet) -> TrainingSet:
+    """Return the set without the images that have no annotated pixel."""
+    return replace(data, images=tuple(i for i in data.images if (i.labels >= 0).any()))
 
 
 def _split_blocks(data: TrainingSet, fraction: float, gap_px: int) -> Split:
+    # Frames of one exposure may show the same place: they lose the same block.
+    labels: dict[tuple[str, tuple[int, ...]], list[NDArray[np.int16]]] = {}
+    for image in data.images:
+        labels.setdefault((image.group, image.labels.shape), []).append(image.labels)
+    classes = len(data.classes.values)
+    blocks = {key: _best_block(each, classes, fraction, gap_px) for key, each in labels.items()}
     training, validation, names = [], [], []
     for image in data.images:
-        block = _best_block(image.labels, len(data.classes.values), fraction, gap_px)
+        block = blocks[image.group, image.labels.shape]
         if block is None:
             training.append(image)
             continue
@@ -117,11 +130,12 @@ def _split_blocks(data: TrainingSet, fraction: float, gap_px: int) -> Split:
             "class on both sides; annotate more, or a third image",
         )
     return Split(
-        replace(data, images=tuple(training)),
-        replace(data, images=tuple(validation)),
+        _annotated(replace(data, images=tuple(training))),
+        _annotated(replace(data, images=tuple(validation))),
         "blocks",
         tuple(names),
-        f"a block of each image held out, {gap_px} px away from the training: {'; '.join(names)}",
+        f"a block of each image held out, {gap_px} px away from the training: "
+        f"{_shortened(tuple(names), separator='; ')}",
     )
 
 
@@ -136,25 +150,40 @@ def _inside(labels: NDArray[np.int16], block: Block) -> NDArray[np.int16]:
 
 def _outside(labels: NDArray[np.int16], block: Block, gap_px: int) -> NDArray[np.int16]:
     outside = labels.copy()
-    near = tuple(slice(max(0, side.start - gap_px), side.stop + gap_px) for side in block)
-    outside[near] = NOT_ANNOTATED
+    outside[_near(block, gap_px)] = NOT_ANNOTATED
     return outside
 
 
+def _near(block: Block, gap_px: int) -> Block:
+    rows, columns = (slice(max(0, side.start - gap_px), side.stop + gap_px) for side in block)
+    return rows, columns
+
+
 def _best_block(
-    labels: NDArray[np.int16], classes: int, fraction: float, gap_px: int
+    labels: list[NDArray[np.int16]], classes: int, fraction: float, gap_px: int
 ) -> Block | None:
-    """Return the strip or corner that costs the training least, with all classes on both sides."""
-    total = int((labels >= 0).sum())
+    """Return the strip or corner that costs the training least, with all classes on both sides.
+
+    All labels are of one shape, and lose the same block.
+    """
+
+    def counts(part: Block) -> NDArray[np.int64]:
+        """Return the annotated pixels of each class in a part, shape (class,)."""
+        inside = (each[part].ravel() for each in labels)
+        # the first bin holds what is not annotated
+        return np.sum([np.bincount(p + 1, minlength=classes + 1)[1:] for p in inside], axis=0)
+
+    everywhere = counts((slice(None), slice(None)))
+    total = int(everywhere.sum())
     best, most_kept = None, total // 3  # a gap that eats two thirds costs more than it tells
-    for block in _blocks(labels.shape, fraction):
-        held = _inside(labels, block)
-        if not 0.25 * fraction * total <= (held >= 0).sum() <= 3 * fraction * total:
+    for block in _blocks(labels[0].shape, fraction):
+        held = counts(block)
+        if not 0.25 * fraction * total <= held.sum() <= 3 * fraction * total:
             continue
-        kept = _outside(labels, block, gap_px)
-        if any(len(np.unique(part[part >= 0])) < classes for part in (held, kept)):
+        kept = everywhere - counts(_near(block, gap_px))
+        if not (held.all() and kept.all()):
             continue
-        number = int((kept >= 0).sum())
+        number = int(kept.sum())
         if number > most_kept:
             best, most_kept = block, number
     return best
