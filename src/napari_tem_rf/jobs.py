@@ -33,6 +33,7 @@ from napari_tem_rf.micrographs.splitting import split
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.networks.speed import Speed
 from napari_tem_rf.protocol import (
     Device,
     EpochReport,
@@ -361,6 +362,18 @@ def _gap_px(spec: NetworkSpec) -> int:
     return max(field.halo, int(field.before.max()), int(field.after.max()))
 
 
+def measure_speed(
+    spec: NetworkSpec, device: Device = "auto", *, report: Reporter, stopped: Stopped
+) -> Speed:
+    """Measure time and memory of a network's prediction on this machine."""
+    from napari_tem_rf.learning.device import keep_pages, pick_device
+    from napari_tem_rf.learning.network import Network
+    from napari_tem_rf.learning.speed import measure_speed as measure
+
+    keep_pages()
+    return measure(Network(spec).folded().to(pick_device(device)))
+
+
 def label_values(indices: NDArray[Any], classes: Classes) -> NDArray[Any]:
     """Return the label values of class indices, uint8 where they fit, else uint16."""
     values = classes.prediction_values
@@ -542,6 +555,7 @@ __all__ = [
     "effective_field",
     "label_values",
     "mean_effective_field",
+    "measure_speed",
     "predict",
     "prepare",
     "train",

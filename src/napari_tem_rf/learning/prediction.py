@@ -79,6 +79,15 @@ def predict(
     return Prediction(classes, probable)
 
 
+def tile_areas(network: Network, shape: tuple[int, int]) -> list[int]:
+    """Return how many pixels each tile of an image of a shape reads, its halo included."""
+    tiles = _tiles(shape, _tile_side(network, None), receptive_field(network.spec).halo)
+    return [
+        (rows.stop - rows.start) * (columns.stop - columns.start)
+        for rows, columns in (tile.read for tile in tiles)
+    ]
+
+
 def _logits(network: Network, pixels: NDArray[np.float32], device: torch.device) -> torch.Tensor:
     """Return logits (class, row, column) of pixels (row, column)."""
     images = torch.from_numpy(np.ascontiguousarray(pixels))[None, None].to(device)

@@ -1,0 +1,45 @@
+import pytest
+import torch
+
+from napari_tem_rf.learning.network import Network
+from napari_tem_rf.learning.prediction import tile_areas
+from napari_tem_rf.learning.speed import _peak_bytes, measure_speed
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.networks.speed import Speed
+
+
+def folded(**changes):
+    torch.manual_seed(752)
+    return Network(NetworkSpec(**changes)).folded()
+
+
+def test_tiles_read_their_halo_too():
+    # pools 4, 4: tiles of 512 px and a halo of 64 px; 1000 px are cut at 512
+    sides = [512 + 64, 488 + 64]
+    areas = tile_areas(folded(pools=(4, 4)), (1000, 1000))
+    assert areas == [row * column for row in sides for column in sides]
+
+
+def test_memory_is_at_least_that_of_the_widest_maps():
+    # decoder 1 of 4 filters on 64 x 80 px: its input of 12 channels and its output of 4, in float32
+    with torch.inference_mode():
+        peak = _peak_bytes(folded(pools=(2,), filters=4), torch.randn(1, 1, 64, 80))
+    assert 64 * 80 * (12 + 4) * 4 <= peak < 10 * 64 * 80 * (12 + 4) * 4
+
+
+def test_more_filters_cost_more():
+    small = measure_speed(folded(pools=(4, 4), filters=2))
+    large = measure_speed(folded(pools=(4, 4), filters=32))
+    assert small.device == "cpu"
+    assert large.seconds_per_megapixel > small.seconds_per_megapixel > 0
+    assert large.tile_mib == pytest.approx(16 * small.tile_mib, rel=0.25)
+
+
+def test_speed_in_words():
+    assert (
+        Speed(0.523, 88.6, "cpu").sentence
+        == "0.52 s per megapixel and 89 MiB on this machine's CPU"
+    )
+    assert (
+        Speed(41.7, 2300, "cuda").sentence == "42 s per megapixel and 2.2 GiB on this machine's GPU"
+    )
