@@ -17,6 +17,9 @@ from napari_tem_rf.protocol import Unlabelled
 
 NOT_ANNOTATED = -1
 
+MOST_CLASSES = 64
+"""More are no classes but instances: particles that were numbered one by one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Classes:
@@ -173,6 +176,12 @@ def find_classes(
         raise ValueError(
             f"the labels hold {', '.join(map(str, foreground))} but no background: {hint}"
         )
+    if len(foreground) >= MOST_CLASSES:
+        raise ValueError(
+            f"the labels hold {len(foreground)} classes, but a network has at most "
+            f"{MOST_CLASSES}: if every particle has a number of its own, make all of them "
+            f"{background + 1}"
+        )
     values = (background, *foreground)
     named = {background: "background", **(names or {})}
     default = ["particle"] if len(foreground) == 1 else [f"class {v}" for v in foreground]
@@ -218,11 +227,12 @@ def group_of(name: str, pattern: str | None) -> str:
         raise ValueError(
             f"the grouping pattern {pattern!r} is no regular expression: {error}"
         ) from error
-    if found is None:
+    group = found and (found.group(1) if found.re.groups else found.group(0))
+    if not group:
         raise ValueError(
             f'the grouping pattern {pattern!r} finds nothing in "{name}": every image needs a group'
         )
-    return found.group(1) if found.re.groups else found.group(0)
+    return group
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -15,13 +15,20 @@ from numpy.typing import NDArray
 from napari_tem_rf.micrographs.frames import lazy_frames
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_hdf5
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
+from napari_tem_rf.micrographs.trial import open_on_trial
 from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
 
-__all__ = ["read_hspy", "read_zspy"]
+__all__ = ["hspy_images", "read_hspy", "read_zspy"]
 
 
 def read_hspy(path: Path) -> list[RawImage]:
     """Return the signals of an .hspy file that have two image axes."""
+    open_on_trial(path)
+    return hspy_images(path)
+
+
+def hspy_images(path: Path) -> list[RawImage]:
+    """Return the signals as `read_hspy` does, without a trial before."""
     import h5py
 
     refuse_absurd_hdf5(path)

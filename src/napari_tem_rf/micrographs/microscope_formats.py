@@ -17,8 +17,9 @@ from napari_tem_rf.micrographs.digitalmicrograph_check import refuse_damaged_tag
 from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES, mapped_frames
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_hdf5
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
+from napari_tem_rf.micrographs.trial import open_on_trial
 
-__all__ = ["read_digital_micrograph", "read_emd"]
+__all__ = ["emd_images", "read_digital_micrograph", "read_emd"]
 
 logging.getLogger("rsciio").addHandler(logging.NullHandler())
 
@@ -73,6 +74,12 @@ def read_digital_micrograph(path: Path) -> list[RawImage]:
 def read_emd(path: Path) -> list[RawImage]:
     """Return the images of an .emd file of Velox or NCEM; large series stay on disk."""
     _require("emd")
+    open_on_trial(path)
+    return emd_images(path)
+
+
+def emd_images(path: Path) -> list[RawImage]:
+    """Return the images as `read_emd` does, without a trial before."""
     from rsciio.emd import file_reader
 
     refuse_absurd_hdf5(path)

@@ -19,7 +19,7 @@ from napari_tem_rf.micrographs.units import (
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["NotAMicrographError", "RawImage", "ReadingError", "Step", "micrograph_of"]
+__all__ = ["NotAMicrographError", "RawImage", "ReadingError", "Step", "micrograph_of", "unreadable"]
 
 # ITU-R BT.709, as scikit-image's rgb2gray
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
@@ -31,6 +31,27 @@ class ReadingError(ValueError):
 
 class NotAMicrographError(ValueError):
     """An image of a file is no real-space image of real numbers; the text says what it is."""
+
+
+def unreadable(path: Path, error: BaseException) -> ReadingError:
+    """Return what a library raised over a file as one sentence."""
+    if isinstance(error, ReadingError):
+        # names inside of a damaged file can be anything
+        return ReadingError(_on_one_line(str(error), 500))
+    if isinstance(error, MemoryError):
+        return ReadingError(
+            f'"{path.name}" asks for more memory than there is: it is damaged or too large'
+        )
+    what = _on_one_line(str(error), 200) or "no reason given"
+    return ReadingError(
+        f'"{path.name}" cannot be read as {path.suffix.lower()[1:]} '
+        f"({type(error).__name__}: {what}): it is damaged or of another format"
+    )
+
+
+def _on_one_line(text: str, longest: int) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 Step = tuple[float, str | None]

@@ -28,6 +28,7 @@ from napari_tem_rf.micrographs.rawimage import (
     RawImage,
     ReadingError,
     micrograph_of,
+    unreadable,
 )
 from napari_tem_rf.micrographs.ser import read_emi, read_ser
 from napari_tem_rf.micrographs.tiff import read_tiff, read_tiff_labels
@@ -202,22 +203,8 @@ def _in_one_sentence(path: Path, read: Callable[[], T]) -> T:
             # the libraries warn of odd tags; what matters of them is in the notes
             warnings.simplefilter("ignore")
             return read()
-    except ReadingError as error:
-        # names inside of a damaged file can be anything
-        raise ReadingError(_on_one_line(str(error), 500)) from error.__cause__
-    except MemoryError as error:
-        raise ReadingError(f'"{path.name}" does not fit into this machine\'s memory') from error
     except Exception as error:
-        what = _on_one_line(str(error), 200) or "no reason given"
-        raise ReadingError(
-            f'"{path.name}" cannot be read as {path.suffix.lower()[1:]} '
-            f"({type(error).__name__}: {what}): it is damaged or of another format"
-        ) from error
-
-
-def _on_one_line(text: str, longest: int) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+        raise unreadable(path, error) from error
 
 
 def _micrographs(path: Path, raws: list[RawImage]) -> tuple[Micrograph, ...]:

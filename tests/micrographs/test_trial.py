@@ -1,0 +1,79 @@
+"""The helper process that opens HDF5 files first."""
+
+import os
+import signal
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from napari_tem_rf.micrographs import trial
+from napari_tem_rf.micrographs.reading import ReadingError, read_micrographs
+
+
+@pytest.fixture
+def signal_file(tmp_path):
+    path = tmp_path / "signal.hspy"
+    with h5py.File(path, "w") as file:
+        experiment = file.create_group("Experiments/a")
+        experiment.create_dataset("data", data=np.zeros((37, 41), np.uint8))
+        for number in range(2):
+            axis = experiment.create_group(f"axis-{number}")
+            axis.attrs.update(scale=0.1, units="nm", navigate=False)
+    return path
+
+
+@pytest.fixture
+def helper():
+    """A helper process of the test's own."""
+    own = trial._Helper()
+    yield own
+    own.end()
+
+
+def test_a_good_file_is_tried_and_opened(signal_file, helper):
+    assert helper.try_file(signal_file) is None
+    (micrograph,) = read_micrographs(signal_file)
+    assert micrograph.pixel_size_nm == pytest.approx((0.1, 0.1))
+
+
+def test_a_damaged_text_takes_neither_time_nor_memory(signal_file):
+    # the global heap holds the texts of the attributes; its objects say how long they are
+    data = bytearray(signal_file.read_bytes())
+    place = data.index(b"GCOL") + 16 + 8
+    assert int.from_bytes(data[place : place + 8], "little") == len("nm")
+    data[place : place + 8] = (2**31).to_bytes(8, "little")
+    signal_file.write_bytes(data)
+    start = time.perf_counter()
+    with pytest.raises(ReadingError, match=r'^"signal\.hspy" '):
+        read_micrographs(signal_file)
+    assert time.perf_counter() - start < 10
+
+
+def test_a_file_that_ends_the_process_is_refused(signal_file, helper, monkeypatch):
+    start = "import os, sys; print(1, flush=True); sys.stdin.readline(); os.abort()"
+    monkeypatch.setattr(trial, "_START", start)
+    assert "breaks the library" in helper.try_file(signal_file)
+
+
+def test_a_file_that_takes_too_long_is_refused(signal_file, helper, monkeypatch):
+    start = "import time; print(1, flush=True); time.sleep(60)"
+    monkeypatch.setattr(trial, "_START", start)
+    monkeypatch.setattr(trial, "_SECONDS", 0.3)
+    assert "takes more than" in helper.try_file(signal_file)
+
+
+def test_a_helper_that_was_ended_starts_again(signal_file, helper):
+    assert helper.try_file(signal_file) is None
+    os.kill(helper._process.pid, signal.SIGTERM)
+    time.sleep(0.3)
+    assert helper.try_file(signal_file) is None
+
+
+def test_without_a_process_nothing_is_tried(signal_file, helper, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OSError("no processes here")
+
+    monkeypatch.setattr(trial.subprocess, "Popen", refuse)
+    assert helper.try_file(signal_file) is None
