@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from napari.layers import Image, Labels
 
+from napari_tem_rf.gui.census import census
 from napari_tem_rf.gui.layers import (
     MARK,
     PALETTE,
-    frame_labels,
     image_shape,
     label_colors,
     mark_of,
@@ -45,19 +44,12 @@ class AnnotatedLayer:
 
     def annotated_frames(self) -> tuple[int, ...]:
         """Return the frames that hold labels; (0,) for a single image that does."""
-        shape = image_shape(self.labels)
-        frames = range(shape[0]) if len(shape) == 3 else range(1)
-        return tuple(frame for frame in frames if frame_labels(self.labels, frame).any())
+        return tuple(frame for frame, count in enumerate(census(self.labels)) if count)
 
 
 def values_in(layer: Labels) -> tuple[int, ...]:
     """Return the values painted in a layer, ascending, zero left out."""
-    data = layer.data[0] if layer.multiscale else layer.data
-    planes = data if data.ndim == 3 else (data,)
-    found: set[int] = set()
-    for plane in planes:
-        found.update(np.unique(np.asarray(plane)).tolist())
-    return tuple(sorted(int(value) for value in found if value != 0))
+    return tuple(sorted(set().union(*census(layer))))
 
 
 def meaning_of_zeros(layer: Labels) -> Unlabelled:
@@ -168,13 +160,12 @@ def count_pixels(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> tup
     Zeros that mean background count in frames that hold any label only: a frame without is not
     annotated.
     """
-    shape = image_shape(layer)
-    counts = [0] * len(classes.values)
-    for frame in range(shape[0]) if len(shape) == 3 else range(1):
-        plane = frame_labels(layer, frame)
-        if not plane.any():
-            continue
-        for place, value in enumerate(classes.values):
-            if value != 0 or unlabelled == "background":
-                counts[place] += int(np.count_nonzero(plane == value))
-    return tuple(counts)
+    rows, columns = image_shape(layer)[-2:]
+    frames = [count for count in census(layer) if count]
+    return tuple(
+        sum(
+            count.get(value, 0) if value != 0 else rows * columns - sum(count.values())
+            for count in frames
+        )
+        for value in classes.values
+    )

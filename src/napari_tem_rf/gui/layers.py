@@ -20,6 +20,8 @@ from napari_tem_rf.micrographs.micrograph import Micrograph
 MARK = "napari-tem-rf"
 """Key in ``layer.metadata`` under which the program keeps what it knows of a layer."""
 
+_LOOKED_AT_PX = 250_000
+
 PALETTE = ("#0072b2", "#e69f00", "#cc79a7", "#009e73", "#f0e442", "#56b4e9", "#d55e00")
 """Class colours in order, background first: told apart by colour-blind eyes (Okabe and Ito)."""
 
@@ -94,8 +96,25 @@ def micrograph_layer(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
         "units": ("pixel",) * (dimensions - 2) + (unit, unit),
         "axis_labels": axis_labels(dimensions),
         "metadata": metadata,
+        "contrast_limits": contrast_limits(micrograph),
     }
     return micrograph.pixels, attributes, "image"
+
+
+def contrast_limits(micrograph: Micrograph) -> tuple[float, float]:
+    """Return the grey values to show as black and white.
+
+    A few spikes, or a beam stop, must not make all else look flat: one pixel in 500 at either end
+    is cut off. Taken from the middle frame, thinned out: a series is not read for it.
+    """
+    frame = micrograph.frame(micrograph.frames // 2)
+    step = max(1, round((frame.size / _LOOKED_AT_PX) ** 0.5))
+    values = np.asarray(frame[::step, ::step], np.float64)
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return 0.0, 1.0
+    low, high = np.quantile(values, (0.002, 0.998))
+    return (float(low), float(high)) if high > low else (float(low), float(low) + 1.0)
 
 
 def image_shape(layer: Layer) -> tuple[int, ...]:

@@ -74,15 +74,17 @@ def sample_layers(name: str, title: str) -> list[LayerData]:
     folder = sample_folder(name)
     files = sorted((folder / "images").glob("*.tif"))
     micrographs = [read_micrographs(file)[0] for file in files]
+    # the doses differ by a factor of ten: one contrast can show no more than relative intensities
+    frames = [micrograph.frame().astype(np.float32) for micrograph in micrographs]
     stack = Micrograph(
-        pixels=np.stack([micrograph.frame() for micrograph in micrographs]),
+        pixels=np.stack([frame / frame.mean() for frame in frames]),
         name=title,
         pixel_size_nm=micrographs[0].pixel_size_nm,
         metadata={
             "frames": {micrograph.name: dict(micrograph.metadata) for micrograph in micrographs}
         },
         source=folder / "images",
-        notes=(f"{len(files)} simulated micrographs with strokes on some of them",),
+        notes=("Simulated micrographs with a few strokes, intensity relative to each one's mean.",),
     )
     image = micrograph_layer(stack)
     strokes = np.zeros(stack.pixels.shape, np.uint8)

@@ -45,6 +45,7 @@ from napari_tem_rf.protocol import (
 )
 
 _FIRST_EPOCHS = 100
+_LONG_NOTE = 120
 _PRESET_NAMES = {"default": "this program's", "sytwu2022": "Sytwu et al. 2022"}
 _DEVICE_NAMES = {"auto": "fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"}
 
@@ -100,7 +101,6 @@ class TrainWidget(QWidget):
         self.settings = Fold("Settings", self._settings())
         self.words = Sentence()
         self.bar = QProgressBar()
-        self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
         self.curve = CurveCanvas()
         self.note = Sentence()
@@ -317,7 +317,8 @@ class TrainWidget(QWidget):
             self._end_bar()
             self._show_checks()
             return
-        self.bar.setValue(0)
+        # busy until the first report says how far it is
+        self.bar.setRange(0, 0)
         self.bar.setFormat("starting")
         self.words.say("Sending the images to the worker.", "quiet")
         work.reported.connect(self._on_report)
@@ -334,12 +335,21 @@ class TrainWidget(QWidget):
                 if report.sentence and not self.session.history:
                     self.words.say(sentence(report.sentence), "quiet")
             case NoteReport():
-                self.note.say(sentence(report.sentence), "quiet")
+                self._say_note(report.sentence)
             case PreviewReport():
                 pass  # `begin_training` shows it on the canvas
 
+    def _say_note(self, words: str) -> None:
+        """Show a note; of a long one what comes before the colon, the rest in the tooltip."""
+        short = words.partition(": ")[0] if len(words) > _LONG_NOTE else words
+        self.note.say(sentence(short), "quiet")
+        self.note.setToolTip(sentence(words))
+        if not self.session.history:
+            self.words.say("Training goes on; the first epoch is not over yet.", "quiet")
+
     def _show_progress(self, fraction: float | None, seconds_left: float | None) -> None:
         if fraction is not None:
+            self.bar.setRange(0, 1000)
             self.bar.setValue(round(1000 * fraction))
         if seconds_left is not None:
             self.bar.setFormat(time_left(seconds_left))
