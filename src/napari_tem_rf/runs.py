@@ -192,7 +192,7 @@ class Run:
             )
         try:
             weights: dict[str, NDArray[Any]] = load(path.read_bytes())
-        except (SafetensorError, ValueError) as error:
+        except (SafetensorError, ValueError, KeyError) as error:
             raise RunError(
                 f'"{path}" is not a weights file ({error}): restore it from a copy or train again'
             ) from error
