@@ -7,6 +7,7 @@ limit of time and memory, goes first. It stays for some seconds to try the next 
 
 import atexit
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -84,6 +85,8 @@ class _Helper:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 encoding="utf-8",
+                # threads of its own would count against its memory
+                env={**os.environ, "DASK_SCHEDULER": "synchronous", "OMP_NUM_THREADS": "1"},
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError:
@@ -133,7 +136,6 @@ atexit.register(_helper.end)
 
 def serve() -> None:
     """Try the files named on stdin, one JSON text a line; the helper process's own work."""
-    import dask.config
     import h5py  # noqa: F401
 
     from napari_tem_rf.micrographs.hyperspy_files import hspy_images
@@ -141,7 +143,6 @@ def serve() -> None:
 
     readers: dict[str, Callable[[Path], Any]] = {".emd": emd_images, ".hspy": hspy_images}
     answers, sys.stdout = sys.stdout, sys.stderr
-    dask.config.set(scheduler="synchronous")
     print(json.dumps("ready"), file=answers, flush=True)
     while True:
         # a helper that nobody asks is in nobody's way
@@ -163,8 +164,6 @@ def serve() -> None:
 
 
 def _leave() -> None:
-    import os
-
     os._exit(0)
 
 
