@@ -16,7 +16,8 @@ from typing import Any
 import napari
 import numpy as np
 from qtpy.QtCore import QEventLoop, Qt, QTimer
-from qtpy.QtWidgets import QApplication, QDockWidget
+from qtpy.QtGui import QColor, QPainter, QPixmap
+from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
 
 from napari_tem_rf.gui.field_overlay import overlay_of
 from napari_tem_rf.gui.field_subject import trained
@@ -24,6 +25,7 @@ from napari_tem_rf.gui.layers import placement
 from napari_tem_rf.gui.session import Session, session_of
 from napari_tem_rf.gui.training import begin_training
 from napari_tem_rf.gui.widgets.network import NetworkWidget
+from napari_tem_rf.gui.widgets.parts import current_theme
 from napari_tem_rf.gui.widgets.receptive_field import ReceptiveFieldWidget
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -35,7 +37,7 @@ NETWORKS = (
     NetworkSpec((8, 8), filters=8),
     NetworkSpec((4, 4), filters=8),
 )
-AT = (230, 250)
+AT = (262, 238)
 """(row, column) of the pixel whose field is shown."""
 
 
@@ -83,12 +85,13 @@ def train(session: Session, seconds: float, folder: Path) -> None:
     for spec in NETWORKS:
         session.spec = spec
         session.change_plan(seconds=seconds, epochs=None)
+        session.start = None
         before = len(session.runs)
-        begin_training(session)
-        process_until(lambda: session.training is None, seconds + 180)
-        process_until(
-            lambda before=before: len(session.runs) > before and session.predicting is None
-        )
+        work = begin_training(session)
+        process_until(lambda work=work: work.over, seconds + 300)
+        if len(session.runs) == before:
+            raise RuntimeError(work.error)
+        process_until(lambda: session.predicting is None, 300)
     for layer in list(session.viewer.layers):
         if layer not in (session.image, session.annotation):
             session.viewer.layers.remove(layer)
@@ -102,13 +105,25 @@ def dock(viewer: Any, widget: Any, name: str) -> QDockWidget:
     return added
 
 
+def save(widget: QWidget, path: Path, margin: int = 10) -> None:
+    """Save what a widget's children cover, with a margin."""
+    picture = widget.grab(widget.childrenRect())
+    framed = QPixmap(picture.width() + 2 * margin, picture.height() + 2 * margin)
+    framed.fill(QColor(current_theme().background.as_hex()))
+    painter = QPainter(framed)
+    painter.drawPixmap(margin, margin, picture)
+    painter.end()
+    framed.save(str(path))
+
+
 def picture_chart(viewer: Any, out: Path) -> None:
     """Save the network widget: the chart with marks, runs and pick."""
     widget = NetworkWidget(viewer)
     added = dock(viewer, widget, "Network")
     process_until(lambda: widget.watch.findings is not None and widget.watch.findings.annotated)
     let_settle()
-    widget.grab().save(str(out / "network_widget.png"))
+    process_until(lambda: "megapixel" in widget.words.text())
+    save(widget, out / "network_widget.png")
     viewer.window.remove_dock_widget(added)
 
 
@@ -144,7 +159,7 @@ def picture_comparison(viewer: Any, out: Path) -> None:
     widget.comparison.compare()
     process_until(lambda: all(p.shown is not None for p in widget.comparison.pictures))
     let_settle()
-    widget.comparison.grab().save(str(out / "two_networks.png"))
+    save(widget.comparison, out / "two_networks.png")
 
 
 def show_cursor(session: Session) -> None:
@@ -168,6 +183,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer()
+    viewer.theme = "dark"
     viewer.window._qt_window.resize(*WINDOW)
     session = open_sample(viewer)
     session.warm_up()

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 
+from napari_tem_rf import jobs
 from napari_tem_rf.gui.findings import find
 from napari_tem_rf.gui.widgets.design_chart import DesignChart, Mark, RunDot
 from napari_tem_rf.gui.widgets.network import NetworkWidget
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.networks.speed import Speed
 
 
 @pytest.fixture
@@ -178,3 +180,22 @@ def test_runs_show_with_their_scores(widget, session, tmp_path, monkeypatch):
     (dot,) = widget.chart._runs
     # scored runs of three classes stand beside the catalog's networks of two
     assert (dot.spec.classes, dot.score, dot.title) == (2, 0.88, "gold")
+
+
+def test_speed_is_measured_once_the_pick_stays_and_workers_are_there(
+    viewer, session, image, worker, monkeypatch, qtbot
+):
+    asked = []
+
+    def measure(spec, *, report, stopped):
+        asked.append(spec)
+        return Speed(0.5, 89.0, "cpu")
+
+    monkeypatch.setattr(jobs, "measure_speed", measure)
+    widget = NetworkWidget(viewer)
+    qtbot.addWidget(widget)
+    session.spec = NetworkSpec(pools=(2, 2), filters=4)
+    session.spec = NetworkSpec(pools=(4, 2), filters=4)
+    session.warm_up()
+    qtbot.waitUntil(lambda: "0.5 s per megapixel" in widget.words.text(), timeout=10_000)
+    assert asked == [NetworkSpec(pools=(4, 2), filters=4)]

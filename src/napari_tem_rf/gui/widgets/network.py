@@ -19,15 +19,17 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.gui.field_overlay import overlay_of
-from napari_tem_rf.gui.field_words import by_phase, count, nm, side, structure
+from napari_tem_rf.gui.field_words import PixelSize, by_phase, count, nm, side, structure
 from napari_tem_rf.gui.findings import Findings, findings_of
 from napari_tem_rf.gui.session import session_of
 from napari_tem_rf.gui.shortcuts import key_of
+from napari_tem_rf.gui.speeds import speeds_of
 from napari_tem_rf.gui.widgets.design_chart import DesignChart, Mark, RunDot
 from napari_tem_rf.gui.widgets.parts import Fold, Sentence, column, form, listen, row
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.networks.speed import Speed
 
 _STEPS = 400
 _WORTH_SAYING = 0.05
@@ -43,7 +45,7 @@ class LogSlider(QSlider):
         self.setRange(0, _STEPS)
         self.setPageStep(_STEPS // 20)
         self.setAccessibleName(name)
-        self.setMinimumWidth(80)
+        self.setMinimumWidth(60)
 
     @property
     def number(self) -> float:
@@ -72,6 +74,7 @@ class NetworkWidget(QWidget):
         self.session = session_of(viewer)
         self.overlay = overlay_of(self.session)
         self.watch = findings_of(self.session)
+        self.speeds = speeds_of(self.session)
         spec = self.session.spec
         # what was asked for: moving one slider must not let the other's wish drift
         self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
@@ -137,8 +140,9 @@ class NetworkWidget(QWidget):
         listen(self, session.calibration_changed, self._show)
         listen(self, session.runs_changed, self._show_runs)
         listen(self, session.run_changed, self._show_runs)
-        listen(self, session.field_overlay_changed, self.show_field.setChecked)
+        listen(self, session.field_overlay_changed, self._show_switch)
         listen(self, self.watch.changed, self._show_findings)
+        listen(self, self.speeds.measured, self._show_words)
         self.show_field.setChecked(session.field_overlay)
         self._show()
         self._show_runs()
@@ -173,6 +177,9 @@ class NetworkWidget(QWidget):
             box.setAlignment(Qt.AlignmentFlag.AlignRight)
             if box is not self.parameters:
                 box.setFixedWidth(_BOX_WIDTH)
+
+    def _show_switch(self, visible: bool) -> None:
+        self.show_field.setChecked(visible)
 
     # picking
 
@@ -245,9 +252,13 @@ class NetworkWidget(QWidget):
         if not self._is_sliding:
             self.field_slider.show_number(field.nominal)
             self.parameter_slider.show_number(spec.parameters)
-        self.words.setText(_in_words(spec, size))
+        self._show_words()
         self.snap.say(_snapped(self._wish, spec), "quiet")
         self.advanced.show_spec(spec)
+
+    def _show_words(self, _change: object = None) -> None:
+        spec = self.session.spec
+        self.words.setText(_in_words(spec, self.session.pixel_size_nm, self.speeds.of(spec)))
 
     def _show_runs(self, _change: object = None) -> None:
         current = self.session.run
@@ -361,14 +372,14 @@ def _ratio(off: float) -> str:
     return f"{abs(off):.0%} {'more' if off > 0 else 'less'}".replace("%", " %")
 
 
-def _in_words(spec: NetworkSpec, size: tuple[float, float] | None) -> str:
+def _in_words(spec: NetworkSpec, size: PixelSize, speed: Speed | None) -> str:
     field = receptive_field(spec)
     exact = by_phase(field)
     if size is not None:
         pixel = sqrt(size[0] * size[1])
         low, high = field.smallest * pixel, field.largest * pixel
         exact += f" = {nm(low)}" if low == high else f" = {nm(low)[:-3]} to {nm(high)}"
-    lines = (
+    lines = [
         ("nominal", f"<b>{side(field.nominal, size)}</b>"),
         ("exact", exact),
         ("network", f"{structure(spec)}"),
@@ -378,7 +389,9 @@ def _in_words(spec: NetworkSpec, size: tuple[float, float] | None) -> str:
             f"<b>{spec.parameters:,}</b> parameters, "
             f"{count(spec.macs_per_pixel)} multiply-adds a pixel",
         ),
-    )
+    ]
+    if speed is not None:
+        lines.append(("speed", speed.sentence))
     rows = "".join(
         f'<tr><td style="padding-right: 8px;">{name}</td><td>{words}</td></tr>'
         for name, words in lines

@@ -115,13 +115,16 @@ class _Controls(QWidget):
         self.nominal.toggled.connect(lambda on: setattr(overlay, "nominal", on))
         self.heat.toggled.connect(lambda on: setattr(overlay, "heat", on))
         self.before.toggled.connect(lambda on: setattr(overlay, "before_training", on))
-        listen(self, session.field_overlay_changed, self.box.setChecked)
+        listen(self, session.field_overlay_changed, self._show_switch)
         listen(self, overlay.options_changed, self._show)
         listen(self, overlay.subject_changed, self._show)
         listen(self, session.runs_changed, self._show)
         listen(self, session.spec_changed, self._show)
         self.box.setChecked(session.field_overlay)
         self._show()
+
+    def _show_switch(self, on: bool) -> None:
+        self.box.setChecked(on)
 
     def _choose(self, _place: int) -> None:
         if self.network.chosen is not None:
@@ -265,8 +268,11 @@ class _Pins(QWidget):
         self._lines.setSpacing(2)
         column(self, [row(self.tool, self.clear), self.words, self._list], spacing=4)
         listen(self, overlay.pins_changed, self._show)
-        listen(self, overlay.pinning_changed, self.tool.setChecked)
+        listen(self, overlay.pinning_changed, self._show_pinning)
         self._show()
+
+    def _show_pinning(self, on: bool) -> None:
+        self.tool.setChecked(on)
 
     def _remove_all(self) -> None:
         for pin in self._overlay.pins:
