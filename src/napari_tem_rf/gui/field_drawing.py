@@ -89,13 +89,13 @@ class FieldSceneOverlay(SceneOverlay):
     drawing: Any = None
 
 
-def scene_overlay(viewer: Viewer) -> FieldSceneOverlay:
-    """Return the viewer's receptive field overlay, made on first use."""
+def scene_overlay(viewer: Viewer, name: str = _NAME) -> FieldSceneOverlay:
+    """Return one of the viewer's overlays of boxes, by default the field's; made on first use."""
     _register()
     overlays = viewer.scene.overlays
-    if _NAME not in overlays:
-        overlays[_NAME] = FieldSceneOverlay(visible=False)
-    return overlays[_NAME]
+    if name not in overlays:
+        overlays[name] = FieldSceneOverlay(visible=False)
+    return overlays[name]
 
 
 def to_scene(layer: Layer) -> NDArray[np.float64]:

@@ -414,5 +414,5 @@ def overlay_of(session: Session) -> FieldOverlay:
     overlay = _OVERLAYS.get(session)
     if overlay is None:
         overlay = _OVERLAYS[session] = FieldOverlay(session)
-        session.closed.connect(partial(_OVERLAYS.pop, session, None))
+        session.closed.connect(lambda: _OVERLAYS.pop(session, None))
     return overlay

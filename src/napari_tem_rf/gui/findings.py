@@ -169,5 +169,5 @@ def findings_of(session: Session) -> FindingsWatch:
     watch = _WATCHES.get(session)
     if watch is None:
         watch = _WATCHES[session] = FindingsWatch(session)
-        session.closed.connect(partial(_WATCHES.pop, session, None))
+        session.closed.connect(lambda: _WATCHES.pop(session, None))
     return watch

@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from napari.settings import get_settings
-from napari.utils.theme import get_theme
 from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_tem_rf.gui.field_words import PixelSize, nm, side, structure
+from napari_tem_rf.gui.widgets.parts import current_theme
 from napari_tem_rf.networks.catalog import Catalog, catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -316,12 +315,12 @@ class DesignChart(QWidget):
         return font
 
     def _ink(self, alpha: int) -> QColor:
-        color = QColor(get_theme(get_settings().appearance.theme).text.as_hex())
+        color = QColor(current_theme().text.as_hex())
         color.setAlpha(alpha)
         return color
 
     def _paper(self) -> QColor:
-        return QColor(get_theme(get_settings().appearance.theme).background.as_hex())
+        return QColor(current_theme().background.as_hex())
 
     def _is_dark(self) -> bool:
         return bool(self._ink(255).lightness() > 127)
