@@ -203,7 +203,10 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
     if request.resume:
         run = read_run(request.run)
         _check_same(run, spec, request)
-        state = read_checkpoint(run.checkpoint)
+        if run.checkpoint.is_file():
+            state = read_checkpoint(run.checkpoint)
+        elif run.record.start is not None:  # it ended before its first epoch: begin as it did
+            start = _start_weights(Path(run.record.start), spec)
         run = run.with_record(replace(run.record, plan=request.plan, state="training"))
     else:
         run = _create(request, data.classes, spec, asdict_split(parts), device.type)
@@ -238,8 +241,14 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
     if last is None:
         ended = "stopped" if model.stopped else "over"
         raise ValueError(
-            f"the training was {ended} before its first epoch was complete: "
-            "give it more time; nothing was kept"
+            f"the training was {ended} before its first step: resume it, and give it more time"
+        )
+    if state is not None and last.epoch == state.history[-1].epoch and not model.stopped:
+        report(
+            NoteReport(
+                f"nothing was left to train after {last.epoch} epochs and {last.seconds:.0f} s: "
+                "give more epochs or seconds in all"
+            )
         )
     record = replace(
         run.record,
@@ -488,8 +497,24 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
     if watched is None:
         return lambda network, epoch: None
     cleaned = standardise(clean(watched.pixels, request.cleaning))
-    halo_px = receptive_field(request.spec).halo
-    rows, columns = watched.window or (slice(0, cleaned.shape[0]), slice(0, cleaned.shape[1]))
+    binning, period, halo_px = (
+        request.cleaning.binning,
+        request.spec.period,
+        receptive_field(request.spec).halo,
+    )
+    window = watched.window or (
+        slice(0, watched.pixels.shape[0]),
+        slice(0, watched.pixels.shape[1]),
+    )
+    # pixels of the cleaned image below the window's, and where their field begins and ends
+    below = [
+        np.minimum(np.arange(side.start, side.stop) // binning, length - 1)
+        for side, length in zip(window, cleaned.shape, strict=True)
+    ]
+    first = [max(0, int(at[0]) // period * period - halo_px) for at in below]
+    last = [(int(at[-1]) // period + 1) * period + halo_px for at in below]
+    part = cleaned[first[0] : last[0], first[1] : last[1]]
+    inside = np.ix_(below[0] - first[0], below[1] - first[1])
     due = time.perf_counter() + FIRST_PREVIEW_SECONDS
 
     def watch(network: Any, epoch: int) -> Report | None:
@@ -497,19 +522,13 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
         if time.perf_counter() < due:
             return None
         begun = time.perf_counter()
-        period = network.spec.period
-        top = max(0, (rows.start - halo_px) // period * period)
-        left = max(0, (columns.start - halo_px) // period * period)
-        part = cleaned[top : rows.stop + halo_px, left : columns.stop + halo_px]
         result = predict_tiles(network.folded(), part)
         assert result is not None
-        kept = result.classes[rows.start - top :, columns.start - left :]
-        kept = kept[: rows.stop - rows.start, : columns.stop - columns.start]
+        labels = label_values(result.classes[inside], classes)
         took = time.perf_counter() - begun
         # at most a fifth of the time goes to looking
         due = time.perf_counter() + max(PREVIEW_SECONDS, 4 * took)
-        labels = label_values(kept, classes)
-        return PreviewReport(labels, (rows.start, columns.start), epoch)
+        return PreviewReport(labels, (window[0].start, window[1].start), epoch)
 
     return watch
 
