@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.annotation import (
+    NOT_ANNOTATED,
     AnnotatedImage,
     Classes,
     LabelledImage,
@@ -103,6 +104,9 @@ class TrainRequest:
     resume : bool
         Go on with the run from its checkpoint.
     watched : Watched, optional
+    gap_px : int
+        Least gap in px between training and validation pixels of one image; the network's halo
+        where that is larger. Networks that are compared take the largest of all.
     sources, label_sources : dict of str to str
         File of each image and of its labels, by image name.
     """
@@ -118,6 +122,7 @@ class TrainRequest:
     start: Path | None = None
     resume: bool = False
     watched: Watched | None = None
+    gap_px: int = 0
     sources: dict[str, str] = field(default_factory=dict)
     label_sources: dict[str, str] = field(default_factory=dict)
 
@@ -161,12 +166,14 @@ def prepare(
     classes = find_classes([i.labels for i in images], unlabelled, class_names, class_colors)
     annotated = []
     for image in images:
-        labels = bin_labels(image.labels, cleaning.binning)
+        labels = index_labels(bin_labels(image.labels, cleaning.binning), classes, unlabelled)
+        if image.counted is not None:
+            labels[bin_labels(~image.counted, cleaning.binning)] = NOT_ANNOTATED
         annotated.append(
             AnnotatedImage(
                 name=image.name,
                 pixels=standardise(clean(image.pixels, cleaning)),
-                labels=index_labels(labels, classes, unlabelled),
+                labels=labels,
                 group=image.group or image.name,
                 pixel_size_nm=cleaning.pixel_size_nm(image.pixel_size_nm),
             )
@@ -195,7 +202,8 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
         request.class_colors,
     )
     spec = request.spec.with_classes(len(data.classes.values))
-    parts = split(data, request.plan.validation, _gap_px(spec), request.plan.seed)
+    gap_px = max(_gap_px(spec), request.gap_px)
+    parts = split(data, request.plan.validation, gap_px, request.plan.seed)
     report(NoteReport(parts.sentence))
     device = pick_device(request.plan.device)
     start = None if request.start is None else _start_weights(request.start, spec)

@@ -1,0 +1,259 @@
+"""What a comparison runs in a worker: train or fit one contestant, predict, score, time.
+
+Like `napari_tem_rf.jobs`, every function is called with ``report`` and ``stopped`` and imports
+`learning` inside.
+"""
+
+import shutil
+import time
+import tracemalloc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf import jobs
+from napari_tem_rf.comparison.ensemble import Ensemble, RunningEnsemble
+from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage
+from napari_tem_rf.comparison.plan import FOURIER_FILTER, ComparisonPlan, Contestant
+from napari_tem_rf.comparison.results import Costs, ImageScores, Result
+from napari_tem_rf.micrographs.cleaning import clean, standardise, unbin_labels
+from napari_tem_rf.micrographs.writing import write_labels
+from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report
+from napari_tem_rf.runs import RunRecord, read_run
+
+__all__ = ["Contest", "contest", "predict_ensemble", "prediction_path"]
+
+Reporter = Callable[[Report], None]
+Stopped = Callable[[], bool]
+
+_WARM_UP_PX = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contest:
+    """All that one contestant needs.
+
+    Attributes
+    ----------
+    folder : Path
+        The comparison's folder.
+    contestant : Contestant
+    plan : ComparisonPlan
+    held_out : HeldOut
+    sources, label_sources : dict of str to str
+        File of each image and of its labels, by image name.
+    """
+
+    folder: Path
+    contestant: Contestant
+    plan: ComparisonPlan
+    held_out: HeldOut
+    sources: dict[str, str]
+    label_sources: dict[str, str]
+
+    @property
+    def place(self) -> Path:
+        """Folder of the contestant's files."""
+        return self.folder / self.contestant.folder
+
+
+def prediction_path(folder: Path, contestant: Contestant, index: int) -> Path:
+    """Return where a contestant's prediction of a held-out image, by its place, is kept."""
+    return folder / contestant.folder / "held_out" / f"{index:04d}.tif"
+
+
+def contest(work: Contest, *, report: Reporter, stopped: Stopped) -> Result | None:
+    """Train and score one contestant, or go on with it; None when stopped."""
+    run = _baseline if work.contestant.spec is None else _network
+    result = run(work, report, stopped)
+    if result is not None:
+        result.write(work.folder)
+    return result
+
+
+def _network(work: Contest, report: Reporter, stopped: Stopped) -> Result | None:
+    record = _trained(work, report, stopped)
+    if record is None:
+        return None
+    device = work.plan.training.device
+
+    def predict(pixels: NDArray[Any]) -> NDArray[Any] | None:
+        predicted = jobs.predict(work.place, pixels, device=device, report=_silent, stopped=stopped)
+        return None if predicted is None else predicted.labels
+
+    # the first call reads and folds the weights
+    predict(work.held_out.scored[0].pixels[:_WARM_UP_PX, :_WARM_UP_PX])
+    scored = _scored(work, predict)
+    if scored is None:
+        return None
+    images, seconds = scored
+    speed = jobs.measure_speed(record.spec, device, report=report, stopped=stopped)
+    costs = Costs(record.seconds, seconds, speed.tile_mib, record.device)
+    return Result(work.contestant, images, costs, record.epochs, record.best_epoch)
+
+
+def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | None:
+    """Return the record of the run, finished; None when stopped."""
+    spec, plan = work.contestant.spec, work.plan
+    assert spec is not None
+    resume = False
+    if (work.place / "run.json").is_file():
+        run = read_run(work.place)
+        if run.record.state == "finished":
+            return run.record
+        resume = run.checkpoint.is_file()
+    if work.place.exists() and not resume:
+        # cut off before its first epoch was complete: nothing in there was learned
+        shutil.rmtree(work.place)
+    request = jobs.TrainRequest(
+        run=work.place,
+        images=work.held_out.training,
+        spec=spec,
+        plan=replace(plan.training, seed=work.contestant.seed),
+        unlabelled=plan.unlabelled,
+        cleaning=plan.cleaning,
+        class_names=plan.class_names,
+        class_colors=plan.class_colors,
+        resume=resume,
+        gap_px=plan.gap_px,
+        sources=work.sources,
+        label_sources=work.label_sources,
+    )
+    try:
+        record = jobs.train(request, report=report, stopped=stopped)
+    except ValueError:
+        if stopped():
+            return None
+        raise
+    return record if record.state == "finished" else None
+
+
+def _baseline(work: Contest, report: Reporter, stopped: Stopped) -> Result | None:
+    from napari_tem_rf.learning.baselines import (
+        FourierFilter,
+        RandomForest,
+        fit_forest,
+        fit_fourier_filter,
+    )
+
+    plan = work.plan
+    data = jobs.prepare(
+        work.held_out.training, plan.unlabelled, plan.cleaning, plan.class_names, plan.class_colors
+    )
+    begun = time.perf_counter()
+    model: RandomForest | FourierFilter | None
+    note = ""
+    if work.contestant.name == FOURIER_FILTER:
+        model = fitted = fit_fourier_filter(data.images)
+        side = "strong" if fitted.above else "weak"
+        note = f"lattice period {fitted.period_px:.2f} px; particles where it is {side}"
+    else:
+        model = fit_forest(data.images, work.contestant.seed, stopped=stopped)
+    if model is None:
+        return None
+    seconds = time.perf_counter() - begun
+    if note:
+        report(NoteReport(f"{work.contestant.name}: {note}"))
+
+    def predict(pixels: NDArray[Any]) -> NDArray[Any] | None:
+        if stopped():
+            return None
+        indices = model.predict(standardise(clean(pixels, plan.cleaning)))
+        labels = jobs.label_values(indices, data.classes)
+        return unbin_labels(labels, plan.cleaning.binning, (pixels.shape[0], pixels.shape[1]))
+
+    scored = _scored(work, predict)
+    if scored is None:
+        return None
+    images, per_megapixel = scored
+    mib = _peak_mib(lambda: predict(work.held_out.scored[0].pixels))
+    return Result(work.contestant, images, Costs(seconds, per_megapixel, mib), note=note)
+
+
+def _scored(
+    work: Contest, predict: Callable[[NDArray[Any]], NDArray[Any] | None]
+) -> tuple[tuple[ImageScores, ...], float] | None:
+    """Predict, keep and score the held-out images; scores and seconds a megapixel."""
+    scores: list[ImageScores] = []
+    seconds = 0.0
+    held_out = work.held_out
+    for index, image in enumerate(held_out.scored):
+        begun = time.perf_counter()
+        labels = predict(image.pixels)
+        if labels is None:
+            return None
+        seconds += time.perf_counter() - begun
+        path = prediction_path(work.folder, work.contestant, index)
+        write_labels(path, labels, image.pixel_size_nm, overwrite=True)
+        scores.append(ImageScores(image.name, image.score(labels, held_out.classes)))
+    return tuple(scores), seconds / _megapixels(held_out.scored)
+
+
+def _megapixels(images: Sequence[HeldOutImage]) -> float:
+    return sum(image.pixels.size for image in images) / 1e6
+
+
+def _peak_mib(work: Callable[[], object]) -> float:
+    """Return the most memory that Python and numpy held during a call, in MiB."""
+    traced = tracemalloc.is_tracing()
+    if not traced:
+        tracemalloc.start()
+    try:
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        work()
+        return (tracemalloc.get_traced_memory()[1] - before) / 2**20
+    finally:
+        if not traced:
+            tracemalloc.stop()
+
+
+def predict_ensemble(
+    runs: Sequence[Path],
+    pixels: NDArray[Any],
+    device: Device = "auto",
+    *,
+    report: Reporter,
+    stopped: Stopped,
+) -> Ensemble | None:
+    """Predict an image with several runs of the same classes together; None when stopped.
+
+    Parameters
+    ----------
+    runs : sequence of Path
+        Folders of runs, such as the seeds of one network.
+    pixels : ndarray, shape (row, column)
+        Raw grey values.
+    device : {"auto", "cpu", "cuda", "mps"}
+
+    Raises
+    ------
+    ValueError
+        When there is no run, or their classes differ.
+    """
+    records = [read_run(run).record for run in runs]
+    if not records:
+        raise ValueError("there is no run to predict with: give at least one")
+    if len({record.classes.values for record in records}) > 1:
+        raise ValueError(
+            "the runs know different classes: an ensemble needs runs of the same annotation"
+        )
+    together = RunningEnsemble()
+    for number, run in enumerate(runs):
+        predicted = jobs.predict(
+            Path(run), pixels, probabilities=True, device=device, report=_silent, stopped=stopped
+        )
+        if predicted is None:
+            return None
+        assert predicted.probabilities is not None
+        together.add(predicted.probabilities)
+        report(ProgressReport((number + 1) / len(runs), None))
+    return together.result(np.array(records[0].classes.prediction_values))
+
+
+def _silent(report: Report) -> None:
+    """Say nothing: the whole of the contest has its own progress."""

@@ -1,0 +1,200 @@
+"""What a comparison is asked to do: which networks, with which seeds, on how much held out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.networks.catalog import nearest_networks
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import PAPER_SEEDS, TrainingPlan, Unlabelled
+
+__all__ = [
+    "BASELINES",
+    "FOURIER_FILTER",
+    "RANDOM_FOREST",
+    "ComparisonPlan",
+    "Contestant",
+    "grid",
+    "network_name",
+    "seeds",
+]
+
+RANDOM_FOREST, FOURIER_FILTER = "random forest", "Fourier filter"
+BASELINES = (RANDOM_FOREST, FOURIER_FILTER)
+
+_FAR_OFF = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """One training of a comparison: a network with a seed, or a baseline.
+
+    Attributes
+    ----------
+    name : str
+        The network's or the baseline's name; the seeds of one network share it.
+    folder : str
+        Place of its files in the comparison's folder, with forward slashes.
+    spec : NetworkSpec, optional
+        None for a baseline.
+    seed : int
+    """
+
+    name: str
+    folder: str
+    spec: NetworkSpec | None
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonPlan:
+    """A grid of networks and seeds, trained alike on the same annotations.
+
+    Attributes
+    ----------
+    specs : tuple of NetworkSpec
+        The networks; their number of classes comes from the labels.
+    seeds : tuple of int
+        Each network is trained once with each.
+    training : TrainingPlan
+        How each is trained; its seed is replaced, its ``validation`` is the part of the training
+        images that chooses the epoch.
+    held_out : float
+        Fraction of the groups, or of the annotated pixels, that is scored and never trained on.
+    split_seed : int
+        Seed of the draw of what is held out.
+    unlabelled : {"ignore", "background"}
+        What a label of 0 means.
+    cleaning : Cleaning
+        What is done to the pixels first.
+    baselines : tuple of str
+        Of `BASELINES`.
+    class_names, class_colors : dict of int to str
+        By label value.
+
+    Raises
+    ------
+    ValueError
+        When there is nothing to compare, or a value is out of its range.
+    """
+
+    specs: tuple[NetworkSpec, ...]
+    seeds: tuple[int, ...] = PAPER_SEEDS[:3]
+    training: TrainingPlan = field(default_factory=TrainingPlan)
+    held_out: float = 0.2
+    split_seed: int = PAPER_SEEDS[0]
+    unlabelled: Unlabelled = "ignore"
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    baselines: tuple[str, ...] = BASELINES
+    class_names: dict[int, str] = field(default_factory=dict)
+    class_colors: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.specs:
+            raise ValueError("there is no network to compare: give at least one")
+        if not self.seeds:
+            raise ValueError("there is no seed: each network is trained with at least one")
+        for what, values in (("networks", self.specs), ("seeds", self.seeds)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"the {what} hold one twice: give each once")
+        if not 0 < self.held_out < 1:
+            raise ValueError(
+                f"held_out is {self.held_out}: a comparison scores on what it holds out; "
+                "give a fraction between 0 and 1"
+            )
+        for name in self.baselines:
+            if name not in BASELINES:
+                raise ValueError(
+                    f'there is no baseline "{name}": choose from {", ".join(BASELINES)}'
+                )
+
+    @property
+    def gap_px(self) -> int:
+        """How far held-out pixels must be from training pixels, in px of the cleaned image.
+
+        No pixel nearer than that lies in any network's exact receptive field or halo.
+        """
+        reach = 0
+        for spec in self.specs:
+            rf = receptive_field(spec)
+            reach = max(reach, rf.halo, int(rf.before.max()), int(rf.after.max()))
+        return reach
+
+    def contestants(self, classes: int) -> Iterator[Contestant]:
+        """Yield the baselines, then the networks: all of them with a seed before the next seed.
+
+        Parameters
+        ----------
+        classes : int
+            Classes of the labels, background included.
+        """
+        for name in self.baselines:
+            slug = name.lower().replace(" ", "_")
+            yield Contestant(name, f"baselines/{slug}", None, self.seeds[0])
+        specs = [spec.with_classes(classes) for spec in self.specs]
+        names = [network_name(spec) for spec in specs]
+        for seed in self.seeds:
+            for spec, name in zip(specs, names, strict=True):
+                unique = name if names.count(name) == 1 else f"{name} ({spec})"
+                yield Contestant(unique, f"runs/{_slug(spec)}_seed_{seed}", spec, seed)
+
+
+def network_name(spec: NetworkSpec) -> str:
+    """Return a network's name: its nominal field and its parameters."""
+    return f"field {nominal_receptive_field(spec)} px, {spec.parameters:,} parameters"
+
+
+def grid(
+    receptive_fields: Sequence[float], parameters: Sequence[float]
+) -> tuple[tuple[NetworkSpec, ...], tuple[str, ...]]:
+    """Return the catalog's networks nearest to each pair of wishes, and sentences about misses.
+
+    Parameters
+    ----------
+    receptive_fields : sequence of float
+        Wished nominal fields in px.
+    parameters : sequence of float
+        Wished numbers of parameters.
+
+    Raises
+    ------
+    ValueError
+        When a list is empty, or a wish is not a positive number.
+    """
+    if not receptive_fields or not parameters:
+        raise ValueError("a grid needs at least one receptive field and one number of parameters")
+    specs: list[NetworkSpec] = []
+    notes = []
+    for count in parameters:
+        for wish in receptive_fields:
+            match = nearest_networks(wish, count, limit=1)[0]
+            if match.within > _FAR_OFF:
+                notes.append(
+                    f"no network has a field of {wish:g} px and {count:g} parameters: the nearest "
+                    f"has {match.receptive_field} px and {match.parameters:,}"
+                )
+            if match.spec not in specs:
+                specs.append(match.spec)
+    return tuple(specs), tuple(notes)
+
+
+def seeds(number: int) -> tuple[int, ...]:
+    """Return the first seeds: the paper's five, then 1, 2, 3 and so on."""
+    if number < 1:
+        raise ValueError(f"{number} seeds were asked for: give at least 1")
+    return (*PAPER_SEEDS, *range(1, number))[:number]
+
+
+def _slug(spec: NetworkSpec) -> str:
+    parts = [f"field_{nominal_receptive_field(spec)}", f"pools_{_joined(spec.pools) or 'none'}"]
+    if set(spec.dilations) != {1}:
+        parts.append(f"dilations_{_joined(spec.dilations)}")
+    parts.append(f"filters_{spec.filters}")
+    if spec.growth != 2:
+        parts.append(f"growth_{spec.growth:g}")
+    return "_".join(parts)
+
+
+def _joined(values: Sequence[int]) -> str:
+    return "-".join(map(str, values))

@@ -1,0 +1,241 @@
+"""A comparison is a folder of runs and baselines; its record says what is compared on what."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from napari_tem_rf.comparison.findings import Findings, findings
+from napari_tem_rf.comparison.holdout import HeldOut
+from napari_tem_rf.comparison.plan import ComparisonPlan, Contestant
+from napari_tem_rf.comparison.results import Result, read_result
+from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
+from napari_tem_rf.runs import RunError, array_hash, library_versions, now
+from napari_tem_rf.storage import write_text
+
+__all__ = ["Comparison", "ComparisonRecord", "ImageEntry", "open_comparison", "read_comparison"]
+
+RECORD = "comparison.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEntry:
+    """One image of a comparison: its name, file and the hashes of its arrays."""
+
+    name: str
+    group: str
+    shape: tuple[int, int]
+    pixels_sha256: str
+    labels_sha256: str
+    pixel_size_nm: tuple[float, float] | None = None
+    source: str | None = None
+    labels_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonRecord:
+    """What ``comparison.json`` holds.
+
+    Attributes
+    ----------
+    plan : ComparisonPlan
+    classes : Classes
+    images : tuple of ImageEntry
+        All labelled images, trained on or held out.
+    scored : tuple of str
+        Names of the images that are scored, in the order of the results.
+    split : dict
+        ``kind``, ``held_out``, ``gap_px``, ``sentence``, ``note`` and ``sha256`` of the split.
+    created : str
+    versions : dict of str to str
+    format : int
+    """
+
+    plan: ComparisonPlan
+    classes: Classes
+    images: tuple[ImageEntry, ...]
+    scored: tuple[str, ...]
+    split: dict[str, Any]
+    created: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    format: int = FORMAT
+
+    @property
+    def contestants(self) -> tuple[Contestant, ...]:
+        """All that is compared, in the order in which it is trained."""
+        return tuple(self.plan.contestants(len(self.classes.values)))
+
+    @property
+    def pixel_size_nm(self) -> float | None:
+        """Side of a pixel in nm where all images have the same; None else."""
+        sizes = {image.pixel_size_nm for image in self.images}
+        size = next(iter(sizes))
+        return (size[0] * size[1]) ** 0.5 if len(sizes) == 1 and size is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """A comparison's folder, what it compares, and what is known so far.
+
+    Attributes
+    ----------
+    folder : Path
+    record : ComparisonRecord
+    results : tuple of Result
+        Of the contestants that are done, in the order of the record.
+    failed : tuple of (str, str)
+        Name and reason of those that could not be done this time.
+    """
+
+    folder: Path
+    record: ComparisonRecord
+    results: tuple[Result, ...]
+    failed: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def missing(self) -> tuple[Contestant, ...]:
+        """The contestants that are not done."""
+        done = {result.contestant.folder for result in self.results}
+        return tuple(each for each in self.record.contestants if each.folder not in done)
+
+    @property
+    def findings(self) -> Findings:
+        """What the results say."""
+        return findings(self.results)
+
+    def runs(self, name: str) -> tuple[Path, ...]:
+        """Return the run folders of a network's seeds, as far as they are done."""
+        return tuple(
+            self.folder / result.contestant.folder
+            for result in self.results
+            if result.contestant.name == name and not result.is_baseline
+        )
+
+
+def read_comparison(folder: str | Path) -> Comparison:
+    """Read a comparison's folder.
+
+    Raises
+    ------
+    RunError
+        When it is none, is damaged, or a newer version wrote it.
+    """
+    folder = Path(folder)
+    path = folder / RECORD
+    if not path.is_file():
+        raise RunError(f'"{folder}" is not a comparison: it has no {RECORD}')
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(values, dict) and values.get("format", 0) > FORMAT:
+            raise RunError(
+                f'comparison "{folder}" has format {values["format"]} but this version reads up '
+                f"to {FORMAT}: update napari-tem-rf"
+            )
+        record = TypeAdapter(ComparisonRecord).validate_python(values)
+    except RunError:
+        raise
+    except (OSError, ValueError, ValidationError) as error:
+        raise RunError(
+            f'"{path}" is damaged ({str(error).splitlines()[0]}): restore it, or compare anew '
+            "in another folder"
+        ) from error
+    done = (read_result(folder, each) for each in record.contestants)
+    return Comparison(folder, record, tuple(each for each in done if each is not None))
+
+
+def open_comparison(
+    folder: Path,
+    plan: ComparisonPlan,
+    images: Sequence[LabelledImage],
+    held_out: HeldOut,
+    sources: dict[str, str],
+    label_sources: dict[str, str],
+) -> Comparison:
+    """Make a comparison's folder, or open the one that is there to go on with it.
+
+    Raises
+    ------
+    RunError
+        When the folder holds something else, or a comparison of other data or another training.
+    """
+    entries = tuple(
+        ImageEntry(
+            image.name,
+            image.group or image.name,
+            (image.pixels.shape[0], image.pixels.shape[1]),
+            array_hash(image.pixels),
+            array_hash(image.labels),
+            image.pixel_size_nm,
+            sources.get(image.name),
+            label_sources.get(image.name),
+        )
+        for image in images
+    )
+    record = ComparisonRecord(
+        plan,
+        held_out.classes,
+        entries,
+        tuple(image.name for image in held_out.scored),
+        {
+            "kind": held_out.kind,
+            "held_out": list(held_out.names),
+            "gap_px": held_out.gap_px,
+            "sentence": held_out.sentence,
+            "note": held_out.note,
+            "sha256": held_out.sha256,
+        },
+        created=now(),
+        versions=library_versions(),
+    )
+    if (folder / RECORD).is_file():
+        earlier = read_comparison(folder).record
+        _check_same(folder, earlier, record)
+        record = replace(record, created=earlier.created)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RunError(
+            f'"{folder}" exists and is no comparison: name a folder that does not exist yet; '
+            "nothing is overwritten"
+        )
+    text = json.dumps(asdict(record), indent=2, allow_nan=False)
+    write_text(folder / RECORD, text + "\n")
+    return read_comparison(folder)
+
+
+def _check_same(folder: Path, earlier: ComparisonRecord, record: ComparisonRecord) -> None:
+    """Networks, seeds and baselines may be added; all else decides what scores mean."""
+
+    def data(each: ComparisonRecord) -> list[tuple[str, str, str]]:
+        return sorted((i.name, i.pixels_sha256, i.labels_sha256) for i in each.images)
+
+    def settings(each: ComparisonRecord) -> dict[str, Any]:
+        values = asdict(each.plan)
+        for free in ("specs", "seeds", "baselines", "class_names", "class_colors"):
+            del values[free]
+        values.update({f"training: {k}": v for k, v in values.pop("training").items()})
+        # where it is trained is no part of what is trained, and each run has its own seed
+        for free in ("device", "seed"):
+            del values[f"training: {free}"]
+        return values
+
+    if data(earlier) != data(record):
+        raise RunError(
+            f'comparison "{folder}" was begun with other images or labels: to go on give the '
+            "same; for others name another folder"
+        )
+    then, wanted = settings(earlier), settings(record)
+    for name, value in wanted.items():
+        if then[name] != value:
+            raise RunError(
+                f'comparison "{folder}" was begun with {name} {then[name]}, not {value}: to go on '
+                "give the same; for others name another folder"
+            )
+    if earlier.split["sha256"] != record.split["sha256"]:
+        raise RunError(
+            f'comparison "{folder}" holds out other pixels: these networks need a gap of '
+            f"{record.split['gap_px']} px, those before {earlier.split['gap_px']} px; name "
+            "another folder"
+        )

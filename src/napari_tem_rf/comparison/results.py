@@ -1,0 +1,221 @@
+"""What a comparison found of one contestant: scores an image, and costs; kept as JSON."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from napari_tem_rf.comparison.plan import Contestant
+from napari_tem_rf.measuring.scores import Scores
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
+from napari_tem_rf.runs import RunError
+from napari_tem_rf.storage import write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = [
+    "SCORES",
+    "Costs",
+    "ImageScores",
+    "Result",
+    "image_table",
+    "network_table",
+    "result_table",
+]
+
+RESULT = "result.json"
+SCORES = (
+    "dice",
+    "iou",
+    "precision",
+    "recall",
+    "object_f1",
+    "boundary_error_nm",
+    "boundary_error_px",
+)
+_COSTS = ("train_seconds", "predict_seconds_per_megapixel", "predict_memory_mib")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageScores:
+    """The scores of one held-out image."""
+
+    image: str
+    scores: Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a contestant costs on the machine that measured it.
+
+    Attributes
+    ----------
+    train_seconds : float
+        Time of the training, or of fitting a baseline.
+    predict_seconds_per_megapixel : float
+        On the held-out images.
+    predict_memory_mib : float
+        Memory in MiB that a prediction takes beside the image: of a network one tile's feature
+        maps, of a baseline all arrays for the first held-out image.
+    device : str
+        "cpu", "cuda" or "mps".
+    """
+
+    train_seconds: float
+    predict_seconds_per_megapixel: float
+    predict_memory_mib: float
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One contestant's scores on the held-out images, and its costs."""
+
+    contestant: Contestant
+    images: tuple[ImageScores, ...]
+    costs: Costs
+    epochs: int | None = None
+    best_epoch: int | None = None
+    note: str = ""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is no network."""
+        return self.contestant.spec is None
+
+    def mean(self, score: str = "dice") -> float:
+        """Return the mean of a score over the images that have it; NaN where none has."""
+        values = self.values(score)
+        known = values[~np.isnan(values)]
+        return float(known.mean()) if len(known) else float("nan")
+
+    def values(self, score: str = "dice") -> Any:
+        """Return a score of each image, shape (image,); NaN where an image has none."""
+        found = [getattr(each.scores, score) for each in self.images]
+        return np.array([np.nan if value is None else value for value in found], float)
+
+    def write(self, folder: Path) -> None:
+        """Write the result into the contestant's place in a comparison's folder."""
+        text = json.dumps(asdict(self), indent=2, allow_nan=False)
+        write_text(folder / self.contestant.folder / RESULT, text + "\n")
+
+
+def read_result(folder: Path, contestant: Contestant) -> Result | None:
+    """Return what is known of a contestant; None where it is not done.
+
+    Raises
+    ------
+    RunError
+        When its file is damaged.
+    """
+    path = folder / contestant.folder / RESULT
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return TypeAdapter(Result).validate_python(values)
+    except (OSError, ValueError, ValidationError) as error:
+        raise RunError(
+            f'"{path}" is damaged ({str(error).splitlines()[0]}): delete it to have '
+            f"{contestant.name} scored again"
+        ) from error
+
+
+def result_table(results: Sequence[Result]) -> "pd.DataFrame":
+    """Return one row a network and seed, or a baseline.
+
+    Scores are means over the held-out images, and ``<score>_sd_images`` their standard deviation
+    (n - 1) over the images; baselines have no ``receptive_field`` and ``parameters`` (NaN).
+    """
+    import pandas as pd
+
+    return pd.DataFrame([_row(result) for result in results])
+
+
+def image_table(results: Sequence[Result]) -> "pd.DataFrame":
+    """Return one row a network, seed and held-out image."""
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {**_identity(result), "image": each.image, **_plain(each.scores)}
+            for result in results
+            for each in result.images
+        ]
+    )
+
+
+def network_table(results: Sequence[Result]) -> "pd.DataFrame":
+    """Return one row a network or baseline: means over the seeds, and the spread.
+
+    ``<score>_sd_seeds`` is the standard deviation (n - 1) of the seeds' means, and
+    ``<score>_sd_images`` that of the images' means over the seeds; NaN where there is one only.
+    """
+    import pandas as pd
+
+    rows = []
+    for name in dict.fromkeys(result.contestant.name for result in results):
+        same = [result for result in results if result.contestant.name == name]
+        row: dict[str, Any] = {**_identity(same[0]), "seeds": len(same)}
+        del row["seed"]
+        for score in SCORES:
+            values = np.stack([result.values(score) for result in same])  # (seed, image)
+            row[score] = _mean([result.mean(score) for result in same])
+            row[f"{score}_sd_seeds"] = _sd([result.mean(score) for result in same])
+            row[f"{score}_sd_images"] = _sd([_mean(column) for column in values.T])
+        spec = same[0].contestant.spec
+        row["macs_per_pixel"] = np.nan if spec is None else spec.macs_per_pixel
+        for cost in _COSTS:
+            row[cost] = _mean([getattr(result.costs, cost) for result in same])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _identity(result: Result) -> dict[str, Any]:
+    spec = result.contestant.spec
+    return {
+        "name": result.contestant.name,
+        "receptive_field": np.nan if spec is None else float(nominal_receptive_field(spec)),
+        "parameters": np.nan if spec is None else float(spec.parameters),
+        "seed": result.contestant.seed,
+    }
+
+
+def _row(result: Result) -> dict[str, Any]:
+    spec = result.contestant.spec
+    row = _identity(result)
+    row.update({score: result.mean(score) for score in SCORES})
+    row.update({f"{score}_sd_images": _sd(result.values(score)) for score in SCORES})
+    row["macs_per_pixel"] = np.nan if spec is None else spec.macs_per_pixel
+    row.update({cost: getattr(result.costs, cost) for cost in _COSTS})
+    row["epochs"] = np.nan if result.epochs is None else float(result.epochs)
+    row["best_epoch"] = np.nan if result.best_epoch is None else float(result.best_epoch)
+    row["device"] = result.costs.device
+    row["network"] = "" if spec is None else str(spec)
+    row["folder"] = result.contestant.folder
+    return row
+
+
+def _plain(scores: Scores) -> dict[str, float]:
+    values = {score: getattr(scores, score) for score in SCORES}
+    return {score: np.nan if value is None else value for score, value in values.items()}
+
+
+def _known(values: Any) -> Any:
+    array = np.asarray(values, float)
+    return array[~np.isnan(array)]
+
+
+def _mean(values: Any) -> float:
+    known = _known(values)
+    return float(known.mean()) if len(known) else float("nan")
+
+
+def _sd(values: Any) -> float:
+    known = _known(values)
+    return float(known.std(ddof=1)) if len(known) > 1 else float("nan")

@@ -1,0 +1,238 @@
+"""What networks must beat: a random forest on multi-scale features, and Fourier filtering.
+
+Both learn from the same annotated pixels as a network and know neither torch nor a device.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.measuring.lattice import lattice_period
+from napari_tem_rf.measuring.scores import dice
+from napari_tem_rf.micrographs.annotation import AnnotatedImage
+
+__all__ = ["FourierFilter", "RandomForest", "fit_forest", "fit_fourier_filter"]
+
+SMALLEST_SCALE_PX, LARGEST_SCALE_PX = 0.5, 16.0
+"""Standard deviations of the Gaussians under the features, doubled from one to the other."""
+
+_STRIP_ROWS = 1024
+_REACH_PX = 4 * int(LARGEST_SCALE_PX) + 4  # Gaussians are cut at 4 standard deviations
+
+_RING_WIDTH = 0.15
+_SMOOTHING_PERIODS = (1.0, 2.0, 4.0)
+_PAD_PERIODS = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RandomForest:
+    """A trained forest of scikit-learn on scikit-image's multi-scale features."""
+
+    forest: Any
+
+    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return class indices, shape (row, column), of standardised pixels."""
+        classes = np.empty(pixels.shape, np.uint8)
+        for rows, features in _feature_strips(pixels):
+            found = self.forest.predict(features.reshape(-1, features.shape[-1]))  # (pixel,)
+            classes[rows] = found.reshape(features.shape[:2])
+        return classes
+
+
+def fit_forest(
+    images: Sequence[AnnotatedImage],
+    seed: int,
+    most_px: int = 40_000,
+    trees: int = 100,
+    threads: int = 2,
+    stopped: Callable[[], bool] = lambda: False,
+) -> RandomForest | None:
+    """Train a random forest on annotated pixels; None when stopped.
+
+    Intensity, edges (Sobel) and texture (eigenvalues of the Hessian) after Gaussians of 0.5 to
+    16 px, as ``skimage.feature.multiscale_basic_features`` makes them; the classes are weighed
+    as they are frequent.
+
+    Parameters
+    ----------
+    images : sequence of AnnotatedImage
+        Standardised images with class indices; -1 is not annotated.
+    seed : int
+        Seed of the draw of pixels and of the forest: the same seed gives the same forest.
+    most_px : int
+        Pixels to learn from at most; drawn over all images, and of each class at least a
+        twentieth of them where there are so many.
+    trees : int
+        Trees of the forest.
+    threads : int
+        Threads to use; the forest does not depend on it.
+    stopped : callable
+        Asked before each image.
+
+    Raises
+    ------
+    ValueError
+        When fewer than two classes are annotated.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    rng = np.random.default_rng(seed)
+    chosen = _draw_pixels([image.labels for image in images], most_px, rng)
+    features, truth = [], []
+    for image, places in zip(images, chosen, strict=True):
+        if stopped():
+            return None
+        for rows, strip in _feature_strips(image.pixels):
+            first, last = (row * image.pixels.shape[1] for row in (rows.start, rows.stop))
+            here = places[(places >= first) & (places < last)]
+            features.append(strip.reshape(-1, strip.shape[-1])[here - first])  # (pixel, feature)
+            truth.append(image.labels.ravel()[here])
+    known = np.concatenate(truth)
+    if len(np.unique(known)) < 2:
+        raise ValueError(
+            "the training part holds one class only: a random forest needs two; annotate more"
+        )
+    forest = RandomForestClassifier(
+        trees, min_samples_leaf=3, n_jobs=threads, random_state=int(rng.integers(2**31))
+    )
+    return RandomForest(forest.fit(np.concatenate(features), known))
+
+
+def _draw_pixels(
+    labels: Sequence[NDArray[np.int16]], most_px: int, rng: np.random.Generator
+) -> list[NDArray[np.intp]]:
+    """Return the flat indices of the drawn pixels of each image, ascending."""
+    classes = 1 + max(int(each.max(initial=0)) for each in labels)
+    counts = np.stack(
+        [np.bincount(each[each >= 0].ravel(), minlength=classes) for each in labels]
+    )  # (image, class)
+    totals = counts.sum(axis=0)
+    quota = np.maximum(np.round(most_px * totals / max(1, totals.sum())), most_px // 20)
+    quota = np.minimum(quota.astype(np.int64), totals)
+    drawn: list[list[NDArray[np.intp]]] = [[] for _ in labels]
+    for index in range(classes):
+        shares = rng.multivariate_hypergeometric(counts[:, index], quota[index], method="marginals")
+        for image, share in enumerate(shares):
+            places = np.flatnonzero(labels[image].ravel() == index)
+            drawn[image].append(rng.choice(places, share, replace=False))
+    return [np.sort(np.concatenate(parts)) for parts in drawn]
+
+
+def _feature_strips(
+    pixels: NDArray[np.float32],
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """Yield rows and their features, shape (row, column, feature): memory for a strip at a time."""
+    from skimage.feature import multiscale_basic_features
+
+    rows = pixels.shape[0]
+    for start in range(0, rows, _STRIP_ROWS):
+        stop = min(start + _STRIP_ROWS, rows)
+        first, last = max(0, start - _REACH_PX), min(rows, stop + _REACH_PX)
+        features = multiscale_basic_features(
+            pixels[first:last],
+            sigma_min=SMALLEST_SCALE_PX,
+            sigma_max=LARGEST_SCALE_PX,
+            num_workers=1,
+        )
+        yield slice(start, stop), features[start - first : stop - first]
+
+
+@dataclass(frozen=True, slots=True)
+class FourierFilter:
+    """A ring around the lattice's spatial frequency, the envelope of what passes, Otsu's threshold.
+
+    Attributes
+    ----------
+    period_px : float
+        Spacing of the lattice planes.
+    smoothing : float
+        Standard deviation of the envelope's Gaussian, in periods.
+    above : bool
+        Whether particles are where the lattice is strong; else where it is weak.
+    """
+
+    period_px: float
+    smoothing: float
+    above: bool
+
+    def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Return class indices, shape (row, column), of standardised pixels."""
+        from skimage.filters import threshold_otsu
+
+        envelope = self.envelope(pixels)
+        if envelope.max() == envelope.min():
+            return np.zeros(pixels.shape, np.uint8)
+        strong = envelope > threshold_otsu(envelope)
+        return (strong if self.above else ~strong).astype(np.uint8)
+
+    def envelope(self, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the local amplitude of the lattice, shape (row, column)."""
+        from scipy import fft, ndimage
+
+        # mirrored borders: the image's own would make streaks through the ring
+        pad = [(min(round(_PAD_PERIODS * self.period_px), n - 1),) * 2 for n in pixels.shape]
+        padded = np.pad(pixels, pad, mode="reflect")
+        frequency = np.hypot(
+            fft.fftfreq(padded.shape[0])[:, None], fft.rfftfreq(padded.shape[1])
+        )  # (row, column), per px
+        off = (frequency * self.period_px - 1) / _RING_WIDTH
+        ring = np.exp(-0.5 * off**2).astype(np.float32)
+        passed = fft.irfft2(fft.rfft2(padded) * ring, padded.shape)
+        power = ndimage.gaussian_filter(passed**2, self.smoothing * self.period_px)
+        inside = tuple(
+            slice(before, before + n) for (before, _), n in zip(pad, pixels.shape, strict=True)
+        )
+        amplitude: NDArray[np.float32] = np.sqrt(np.maximum(power[inside], 0), dtype=np.float32)
+        return amplitude
+
+
+def fit_fourier_filter(images: Sequence[AnnotatedImage]) -> FourierFilter:
+    """Return the Fourier filter that does best on annotated pixels of two classes.
+
+    The period is the median of those of the images' lattices; smoothing and direction are those
+    of the best mean Dice over the images.
+
+    Parameters
+    ----------
+    images : sequence of AnnotatedImage
+        Standardised images with class indices; -1 is not annotated.
+
+    Raises
+    ------
+    ValueError
+        When no image shows a lattice, or there are more than two classes.
+    """
+    if any(int(image.labels.max(initial=0)) > 1 for image in images):
+        raise ValueError(
+            "the annotation has several particle classes: Fourier filtering tells only two apart"
+        )
+    lattices = [lattice_period(image.pixels) for image in images]
+    periods = [lattice.period_px for lattice in lattices if lattice is not None]
+    if not periods:
+        raise ValueError(
+            "no lattice was found in the training images: Fourier filtering has no ring to pass"
+        )
+    period = float(np.median(periods))
+    tried = [FourierFilter(period, smoothing, True) for smoothing in _SMOOTHING_PERIODS]
+    scores = [
+        (score, FourierFilter(period, candidate.smoothing, above))
+        for candidate in tried
+        for above, score in zip((True, False), _both_ways(candidate, images), strict=True)
+    ]
+    return max(scores, key=lambda pair: pair[0])[1]
+
+
+def _both_ways(candidate: FourierFilter, images: Sequence[AnnotatedImage]) -> tuple[float, float]:
+    """Return the mean Dice of a filter and of its opposite on the annotated pixels."""
+    scores = []
+    for image in images:
+        known = image.labels >= 0
+        if not known.any():
+            continue
+        found, true = candidate.predict(image.pixels)[known] == 1, image.labels[known] == 1
+        scores.append((dice(found, true), dice(~found, true)))
+    above, below = np.mean(scores, axis=0)
+    return float(above), float(below)
