@@ -11,6 +11,7 @@ from napari.layers import Labels
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QScrollArea, QWidget
 
+from napari_tem_rf.gui.layers import pixel_size_nm
 from napari_tem_rf.gui.manifest import get_reader, write_labels_layer
 from napari_tem_rf.gui.session import session_of
 from napari_tem_rf.gui.widgets.parts import DOCK_WIDTH
@@ -44,19 +45,29 @@ def test_every_dock_opens_and_fits(viewer: Any, worker: None, image: Any, name: 
     viewer.window.remove_dock_widget(dock)
 
 
-@pytest.mark.parametrize("key", ["gold_high_resolution", "gold_low_magnification"])
-def test_a_sample_opens_as_a_calibrated_stack_with_its_strokes(viewer: Any, key: str) -> None:
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [
+        ("gold_high_resolution", "high_resolution"),
+        ("gold_low_magnification", "low_magnification"),
+    ],
+)
+def test_a_sample_opens_calibrated_with_strokes_on_some(viewer: Any, key: str, name: str) -> None:
     viewer.open_sample("napari-tem-rf", key)
     session = session_of(viewer)
-    image, strokes = session.image, session.annotation
-    assert image is not None
-    assert image.data.ndim == 3
-    assert strokes.data.shape == image.data.shape
-    assert session.pixel_size_nm is not None
-    assert tuple(strokes.scale) == tuple(image.scale)
-    assert strokes.units == image.units
+    files = sorted((sample_folder(name) / "images").glob("*.tif"))
+    assert [image.name for image in session.images()] == [file.stem for file in files]
+    for image, file in zip(session.images(), files, strict=True):
+        with tifffile.TiffFile(file) as tiff:
+            across = tiff.pages[0].tags["XResolution"].value
+        assert pixel_size_nm(image)[1] == pytest.approx(across[1] / across[0])
+    pairs = session.annotated()
+    assert len(pairs) == 3
+    for pair, counts in pairs:
+        assert pair.labels.name == f"{pair.image.name}: strokes"
+        assert pair.labels.data_to_world((7, 9)) == pytest.approx(pair.image.data_to_world((7, 9)))
+        assert min(counts) > 100
     assert session.classes.names == ("background", "particle")
-    assert set(np.unique(strokes.data)) == {0, 1, 2}
 
 
 def test_samples_have_a_mask_and_strokes_for_each_image() -> None:

@@ -125,6 +125,41 @@ def test_a_failure_is_one_sentence_and_the_button_comes_back(
     assert session.runs == ()
 
 
+def test_an_interrupted_training_goes_on_from_its_checkpoint(
+    worker: None,
+    monkeypatch: pytest.MonkeyPatch,
+    widget: TrainWidget,
+    session: Session,
+    strokes: Labels,
+    qtbot: Any,
+) -> None:
+    asked: list[jobs.TrainRequest] = []
+
+    def die_once(request: jobs.TrainRequest, *, report: Any, stopped: Any) -> Any:
+        asked.append(request)
+        if len(asked) == 1:
+            report(EpochReport(1, 10, 0.1, 0.1, 1.0, 1.0, 0.8, 1, 0.8))
+            request.run.mkdir(parents=True)
+            (request.run / "checkpoint.pt").write_bytes(b"")
+            raise RuntimeError("the worker ended: memory ran out")
+        (request.run / "checkpoint.pt").unlink()
+        return fake_train(request, report=report, stopped=stopped)
+
+    monkeypatch.setattr(jobs, "train", die_once)
+    assert widget.resume_button.isHidden()
+    press(qtbot, widget.train_button)
+    qtbot.waitUntil(idle(session), timeout=10_000)
+    assert "memory ran out" in widget.note.text()
+    assert not widget.resume_button.isHidden()
+    press(qtbot, widget.resume_button)
+    qtbot.waitUntil(idle(session), timeout=10_000)
+    assert [request.resume for request in asked] == [False, True]
+    assert asked[1].run == asked[0].run
+    assert [report.epoch for report in session.history] == [1, 2, 3]
+    assert widget.resume_button.isHidden()
+    assert len(session.runs) == 1
+
+
 def test_stop_asks_the_training_to_stop_and_keeps_what_it_has(
     worker: None,
     monkeypatch: pytest.MonkeyPatch,

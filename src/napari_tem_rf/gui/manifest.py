@@ -12,6 +12,11 @@ from napari_tem_rf.gui.layers import MARK, label_colors, micrograph_layer
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.samples import sample_folder
 
+_IMAGES_IN_A_ROW = 4
+_WITH_STROKES = 3
+_GAP = 1.04
+"""Distance of images side by side, in sides of the largest."""
+
 LayerData = tuple[Any, dict[str, Any], str]
 
 
@@ -59,52 +64,57 @@ def write_labels_layer(path: str, data: Any, attributes: dict[str, Any]) -> list
 
 def sample_high_resolution() -> list[LayerData]:
     """Return the high-resolution sample: gold on carbon, lattice fringes, strokes."""
-    return sample_layers("high_resolution", "gold, high resolution")
+    return sample_layers("high_resolution")
 
 
 def sample_low_magnification() -> list[LayerData]:
     """Return the low-magnification sample: gold on carbon, amplitude contrast, strokes."""
-    return sample_layers("low_magnification", "gold, low magnification")
+    return sample_layers("low_magnification")
 
 
-def sample_layers(name: str, title: str) -> list[LayerData]:
-    """Return a sample set as one stack of frames and one annotation layer of strokes."""
+def sample_layers(name: str) -> list[LayerData]:
+    """Return the images of a sample set side by side, and strokes on the first of them.
+
+    Each image has a pixel size of its own, so that they are layers of their own, not a stack.
+    """
     from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 
     folder = sample_folder(name)
-    files = sorted((folder / "images").glob("*.tif"))
-    micrographs = [read_micrographs(file)[0] for file in files]
-    # the doses differ by a factor of ten: one contrast can show no more than relative intensities
-    frames = [micrograph.frame().astype(np.float32) for micrograph in micrographs]
-    stack = Micrograph(
-        pixels=np.stack([frame / frame.mean() for frame in frames]),
-        name=title,
-        pixel_size_nm=micrographs[0].pixel_size_nm,
-        metadata={
-            "frames": {micrograph.name: dict(micrograph.metadata) for micrograph in micrographs}
-        },
-        source=folder / "images",
-        notes=("Simulated micrographs with a few strokes, intensity relative to each one's mean.",),
-    )
-    image = micrograph_layer(stack)
-    strokes = np.zeros(stack.pixels.shape, np.uint8)
-    for frame, file in enumerate(files):
-        drawn = folder / "strokes" / file.name
-        if drawn.exists():
-            strokes[frame] = read_labels(drawn)
+    micrographs = [read_micrographs(file)[0] for file in sorted((folder / "images").glob("*.tif"))]
+    side = _GAP * max(max(_size_nm(micrograph)) for micrograph in micrographs)
+    images, annotations = [], []
+    for place, micrograph in enumerate(micrographs):
+        data, attributes, _ = micrograph_layer(micrograph)
+        row, column = divmod(place, _IMAGES_IN_A_ROW)
+        attributes["translate"] = (row * side, column * side)
+        images.append((data, attributes, "image"))
+        if place < _WITH_STROKES:
+            strokes = read_labels(folder / "strokes" / f"{micrograph.name}.tif")
+            annotations.append(_strokes_layer(strokes.astype(np.uint8), attributes))
+    return [*images, *annotations]
+
+
+def _size_nm(micrograph: Micrograph) -> tuple[float, float]:
+    size = micrograph.pixel_size_nm or (1.0, 1.0)
+    rows, columns = micrograph.image_shape
+    return rows * size[0], columns * size[1]
+
+
+def _strokes_layer(strokes: Any, image: dict[str, Any]) -> LayerData:
+    classes = list(zip(STROKES.values, STROKES.names, STROKES.colors, strict=True))
     attributes = {
-        **{key: image[1][key] for key in ("scale", "units", "axis_labels")},
-        "name": f"{title}: strokes",
+        **{key: image[key] for key in ("scale", "translate", "units", "axis_labels")},
+        "name": f"{image['name']}: strokes",
         "opacity": 0.7,
         "colormap": label_colors(STROKES),
         "features": pd.DataFrame({"index": STROKES.values, "class": STROKES.names}),
         "metadata": {
             MARK: {
                 "kind": "annotation",
-                "image": title,
-                "classes": list(zip(STROKES.values, STROKES.names, STROKES.colors, strict=True)),
+                "image": image["name"],
+                "classes": classes,
                 "unlabelled": "ignore",
             }
         },
     }
-    return [image, (strokes, attributes, "labels")]
+    return strokes, attributes, "labels"

@@ -26,6 +26,7 @@ from napari_tem_rf.runs import RunRecord
 
 if TYPE_CHECKING:
     from napari_tem_rf.gui.predicting import Predicting
+    from napari_tem_rf.gui.training import Interrupted
 
 FIRST_NETWORK = NetworkSpec(pools=(4, 4), filters=8)
 """Field 120 px, 31,634 parameters: good on high-resolution images, quick on all."""
@@ -86,6 +87,8 @@ class Session(Selection):
         A training began (the work) or ended (None); its reports come from the work.
     history_changed(tuple of EpochReport)
         The training has another epoch behind it, or a new one began.
+    interrupted_changed(Interrupted | None)
+        A training ended before its time, or is taken up again.
     predicting_changed(Predicting | None)
         A round of predictions began or ended.
     field_overlay_changed(bool)
@@ -105,6 +108,7 @@ class Session(Selection):
     runs_folder_changed = Signal(object)
     training_changed = Signal(object)
     history_changed = Signal(object)
+    interrupted_changed = Signal(object)
     predicting_changed = Signal(object)
     field_overlay_changed = Signal(bool)
     train_requested = Signal()
@@ -123,6 +127,7 @@ class Session(Selection):
         self._runs_folder = Path.home() / "napari-tem-rf"
         self._training: Work | None = None
         self._history: tuple[EpochReport, ...] = ()
+        self._interrupted: Interrupted | None = None
         self._predicting: Predicting | None = None
         self._field_overlay = False
         self._desk = Desk()
@@ -262,6 +267,16 @@ class Session(Selection):
     def history(self, epochs: tuple[EpochReport, ...]) -> None:
         self._history = epochs
         self.history_changed.emit(epochs)
+
+    @property
+    def interrupted(self) -> "Interrupted | None":
+        """The training that ended before its time and can be taken up again."""
+        return self._interrupted
+
+    @interrupted.setter
+    def interrupted(self, interrupted: "Interrupted | None") -> None:
+        self._interrupted = interrupted
+        self.interrupted_changed.emit(interrupted)
 
     @property
     def predicting(self) -> "Predicting | None":

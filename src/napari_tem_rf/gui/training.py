@@ -1,5 +1,7 @@
 """From the session's choices to a training in a worker, and from its reports to the canvas."""
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from napari.layers import Image
 
@@ -16,9 +18,9 @@ from napari_tem_rf.gui.predicting import Predicting
 from napari_tem_rf.gui.predictions import show_prediction
 from napari_tem_rf.gui.session import Session, TrainedRun
 from napari_tem_rf.gui.work import Work
-from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
 from napari_tem_rf.protocol import EpochReport, PreviewReport, Report
-from napari_tem_rf.runs import RunRecord
+from napari_tem_rf.runs import CHECKPOINT, RunRecord
 
 LARGEST_WATCHED_PX = 1_200_000
 
@@ -89,19 +91,46 @@ def window_in_view(image: Image) -> tuple[slice, slice] | None:
     return rows, columns
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Interrupted:
+    """A training that ended before its time and can be taken up from its last checkpoint."""
+
+    request: jobs.TrainRequest
+    image: Image
+    frame: int
+
+
 def begin_training(session: Session) -> Work:
     """Start a training and show what comes of it: live overlay, run, prediction.
 
     The session must have passed `training_checks`.
     """
-    image, frame, classes = session.image, session.frame, session.classes
-    request = training_request(session)
+    image = session.image
     assert image is not None
     session.history = ()
+    return _submit(session, training_request(session), image, session.frame)
+
+
+def resume_training(session: Session) -> Work | None:
+    """Take the interrupted training up from its last checkpoint; None when there is none."""
+    left = session.interrupted
+    if left is None:
+        return None
+    return _submit(session, replace(left.request, resume=True), left.image, left.frame)
+
+
+def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: int) -> Work:
+    session.interrupted = None
+    classes = Classes(
+        tuple(request.class_names),
+        tuple(request.class_names.values()),
+        tuple(request.class_colors.values()),
+    )
 
     def on_report(report: Report) -> None:
         if isinstance(report, EpochReport):
-            session.history = (*session.history, report)
+            earlier = (each for each in session.history if each.epoch < report.epoch)
+            session.history = (*earlier, report)
         elif isinstance(report, PreviewReport) and image in session.viewer.layers:
             show_prediction(
                 session,
@@ -121,6 +150,10 @@ def begin_training(session: Session) -> Work:
         if image in session.viewer.layers:
             Predicting(session, run).begin([(image, frame)])
 
+    def on_failed(_sentence: str) -> None:
+        if (request.run / CHECKPOINT).is_file():
+            session.interrupted = Interrupted(request, image, frame)
+
     return session.submit(
         jobs.train,
         request,
@@ -128,4 +161,5 @@ def begin_training(session: Session) -> Work:
         training=True,
         on_report=on_report,
         on_done=on_done,
+        on_failed=on_failed,
     )

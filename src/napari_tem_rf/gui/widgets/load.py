@@ -212,6 +212,8 @@ class LoadWidget(QWidget):
 
     def _choose(self, image: Image) -> None:
         self.session.image = image
+        image.visible = True
+        self.session.viewer.fit_to_view(layers=[image])
 
     # opening
 
@@ -245,7 +247,7 @@ class LoadWidget(QWidget):
             self.session.viewer.add_layer(layer)
         images = [layer for layer in added if isinstance(layer, Image)]
         if images:
-            self.session.image = images[0]
+            self._choose(images[0])
         if refusals:
             self.words.say(" ".join(refusals), "error")
 

@@ -21,7 +21,7 @@ from qtpy.QtWidgets import (
 from napari_tem_rf.gui.checks import training_checks
 from napari_tem_rf.gui.session import session_of
 from napari_tem_rf.gui.shortcuts import key_of
-from napari_tem_rf.gui.training import begin_training
+from napari_tem_rf.gui.training import begin_training, resume_training
 from napari_tem_rf.gui.widgets.curve import CurveCanvas
 from napari_tem_rf.gui.widgets.parts import (
     Fold,
@@ -104,6 +104,11 @@ class TrainWidget(QWidget):
         self.bar.setTextVisible(True)
         self.curve = CurveCanvas()
         self.note = Sentence()
+        self.resume_button = QPushButton("Go on from the last checkpoint")
+        self.resume_button.setToolTip(
+            "Take the training up where it was interrupted, with the same images and labels"
+        )
+        self.resume_button.clicked.connect(self.resume)
 
         column(
             self,
@@ -115,6 +120,7 @@ class TrainWidget(QWidget):
                 self.words,
                 self.curve,
                 self.note,
+                self.resume_button,
             ],
         )
         self.length.valueChanged.connect(self._set_length)
@@ -136,12 +142,14 @@ class TrainWidget(QWidget):
         listen(self, session.start_changed, self._show_starts)
         listen(self, session.training_changed, self._on_training)
         listen(self, session.history_changed, self._on_history)
+        listen(self, session.interrupted_changed, self._show_interrupted)
         listen(self, session.train_requested, self.train)
         listen(self, session.stop_requested, self.stop)
         self._show_plan()
         self._show_starts()
         self._on_history(session.history)
         self._on_training(session.training)
+        self._show_interrupted()
 
     def _settings(self) -> QWidget:
         box = QWidget()
@@ -282,6 +290,11 @@ class TrainWidget(QWidget):
         except (OSError, ValueError) as error:
             self.words.say(str(error), "error")
 
+    def resume(self) -> None:
+        """Take the interrupted training up again."""
+        self.note.say("")
+        resume_training(self.session)
+
     def stop(self) -> None:
         """Ask the training to stop; it keeps its best weights."""
         work = self.session.training
@@ -361,6 +374,9 @@ class TrainWidget(QWidget):
         if self._bar_in_napari is not None:
             self._bar_in_napari.close()
             self._bar_in_napari = None
+
+    def _show_interrupted(self, _interrupted: object = None) -> None:
+        self.resume_button.setVisible(self.session.interrupted is not None)
 
     def _on_failed(self, words: str) -> None:
         self.note.say(words, "error")
