@@ -30,7 +30,9 @@ from napari_tem_rf.gui.layers import (
 )
 from napari_tem_rf.gui.manifest import LayerData, read_layers
 from napari_tem_rf.gui.session import session_of
+from napari_tem_rf.gui.widgets.cleaning import CleaningWidget
 from napari_tem_rf.gui.widgets.parts import Fold, LayerChoice, Sentence, column, listen, row
+from napari_tem_rf.micrographs.cleaning import Cleaning
 
 _NUMBER = r"[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?"
 _UNITS = {"nm": 1.0, "pm": 1e-3, "å": 0.1, "a": 0.1, "angstrom": 0.1, "µm": 1e3, "um": 1e3}
@@ -149,6 +151,8 @@ class LoadWidget(QWidget):
         self.table.setShowGrid(False)
         self.table.setMinimumHeight(150)
         self.fold = Fold("What the file says", self.table)
+        self.cleaning = CleaningWidget(viewer)
+        self.cleaning_fold = Fold("Cleaning: nothing", self.cleaning)
 
         column(
             self,
@@ -158,14 +162,20 @@ class LoadWidget(QWidget):
                 self._bar_line,
                 self.words,
                 self.fold,
+                self.cleaning_fold,
             ],
         )
         listen(self, self.session.layers_changed, self._show)
         listen(self, self.session.image_changed, self._show)
         listen(self, self.session.calibration_changed, self._show)
+        listen(self, self.session.cleaning_changed, self._show_cleaning)
         self._show()
+        self._show_cleaning(self.session.cleaning)
 
     # showing
+
+    def _show_cleaning(self, cleaning: Cleaning) -> None:
+        self.cleaning_fold.set_title(f"Cleaning: {cleaning.sentence}")
 
     def _show(self, _layer: object = None) -> None:
         image = self.session.image
