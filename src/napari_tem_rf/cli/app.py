@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import typer
 
-from napari_tem_rf.cli import demo, files, networks, predicting, training
+from napari_tem_rf.cli import comparing, demo, files, networks, predicting, training
 from napari_tem_rf.cli.output import fail
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("train", training.train),
     ("predict", predicting.predict),
     ("evaluate", predicting.evaluate),
+    ("compare", comparing.compare),
     ("effective-field", predicting.effective_field),
     ("measure", files.measure),
     ("demo", demo.demo),

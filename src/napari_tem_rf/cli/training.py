@@ -132,7 +132,7 @@ def plan_of(preset: str, settings: dict[str, Any]) -> TrainingPlan:
 def train_request(request: jobs.TrainRequest) -> RunRecord:
     """Train in this process, with messages on stderr and Ctrl-C as stop."""
     progress = Progress("training")
-    with _stop_on_interrupt() as stopped:
+    with stop_on_interrupt() as stopped:
         record = jobs.train(request, report=progress, stopped=stopped)
     progress.close()
     return record
@@ -216,8 +216,10 @@ def _files_of(
 
 
 @contextmanager
-def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
-    """Turn the first Ctrl-C into a stop; a second one interrupts at once."""
+def stop_on_interrupt(
+    sentence: str = "stopping: the best weights so far are kept",
+) -> Iterator[Callable[[], bool]]:
+    """Turn the first Ctrl-C into a stop and say so; a second one interrupts at once."""
     asked = False
 
     def ask(number: int, frame: object) -> None:
@@ -225,7 +227,7 @@ def _stop_on_interrupt() -> Iterator[Callable[[], bool]]:
         if asked:
             raise KeyboardInterrupt
         asked = True
-        say("stopping: the best weights so far are kept")
+        say(sentence)
 
     before = signal.signal(signal.SIGINT, ask)
     try:

@@ -150,11 +150,16 @@ def _field(networks: Sequence[_Scored], best: _Scored) -> str | None:
         return None
     narrow = max((each for each in networks if each.field == smallest), key=lambda each: each.mean)
     step, error = best.mean - narrow.mean, standard_error(best.dice, narrow.dice)
+    if narrow.name == best.name:
+        return (
+            "A larger receptive field does not help on these images: the best network has the "
+            f"smallest ({narrow.field} px)"
+        )
     what = (
         f"Dice {narrow.mean:.3f} with the smallest field ({narrow.field} px), {best.mean:.3f} with "
         f"the best ({best.field} px)"
     )
-    if narrow.name == best.name or step <= error:
+    if step <= error:
         return f"A larger receptive field does not help on these images: {what}"
     if step > _DECIDES * error > 0:
         return f"The receptive field matters on these images: {what}"

@@ -148,7 +148,11 @@ def _baseline(work: Contest, report: Reporter, stopped: Stopped) -> Result | Non
     model: RandomForest | FourierFilter | None
     note = ""
     if work.contestant.name == FOURIER_FILTER:
-        model = fitted = fit_fourier_filter(data.images)
+        try:
+            model = fitted = fit_fourier_filter(data.images)
+        except ValueError as error:
+            # these images have nothing to filter for: no failure
+            return Result(work.contestant, (), Costs(0.0, 0.0, 0.0), note=str(error))
         side = "strong" if fitted.above else "weak"
         note = f"lattice period {fitted.period_px:.2f} px; particles where it is {side}"
     else:

@@ -116,7 +116,7 @@ def draw_side_by_side(
             if not result.is_baseline
         ]
         differ = disagreement(networks if len(networks) > 1 else predictions * 2)[window]
-        line[-1].imshow(differ, cmap="magma", vmin=0, vmax=1, interpolation="nearest")
+        line[-1].imshow(differ, cmap="magma", vmin=0, vmax=1)
         line[-1].set(xticks=[], yticks=[])
     titles = ["annotation", *(each.contestant.name for each in chosen), "networks differ"]
     for axis, title in zip(axes[0], titles, strict=True):
@@ -124,7 +124,7 @@ def draw_side_by_side(
     _save(figure, comparison.folder / name)
     return {
         name: "Held-out images: the annotation's outline is blue, predictions (of the first seed) "
-        "are orange; on the right, how many pairs of the networks shown differ (white: all)."
+        "are orange; on the right, how many pairs of the networks shown differ (black: none)."
     }
 
 

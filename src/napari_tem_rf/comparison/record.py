@@ -86,7 +86,9 @@ class Comparison:
     folder : Path
     record : ComparisonRecord
     results : tuple of Result
-        Of the contestants that are done, in the order of the record.
+        Of the contestants that are scored, in the order of the record.
+    left_out : tuple of Result
+        Baselines that cannot be applied to these images; their notes say why.
     failed : tuple of (str, str)
         Name and reason of those that could not be done this time.
     """
@@ -94,12 +96,13 @@ class Comparison:
     folder: Path
     record: ComparisonRecord
     results: tuple[Result, ...]
+    left_out: tuple[Result, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
 
     @property
     def missing(self) -> tuple[Contestant, ...]:
         """The contestants that are not done."""
-        done = {result.contestant.folder for result in self.results}
+        done = {each.contestant.folder for each in (*self.results, *self.left_out)}
         return tuple(each for each in self.record.contestants if each.folder not in done)
 
     @property
@@ -143,8 +146,14 @@ def read_comparison(folder: str | Path) -> Comparison:
             f'"{path}" is damaged ({str(error).splitlines()[0]}): restore it, or compare anew '
             "in another folder"
         ) from error
-    done = (read_result(folder, each) for each in record.contestants)
-    return Comparison(folder, record, tuple(each for each in done if each is not None))
+    found = [read_result(folder, each) for each in record.contestants]
+    done = [each for each in found if each is not None]
+    return Comparison(
+        folder,
+        record,
+        tuple(each for each in done if not each.left_out),
+        tuple(each for each in done if each.left_out),
+    )
 
 
 def open_comparison(

@@ -156,6 +156,10 @@ def _page(comparison: Comparison, curves: dict[str, str], pictures: dict[str, st
 
 
 def _progress(comparison: Comparison) -> str:
+    left_out = "".join(
+        f"<p>The {escape(each.contestant.name)} is left out: {escape(each.note)}.</p>"
+        for each in comparison.left_out
+    )
     said = [f"{escape(name)}: {escape(why)}" for name, why in comparison.failed]
     failed = {name for name, _ in comparison.failed}
     waiting = [
@@ -166,8 +170,8 @@ def _progress(comparison: Comparison) -> str:
     if waiting:
         said.append(f"not done yet: {escape('; '.join(waiting))}")
     if not said:
-        return ""
-    return f"<p>Not complete. {'<br>'.join(said)}</p>"
+        return left_out
+    return f"{left_out}<p>Not complete. {'<br>'.join(said)}</p>"
 
 
 def _networks_html(comparison: Comparison, suggestion: str | None) -> str:

@@ -74,7 +74,11 @@ class Costs:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One contestant's scores on the held-out images, and its costs."""
+    """One contestant's scores on the held-out images, and its costs.
+
+    A baseline that cannot be applied to the images is left out: it has no scores, and its ``note``
+    says why.
+    """
 
     contestant: Contestant
     images: tuple[ImageScores, ...]
@@ -82,6 +86,11 @@ class Result:
     epochs: int | None = None
     best_epoch: int | None = None
     note: str = ""
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it could not be applied."""
+        return not self.images
 
     @property
     def is_baseline(self) -> bool:

@@ -3,7 +3,7 @@
 import queue
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -123,8 +123,7 @@ def run_comparison(
     finally:
         if own is not None:
             own.close()
-    done = read_comparison(comparison.folder)
-    return Comparison(done.folder, done.record, done.results, tuple(failed))
+    return replace(read_comparison(comparison.folder), failed=tuple(failed))
 
 
 @dataclass(frozen=True, slots=True)

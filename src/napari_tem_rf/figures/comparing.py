@@ -31,6 +31,8 @@ _AXIS_WORDS = {
     "object_f1": "object F1",
     "parameters": "parameters",
     "precision": "precision",
+    "predict_memory_mib": "memory of a prediction (MiB)",
+    "predict_seconds_per_megapixel": "prediction (s per megapixel)",
     "recall": "recall",
     "receptive_field": "receptive field (px)",
     "train_seconds": "training (s)",
@@ -209,7 +211,8 @@ def cost_against_score(
         x, y = float(chosen[cost].iloc[0]), float(chosen[score].iloc[0])
         axes.plot([x], [y], "o", markersize=13, mfc="none", mec=theme.colors[1], mew=2)
         _beside(axes, (x, y), "suggestion", theme, left=True)
-    axes.margins(0.12)
+    # on the sides there are words beside the outermost points
+    axes.margins(x=0.3, y=0.12)
     axes.set_xlabel(_words(cost))
     axes.set_ylabel(_words(score))
     plain_log_ticks(axes.xaxis, axes.get_xlim())

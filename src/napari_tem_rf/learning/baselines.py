@@ -131,11 +131,9 @@ def _feature_strips(
     for start in range(0, rows, _STRIP_ROWS):
         stop = min(start + _STRIP_ROWS, rows)
         first, last = max(0, start - _REACH_PX), min(rows, stop + _REACH_PX)
+        # by place: the last, one thread, has changed its name between versions
         features = multiscale_basic_features(
-            pixels[first:last],
-            sigma_min=SMALLEST_SCALE_PX,
-            sigma_max=LARGEST_SCALE_PX,
-            num_workers=1,
+            pixels[first:last], True, True, True, SMALLEST_SCALE_PX, LARGEST_SCALE_PX, None, 1
         )
         yield slice(start, stop), features[start - first : stop - first]
 

@@ -1,0 +1,234 @@
+"""``compare``: a grid of networks and baselines on the same annotations -> table and report."""
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from napari_tem_rf.cli.inputs import read_labelled
+from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE
+from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say
+from napari_tem_rf.cli.training import (
+    BINNING,
+    FLATTEN,
+    GROUP_BY,
+    SPIKE_THRESHOLD,
+    SPIKES,
+    plan_of,
+    stop_on_interrupt,
+)
+from napari_tem_rf.comparison import (
+    BASELINES,
+    Comparison,
+    ComparisonPlan,
+    ComparisonReport,
+    grid,
+    hold_out,
+    network_table,
+    result_table,
+    run_comparison,
+    seeds,
+    write_report,
+)
+from napari_tem_rf.engine import ADDRESS_VARIABLE, AnyEngine, Engine, InlineEngine
+from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.protocol import PAPER_SEEDS, EpochReport, NoteReport, ProgressReport
+
+HELD_OUT = 0.2
+
+
+def compare(
+    images: list[Path] = typer.Argument(..., help="Image files or folders."),
+    labels: list[Path] = typer.Option(
+        ..., "--labels", help="Label files or folders, named like the images."
+    ),
+    receptive_fields: str = typer.Option(
+        ..., "--receptive-fields", help="Wished nominal receptive fields in px, as 5,44,120,392."
+    ),
+    parameters: str = typer.Option(
+        ..., "--parameters", help="Wished numbers of trainable parameters, as 8000,32000."
+    ),
+    seed_number: int = typer.Option(3, "--seeds", min=1, help="Trainings of each network."),
+    out: Path = typer.Option(
+        ..., "--out", help="Folder to make, or the comparison in it to go on with."
+    ),
+    unlabelled: str = typer.Option(
+        "ignore",
+        "--unlabelled",
+        help="What a label of 0 means: ignore (not annotated) or background (a finished mask).",
+    ),
+    epochs: int = typer.Option(None, "--epochs", min=1, help="Number of epochs of each training."),
+    seconds: float = typer.Option(
+        None, "--seconds", min=0.1, help="Time budget of each training in seconds."
+    ),
+    seed: int = typer.Option(
+        PAPER_SEEDS[0], "--seed", min=0, help="Seed of the draw of what is held out."
+    ),
+    pixel_size: float = PIXEL_SIZE,
+    validation: float = typer.Option(
+        HELD_OUT,
+        "--validation",
+        min=0.01,
+        max=0.9,
+        help="Fraction held out for the scores; no network sees it.",
+    ),
+    group_by: str = GROUP_BY,
+    device: str = DEVICE,
+    preset: str = typer.Option("default", "--preset", help="default or sytwu2022."),
+    baselines: bool = typer.Option(
+        True, "--baselines/--no-baselines", help="Random forest and Fourier filter beside them."
+    ),
+    scheduler: str = typer.Option(
+        None,
+        "--scheduler",
+        envvar=ADDRESS_VARIABLE,
+        help="Address of a Dask cluster to train on, as tcp://10.0.0.7:8786.",
+    ),
+    workers: int = typer.Option(
+        0, "--workers", min=0, help="Train in so many processes here; 0: one after the other."
+    ),
+    spikes: str = SPIKES,
+    spike_threshold: float = SPIKE_THRESHOLD,
+    flatten: int = FLATTEN,
+    binning: int = BINNING,
+    json: bool = JSON_OPTION,
+) -> None:
+    """Compare networks on your annotations; the same command goes on with a stopped one."""
+    if unlabelled not in ("ignore", "background"):
+        raise typer.BadParameter(
+            f"{unlabelled!r}: give ignore or background", param_hint="--unlabelled"
+        )
+    specs, notes = grid(
+        _numbers(receptive_fields, "--receptive-fields"), _numbers(parameters, "--parameters")
+    )
+    plan = ComparisonPlan(
+        specs=specs,
+        seeds=seeds(seed_number),
+        training=plan_of(preset, {"epochs": epochs, "seconds": seconds, "device": device}),
+        held_out=validation,
+        split_seed=seed,
+        unlabelled=unlabelled,  # type: ignore[arg-type]
+        cleaning=Cleaning(spikes, spike_threshold, flatten, binning),  # type: ignore[arg-type]
+        baselines=BASELINES if baselines else (),
+    )
+    files = read_labelled(images, labels, pixel_size, group_by)
+    for note in (*files.notes, *notes):
+        say(note)
+    shown = _Shown()
+    with _engine(scheduler, workers) as engine, stop_on_interrupt(_STOPPING) as stopped:
+        comparison = run_comparison(
+            files.images,
+            plan,
+            out,
+            engine=engine,
+            on_report=shown,
+            stopped=stopped,
+            sources=files.sources,
+            label_sources=files.label_sources,
+        )
+        was_stopped = stopped()
+    shown.progress.close()
+    if comparison.results:
+        write_report(comparison, hold_out(files.images, plan).scored)
+        _show(comparison, json)
+    if comparison.failed:
+        raise ValueError(
+            f"{len(comparison.failed)} of {len(comparison.record.contestants)} could not be done, "
+            f"the first: {comparison.failed[0][1]}"
+        )
+    if was_stopped and comparison.missing:
+        raise ValueError(
+            f"stopped with {len(comparison.missing)} trainings to go: what is done is kept in "
+            f'"{out}"; the same command goes on'
+        )
+
+
+_STOPPING = "stopping: what is done is kept, and the same command goes on with it"
+
+
+def _numbers(text: str, option: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers like 44,120", param_hint=option
+        ) from None
+
+
+def _engine(scheduler: str | None, workers: int) -> AnyEngine:
+    if scheduler:
+        return Engine(scheduler)
+    # an engine of local processes keeps one free for quick answers, which nobody asks for here
+    return Engine(workers=workers + 1) if workers else InlineEngine(threaded=True)
+
+
+class _Shown:
+    """Prints what a comparison says: a line a result, and one moving line in a terminal."""
+
+    def __init__(self) -> None:
+        self.progress = Progress("comparing")
+
+    def __call__(self, said: ComparisonReport) -> None:
+        """Show a report."""
+        name = ""
+        if said.contestant is not None:
+            name = f"{said.contestant.name}, seed {said.contestant.seed}"
+        if said.result is not None and said.result.left_out:
+            self.progress.line(f"{said.done} of {said.total}: {name} left out: {said.result.note}")
+        elif said.result is not None:
+            self.progress.line(
+                f"{said.done} of {said.total}: {name}: Dice {said.result.mean():.3f} in "
+                f"{said.result.costs.train_seconds:.0f} s"
+            )
+        elif said.failure:
+            self.progress.line(f"{said.done} of {said.total}: {name} left out: {said.failure}")
+        elif isinstance(said.report, NoteReport):
+            self.progress.line(f"{name}: {said.report.sentence}" if name else said.report.sentence)
+        elif isinstance(said.report, ProgressReport | EpochReport):
+            self.progress(ProgressReport(said.fraction, said.seconds_left))
+
+
+def _show(comparison: Comparison, json: bool) -> None:
+    says = comparison.findings
+    if json:
+        print_json(_document(comparison))
+        return
+    rows = [
+        (
+            row["name"],
+            row["seeds"],
+            _spread(row["dice"], row["dice_sd_seeds"]),
+            f"{row['object_f1']:.3f}",
+            f"{row['train_seconds']:.0f}",
+            f"{row['predict_seconds_per_megapixel']:.2g}",
+            "suggestion" if row["name"] == says.suggestion else "",
+        )
+        for _, row in network_table(comparison.results).iterrows()
+    ]
+    print_table(("network", "seeds", "Dice", "object F1", "train/s", "s/megapixel", ""), rows)
+    for sentence in says.sentences:
+        typer.echo(sentence)
+    typer.echo(f"table, figures and report: {comparison.folder}")
+
+
+def _document(comparison: Comparison) -> dict[str, Any]:
+    says = comparison.findings
+    rows = result_table(comparison.results).to_dict("records")
+    for row, result in zip(rows, comparison.results, strict=True):
+        row["images"] = [{"name": each.image, **each.scores.to_dict()} for each in result.images]
+    return {
+        "folder": str(comparison.folder.resolve()),
+        "split": comparison.record.split["sentence"],
+        "complete": not comparison.missing,
+        "best": says.best,
+        "suggestion": says.suggestion,
+        "good_baselines": list(says.good_baselines),
+        "sentences": list(says.sentences),
+        "left_out": {each.contestant.name: each.note for each in comparison.left_out},
+        "networks": network_table(comparison.results).to_dict("records"),
+        "table": rows,
+    }
+
+
+def _spread(mean: float, sd: float) -> str:
+    return f"{mean:.3f}" if sd != sd else f"{mean:.3f} ± {sd:.3f}"
