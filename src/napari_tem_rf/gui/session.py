@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
 from napari.viewer import Viewer
 from psygnal import Signal
 
@@ -25,6 +26,7 @@ from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan
 from napari_tem_rf.runs import RunRecord
 
 if TYPE_CHECKING:
+    from napari_tem_rf.gui.autosave import Autosave
     from napari_tem_rf.gui.predicting import Predicting
     from napari_tem_rf.gui.training import Interrupted
 
@@ -115,6 +117,7 @@ class Session(Selection):
     stop_requested = Signal()
     prediction_toggled = Signal()
     closed = Signal()
+    autosave: "Autosave"
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
@@ -218,15 +221,21 @@ class Session(Selection):
             self._runs_folder = folder
             self.runs_folder_changed.emit(folder)
 
+    def image_folder(self, image: Image) -> Path:
+        """Return the folder in which the runs of an image are kept."""
+        safe = re.sub(r"[^\w.-]+", "_", image.name).strip("._")
+        return self._runs_folder / (safe or "image")
+
     def new_run_folder(self) -> Path:
         """Return the path of a run folder that does not exist yet: <image>/<date>_<time>."""
-        name = "image" if self._image is None else self._image.name
-        safe = re.sub(r"[^\w.-]+", "_", name).strip("._") or "image"
+        if self._image is None:
+            raise ValueError("no image is chosen: open one first")
+        parent = self.image_folder(self._image)
         stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-        folder, count = self._runs_folder / safe / stem, 1
+        folder, count = parent / stem, 1
         while folder.exists():
             count += 1
-            folder = self._runs_folder / safe / f"{stem}_{count}"
+            folder = parent / f"{stem}_{count}"
         return folder
 
     # the overlay
@@ -356,6 +365,7 @@ _SESSIONS: dict[int, Session] = {}
 
 def session_of(viewer: Viewer) -> Session:
     """Return the session of a viewer, made on first use and closed with the viewer's window."""
+    from napari_tem_rf.gui.autosave import Autosave
     from napari_tem_rf.gui.shortcuts import register_shortcuts
 
     viewer = getattr(viewer, "__wrapped__", viewer)
@@ -363,6 +373,7 @@ def session_of(viewer: Viewer) -> Session:
     if session is None or session._viewer() is not viewer:
         register_shortcuts()
         session = _SESSIONS[id(viewer)] = Session(viewer)
+        session.autosave = Autosave(session)
         # napari says nothing public when a window closes; the Qt window does
         viewer.window._qt_window.destroyed.connect(partial(_close, id(viewer)))
     return session

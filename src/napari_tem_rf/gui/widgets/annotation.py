@@ -81,6 +81,12 @@ class AnnotationWidget(QWidget):
         self.zeros_ignored.toggled.connect(self._set_meaning)
 
         self.words = Sentence()
+        self.restore_button = QPushButton("Take it back")
+        self.restore_button.setToolTip(
+            "Annotations are saved every minute while you paint; this one was left when the\n"
+            "program ended"
+        )
+        self.restore_button.clicked.connect(self._restore)
         column(
             self,
             [
@@ -88,6 +94,7 @@ class AnnotationWidget(QWidget):
                 self._grid_holder,
                 row(QLabel("zeros are"), self.zeros_ignored, self.zeros_background),
                 self.words,
+                self.restore_button,
             ],
         )
         session = self.session
@@ -109,16 +116,30 @@ class AnnotationWidget(QWidget):
             button.blockSignals(True)
             button.setChecked((button is self.zeros_ignored) == (session.unlabelled == "ignore"))
             button.blockSignals(False)
+        self.restore_button.hide()
         if annotation is None:
             self._classes = Classes((), ())
             self._build(())
-            what = "Press New and paint a few strokes." if session.image else "Open an image first."
-            self.words.say(what, "quiet")
+            self._say_what_to_do()
             return
         self._classes = classes_of(annotation, session.unlabelled)
         self._build(self._classes.values)
         self._fill(annotation)
         self._say()
+
+    def _say_what_to_do(self) -> None:
+        saved = self.session.autosave.offer()
+        if self.session.image is None:
+            self.words.say("Open an image first.", "quiet")
+        elif saved is None:
+            self.words.say("Press New and paint a few strokes.", "quiet")
+        else:
+            self.words.say(
+                f"An annotation of this image was saved on {saved:%d %B at %H:%M}: "
+                "take it back, or press New.",
+                "quiet",
+            )
+            self.restore_button.show()
 
     def _build(self, values: tuple[int, ...]) -> None:
         """Make one line a class; only when the classes changed, so that typing is not cut off."""
@@ -210,6 +231,11 @@ class AnnotationWidget(QWidget):
         session.viewer.layers.selection.active = layer
         layer.mode = "paint"
         self._show()
+
+    def _restore(self) -> None:
+        trouble = self.session.autosave.restore()
+        if trouble:
+            self.words.say(trouble, "error")
 
     def _paint_with(self, value: int, _checked: bool = False) -> None:
         annotation = self.session.annotation
