@@ -1,0 +1,225 @@
+"""Particles of masks and series of masks: found and measured frame by frame, in a thread.
+
+Nothing here knows the window. Both jobs are generators, so that the one who runs them can show how
+far they are; what they return is whole.
+"""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from napari_tem_rf.measuring.particles import find_particles, measure_particles
+
+MOST_CLASSES = 16
+"""A frame with more values than this holds particles that are told apart already, not classes."""
+
+Plane = NDArray[np.integer]
+Planes = Callable[[int], Plane]
+"""Gives the labels of a frame, shape (row, column)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """How particles are found in a mask.
+
+    Attributes
+    ----------
+    split : bool
+        Part particles that touch where they have a neck.
+    smallest_px : int
+        Particles of fewer pixels are left out.
+    border : bool
+        Keep particles that the image's border may cut.
+    """
+
+    split: bool = True
+    smallest_px: int = 9
+    border: bool = True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """What particles are measured against.
+
+    Attributes
+    ----------
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel in nm; None: lengths are in px.
+    grey : callable, optional
+        Gives the image's grey values of a frame, for the mean intensity.
+    mask : callable, optional
+        Gives the mask of a frame, for the class.
+    """
+
+    pixel_size_nm: tuple[float, float] | None = None
+    grey: Callable[[int], NDArray[np.floating]] | None = None
+    mask: Planes | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measured:
+    """The table of a frame's particles, and the checksum of the labels that it was made from."""
+
+    table: pd.DataFrame
+    checksum: int
+
+
+@dataclass(slots=True, eq=False)
+class Found:
+    """Particles of some frames.
+
+    Attributes
+    ----------
+    frames : list of int
+        The frames that were done, in order.
+    labels : ndarray of int32, shape (frame, row, column)
+        One plane for each of the frames asked for; a particle's label is its own in all of them.
+    measured : dict of int to Measured
+        The tables.
+    were_parted : bool
+        Whether the mask held one label a particle already.
+    """
+
+    labels: NDArray[np.int32]
+    frames: list[int] = field(default_factory=list)
+    measured: dict[int, Measured] = field(default_factory=dict)
+    were_parted: bool = False
+
+
+def find_in(
+    planes: Planes,
+    frames: Sequence[int],
+    shape: tuple[int, int],
+    finding: Finding,
+    ground: Ground,
+    *,
+    background: int = 0,
+    first_label: int = 1,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[float, None, Found]:
+    """Find and measure the particles of frames; yields the fraction done.
+
+    Parameters
+    ----------
+    planes : callable
+        Gives the mask of a frame.
+    frames : sequence of int
+        The frames to look at; (0,) for a single image.
+    shape : tuple of int
+        (row, column) of a frame.
+    finding : Finding
+    ground : Ground
+    background : int
+        A value that is background besides 0: that of strokes.
+    first_label : int
+        The first particle's label; labels go on from frame to frame.
+    stopped : callable
+        Asked between frames: whether to return what is done.
+    """
+    found = Found(np.zeros((len(frames), *shape), np.int32))
+    for place, frame in enumerate(frames):
+        if stopped():
+            break
+        mask = np.array(planes(frame))
+        if background:
+            mask[mask == background] = 0
+        parted = _distinct(mask) > MOST_CLASSES
+        labels = (
+            _kept(mask, finding)
+            if parted
+            else find_particles(
+                mask,
+                split=finding.split,
+                smallest_px=finding.smallest_px,
+                border=finding.border,
+                pixel_size_nm=ground.pixel_size_nm,
+            )
+        )
+        count = int(labels.max(initial=0))
+        labels[labels > 0] += first_label - 1
+        first_label += count
+        found.labels[place] = labels
+        found.measured[frame] = _measure(labels, frame, ground)
+        found.frames.append(frame)
+        found.were_parted |= parted
+        yield (place + 1) / len(frames)
+    return found
+
+
+def measure_again(
+    planes: Planes,
+    frames: Sequence[int],
+    ground: Ground,
+    known: Mapping[int, Measured],
+    stopped: Callable[[], bool] = lambda: False,
+) -> Generator[float, None, dict[int, Measured]]:
+    """Measure the particles of frames whose labels are no longer those that ``known`` is of."""
+    measured: dict[int, Measured] = {}
+    for place, frame in enumerate(frames):
+        if stopped():
+            break
+        labels = np.array(planes(frame))
+        earlier = known.get(frame)
+        same = earlier is not None and earlier.checksum == _checksum(labels)
+        measured[frame] = (
+            earlier if same and earlier is not None else _measure(labels, frame, ground)
+        )
+        yield (place + 1) / len(frames)
+    return measured
+
+
+def joined(measured: Mapping[int, Measured], is_series: bool) -> pd.DataFrame:
+    """Return one table of all frames as a layer's features: index, frame (of a series), sizes."""
+    parts = []
+    for frame in sorted(measured):
+        table = measured[frame].table.rename(columns={"label": "index"})
+        if is_series:
+            table.insert(1, "frame", frame)
+        parts.append(table)
+    filled = [part for part in parts if len(part)] or parts[:1]
+    if not filled:
+        return pd.DataFrame({"index": np.zeros(0, np.int64)})
+    return pd.concat(filled, ignore_index=True)
+
+
+def _measure(labels: Plane, frame: int, ground: Ground) -> Measured:
+    mask = None if ground.mask is None else np.asarray(ground.mask(frame))
+    if mask is not None and not 1 < _distinct(mask) <= MOST_CLASSES:
+        mask = None
+    grey = None if ground.grey is None else np.asarray(ground.grey(frame))
+    table = measure_particles(labels, grey, ground.pixel_size_nm, mask)
+    return Measured(table, _checksum(labels))
+
+
+def _checksum(labels: Plane) -> int:
+    return crc32(np.ascontiguousarray(labels).data)
+
+
+def _distinct(labels: Plane) -> int:
+    """Return how many values above 0 there are."""
+    top = int(labels.max(initial=0))
+    if labels.dtype.kind == "b" or top <= 1:
+        return top
+    if top <= 255:
+        # a fraction of the time that sorting takes
+        counts = np.bincount(labels[labels > 0].ravel(), minlength=top + 1)
+        return int(np.count_nonzero(counts))
+    return int(np.count_nonzero(np.unique(labels) > 0))
+
+
+def _kept(labels: Plane, finding: Finding) -> NDArray[np.int32]:
+    """Renumber labels that are particles already, without the small ones and those at the border.
+
+    They are never split: whoever told them apart knew more.
+    """
+    values, index = np.unique(np.where(labels > 0, labels, 0), return_inverse=True)
+    index = index.reshape(labels.shape)
+    keep = np.bincount(index.ravel(), minlength=len(values)) >= finding.smallest_px
+    if not finding.border:
+        keep[np.concatenate([index[0], index[-1], index[:, 0], index[:, -1]])] = False
+    keep[values == 0] = False
+    return np.where(keep, np.cumsum(keep), 0).astype(np.int32)[index]
