@@ -65,6 +65,7 @@ def spread_labels(arguments: Sequence[str]) -> list[str]:
 
     After images several labels may follow; before them ``--labels`` takes one.
     """
+    flags = _flags()
     spread: list[str] = []
     waiting = list(arguments)
     positional = 0
@@ -72,7 +73,7 @@ def spread_labels(arguments: Sequence[str]) -> list[str]:
         argument = waiting.pop(0)
         if argument != "--labels":
             previous = spread[-1] if spread else ""
-            is_value = previous.startswith("--") and "=" not in previous
+            is_value = previous.startswith("--") and "=" not in previous and previous not in flags
             positional += not argument.startswith("-") and not is_value
             spread.append(argument)
             continue
@@ -86,6 +87,18 @@ def spread_labels(arguments: Sequence[str]) -> list[str]:
         for value in values:
             spread += ["--labels", value]
     return spread
+
+
+def _flags() -> set[str]:
+    """Return the options of all commands that take no value."""
+    commands = typer.main.get_group(app).commands.values()
+    return {
+        name
+        for command in commands
+        for option in command.params
+        if getattr(option, "is_flag", False)
+        for name in (*option.opts, *option.secondary_opts)
+    }
 
 
 def _sentence(error: BaseException) -> str:

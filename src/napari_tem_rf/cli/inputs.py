@@ -92,7 +92,11 @@ def read_labelled(
     found: list[LabelledImage] = []
     sources, label_sources = {}, {}
     for name in matched:
-        for image in _labelled(name, image_files[name], label_files[name], pixel_size, group_by):
+        micrograph, *others = read_sized(image_files[name], pixel_size)
+        notes += [f"{name}: {note}" for note in micrograph.notes]
+        if others:
+            notes.append(f'of the {len(others) + 1} images of "{name}" the first is trained from')
+        for image in _labelled(name, micrograph, label_files[name], group_by):
             found.append(image)
             sources[image.name] = str(image_files[name].resolve())
             label_sources[image.name] = str(label_files[name].resolve())
@@ -100,14 +104,13 @@ def read_labelled(
 
 
 def _labelled(
-    name: str, image_file: Path, label_file: Path, pixel_size: float | None, group_by: str | None
+    name: str, micrograph: Micrograph, label_file: Path, group_by: str | None
 ) -> Iterator[LabelledImage]:
-    micrograph = read_sized(image_file, pixel_size)[0]
     labels = read_labels(label_file)
     group = group_of(name, group_by)
     if labels.shape != tuple(micrograph.pixels.shape):
         raise ValueError(
-            f'labels "{label_file}" are {_by(labels.shape)} but image "{image_file}" is '
+            f'labels "{label_file}" are {_by(labels.shape)} but image "{micrograph.source}" is '
             f"{_by(micrograph.pixels.shape)}: labels need the image's own rows and columns"
         )
     if labels.ndim == 2:

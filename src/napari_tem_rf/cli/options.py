@@ -1,30 +1,53 @@
 """Options that several commands share, and how their texts are read."""
 
-from collections.abc import Sequence
+from math import isfinite
+from typing import get_args
 
 import typer
 
 from napari_tem_rf.networks.catalog import nearest_networks
 from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import Device
+
+
+def _positive(value: float | None) -> float | None:
+    if value is not None and not (isfinite(value) and value > 0):
+        raise typer.BadParameter(f"{value:g}: it must be a number above 0")
+    return value
+
 
 RECEPTIVE_FIELD = typer.Option(
-    None, "--receptive-field", min=1, help="Wished nominal receptive field in px."
+    None, "--receptive-field", callback=_positive, help="Wished nominal receptive field in px."
 )
 RECEPTIVE_FIELD_NM = typer.Option(
-    None, "--receptive-field-nm", min=0, help="The same in nm; needs --pixel-size."
+    None,
+    "--receptive-field-nm",
+    callback=_positive,
+    help="The same in nm; needs --pixel-size.",
 )
 PARAMETERS = typer.Option(
-    None, "--parameters", min=1, help="Wished number of trainable parameters."
+    None, "--parameters", callback=_positive, help="Wished number of trainable parameters."
 )
 PIXEL_SIZE = typer.Option(
-    None, "--pixel-size", min=0, help="Pixel size in nm, where the files have none or a wrong one."
+    None,
+    "--pixel-size",
+    callback=_positive,
+    help="Pixel size in nm, where the files have none or a wrong one.",
 )
 POOLS = typer.Option(None, "--pools", help="Pools of the levels, as 4,4; none for no level.")
 DILATIONS = typer.Option(
     None, "--dilations", help="Dilations of the levels and the bottleneck, as 1,1,1."
 )
 FILTERS = typer.Option(None, "--filters", min=1, help="Channels of the first level.")
-DEVICE = typer.Option("auto", "--device", help="auto, cpu, cuda or mps.")
+
+
+def _known_device(name: str) -> str:
+    if name not in get_args(Device):
+        raise typer.BadParameter(f"{name!r}: give {', '.join(get_args(Device))}")
+    return name
+
+
+DEVICE = typer.Option("auto", "--device", callback=_known_device, help="auto, cpu, cuda or mps.")
 
 
 def integers(text: str, option: str) -> tuple[int, ...]:
@@ -91,9 +114,3 @@ def pick_network(
         )
     spec = spec_of(pools, dilations, filters) if named else default
     return spec, f"network: {spec}; {spec.parameters:,} parameters"
-
-
-def only_one(values: Sequence[object], message: str) -> None:
-    """Raise a usage error when more than one of the values is given."""
-    if sum(value is not None for value in values) > 1:
-        raise typer.BadParameter(message)

@@ -40,9 +40,9 @@ def predict(
     """Predict images into calibrated masks; what is already there from the same run is kept."""
     opened = read_run(run)
     opened.read_weights()
+    files = named_files(images)
     out.mkdir(parents=True, exist_ok=True)
     written, failed = [], []
-    files = named_files(images)
     progress = Progress("predicting")
     for number, (name, path) in enumerate(files.items(), start=1):
         progress.title = f"{name} ({number} of {len(files)})"
@@ -86,7 +86,7 @@ def predict_file(
         target = out / f"{name if len(micrographs) == 1 else micrograph.name}.tif"
         for note in micrograph.notes:
             progress.line(note)
-        if _done(run, target, path, micrograph):
+        if _done(run, target, path, micrograph, probabilities):
             progress.line(f'"{target}" is there from this run and is kept')
             labels = read_labels(target)
         else:
@@ -107,9 +107,13 @@ def predict_file(
     return entries
 
 
-def _done(run: Run, target: Path, source: Path, micrograph: Micrograph) -> bool:
-    """Whether a mask is there from the same weights and image; another one there is an error."""
-    if not target.exists():
+def _done(
+    run: Run, target: Path, source: Path, micrograph: Micrograph, probabilities: bool
+) -> bool:
+    """Whether all is there from the same weights and image; from others is an error."""
+    wanted = [target, *(_probability_paths(target, micrograph) if probabilities else ())]
+    there = [path for path in wanted if path.exists()]
+    if not there:
         return False
     provenance = read_provenance(target)
     expected = {
@@ -119,12 +123,22 @@ def _done(run: Run, target: Path, source: Path, micrograph: Micrograph) -> bool:
             None if micrograph.pixel_size_nm is None else list(micrograph.pixel_size_nm)
         ),
     }
-    if provenance and all(provenance.get(key) == value for key, value in expected.items()):
-        return True
-    raise ValueError(
-        f'"{target}" exists and is not from this run and image: name another --out folder; '
-        "nothing is overwritten"
-    )
+    if not provenance or any(provenance.get(key) != value for key, value in expected.items()):
+        raise ValueError(
+            f'"{there[0]}" exists and is not from this run and image: name another --out folder; '
+            "nothing is overwritten"
+        )
+    return there == wanted
+
+
+def _probability_paths(target: Path, micrograph: Micrograph) -> list[Path]:
+    """Return where the probabilities of each frame go."""
+    if micrograph.pixels.ndim == 2:
+        return [target.with_name(f"{target.stem}_probabilities.tif")]
+    return [
+        target.with_name(f"{target.stem}_{index:04d}_probabilities.tif")
+        for index in range(micrograph.frames)
+    ]
 
 
 def _predict_micrograph(
@@ -155,17 +169,20 @@ def _predict_micrograph(
         frames.append(result.labels)
         likelihoods.append(result.probabilities)
     labels = frames[0] if micrograph.pixels.ndim == 2 else np.stack(frames)
-    if probabilities:
-        for index, likelihood in enumerate(likelihoods):
-            assert likelihood is not None
-            number = "" if micrograph.pixels.ndim == 2 else f"_{index:04d}"
-            path = target.with_name(f"{target.stem}{number}_probabilities.tif")
-            write_probabilities(path, likelihood, micrograph.pixel_size_nm)
-    write_labels(target, labels, micrograph.pixel_size_nm)
+    # The provenance comes first: what is there after a kill is then known to be ours. Every file
+    # is whole or not there, so that only missing ones are written.
     write_provenance(
         target,
         provenance_of(run, micrograph.name, micrograph.source, micrograph.pixel_size_nm),
     )
+    if probabilities:
+        paths = _probability_paths(target, micrograph)
+        for path, likelihood in zip(paths, likelihoods, strict=True):
+            assert likelihood is not None
+            if not path.exists():
+                write_probabilities(path, likelihood, micrograph.pixel_size_nm)
+    if not target.exists():
+        write_labels(target, labels, micrograph.pixel_size_nm)
     return labels
 
 

@@ -99,7 +99,10 @@ def train(
     spec, sentence = pick_network(
         wish, pools, dilations, filters, default=NetworkSpec((4, 4), (), 8)
     )
-    cleaning = Cleaning(spikes, spike_threshold, flatten, binning)  # type: ignore[arg-type]
+    try:
+        cleaning = Cleaning(spikes, spike_threshold, flatten, binning)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
     files = read_labelled(images, labels, pixel_size, group_by)
     for note in (*files.notes, sentence):
         say(note)
