@@ -104,7 +104,7 @@ def hold_out(images: Sequence[LabelledImage], plan: ComparisonPlan) -> HeldOut:
     """Split labelled images into what networks train on and what they are scored on.
 
     Whole groups are held out where there are three or more, else a block of each image with a gap
-    of the largest reach of all networks around it.
+    of the largest reach of all that is compared around it.
 
     Parameters
     ----------
@@ -149,7 +149,7 @@ def hold_out(images: Sequence[LabelledImage], plan: ComparisonPlan) -> HeldOut:
     if parts.kind == "none":
         raise ValueError(
             f"no part can be held out for the scores ({parts.sentence}): annotate more images, "
-            f"or compare smaller receptive fields (the largest reaches {plan.gap_px} px)"
+            f"or compare smaller receptive fields (what is compared sees up to {plan.gap_px} px far)"
         )
     by_name = {image.name: image for image in images}
     blocks = parts.kind == "blocks"

@@ -119,7 +119,7 @@ def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | N
         class_names=plan.class_names,
         class_colors=plan.class_colors,
         resume=resume,
-        gap_px=plan.gap_px,
+        gap_px=plan.reach_px,
         sources=work.sources,
         label_sources=work.label_sources,
     )

@@ -23,6 +23,9 @@ __all__ = [
 RANDOM_FOREST, FOURIER_FILTER = "random forest", "Fourier filter"
 BASELINES = (RANDOM_FOREST, FOURIER_FILTER)
 
+FOREST_REACH_PX = 68
+"""How far a feature of the random forest sees from its pixel."""
+
 _FAR_OFF = 0.25
 
 
@@ -110,16 +113,19 @@ class ComparisonPlan:
                 )
 
     @property
+    def reach_px(self) -> int:
+        """How far the networks see, in px of the cleaned image: the largest halo or field."""
+        fields = [receptive_field(spec) for spec in self.specs]
+        return max(max(rf.halo, int(rf.before.max()), int(rf.after.max())) for rf in fields)
+
+    @property
     def gap_px(self) -> int:
         """How far held-out pixels must be from training pixels, in px of the cleaned image.
 
-        No pixel nearer than that lies in any network's exact receptive field or halo.
+        The networks' reach, or that of the random forest's features where it takes part.
         """
-        reach = 0
-        for spec in self.specs:
-            rf = receptive_field(spec)
-            reach = max(reach, rf.halo, int(rf.before.max()), int(rf.after.max()))
-        return reach
+        forest = FOREST_REACH_PX if RANDOM_FOREST in self.baselines else 0
+        return max(self.reach_px, forest)
 
     def contestants(self, classes: int) -> Iterator[Contestant]:
         """Yield the baselines, then the networks: all of them with a seed before the next seed.

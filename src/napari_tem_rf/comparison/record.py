@@ -244,7 +244,7 @@ def _check_same(folder: Path, earlier: ComparisonRecord, record: ComparisonRecor
             )
     if earlier.split["sha256"] != record.split["sha256"]:
         raise RunError(
-            f'comparison "{folder}" holds out other pixels: these networks need a gap of '
-            f"{record.split['gap_px']} px, those before {earlier.split['gap_px']} px; name "
+            f'comparison "{folder}" holds out other pixels: what is compared now needs a gap of '
+            f"{record.split['gap_px']} px, what was before {earlier.split['gap_px']} px; name "
             "another folder"
         )

@@ -14,13 +14,15 @@ from napari_tem_rf.measuring.lattice import lattice_period
 from napari_tem_rf.measuring.scores import dice
 from napari_tem_rf.micrographs.annotation import AnnotatedImage
 
-__all__ = ["FourierFilter", "RandomForest", "fit_forest", "fit_fourier_filter"]
+__all__ = ["FOREST_REACH_PX", "FourierFilter", "RandomForest", "fit_forest", "fit_fourier_filter"]
 
 SMALLEST_SCALE_PX, LARGEST_SCALE_PX = 0.5, 16.0
 """Standard deviations of the Gaussians under the features, doubled from one to the other."""
 
+FOREST_REACH_PX = 68
+"""How far a feature sees: Gaussians are cut at 4 standard deviations, then come derivatives."""
+
 _STRIP_ROWS = 1024
-_REACH_PX = 4 * int(LARGEST_SCALE_PX) + 4  # Gaussians are cut at 4 standard deviations
 
 _RING_WIDTH = 0.15
 _SMOOTHING_PERIODS = (1.0, 2.0, 4.0)
@@ -130,7 +132,7 @@ def _feature_strips(
     rows = pixels.shape[0]
     for start in range(0, rows, _STRIP_ROWS):
         stop = min(start + _STRIP_ROWS, rows)
-        first, last = max(0, start - _REACH_PX), min(rows, stop + _REACH_PX)
+        first, last = max(0, start - FOREST_REACH_PX), min(rows, stop + FOREST_REACH_PX)
         # by place: the last, one thread, has changed its name between versions
         features = multiscale_basic_features(
             pixels[first:last], True, True, True, SMALLEST_SCALE_PX, LARGEST_SCALE_PX, None, 1
