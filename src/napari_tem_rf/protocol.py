@@ -62,9 +62,9 @@ class TrainingPlan:
     seed: int = 752
     learning_rate: float = 3e-3
     batch: int = 8
-    crop_px: int = 192
-    averaging: float = 0.98
-    balanced: bool = True
+    crop_px: int = 128
+    averaging: float = 0.99
+    balanced: bool = False
     augmentation: Literal["dihedral", "full", "none"] = "full"
     true_context: bool = True
     keep: Literal["best", "last"] = "best"
