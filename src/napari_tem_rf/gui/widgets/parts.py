@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from typing import Any, Literal
+from weakref import WeakMethod
 
 import napari
 from napari.settings import get_settings
@@ -41,18 +42,30 @@ def current_theme() -> Theme:
     return get_theme(get_settings().appearance.theme if viewer is None else viewer.theme)
 
 
+_FORGETTING: set[Callable[..., None]] = set()
+
+
 def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
     """Connect a psygnal or napari signal to a widget's function for as long as the widget lives."""
     # a slot of Qt's own has no signature that psygnal could read
-    slot = function if hasattr(function, "__func__") else lambda *values: function(*values)
+    is_method = hasattr(function, "__func__")
+    slot = function if is_method else lambda *values: function(*values)
     signal.connect(slot)
+    held: Callable[[], Callable[..., None] | None] = WeakMethod(slot) if is_method else lambda: slot
 
     def forget(_object: object = None) -> None:
+        _FORGETTING.discard(forget)
+        connected = held()
+        if connected is None:
+            return
         try:
-            signal.disconnect(slot)
+            signal.disconnect(connected)
         except (ValueError, TypeError, KeyError):
             return  # the signal's owner is gone already
 
+    # Held from outside: when the garbage collector takes a widget away, what only the widget holds
+    # may have been emptied by the time that Qt calls it, which ends the process.
+    _FORGETTING.add(forget)
     widget.destroyed.connect(forget)
 
 
