@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from napari_tem_rf import jobs
-from napari_tem_rf.jobs import TrainRequest, Watched
+from napari_tem_rf.jobs import TrainRequest, Watched, training
 from napari_tem_rf.learning import crops
 from napari_tem_rf.learning.network import random_network
 from napari_tem_rf.learning.prediction import predict as predict_tiles
@@ -409,7 +409,7 @@ def test_a_preview_is_what_the_whole_image_would_give_there(tmp_path, monkeypatc
         spec=spec,
         cleaning=Cleaning(binning=binning),
     )
-    watch = jobs._watcher(request, jobs.prepare((image,), "ignore", request.cleaning).classes)
+    watch = training._watcher(request, jobs.prepare((image,), "ignore", request.cleaning).classes)
     network = random_network(spec, seed=752).eval()
     preview = watch(network, 3)
     pixels = standardise(clean(image.pixels, request.cleaning))
@@ -441,7 +441,7 @@ def test_previews_take_a_fifth_of_the_time(tmp_path, monkeypatch):
     request = request_of(tmp_path / "run", image, watched=Watched(image.pixels))
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
-    watch = jobs._watcher(request, jobs.prepare((image,), "ignore", Cleaning()).classes)
+    watch = training._watcher(request, jobs.prepare((image,), "ignore", Cleaning()).classes)
 
     class Slow:
         spec = SPEC
@@ -463,7 +463,7 @@ def test_previews_take_a_fifth_of_the_time(tmp_path, monkeypatch):
 def test_the_gap_is_beyond_every_field(pools):
     """No phase of a training pixel may see a held-out pixel: further than the halo for 4,4."""
     field = receptive_field(NetworkSpec(pools=pools))
-    gap = jobs._gap_px(NetworkSpec(pools=pools))
+    gap = training._gap_px(NetworkSpec(pools=pools))
     assert gap >= field.halo
     for before, after in field.phases:
         assert max(before, after) <= gap

@@ -180,3 +180,9 @@ class NoteReport:
 
 
 Report = EpochReport | ProgressReport | PreviewReport | NoteReport
+
+Reporter = Callable[[Report], None]
+"""Receives the reports of a work."""
+
+Stopped = Callable[[], bool]
+"""Asked between pieces of a work; true ends it early."""

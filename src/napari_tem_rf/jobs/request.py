@@ -1,0 +1,126 @@
+"""What a training is given, and how it becomes a training set."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_tem_rf.micrographs.annotation import (
+    NOT_ANNOTATED,
+    AnnotatedImage,
+    LabelledImage,
+    TrainingSet,
+    check_labels,
+    find_classes,
+    index_labels,
+)
+from napari_tem_rf.micrographs.cleaning import (
+    Cleaning,
+    bin_labels,
+    clean,
+    standardise,
+)
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import (
+    TrainingPlan,
+    Unlabelled,
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Watched:
+    """The image, or the part of it in view, whose prediction is shown while the training goes on.
+
+    Attributes
+    ----------
+    pixels : ndarray, shape (row, column)
+        Raw grey values of the whole image.
+    window : tuple of slice, optional
+        (rows, columns) to predict; the whole image when not given.
+    """
+
+    pixels: NDArray[Any]
+    window: tuple[slice, slice] | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainRequest:
+    """All that a training needs.
+
+    Attributes
+    ----------
+    run : Path
+        Folder of the run; new, or the one to go on with when ``resume``.
+    images : tuple of LabelledImage
+        Raw images with their labels.
+    spec : NetworkSpec
+        The network; the number of classes is taken from the labels.
+    plan : TrainingPlan
+    unlabelled : {"ignore", "background"}
+        What a label of 0 means.
+    cleaning : Cleaning
+    class_names, class_colors : dict of int to str
+        By label value.
+    start : Path, optional
+        Run whose weights to start from.
+    resume : bool
+        Go on with the run from its checkpoint.
+    watched : Watched, optional
+    gap_px : int
+        Least gap in px between training and validation pixels of one image; the network's halo
+        where that is larger. Networks that are compared take the largest of all.
+    sources, label_sources : dict of str to str
+        File of each image and of its labels, by image name.
+    """
+
+    run: Path
+    images: tuple[LabelledImage, ...]
+    spec: NetworkSpec
+    plan: TrainingPlan = field(default_factory=TrainingPlan)
+    unlabelled: Unlabelled = "ignore"
+    cleaning: Cleaning = field(default_factory=Cleaning)
+    class_names: dict[int, str] = field(default_factory=dict)
+    class_colors: dict[int, str] = field(default_factory=dict)
+    start: Path | None = None
+    resume: bool = False
+    watched: Watched | None = None
+    gap_px: int = 0
+    sources: dict[str, str] = field(default_factory=dict)
+    label_sources: dict[str, str] = field(default_factory=dict)
+
+
+def prepare(
+    images: tuple[LabelledImage, ...],
+    unlabelled: Unlabelled,
+    cleaning: Cleaning,
+    class_names: dict[int, str] | None = None,
+    class_colors: dict[int, str] | None = None,
+) -> TrainingSet:
+    """Return the training set of labelled images: checked, cleaned, standardised.
+
+    Raises
+    ------
+    ValueError
+        When labels do not fit their image or there is nothing to learn.
+    """
+    if not images:
+        raise ValueError("there is no image to train from: give at least one with its labels")
+    for image in images:
+        check_labels(image.name, image.pixels, image.labels)
+    classes = find_classes([i.labels for i in images], unlabelled, class_names, class_colors)
+    annotated = []
+    for image in images:
+        labels = index_labels(bin_labels(image.labels, cleaning.binning), classes, unlabelled)
+        if image.counted is not None:
+            labels[bin_labels(~image.counted, cleaning.binning)] = NOT_ANNOTATED
+        annotated.append(
+            AnnotatedImage(
+                name=image.name,
+                pixels=standardise(clean(image.pixels, cleaning)),
+                labels=labels,
+                group=image.group or image.name,
+                pixel_size_nm=cleaning.pixel_size_nm(image.pixel_size_nm),
+            )
+        )
+    return TrainingSet(tuple(annotated), classes, unlabelled)

@@ -1,0 +1,289 @@
+"""Train a network into a run folder."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.jobs.predicting import label_values
+from napari_tem_rf.jobs.request import TrainRequest, prepare
+from napari_tem_rf.micrographs.annotation import (
+    Classes,
+    LabelledImage,
+)
+from napari_tem_rf.micrographs.cleaning import (
+    clean,
+    standardise,
+)
+from napari_tem_rf.micrographs.splitting import split
+from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import (
+    EpochReport,
+    NoteReport,
+    PreviewReport,
+    Report,
+    Reporter,
+    Stopped,
+)
+from napari_tem_rf.runs import (
+    DataEntry,
+    Run,
+    RunError,
+    RunRecord,
+    array_hash,
+    create_run,
+    library_versions,
+    now,
+    read_run,
+)
+
+PREVIEW_SECONDS = 3.0
+"""Time between two predictions of the watched image."""
+
+
+FIRST_PREVIEW_SECONDS = 2.0
+
+
+def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
+    """Train a network into a run folder, and return its record.
+
+    Raises
+    ------
+    ValueError
+        When the data or the plan cannot be trained with; RunError when the folder cannot be used.
+    """
+    from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
+    from napari_tem_rf.learning.device import pick_device
+    from napari_tem_rf.learning.training import TrainedModel, TrainingState
+    from napari_tem_rf.learning.training import train as run_training
+
+    data = prepare(
+        request.images,
+        request.unlabelled,
+        request.cleaning,
+        request.class_names,
+        request.class_colors,
+    )
+    spec = request.spec.with_classes(len(data.classes.values))
+    gap_px = max(_gap_px(spec), request.gap_px)
+    parts = split(data, request.plan.validation, gap_px, request.plan.seed)
+    report(NoteReport(parts.sentence))
+    device = pick_device(request.plan.device)
+    start = None if request.start is None else _start_weights(request.start, spec)
+    state: TrainingState | None = None
+    if request.resume:
+        run = read_run(request.run)
+        _check_same(run, spec, request)
+        if run.checkpoint.is_file():
+            state = read_checkpoint(run.checkpoint)
+        elif run.record.start is not None:  # it ended before its first epoch: begin as it did
+            start = _start_weights(Path(run.record.start), spec)
+        run = run.with_record(replace(run.record, plan=request.plan, state="training"))
+    else:
+        run = _create(request, data.classes, spec, asdict_split(parts), device.type)
+
+    def save(state: TrainingState) -> None:
+        write_checkpoint(run.checkpoint, state)
+        run.write_weights({name: value.numpy() for name, value in state.best.items()})
+        run.write_history(state.history)
+
+    watch = _watcher(request, data.classes)
+    training = run_training(
+        parts.training,
+        parts.validation,
+        spec,
+        request.plan,
+        start=start,
+        state=state,
+        save=save,
+        stopped=stopped,
+        watch=watch,
+    )
+    last: EpochReport | None = state.history[-1] if state and state.history else None
+    while True:
+        try:
+            message = next(training)
+        except StopIteration as end:
+            model: TrainedModel = end.value
+            break
+        if isinstance(message, EpochReport):
+            last = message
+        report(message)
+    if last is None:
+        ended = "stopped" if model.stopped else "over"
+        raise ValueError(
+            f"the training was {ended} before its first step: resume it, and give it more time"
+        )
+    if state is not None and last.epoch == state.history[-1].epoch and not model.stopped:
+        report(
+            NoteReport(
+                f"nothing was left to train after {last.epoch} epochs and {last.seconds:.0f} s: "
+                "give more epochs or seconds in all"
+            )
+        )
+    record = replace(
+        run.record,
+        state="stopped" if model.stopped else "finished",
+        epochs=last.epoch,
+        steps=last.steps,
+        seconds=last.seconds,
+        best_epoch=model.best_epoch,
+        scores=_scores(model.validation),
+    )
+    run.with_record(record)
+    return record
+
+
+def asdict_split(parts: Any) -> dict[str, Any]:
+    """Return how a split was made, as plain JSON values."""
+    return {"kind": parts.kind, "held_out": list(parts.held_out), "sentence": parts.sentence}
+
+
+def _gap_px(spec: NetworkSpec) -> int:
+    """Return how far held-out pixels must be from the training for no field to reach them."""
+    field = receptive_field(spec)
+    # some phases reach further from their pixel than the halo from a tile's edge
+    return max(field.halo, int(field.before.max()), int(field.after.max()))
+
+
+def _create(
+    request: TrainRequest,
+    classes: Classes,
+    spec: NetworkSpec,
+    split_record: dict[str, Any],
+    device: str,
+) -> Run:
+    one = len(request.images) == 1
+    entries, annotations = [], {}
+    for number, image in enumerate(request.images, start=1):
+        file = "annotation.ome.tif" if one else f"annotation_{number:04d}.ome.tif"
+        annotations[file] = image.labels
+        entries.append(
+            DataEntry(
+                name=image.name,
+                group=image.group or image.name,
+                shape=(image.pixels.shape[0], image.pixels.shape[1]),
+                pixels_sha256=array_hash(image.pixels),
+                labels_sha256=array_hash(image.labels),
+                annotation=file,
+                pixel_size_nm=image.pixel_size_nm,
+                source=request.sources.get(image.name),
+                labels_source=request.label_sources.get(image.name),
+            )
+        )
+    sizes = [i.pixel_size_nm for i in request.images if i.pixel_size_nm is not None]
+    record = RunRecord(
+        name=request.run.name,
+        spec=spec,
+        plan=request.plan,
+        classes=classes,
+        unlabelled=request.unlabelled,
+        cleaning=request.cleaning,
+        pixel_size_nm=sizes[0] if sizes else None,
+        data=tuple(entries),
+        split=split_record,
+        device=device,
+        start=None if request.start is None else str(request.start),
+        created=now(),
+        versions=library_versions(),
+    )
+    return create_run(request.run, record, annotations)
+
+
+def _check_same(run: Run, spec: NetworkSpec, request: TrainRequest) -> None:
+    record = run.record
+    if record.spec != spec:
+        raise RunError(
+            f'run "{run.folder}" has the network {record.spec} with {record.spec.classes} classes, '
+            f"not {spec} with {spec.classes}: resume with the same, or start a new run"
+        )
+    now_, then = (
+        sorted((h.pixels_sha256, h.labels_sha256) for h in entries)
+        for entries in (_hashes(request.images), record.data)
+    )
+    if now_ != then:
+        raise RunError(
+            f'run "{run.folder}" was trained from other images or labels: to go on exactly give '
+            "the same; to learn from corrected labels start a new run from its weights"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Hashes:
+    pixels_sha256: str
+    labels_sha256: str
+
+
+def _hashes(images: tuple[LabelledImage, ...]) -> list[_Hashes]:
+    return [_Hashes(array_hash(image.pixels), array_hash(image.labels)) for image in images]
+
+
+def _start_weights(folder: Path, spec: NetworkSpec) -> dict[str, NDArray[Any]]:
+    run = read_run(folder)
+    if run.record.spec != spec:
+        raise RunError(
+            f'run "{folder}" has the network {run.record.spec} with {run.record.spec.classes} '
+            f"classes: its weights do not fit {spec} with {spec.classes}; pick the same network "
+            "or start from nothing"
+        )
+    return run.read_weights()
+
+
+def _scores(validation: Any) -> dict[str, Any]:
+    if validation is None:
+        return {}
+    return {
+        "dice": validation.dice,
+        "loss": validation.loss,
+        "images": [{"name": name, "dice": dice} for name, dice in validation.dice_per_image],
+    }
+
+
+def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Report | None]:
+    """Return what predicts the watched image every few seconds."""
+    import time
+
+    from napari_tem_rf.learning.prediction import predict as predict_tiles
+
+    watched = request.watched
+    if watched is None:
+        return lambda network, epoch: None
+    cleaned = standardise(clean(watched.pixels, request.cleaning))
+    binning, period, halo_px = (
+        request.cleaning.binning,
+        request.spec.period,
+        receptive_field(request.spec).halo,
+    )
+    window = watched.window or (
+        slice(0, watched.pixels.shape[0]),
+        slice(0, watched.pixels.shape[1]),
+    )
+    # pixels of the cleaned image below the window's, and where their field begins and ends
+    below = [
+        np.minimum(np.arange(side.start, side.stop) // binning, length - 1)
+        for side, length in zip(window, cleaned.shape, strict=True)
+    ]
+    first = [max(0, int(at[0]) // period * period - halo_px) for at in below]
+    last = [(int(at[-1]) // period + 1) * period + halo_px for at in below]
+    part = cleaned[first[0] : last[0], first[1] : last[1]]
+    inside = np.ix_(below[0] - first[0], below[1] - first[1])
+    due = time.perf_counter() + FIRST_PREVIEW_SECONDS
+
+    def watch(network: Any, epoch: int) -> Report | None:
+        nonlocal due
+        if time.perf_counter() < due:
+            return None
+        begun = time.perf_counter()
+        result = predict_tiles(network.folded(), part)
+        assert result is not None
+        labels = label_values(result.classes[inside], classes)
+        took = time.perf_counter() - begun
+        # at most a fifth of the time goes to looking
+        due = time.perf_counter() + max(PREVIEW_SECONDS, 4 * took)
+        return PreviewReport(labels, (window[0].start, window[1].start), epoch)
+
+    return watch
