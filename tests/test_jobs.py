@@ -387,8 +387,8 @@ def test_a_prediction_that_is_stopped_is_none(tmp_path, few_steps):
 
 
 def watched_reports(monkeypatch, tmp_path, watched, **changes):
-    monkeypatch.setattr(jobs, "FIRST_PREVIEW_SECONDS", 0.0)
-    monkeypatch.setattr(jobs, "PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(training, "FIRST_PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PREVIEW_SECONDS", 0.0)
     _, reports = train(request_of(tmp_path / "run", watched=watched, **changes))
     return [report for report in reports if isinstance(report, PreviewReport)]
 
@@ -402,8 +402,8 @@ def test_a_preview_is_what_the_whole_image_would_give_there(tmp_path, monkeypatc
     """The averaged network of the last step is the kept one: its prediction is the truth here."""
     image = image_of((1, 2))
     spec = NetworkSpec(pools=(4, 3), filters=3)
-    monkeypatch.setattr(jobs, "PREVIEW_SECONDS", 0.0)
-    monkeypatch.setattr(jobs, "FIRST_PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(training, "PREVIEW_SECONDS", 0.0)
+    monkeypatch.setattr(training, "FIRST_PREVIEW_SECONDS", 0.0)
     request = replace(
         request_of(tmp_path / "run", image, watched=Watched(image.pixels, window)),
         spec=spec,
