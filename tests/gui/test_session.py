@@ -37,6 +37,20 @@ def test_what_is_removed_is_chosen_no_longer(
     assert session.image is None
 
 
+def test_the_annotation_selected_in_the_layer_list_is_chosen(
+    session: Session, strokes: Labels, image: Image, viewer: Any
+) -> None:
+    other = viewer.add_image(np.zeros((29, 31)), name="other")
+    session.image = other
+    assert session.annotation is None
+    misfit = viewer.add_labels(np.zeros((5, 7), np.uint8))
+    viewer.layers.selection.active = misfit
+    assert session.annotation is None
+    viewer.layers.selection.active = strokes
+    assert session.annotation is strokes
+    assert session.image is image
+
+
 def test_the_frame_follows_the_slider(session: Session, viewer: Any) -> None:
     data = np.arange(5 * 11 * 13, dtype=np.float32).reshape(5, 11, 13)
     viewer.add_image(data, name="series", scale=(1, 0.02, 0.02))

@@ -91,7 +91,8 @@ def sample_layers(name: str) -> list[LayerData]:
         if place < _WITH_STROKES:
             strokes = read_labels(folder / "strokes" / f"{micrograph.name}.tif")
             annotations.append(_strokes_layer(strokes.astype(np.uint8), attributes))
-    return [*images, *annotations]
+    # napari selects what comes last: the work begins with the first image
+    return [*images, *reversed(annotations)]
 
 
 def _size_nm(micrograph: Micrograph) -> tuple[float, float]:

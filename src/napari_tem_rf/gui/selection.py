@@ -67,6 +67,7 @@ class Selection:
         self._edit_pause.timeout.connect(self.annotation_edited.emit)
         viewer.layers.events.inserted.connect(self._on_layers)
         viewer.layers.events.removed.connect(self._on_layers)
+        viewer.layers.selection.events.active.connect(self._on_active)
         viewer.dims.events.current_step.connect(self._on_step)
         self._on_layers()
 
@@ -217,6 +218,15 @@ class Selection:
             self.annotation = None if image is None else annotation_for(image, annotations, images)
         self.layers_changed.emit()
 
+    def _on_active(self, _event: object = None) -> None:
+        """Choose the annotation that the user selects in the layer list: it is painted next."""
+        layer = self.viewer.layers.selection.active
+        if layer is self._annotation or layer not in self.annotations():
+            return
+        fits = self._image is not None and image_shape(layer) == image_shape(self._image)
+        if fits or image_of(layer, self.images()) is not None:
+            self.annotation = layer
+
     def _on_step(self, _event: object = None) -> None:
         frame = self._current_frame()
         if frame != self._frame:
@@ -251,6 +261,7 @@ class Selection:
         if viewer is not None:
             viewer.layers.events.inserted.disconnect(self._on_layers)
             viewer.layers.events.removed.disconnect(self._on_layers)
+            viewer.layers.selection.events.active.disconnect(self._on_active)
             viewer.dims.events.current_step.disconnect(self._on_step)
             self.annotation = None
             self.image = None

@@ -223,6 +223,7 @@ class LoadWidget(QWidget):
     def _choose(self, image: Image) -> None:
         self.session.image = image
         image.visible = True
+        self.session.viewer.layers.selection.active = self.session.annotation or image
         self.session.viewer.fit_to_view(layers=[image])
 
     # opening

@@ -379,7 +379,7 @@ class TrainWidget(QWidget):
         self.resume_button.setVisible(self.session.interrupted is not None)
 
     def _on_failed(self, words: str) -> None:
-        self.note.say(words, "error")
+        self.note.say(sentence(words), "error")
 
     def _on_history(self, history: Any) -> None:
         self.curve.show_history(history)
