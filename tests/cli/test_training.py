@@ -161,7 +161,7 @@ def test_a_wish_is_met_by_the_nearest_network(cli, data, tmp_path):
     assert answer.json["pools"] == nearest["pools"]
     assert answer.json["parameters"] == nearest["parameters"]
     assert answer.json["pixel_size_nm"] == [0.05, 0.05]
-    assert answer.json["seconds"] < 5
+    assert answer.json["seconds"] < 60  # a step more than 0.3 s, on a machine however busy
     assert f"field {nearest['receptive_field']['nominal']} px" in answer.err
 
 

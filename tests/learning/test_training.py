@@ -270,13 +270,6 @@ def test_the_time_budget_ends_the_training_in_mid_epoch(disc_set, monkeypatch, e
     assert left[-1] < 1
 
 
-def test_seconds_are_seconds(disc_set):
-    data = disc_set()
-    model, _ = run(data, data, SPEC, replace(PLAN, epochs=None, seconds=0.7))
-    assert model.history[-1].seconds < 3
-    assert model.history[-1].seconds_left < 0.5
-
-
 @pytest.mark.usefixtures("few_steps")
 def test_progress_by_epochs_rises_to_one(disc_set):
     data = disc_set()

@@ -1,7 +1,7 @@
 """Training and validation share no exposure and no neighbourhood."""
 
 from dataclasses import replace
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pytest
@@ -224,6 +224,6 @@ def test_the_annotation_stays_as_it_was():
 
 def test_a_large_mask_is_split_at_once():
     data = set_of(image_of(mask((2039, 2053))))
-    begun = perf_counter()
+    begun = process_time()
     assert split(data, 0.2, 64, seed=752).kind == "blocks"
-    assert perf_counter() - begun < 3
+    assert process_time() - begun < 3
