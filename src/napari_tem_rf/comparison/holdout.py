@@ -149,7 +149,7 @@ def hold_out(images: Sequence[LabelledImage], plan: ComparisonPlan) -> HeldOut:
     if parts.kind == "none":
         raise ValueError(
             f"no part can be held out for the scores ({parts.sentence}): annotate more images, "
-            f"or compare smaller receptive fields (what is compared sees up to {plan.gap_px} px far)"
+            f"or compare smaller receptive fields (now up to {plan.gap_px} px are seen)"
         )
     by_name = {image.name: image for image in images}
     blocks = parts.kind == "blocks"

@@ -9,6 +9,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from napari_tem_rf.comparison.plan import FOURIER_FILTER, ComparisonPlan, Contes
 from napari_tem_rf.comparison.results import Costs, ImageScores, Result
 from napari_tem_rf.micrographs.cleaning import clean, standardise, unbin_labels
 from napari_tem_rf.micrographs.writing import write_labels
+from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report
 from napari_tem_rf.runs import RunRecord, read_run
 
@@ -31,6 +33,10 @@ Reporter = Callable[[Report], None]
 Stopped = Callable[[], bool]
 
 _WARM_UP_PX = 64
+
+
+class _StoppedError(Exception):
+    """The owner asked to stop."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,9 +97,15 @@ def _network(work: Contest, report: Reporter, stopped: Stopped) -> Result | None
     if scored is None:
         return None
     images, seconds = scored
-    speed = jobs.measure_speed(record.spec, device, report=report, stopped=stopped)
-    costs = Costs(record.seconds, seconds, speed.tile_mib, record.device)
+    costs = Costs(record.seconds, seconds, _tile_mib(record.spec, device), record.device)
     return Result(work.contestant, images, costs, record.epochs, record.best_epoch)
+
+
+@lru_cache
+def _tile_mib(spec: NetworkSpec, device: Device) -> float:
+    """Return the memory of a tile; the same for all seeds."""
+    speed = jobs.measure_speed(spec, device, report=_silent, stopped=lambda: False)
+    return speed.tile_mib
 
 
 def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | None:
@@ -123,13 +135,18 @@ def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | N
         sources=work.sources,
         label_sources=work.label_sources,
     )
-    try:
-        record = jobs.train(request, report=report, stopped=stopped)
-    except ValueError:
+
+    def heard(said: Report) -> None:
+        report(said)
         if stopped():
-            return None
-        raise
-    return record if record.state == "finished" else None
+            raise _StoppedError
+
+    # A training that ends itself counts its broken epoch as a whole one, and would then have
+    # learned less than the others: from its last checkpoint it goes on as if it had never stopped.
+    try:
+        return jobs.train(request, report=heard, stopped=lambda: False)
+    except _StoppedError:
+        return None
 
 
 def _baseline(work: Contest, report: Reporter, stopped: Stopped) -> Result | None:

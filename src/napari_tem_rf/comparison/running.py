@@ -86,8 +86,9 @@ def run_comparison(
     on_report : callable
         Called in this thread with each `ComparisonReport`.
     stopped : callable
-        Asked several times a second, so that a stop ends trainings in the middle (with a plain
-        ``InlineEngine()``, which works inside this thread, between two of them).
+        Asked several times a second. A stop breaks trainings off, and they go on from their last
+        complete epoch (a plain ``InlineEngine()`` works inside this thread and ends the one in
+        hand first).
     sources, label_sources : dict of str to str
         File of each image and of its labels, by image name; kept in the records.
 
