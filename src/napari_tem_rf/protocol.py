@@ -32,10 +32,11 @@ class TrainingPlan:
         Seed of weights, crops and split.
     learning_rate : float
         Step size of Adam.
-    batch : int
-        Crops a step.
-    crop_px : int
-        Side of a crop in px, context included; rounded up to the network's period.
+    batch : int, optional
+        Crops a step; when not given, as many as keep a step's pixels the same for every side.
+    crop_px : int, optional
+        Side of a crop in px, context included; rounded up to the network's period. When not
+        given it follows the receptive field, so that the training sees what a prediction sees.
     averaging : float
         Decay of the running average of the weights per step that is validated and kept; 0 keeps
         the weights themselves.
@@ -61,8 +62,8 @@ class TrainingPlan:
     seconds: float | None = None
     seed: int = 752
     learning_rate: float = 3e-3
-    batch: int = 8
-    crop_px: int = 128
+    batch: int | None = None
+    crop_px: int | None = None
     averaging: float = 0.99
     balanced: bool = False
     augmentation: Literal["dihedral", "full", "none"] = "full"
@@ -78,8 +79,8 @@ class TrainingPlan:
             ("epochs", self.epochs is None or self.epochs >= 1, "at least 1"),
             ("seconds", self.seconds is None or self.seconds > 0, "more than 0"),
             ("learning_rate", self.learning_rate > 0, "more than 0"),
-            ("batch", self.batch >= 1, "at least 1"),
-            ("crop_px", self.crop_px >= 8, "at least 8"),
+            ("batch", self.batch is None or self.batch >= 1, "at least 1"),
+            ("crop_px", self.crop_px is None or self.crop_px >= 8, "at least 8"),
             ("averaging", 0 <= self.averaging < 1, "from 0 to below 1"),
             ("validation", 0 <= self.validation < 1, "from 0 to below 1"),
             ("patience", self.patience is None or self.patience >= 1, "at least 1"),

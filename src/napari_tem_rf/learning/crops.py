@@ -19,6 +19,15 @@ FEWEST_STEPS, MOST_STEPS = 25, 250
 PAPER_FEWEST_PARTICLE_PX = 400
 """The paper drops patches with at most so many particle px."""
 
+SMALLEST_CROP_PX, LARGEST_CROP_PX = 128, 384
+"""Side of a crop that follows the field: many small crops teach more than a few large ones."""
+
+FIELDS_PER_CROP = 1.25
+"""Side of a crop in nominal receptive fields, between these limits."""
+
+PX_PER_STEP = 8 * 128 * 128
+FEWEST_CROPS = 2
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -50,15 +59,22 @@ class CropGeometry:
         The context is the halo, but at most an eighth of the crop: beyond it the little that a
         pixel still sees does not pay for the pixels that would not count.
         """
-        period = spec.period
+        period, field = spec.period, receptive_field(spec)
+        fitting = round(FIELDS_PER_CROP * field.nominal)
+        side = plan.crop_px or int(np.clip(fitting, SMALLEST_CROP_PX, LARGEST_CROP_PX))
         rows, columns = (
-            _up(min(plan.crop_px, max(image.pixels.shape[axis] for image in images)), period)
+            _up(min(side, max(image.pixels.shape[axis] for image in images)), period)
             for axis in (0, 1)
         )
         if plan.preset == "sytwu2022":
             rows = columns = max(rows, columns)  # only a square has the paper's 8 copies
-        halo = receptive_field(spec).halo if plan.true_context else 0
+        halo = field.halo if plan.true_context else 0
         return cls(rows, columns, min(halo, min(rows, columns) // 8))
+
+    @property
+    def crops_per_step(self) -> int:
+        """How many crops make a step of the usual number of pixels."""
+        return max(FEWEST_CROPS, round(PX_PER_STEP / (self.rows * self.columns)))
 
 
 def _up(length: int, period: int) -> int:
@@ -88,13 +104,14 @@ class CropSampler:
         self.places = [_Places(image.labels, len(data.classes.values)) for image in self.images]
         self.annotated = np.array([places.total for places in self.places], float)
         self.counts = np.sum([places.counts for places in self.places], axis=0)
+        self.batch = plan.batch or self.geometry.crops_per_step
         crop_px = self.geometry.rows * self.geometry.columns
         pixels = sum(image.pixels.size for image in self.images)
         if plan.preset == "sytwu2022":
             self.grid = self._paper_patches()
-            self.steps_per_epoch = max(1, -(-8 * len(self.grid) // plan.batch))
+            self.steps_per_epoch = max(1, -(-8 * len(self.grid) // self.batch))
         else:
-            steps = -(-pixels // (plan.batch * crop_px))
+            steps = -(-pixels // (self.batch * crop_px))
             self.steps_per_epoch = int(np.clip(steps, FEWEST_STEPS, MOST_STEPS))
 
     def epoch(self) -> Iterator[Batch]:
@@ -103,7 +120,7 @@ class CropSampler:
             yield from self._paper_epoch()
             return
         for _ in range(self.steps_per_epoch):
-            yield self._stack([self._draw() for _ in range(self.plan.batch)])
+            yield self._stack([self._draw() for _ in range(self.batch)])
 
     def _draw(self) -> tuple[NDArray[np.float32], NDArray[np.int16]]:
         rng, geometry = self.rng, self.geometry
@@ -150,9 +167,9 @@ class CropSampler:
 
     def _paper_epoch(self) -> Iterator[Batch]:
         order = self.rng.permutation(8 * len(self.grid))
-        for first in range(0, len(order), self.plan.batch):
+        for first in range(0, len(order), self.batch):
             crops = []
-            for number in order[first : first + self.plan.batch]:
+            for number in order[first : first + self.batch]:
                 patch, symmetry = divmod(int(number), 8)
                 index, row, column = self.grid[patch]
                 pixels, labels = cut(self.images[index], row, column, self.geometry)

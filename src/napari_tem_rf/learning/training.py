@@ -150,7 +150,8 @@ def train(
     averaged = copy.deepcopy(network).requires_grad_(False)
     optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     rng = np.random.default_rng(plan.seed)
-    batch = plan.batch
+    sampler = CropSampler(training, spec, plan, rng)
+    batch = sampler.batch
     history: list[EpochReport] = []
     best = _copy(averaged)
     steps, earlier = 0, 0.0
@@ -161,7 +162,6 @@ def train(
         rng.bit_generator.state = state.sampler
         best, history, batch = state.best, list(state.history), state.batch
         steps, earlier = state.steps, state.seconds
-    sampler = CropSampler(training, spec, plan, rng)
     weight = _class_weights(sampler.counts, plan.balanced).to(device)
     clock = _Clock(plan, earlier, len(history), sampler.steps_per_epoch)
     most_gradient = math.inf if plan.preset == "sytwu2022" else MOST_GRADIENT
