@@ -31,12 +31,16 @@ KIND = "particles"
 
 
 def masks(session: Session) -> list[Labels]:
-    """Return the layers that can be taken as a mask, predictions last."""
+    """Return the layers that can be taken as a mask, predictions last.
+
+    Particles whose mask is gone, or that the user took over, are among them.
+    """
+    there = {str(layer.unique_id) for layer in session.viewer.layers}
     found = [
         layer
         for layer in session.viewer.layers
         if isinstance(layer, Labels)
-        and not _is_current(layer)
+        and not (_is_current(layer) and mark_of(layer).get("mask_id", "") in {"", *there})
         and len(image_shape(layer)) in (2, 3)
     ]
     predicted = predictions(session)
@@ -256,6 +260,9 @@ def _add(session: Session, mask: Labels, data: NDArray[np.int32], ground: Layer)
         **placement(ground),
     )
     layers.insert(layers.index(mask) + 1, layer)
+    if is_ours(mask, "prediction"):
+        # seen through each other the colours of both would say nothing; the user's own stay
+        mask.visible = False
     return layer
 
 

@@ -139,9 +139,9 @@ class Particles:
 
     def _on_layers(self, _change: object = None) -> None:
         candidates = particle_layers.masks(self.session)
-        if self._mask not in candidates:
-            self._is_chosen = False
-        if not self._is_chosen and self._layer_of(self._mask) is None:
+        is_there = self._mask in candidates
+        self._is_chosen &= is_there
+        if not is_there or (not self._is_chosen and self._layer_of(self._mask) is None):
             self._choose(particle_layers.first_mask(self.session))
         else:
             self._choose(self._mask)
@@ -358,5 +358,6 @@ class Particles:
             self._pause.start(_EDIT_PAUSE_MS)
             return
         self._measured = measured
-        self._table = self._show_features(layer, self._mask, measured)
-        self.changed.emit()
+        if not joined(measured, layer.ndim == 3).equals(self._table):
+            self._table = self._show_features(layer, self._mask, measured)
+            self.changed.emit()

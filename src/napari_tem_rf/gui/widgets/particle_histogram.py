@@ -36,7 +36,7 @@ class ParticleHistogram(QWidget):
         self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.canvas.setMinimumWidth(0)
         self.canvas.setToolTip("Line: median. ± is the standard deviation of the sample.")
-        # a change of the theme dresses many widgets: draw once, after all of them
+        # drawing takes some 50 ms: once for all changes that come together
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.timeout.connect(self._draw)
@@ -50,9 +50,10 @@ class ParticleHistogram(QWidget):
 
     def show_table(self, table: pd.DataFrame | None) -> None:
         """Show the sizes of these particles; hidden without any."""
-        self._table = table
-        self.setVisible(table is not None and len(table) > 0)
-        self._draw()
+        if table is not self._table:
+            self._table = table
+            self.setVisible(table is not None and len(table) > 0)
+            self._pause.start()
 
     def _draw(self, _choice: object = None) -> None:
         if self._table is None or not len(self._table):

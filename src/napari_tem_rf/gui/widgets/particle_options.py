@@ -33,6 +33,7 @@ class ParticleOptions(QWidget):
         self.smallest = QSpinBox()
         self.smallest.setRange(1, _LARGEST_PX)
         self.smallest.setValue(Finding().smallest_px)
+        self.smallest.setPrefix("≥ ")
         self.smallest.setSuffix(" px")
         self.smallest.setToolTip("Particles of fewer pixels are left out")
         self.diameter = QDoubleSpinBox()
@@ -40,6 +41,7 @@ class ParticleOptions(QWidget):
         self.diameter.setPrefix("⌀ ")
         self.diameter.setSuffix(" nm")
         self.diameter.setKeyboardTracking(False)
+        self.diameter.setMinimumWidth(124)
         self.diameter.setToolTip("The same as the diameter in nm of the circle of that area")
         self.area = QLabel()
         self.area.setToolTip("The same as an area")
@@ -56,7 +58,7 @@ class ParticleOptions(QWidget):
             [
                 self.split,
                 self.border,
-                row(QLabel("At least"), self.smallest, self.diameter, self.area, stretch=3),
+                row(QLabel("Size"), self.smallest, self.diameter, self.area),
                 self._frames_line,
             ],
             spacing=4,

@@ -193,10 +193,14 @@ class ParticleTable(QTableView):
         headers.setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.setSortingEnabled(True)
         self._is_told = False
+        self._table: pd.DataFrame | None = None
         self.selectionModel().selectionChanged.connect(self._on_selection)
 
     def show_table(self, table: pd.DataFrame) -> None:
         """Show another table; particles that are still there stay selected."""
+        if table is self._table:
+            return
+        self._table = table
         labels = self.selected()
         names = [column.name for column in self.particles.columns]
         self._is_told = True
@@ -209,7 +213,9 @@ class ParticleTable(QTableView):
     def selected(self) -> list[int]:
         """Return the labels of the selected particles, from top to bottom."""
         labels = self.particles.labels()
-        rows = sorted(index.row() for index in self.selectionModel().selectedRows())
+        # selectedRows() would ask the model for each row
+        ranges = [(part.top(), part.bottom() + 1) for part in self.selectionModel().selection()]
+        rows = sorted({row for first, stop in ranges for row in range(first, stop)})
         return [int(labels[row]) for row in rows]
 
     def select(self, labels: Collection[int], first: int | None = None) -> None:

@@ -88,8 +88,8 @@ class ParticlesWidget(QScrollArea):
         self.delete_button.clicked.connect(self.delete_selected)
         self.merge_button = _button("Merge", "Make the selected particles one")
         self.merge_button.clicked.connect(self.merge_selected)
-        self.undo_button = _button("Undo", "Take the last correction back (Ctrl+Z in the canvas)")
-        self.undo_button.clicked.connect(self.particles.undo)
+        self.undo_button = _button("Undo", "")
+        self.undo_button.clicked.connect(self._undo)
         self.export_button = _button("CSV...", "Write the table, and how it was made beside it")
         self.export_button.clicked.connect(self._ask_file)
         self.hint = Sentence(tone="quiet")
@@ -262,11 +262,16 @@ class ParticlesWidget(QScrollArea):
         self.delete_button.setEnabled(bool(labels) and free)
         self.merge_button.setEnabled(not why and free)
         self.undo_button.setEnabled(particles.can_undo and free)
+        self.undo_button.setToolTip(
+            "Take the last correction back (Ctrl+Z in the canvas)"
+            if particles.can_undo
+            else "Nothing to take back: no particle was deleted, merged or painted"
+        )
         self.export_button.setEnabled(len(particles.table) > 0 and free and self._writing is None)
         if not labels:
             self.hint.say(
-                "Click on a particle in the table or in the image; Ctrl+click adds others. The brush "
-                "corrects outlines.",
+                "Click on a particle in the table or in the image; Ctrl+click adds others. "
+                "The brush corrects outlines.",
                 "quiet",
             )
         elif len(labels) == 1 and why:
@@ -281,7 +286,8 @@ class ParticlesWidget(QScrollArea):
         labels = self.table.selected()
         if labels and not self.particles.is_finding:
             self.particles.delete(labels)
-            self.words.say(f"{_count(len(labels))} deleted; Undo brings it back.", "plain")
+            pronoun = "it" if len(labels) == 1 else "them"
+            self.words.say(f"{_count(len(labels))} deleted; Undo brings {pronoun} back.", "plain")
 
     def merge_selected(self) -> None:
         """Make the particles that are selected one."""
@@ -291,6 +297,10 @@ class ParticlesWidget(QScrollArea):
             self.words.say(f"{_count(len(labels))} merged into particle {kept}.", "plain")
             self.table.select([kept])
             self._mark_selected()
+
+    def _undo(self) -> None:
+        self.words.say("")
+        self.particles.undo()
 
     # writing
 
