@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 import typer
 
-from napari_tem_rf.cli import comparing, demo, files, networks, predicting, training
+from napari_tem_rf.cli import comparing, demo, evaluating, files, networks, predicting, training
 from napari_tem_rf.cli.output import fail
 
 app = typer.Typer(
@@ -24,9 +24,9 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("field", networks.field),
     ("train", training.train),
     ("predict", predicting.predict),
-    ("evaluate", predicting.evaluate),
+    ("evaluate", evaluating.evaluate),
     ("compare", comparing.compare),
-    ("effective-field", predicting.effective_field),
+    ("effective-field", evaluating.effective_field),
     ("measure", files.measure),
     ("demo", demo.demo),
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_tem_rf.micrographs.annotation import LabelledImage, group_of
+from napari_tem_rf.micrographs.annotation import LabelledImage, group_of, shape_text
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import (
     find_images,
@@ -110,8 +110,9 @@ def _labelled(
     group = group_of(name, group_by)
     if labels.shape != tuple(micrograph.pixels.shape):
         raise ValueError(
-            f'labels "{label_file}" are {_by(labels.shape)} but image "{micrograph.source}" is '
-            f"{_by(micrograph.pixels.shape)}: labels need the image's own rows and columns"
+            f'labels "{label_file}" are {shape_text(labels.shape)} but image '
+            f'"{micrograph.source}" is '
+            f"{shape_text(micrograph.pixels.shape)}: labels need the image's own rows and columns"
         )
     if labels.ndim == 2:
         yield LabelledImage(name, micrograph.frame(), labels, micrograph.pixel_size_nm, group)
@@ -131,7 +132,3 @@ def _some(names: Sequence[str] | set[str] | dict[str, Path], most: int = 3) -> s
     listed = sorted(names)
     rest = f" and {len(listed) - most} more" if len(listed) > most else ""
     return ", ".join(listed[:most]) + rest
-
-
-def _by(shape: Sequence[int]) -> str:
-    return " x ".join(str(length) for length in shape)

@@ -124,8 +124,8 @@ def check_labels(name: str, pixels: NDArray[Any], labels: NDArray[Any]) -> None:
     """
     if labels.shape != pixels.shape:
         raise ValueError(
-            f'labels of "{name}" are {_by(labels.shape)} but the image is {_by(pixels.shape)}: '
-            "draw them on the image's own annotation layer"
+            f'labels of "{name}" are {shape_text(labels.shape)} but the image is '
+            f"{shape_text(pixels.shape)}: draw them on the image's own annotation layer"
         )
     if labels.dtype.kind not in "uib":
         raise ValueError(
@@ -235,5 +235,6 @@ def group_of(name: str, pattern: str | None) -> str:
     return group
 
 
-def _by(shape: tuple[int, ...]) -> str:
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape in words: "512 x 500"."""
     return " x ".join(str(length) for length in shape)

@@ -177,4 +177,3 @@ def nearest_networks(
 ) -> tuple[Match, ...]:
     """Return the catalog's networks nearest to a wish, nearest first; see `Catalog.nearest`."""
     return catalog().nearest(receptive_field, parameters, limit)
-
