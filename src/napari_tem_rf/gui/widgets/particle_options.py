@@ -35,13 +35,16 @@ class ParticleOptions(QWidget):
         self.smallest.setValue(Finding().smallest_px)
         self.smallest.setPrefix("≥ ")
         self.smallest.setSuffix(" px")
+        self.smallest.setMinimumWidth(116)
         self.smallest.setToolTip("Particles of fewer pixels are left out")
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0.001, 100_000)
         self.diameter.setPrefix("⌀ ")
         self.diameter.setSuffix(" nm")
         self.diameter.setKeyboardTracking(False)
-        self.diameter.setMinimumWidth(124)
+        # arrow keys and wheel do; the room is for the unit
+        self.diameter.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
+        self.diameter.setMinimumWidth(96)
         self.diameter.setToolTip("The same as the diameter in nm of the circle of that area")
         self.area = QLabel()
         self.area.setToolTip("The same as an area")
@@ -58,7 +61,7 @@ class ParticleOptions(QWidget):
             [
                 self.split,
                 self.border,
-                row(QLabel("Size"), self.smallest, self.diameter, self.area),
+                row(QLabel("Size"), self.smallest, self.diameter, self.area, stretch=1),
                 self._frames_line,
             ],
             spacing=4,
