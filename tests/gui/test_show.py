@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
         name="run",
         spec=NetworkSpec((2, 2), filters=4),
         plan=TrainingPlan(validation=0.0),
-        classes=Classes((1, 2), ("background", "particle"), ("#0072b2", "#e69f00")),
+        classes=Classes((1, 2), ("background", "particle"), ("", "")),
         unlabelled="ignore",
         cleaning=Cleaning(),
         pixel_size_nm=(0.12, 0.12),
@@ -56,6 +56,9 @@ def test_predictions_lie_on_their_images(viewer: Any, worker: None, folder: Path
         assert np.count_nonzero(layer.data == 2) == 70 * number
         assert layer.data_to_world((3, 5)) == pytest.approx(image.data_to_world((3, 5)))
         assert layer.units == image.units
+        # the command line knows no colours: the run gets those of a new annotation
+        red, green, blue, _ = layer.colormap.map(2)
+        assert (red, green, blue) == pytest.approx((0xE6 / 255, 0x9F / 255, 0), abs=0.01)
     assert session.run is not None
     assert session.run.folder == folder / "low_magnification" / "run"
     assert session.image is viewer.layers["gold_lm_01"]

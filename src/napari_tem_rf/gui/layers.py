@@ -5,6 +5,7 @@ layer that belongs to the program says so in its metadata under `MARK`; no other
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +146,26 @@ def source_of(layer: Layer) -> Path | None:
     return None if path is None else Path(path)
 
 
+def with_colors(classes: Classes) -> Classes:
+    """Return classes that all have a colour: a run of the command line knows none."""
+    own = (*classes.colors, *("",) * len(classes.values))
+    colors = (
+        color or PALETTE[place % len(PALETTE)]
+        for place, color in enumerate(own[: len(classes.values)])
+    )
+    return replace(classes, colors=tuple(colors))
+
+
 def label_colors(classes: Classes, *, background: bool = True) -> DirectLabelColormap:
-    """Return the colours of an annotation (or, without background, of a prediction)."""
+    """Return the colours of an annotation (or, without background, of a prediction).
+
+    Classes without a colour of their own, as in runs of the command line, get the palette's.
+    """
     colors: dict[int | None, str] = {None: "transparent", 0: "transparent"}
-    for place, (value, color) in enumerate(zip(classes.values, classes.colors, strict=True)):
+    for place, value in enumerate(classes.values):
+        own = classes.colors[place] if place < len(classes.colors) else ""
         if value != 0 and (background or place > 0):
-            colors[value] = color
+            colors[value] = own or PALETTE[place % len(PALETTE)]
     return DirectLabelColormap(color_dict=colors)
 
 

@@ -16,6 +16,7 @@ from napari_tem_rf.gui.layers import (
     mark_of,
     placement,
     prediction_layer,
+    with_colors,
 )
 from napari_tem_rf.gui.session import Session
 from napari_tem_rf.micrographs.annotation import Classes
@@ -71,6 +72,7 @@ def show_prediction(
     Labels
         The layer: a new one, or the earlier one of the same name, updated.
     """
+    classes = with_colors(classes)
     name = layer_name(image, spec)
     layer = find_ours(session.viewer.layers, name, "prediction")
     if layer is None or image_shape(layer) != image_shape(image):
@@ -106,16 +108,13 @@ def show_prediction(
 def _add(session: Session, image: Image, classes: Classes, name: str) -> Labels:
     """Add an empty prediction just above its image, and leave the user's selection alone."""
     layers = session.viewer.layers
-    selected, active = set(layers.selection), layers.selection.active
     largest = max(classes.values)
     empty = np.zeros(image_shape(image), np.uint8 if largest < 256 else np.uint16)
     layer = prediction_layer(image, empty, classes, name)
     values, names = classes.prediction_values[1:], classes.names[1:]
     layer.features = {"index": list(values), "class": list(names)}
-    layers.insert(layers.index(image) + 1, layer)
-    if selected:
-        layers.selection = selected
-        layers.selection.active = active
+    with session.layer_list_kept():
+        layers.insert(layers.index(image) + 1, layer)
     # one who corrects a prediction makes it an annotation: it is never written over again
     layer.events.paint.connect(lambda _event: _give_to_user(session, layer, classes))
     return layer
