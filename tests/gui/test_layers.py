@@ -93,6 +93,14 @@ def test_background_of_a_prediction_is_transparent_and_classes_keep_their_colour
         assert prediction.map(value)[3] == 1
 
 
+def test_classes_without_colours_get_the_palettes() -> None:
+    bare = Classes((0, 1, 2), ("background", "gold", "dirt"), ("", "", ""))
+    colors = label_colors(bare, background=False)
+    np.testing.assert_array_equal(colors.map(1), label_colors(CLASSES).map(2))
+    assert colors.map(2)[3] == 1
+    assert label_colors(Classes((1, 2), ("a", "b"))).map(2)[3] == 1
+
+
 def test_what_lies_on_an_image_lies_where_the_image_does() -> None:
     image = Image(
         np.zeros((5, 7)),

@@ -119,7 +119,7 @@ def test_a_failure_is_one_sentence_and_the_button_comes_back(
     monkeypatch.setattr(jobs, "train", fail)
     press(qtbot, widget.train_button)
     qtbot.waitUntil(idle(session), timeout=10_000)
-    assert "the disk is full: make room" in widget.note.text()
+    assert widget.note.text() == "✗ The disk is full: make room."
     assert not widget.train_button.isHidden()
     assert widget.train_button.isEnabled()
     assert session.runs == ()

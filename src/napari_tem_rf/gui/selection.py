@@ -1,5 +1,7 @@
 """What is looked at in a viewer: the chosen image, its frame, its annotation."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import ref
 
@@ -206,6 +208,17 @@ class Selection:
             if pair is pairs[0] or any(counts):
                 found.append((pair, counts))
         return tuple(found)
+
+    @contextmanager
+    def layer_list_kept(self) -> Iterator[None]:
+        """Leave what is selected in the layer list, and chosen here, while layers are added."""
+        selection = self.viewer.layers.selection
+        selected, active = set(selection), selection.active
+        with selection.events.active.blocker(self._on_active):
+            yield
+            if selected:
+                self.viewer.layers.selection = selected
+                self.viewer.layers.selection.active = active
 
     # what the viewer does
 

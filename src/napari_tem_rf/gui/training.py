@@ -6,7 +6,7 @@ import numpy as np
 from napari.layers import Image
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.annotations import belong
+from napari_tem_rf.gui.annotations import belong, classes_of
 from napari_tem_rf.gui.layers import (
     frame_labels,
     frame_pixels,
@@ -54,14 +54,21 @@ def training_request(session: Session) -> jobs.TrainRequest:
     image = session.image
     if image is None:
         raise ValueError("no image is chosen: open one first")
-    classes = session.classes
+    names: dict[int, str] = {}
+    colors: dict[int, str] = {}
+    for pair, _ in session.annotated():
+        classes = classes_of(pair.labels, session.unlabelled)
+        # the chosen annotation comes first: its names and colours hold
+        for value, name, color in zip(classes.values, classes.names, classes.colors, strict=True):
+            names.setdefault(value, name)
+            colors.setdefault(value, color)
     return jobs.TrainRequest(
         run=session.new_run_folder(),
         images=labelled_images(session),
         unlabelled=session.unlabelled,
         cleaning=session.cleaning,
-        class_names=dict(zip(classes.values, classes.names, strict=True)),
-        class_colors=dict(zip(classes.values, classes.colors, strict=True)),
+        class_names=names,
+        class_colors=colors,
         spec=session.spec,
         plan=session.plan,
         start=session.start,
@@ -121,10 +128,11 @@ def resume_training(session: Session) -> Work | None:
 
 def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: int) -> Work:
     session.interrupted = None
+    values = tuple(sorted(request.class_names))
     classes = Classes(
-        tuple(request.class_names),
-        tuple(request.class_names.values()),
-        tuple(request.class_colors.values()),
+        values,
+        tuple(request.class_names[value] for value in values),
+        tuple(request.class_colors[value] for value in values),
     )
 
     def on_report(report: Report) -> None:

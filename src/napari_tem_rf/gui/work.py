@@ -125,14 +125,18 @@ class Desk:
     def _done(self, work: Work, result: Any) -> None:
         if self._leaves(work):
             work.result, work.state = result, "done"
-            work.done.emit(result)
-            work.ended.emit(work)
+            try:
+                work.done.emit(result)
+            finally:
+                work.ended.emit(work)
 
     def _failed(self, work: Work, sentence: str) -> None:
         if self._leaves(work):
             work.error, work.state = sentence, "failed"
-            work.failed.emit(sentence)
-            work.ended.emit(work)
+            try:
+                work.failed.emit(sentence)
+            finally:
+                work.ended.emit(work)
 
     def _leaves(self, work: Work) -> bool:
         if work not in self._works or self._is_closed:
