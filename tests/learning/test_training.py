@@ -480,3 +480,20 @@ def test_class_weights(counts, expected):
 def test_plans_that_are_none(change, sentence):
     with pytest.raises(ValueError, match=sentence):
         TrainingPlan(**change)
+
+
+@pytest.mark.parametrize(("strokes", "chooses"), [(False, True), (True, False)])
+def test_a_few_held_out_strokes_do_not_choose_the_epoch(
+    disc_set, few_steps, monkeypatch, strokes, chooses
+):
+    # 131 x 149 labelled px of a mask can tell epochs apart, 18 rows of strokes cannot
+    data = disc_set(strokes=strokes)
+    scores = iter([0.9, 0.5, 0.4, 0.9])
+    monkeypatch.setattr(
+        training, "validate", lambda network, data: ValidationResult(0.1, next(scores), ())
+    )
+    model, reports = run(data, data, SPEC, replace(PLAN, epochs=3))
+    assert model.best_epoch == (1 if chooses else 3)
+    assert [report.best_epoch for report in epochs_of(reports)] == (
+        [1, 1, 1] if chooses else [1, 2, 3]
+    )

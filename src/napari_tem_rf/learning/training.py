@@ -28,6 +28,10 @@ MOST_GRADIENT = 5.0
 The paper's preset cuts none.
 """
 
+FEWEST_PX_TO_CHOOSE = 5_000
+"""Held-out pixels that it takes to tell epochs apart: on fewer, as with a few strokes of one image,
+the first epochs often score best by chance, and the last one is kept."""
+
 Weights = dict[str, Tensor]
 
 
@@ -165,6 +169,7 @@ def train(
     weight = _class_weights(sampler.counts, plan.balanced).to(device)
     clock = _Clock(plan, earlier, len(history), sampler.steps_per_epoch)
     most_gradient = math.inf if plan.preset == "sytwu2022" else MOST_GRADIENT
+    choosing = int(validation.counts().sum()) >= FEWEST_PX_TO_CHOOSE
     by_hand = False
     result: ValidationResult | None = None
 
@@ -196,7 +201,7 @@ def train(
                 f"rate (now {plan.learning_rate:g}) or check the images for extreme values"
             )
         result = validate(averaged, validation) if validation.images else None
-        report = _report(history, clock, steps, loss, result)
+        report = _report(history, clock, steps, loss, result, choosing)
         history.append(report)
         if report.best_epoch == report.epoch or plan.keep == "last" or result is None:
             best = _copy(averaged)
@@ -301,10 +306,11 @@ def _report(
     steps: int,
     loss: float,
     result: ValidationResult | None,
+    choosing: bool,
 ) -> EpochReport:
     epoch = len(history) + 1
     best_epoch, best_dice = epoch, result.dice if result else None
-    if result and history:
+    if result and history and choosing:
         earlier = history[history[-1].best_epoch - 1]
         assert earlier.validation_dice is not None
         assert earlier.validation_loss is not None
