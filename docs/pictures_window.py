@@ -32,9 +32,9 @@ from napari_tem_rf.gui.predictions import predictions  # noqa: E402
 from napari_tem_rf.gui.session import Session, session_of  # noqa: E402
 
 WINDOW = (1500, 950)
-NEW_IMAGE = "gold_hr_05"
+NEW_IMAGE = "gold_hr_08"
 """An image without strokes: the network has not seen it."""
-AT = (250, 249)
+AT = (256, 256)
 """(row, column) of the pixel whose field is shown on it."""
 
 
@@ -94,7 +94,8 @@ class Window:
         path = self.out / f"window_{name}.png"
         shot = Image.fromarray(self.viewer.screenshot(canvas_only=False, flash=False)[..., :3])
         # 256 colours of its own: noise does not compress, and the repository keeps every version
-        shot.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+        colors = shot.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        colors.save(path, optimize=True)
         print(path, flush=True)
 
     def look_at(self, name: str, zoom: float = 1.0) -> None:
@@ -184,6 +185,7 @@ def picture_particles(window: Window) -> None:
     dock, widget = window.viewer.window.add_plugin_dock_widget("napari-tem-rf", "Particles")
     window.viewer.window._qt_window.resizeDocks([dock], [420], Qt.Orientation.Horizontal)
     widget._choose_mask(predictions(session)[-1])
+    widget.options.smallest.setValue(100)
     QTest.mouseClick(widget.find_button, Qt.MouseButton.LeftButton)
     process_until(lambda: widget.particles.layer is not None and not widget.particles.is_finding)
     process_until(lambda: len(widget.particles.table) > 0)
