@@ -5,47 +5,29 @@ measured by a worker when the mouse rests, on a crop of the field alone. Nothing
 """
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
-from napari.layers import Image
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from napari_tem_rf.gui.field_drawing import Box, Drawing, Heat, scene_overlay, to_scene
 from napari_tem_rf.gui.field_measuring import FieldMeasuring
+from napari_tem_rf.gui.field_pins import Pin, heat_of, pin_box
 from napari_tem_rf.gui.field_subject import Reading, Subject, read_field, shown_first, trained
 from napari_tem_rf.gui.field_words import PixelSize, box_sides, side
 from napari_tem_rf.gui.layers import image_shape, pixel_size_nm
 from napari_tem_rf.gui.session import Session, TrainedRun
 from napari_tem_rf.networks.effective_field import EffectiveField
 
-__all__ = ["FieldOverlay", "Pin", "heat_of", "overlay_of"]
+__all__ = ["FieldOverlay", "overlay_of"]
 
 REST_MS = 120
 """How long the mouse rests, in ms, before the effective field is measured."""
 
 BOX_COLOR, NOMINAL_COLOR = "#f0e442", "#ffffff"
-PIN_COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00")
-_BRIGHTEST_QUANTILE = 0.999
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pin:
-    """A field held at a pixel."""
-
-    number: int
-    image: Image
-    reading: Reading
-    subject: Subject
-    field: EffectiveField | None = None
-
-    @property
-    def color(self) -> str:
-        """The pin's colour."""
-        return PIN_COLORS[(self.number - 1) % len(PIN_COLORS)]
 
 
 class FieldOverlay:
@@ -360,7 +342,7 @@ class FieldOverlay:
             self._overlay.visible = False
             return
         size = pixel_size_nm(image)
-        boxes = [_pin_box(pin, size) for pin in pins]
+        boxes = [pin_box(pin, size) for pin in pins]
         if self._reading is not None:
             boxes += self._cursor_boxes(self._reading, size)
         heats = () if self._shown_heat is None else (self._shown_heat,)
@@ -388,22 +370,6 @@ class FieldOverlay:
             viewer.events.mouse_over_canvas.disconnect(self._on_cursor)
             viewer.dims.events.ndisplay.disconnect(self._on_cursor)
             viewer.dims.events.current_step.disconnect(self._on_cursor)
-
-
-def heat_of(field: EffectiveField, subject: Subject) -> Heat:
-    """Return what is drawn of a field: its square root, for it falls off over decades."""
-    by = subject.cleaning.binning
-    top = max(float(np.quantile(field.heat, _BRIGHTEST_QUANTILE)), 1e-12)
-    weights = np.sqrt(np.clip(field.heat / top, 0, 1), dtype=np.float32)
-    if by > 1:
-        weights = np.repeat(np.repeat(weights, by, axis=0), by, axis=1)
-    return Heat(weights, (field.origin[0] * by, field.origin[1] * by))
-
-
-def _pin_box(pin: Pin, size: PixelSize) -> Box:
-    reading = pin.reading
-    words = f"pin {pin.number}: {box_sides(reading.rows, reading.columns, size)}"
-    return Box(reading.rows, reading.columns, pin.color, words, reading.at, width_px=1.5)
 
 
 _OVERLAYS: dict[Session, FieldOverlay] = {}

@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
 
-from napari_tem_rf.gui.field_overlay import FieldOverlay, Pin, heat_of
+from napari_tem_rf.gui.field_overlay import FieldOverlay
+from napari_tem_rf.gui.field_pins import Pin, heat_of
 from napari_tem_rf.gui.field_subject import Reading, Subject, picked, read_field, trained
 from napari_tem_rf.gui.field_words import box_sides, side
 from napari_tem_rf.gui.layers import frame_pixels, pixel_size_nm

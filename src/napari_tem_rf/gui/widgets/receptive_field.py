@@ -20,7 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.field_overlay import FieldOverlay, Pin, overlay_of
+from napari_tem_rf.gui.field_overlay import FieldOverlay, overlay_of
+from napari_tem_rf.gui.field_pins import Pin
 from napari_tem_rf.gui.field_subject import Reading, Subject
 from napari_tem_rf.gui.field_words import PixelSize, box_sides, side
 from napari_tem_rf.gui.layers import pixel_size_nm
