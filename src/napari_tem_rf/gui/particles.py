@@ -352,7 +352,7 @@ class Particles:
     def _show_measured(
         self, layer: Labels, history: tuple[int, int], measured: dict[int, Measured]
     ) -> None:
-        if layer is not self._layer:
+        if self._layer is None or layer is not self._layer:
             return
         if history != particle_layers.history(layer):
             self._pause.start(_EDIT_PAUSE_MS)
