@@ -39,22 +39,25 @@ def test_from_sample_to_mask(
 
     # 1 a sample image, without the strokes that come along
     viewer.open_sample("napari-tem-rf", "gold_low_magnification")
-    viewer.layers.remove(session.annotation)
+    for strokes in session.annotations():
+        viewer.layers.remove(strokes)
+    session.image = session.images()[0]
     assert "press New" in workspace.train.words.text()
 
     # 2 a new annotation, painted where the sample's strokes are
     press(workspace.annotation.new_button)
     annotation = session.annotation
-    drawn = sorted((sample_folder("low_magnification") / "strokes").glob("*.tif"))[0]
-    strokes = read_labels(drawn)
+    drawn = read_labels(
+        sample_folder("low_magnification") / "strokes" / f"{session.image.name}.tif"
+    )
     rng = np.random.default_rng(752)
     annotation.brush_size = 7
     for value, button in zip((1, 2), workspace.annotation._labels, strict=True):
         press(button)
         assert annotation.selected_label == value
-        places = np.argwhere(strokes == value)
+        places = np.argwhere(drawn == value)
         for row, column in rng.permutation(places)[:60]:
-            annotation.paint((0, row, column), value)
+            annotation.paint((row, column), value)
     qtbot.waitUntil(lambda: workspace.train.train_button.isEnabled(), timeout=10_000)
 
     # 3 a small network by its two numbers
