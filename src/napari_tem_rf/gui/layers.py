@@ -5,7 +5,6 @@ layer that belongs to the program says so in its metadata under `MARK`; no other
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -144,16 +143,6 @@ def source_of(layer: Layer) -> Path | None:
     """Return the file that a layer was read from."""
     path = mark_of(layer).get("source") or layer.source.path
     return None if path is None else Path(path)
-
-
-def with_colors(classes: Classes) -> Classes:
-    """Return classes that all have a colour: a run of the command line knows none."""
-    own = (*classes.colors, *("",) * len(classes.values))
-    colors = (
-        color or PALETTE[place % len(PALETTE)]
-        for place, color in enumerate(own[: len(classes.values)])
-    )
-    return replace(classes, colors=tuple(colors))
 
 
 def label_colors(classes: Classes, *, background: bool = True) -> DirectLabelColormap:

@@ -16,7 +16,6 @@ from napari_tem_rf.gui.layers import (
     mark_of,
     placement,
     prediction_layer,
-    with_colors,
 )
 from napari_tem_rf.gui.session import Session
 from napari_tem_rf.micrographs.annotation import Classes
@@ -72,7 +71,6 @@ def show_prediction(
     Labels
         The layer: a new one, or the earlier one of the same name, updated.
     """
-    classes = with_colors(classes)
     name = layer_name(image, spec)
     layer = find_ours(session.viewer.layers, name, "prediction")
     if layer is None or image_shape(layer) != image_shape(image):
