@@ -40,9 +40,16 @@ def training_checks(session: Session) -> tuple[Check, ...]:
     image, annotation = session.image, session.annotation
     if image is None:
         return (_stop("No image is open: open one, or take one from File > Open Sample."),)
+    pairs = session.annotated()
+    if annotation is None and pairs:
+        return (
+            _stop(
+                f"{image.name} is not annotated: choose an annotated image above to train on all "
+                "that are, or press New and paint on this one."
+            ),
+        )
     if annotation is None:
         return (_stop("There is no annotation: press New and paint a few strokes of each class."),)
-    pairs = session.annotated()
     for pair, _ in pairs:
         if not pair.fits:
             return (_misfit(pair),)
