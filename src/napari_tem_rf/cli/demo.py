@@ -132,7 +132,7 @@ def draw_overview(parts: dict[str, ScoreTable], folder: Path, picture: Path) -> 
     names, images, truths, predictions, dice, sizes = [], [], [], [], [], []
     for part, table in parts.items():
         sample = sample_folder(part)
-        for name, scores in list(zip(table.names, table.images, strict=True))[:3]:
+        for name, scores in list(zip(table.names, table.images, strict=True))[:2]:
             micrograph = read_micrographs(sample / "images" / f"{name}.tif")[0]
             names.append(name)
             images.append(micrograph.frame())
