@@ -1,5 +1,7 @@
 """The catalog covers the design space, and its first answer is the nearest network."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -141,3 +143,19 @@ def test_a_wish_that_is_none_is_refused(wish, sentence):
     with pytest.raises(ValueError) as refusal:  # noqa: PT011 (the whole sentence is compared)
         nearest_networks(**wish)
     assert str(refusal.value) == sentence
+
+
+@pytest.mark.parametrize(
+    ("wish", "pools", "filters"),
+    [((120, 30_000), (4, 4), 8), ((44, 30_000), (2, 2), 8), ((392, 30_000), (8, 8), 8)],
+)
+def test_the_pick_is_one_of_the_papers_networks_where_one_meets_the_wish(wish, pools, filters):
+    spec = catalog().pick(*wish).spec
+    assert (spec.pools, spec.filters, spec.growth) == (pools, filters, 2)
+
+
+def test_the_pick_is_the_nearest_where_no_doubling_network_meets_the_wish():
+    wishes = itertools.product(np.geomspace(10, 600, 7), np.geomspace(2_000, 5e6, 7))
+    for wish in wishes:
+        picked, nearest = catalog().pick(*wish), catalog().nearest(*wish, limit=1)[0]
+        assert picked == nearest or (picked.spec.growth == 2 and picked.within <= 0.1)

@@ -5,7 +5,7 @@ from typing import get_args
 
 import typer
 
-from napari_tem_rf.networks.catalog import nearest_networks
+from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Device
 
@@ -106,7 +106,7 @@ def pick_network(
             raise typer.BadParameter(
                 f"give a wish (--receptive-field, --parameters) or {', '.join(named)}, not both"
             )
-        match = nearest_networks(*wish, limit=1)[0]
+        match = catalog().pick(*wish)
         off = f"{match.receptive_field_off:+.0%} and {match.parameters_off:+.0%} off the wish"
         return match.spec, (
             f"network: {match.spec}; field {match.receptive_field} px, "

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from napari_tem_rf.micrographs.cleaning import Cleaning
-from napari_tem_rf.networks.catalog import nearest_networks
+from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import PAPER_SEEDS, TrainingPlan, Unlabelled
@@ -174,7 +174,7 @@ def grid(
     notes = []
     for count in parameters:
         for wish in receptive_fields:
-            match = nearest_networks(wish, count, limit=1)[0]
+            match = catalog().pick(wish, count)
             if match.within > _FAR_OFF:
                 notes.append(
                     f"no network has a field of {wish:g} px and {count:g} parameters: the nearest "

@@ -22,7 +22,7 @@ PAPER_FEWEST_PARTICLE_PX = 400
 SMALLEST_CROP_PX, LARGEST_CROP_PX = 128, 384
 """Side of a crop that follows the field: many small crops teach more than a few large ones."""
 
-FIELDS_PER_CROP = 1.25
+FIELDS_PER_CROP = 1.0
 """Side of a crop in nominal receptive fields, between these limits."""
 
 PX_PER_STEP = 8 * 128 * 128

@@ -20,6 +20,11 @@ _FILTER_STEP = 1.09
 
 _NARROW = 12
 
+MET = 0.1
+"""Relative difference up to which a wish counts as met."""
+
+_CONSIDERED = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -110,6 +115,22 @@ class Catalog:
             )
             for index in near[:limit]
         )
+
+    def pick(self, receptive_field: float | None = None, parameters: float | None = None) -> Match:
+        """Return the network to train for a wish.
+
+        Of the networks within 10 % of the wish on both axes it is the nearest whose filters
+        double per level, as the paper's do: other growths have odd channel numbers, which take
+        about twice the time for the same multiply-adds. Where there is none, it is the nearest.
+
+        Parameters
+        ----------
+        receptive_field, parameters : float, optional
+            As for `nearest`, which also says what is raised.
+        """
+        matches = self.nearest(receptive_field, parameters, _CONSIDERED)
+        doubling = (m for m in matches if m.spec.growth == 2 and m.within <= MET)
+        return next(doubling, matches[0])
 
 
 def _log_distance(values: NDArray[np.int64], wish: float | None) -> NDArray[np.float64]:
