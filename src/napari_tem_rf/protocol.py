@@ -47,10 +47,10 @@ class TrainingPlan:
     true_context : bool
         Let only pixels with context inside the image count in the loss.
     keep : {"best", "last"}
-        Which epoch's weights are kept: those of the best validation Dice, or the last. Where too
+        Which epoch's weights are kept: those of the lowest validation loss, or the last. Where too
         few pixels are held out to tell epochs apart, it is the last.
     patience : int, optional
-        Stop after so many epochs without a better validation Dice.
+        Stop after so many epochs without a lower validation loss.
     validation : float
         Fraction held out for validation.
     device : {"auto", "cpu", "cuda", "mps"}

@@ -312,11 +312,10 @@ def _report(
     best_epoch, best_dice = epoch, result.dice if result else None
     if result and history and choosing:
         earlier = history[history[-1].best_epoch - 1]
-        assert earlier.validation_dice is not None
         assert earlier.validation_loss is not None
-        # a few strokes saturate Dice: of equals the more certain network is the better one
-        now = (round(result.dice, 3), -result.loss)
-        if now <= (round(earlier.validation_dice, 3), -earlier.validation_loss):
+        # Dice of a few images jumps from epoch to epoch, and an early jump is easily the
+        # highest; the loss moves steadily with what the network has learned.
+        if result.loss >= earlier.validation_loss:
             best_epoch, best_dice = earlier.epoch, earlier.validation_dice
     return EpochReport(
         epoch=epoch,
