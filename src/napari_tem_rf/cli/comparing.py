@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from napari_tem_rf.cli.inputs import read_labelled
-from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE
+from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE, check_unlabelled
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say
 from napari_tem_rf.cli.training import (
     BINNING,
@@ -94,10 +94,7 @@ def compare(
     json: bool = JSON_OPTION,
 ) -> None:
     """Compare networks on your annotations; the same command goes on with a stopped one."""
-    if unlabelled not in ("ignore", "background"):
-        raise typer.BadParameter(
-            f"{unlabelled!r}: give ignore or background", param_hint="--unlabelled"
-        )
+    check_unlabelled(unlabelled)
     specs, notes = grid(
         _numbers(receptive_fields, "--receptive-fields"), _numbers(parameters, "--parameters")
     )

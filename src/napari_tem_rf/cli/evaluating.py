@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, read_sized
-from napari_tem_rf.cli.options import PIXEL_SIZE
+from napari_tem_rf.cli.options import PIXEL_SIZE, check_unlabelled
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say
 from napari_tem_rf.micrographs.annotation import shape_text
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
@@ -31,10 +31,7 @@ def evaluate(
     """Score masks against labels: Dice, IoU, precision, recall, object F1."""
     from napari_tem_rf.measuring.scores import score_images
 
-    if unlabelled not in ("ignore", "background"):
-        raise typer.BadParameter(
-            f"{unlabelled!r}: give ignore or background", param_hint="--unlabelled"
-        )
+    check_unlabelled(unlabelled)
     masks = {
         name: path
         for name, path in named_files(predictions).items()

@@ -114,3 +114,11 @@ def pick_network(
         )
     spec = spec_of(pools, dilations, filters) if named else default
     return spec, f"network: {spec}; {spec.parameters:,} parameters"
+
+
+def check_unlabelled(unlabelled: str) -> None:
+    """Raise a usage error when the meaning of a label of 0 is none that is known."""
+    if unlabelled not in ("ignore", "background"):
+        raise typer.BadParameter(
+            f"{unlabelled!r}: give ignore or background", param_hint="--unlabelled"
+        )

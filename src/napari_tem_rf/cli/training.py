@@ -20,6 +20,7 @@ from napari_tem_rf.cli.options import (
     POOLS,
     RECEPTIVE_FIELD,
     RECEPTIVE_FIELD_NM,
+    check_unlabelled,
     field_in_px,
     pick_network,
 )
@@ -76,10 +77,7 @@ def train(
     json: bool = JSON_OPTION,
 ) -> None:
     """Train a network on annotated images; Ctrl-C stops and keeps the best weights."""
-    if unlabelled not in ("ignore", "background"):
-        raise typer.BadParameter(
-            f"{unlabelled!r}: give ignore or background", param_hint="--unlabelled"
-        )
+    check_unlabelled(unlabelled)
     wish = (field_in_px(receptive_field, receptive_field_nm, pixel_size), parameters)
     settings = {
         "epochs": epochs,
