@@ -370,17 +370,19 @@ def test_torch_stays_in_the_workers(engine):
 
 @pytest.mark.skipif(not POSIX, reason="there is no SIGKILL")
 @pytest.mark.parametrize("kind", ["training", "quick"])
-def test_a_killed_worker_is_a_sentence_and_the_next_job_works(engine, kind):
+@pytest.mark.parametrize("remains", [None, "go on from the end of epoch 3"])
+def test_a_killed_worker_is_a_sentence_and_the_next_job_works(engine, kind, remains):
     healthy = engine.submit(process_id, kind=kind).result(60)
-    job = engine.submit(die, kind=kind, name="gold")
+    tell = None if remains is None else lambda: remains
+    job = engine.submit(die, kind=kind, name="gold", remains=tell)
     waiting = engine.submit(process_id, kind=kind)
     started = time.perf_counter()
     with pytest.raises(EngineError) as caught:
         job.result(30)
     assert time.perf_counter() - started < 5
     assert caught.value.sentence == (
-        "gold lost its worker process, it was ended by SIGKILL, as when memory runs out: start "
-        "again" + ", it goes on from its last checkpoint" * (kind == "training")
+        "gold lost its worker process, it was ended by SIGKILL, as when memory runs out: "
+        + (remains or "start again")
     )
     assert waiting.result(60) != healthy
     assert len(children()) == 3
@@ -390,17 +392,30 @@ def test_a_killed_worker_is_a_sentence_and_the_next_job_works(engine, kind):
 def test_a_killed_scheduler_is_a_sentence_and_the_next_job_works(engine):
     states = []
     engine.on_state(states.append)
-    job = engine.submit(count, 10_000, 0.01)
-    waiting = engine.submit(add, 1, 1)
+    job = engine.submit(count, 10_000, 0.01, name="gold", remains=lambda: "go on from epoch 3")
+    waiting = engine.submit(add, 1, 1, name="sum")
     wait_for(lambda: job.state == "running")
     (scheduler,) = (p for p in children() if p.cmdline()[-1] == "scheduler")
     scheduler.kill()
-    for lost in (job, waiting):
-        with pytest.raises(EngineError, match="scheduler on this machine is gone"):
+    gone = "the Dask scheduler on this machine is gone and took"
+    sentences = {
+        job: f"{gone} gold along: go on from epoch 3",
+        waiting: f"{gone} sum along: start again",
+    }
+    for lost, sentence in sentences.items():
+        with pytest.raises(EngineError) as caught:
             lost.result(30)
+        assert str(caught.value) == sentence
     assert engine.submit(add, 1, 1).result(60) == 2
-    assert states[:2] == ["lost", "starting"]
+    assert states[states.index("lost") :][:2] == ["lost", "starting"]
     wait_for(lambda: len(children()) == 3)
+
+
+def test_a_broken_remedy_hides_no_loss(engine, caplog):
+    job = engine.submit(die, name="gold", remains=lambda: [][0])
+    with pytest.raises(EngineError, match=r"gold lost its worker process.*: start again"):
+        job.result(30)
+    assert "IndexError" in caplog.text
 
 
 def test_close_ends_all_processes_and_threads_twice():
@@ -539,7 +554,7 @@ def test_faults_of_a_cluster_are_sentences(cluster):
         job = engine.submit(sleep, 60, on_report=pids.append, name="gold")
         wait_for(lambda: pids)
         os.kill(pids[0], signal.SIGKILL)
-        with pytest.raises(EngineError, match=r"gold lost its worker process.*last checkpoint"):
+        with pytest.raises(EngineError, match=r"gold lost its worker process, it ended.*: start"):
             job.result(30)
         assert engine.submit(add, 1, 1).result(30) == 2
         assert engine.describe() == f"cluster {address}, 1 worker"

@@ -6,7 +6,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
-from napari_tem_rf.engine.job import EngineError, Job, JobState, Kind
+from napari_tem_rf.engine.job import EngineError, EngineState, Job, JobState, Kind
 
 __all__ = ["AnyEngine"]
 
@@ -16,6 +16,7 @@ class AnyEngine:
 
     width = 1
     """How many jobs can run at once."""
+    state: EngineState
 
     def submit(
         self,
@@ -27,6 +28,7 @@ class AnyEngine:
         on_state: Callable[[JobState], object] | None = None,
         name: str = "",
         kind: Kind = "training",
+        remains: Callable[[], str] | None = None,
     ) -> Job:
         """Give a job to the engine and return at once.
 
@@ -49,6 +51,10 @@ class AnyEngine:
             ``"training"`` for whatever takes more than a second or so; one at a time per worker,
             others wait. ``"quick"`` for answers that somebody waits for: they never queue
             behind a training.
+        remains : callable, optional
+            Called when the process that did the job is gone. Says in words what is left and what
+            to do, as the end of a sentence: "go on from the end of epoch 3". Without it:
+            "start again".
 
         Returns
         -------
@@ -59,9 +65,13 @@ class AnyEngine:
         EngineError
             The engine was closed.
         """
-        job = Job(function, arguments, name, kind, on_report, on_done, on_failed, on_state)
+        job = Job(function, arguments, name, kind, on_report, on_done, on_failed, on_state, remains)
         self._take(job)
         return job
+
+    def describe(self) -> str:
+        """Say where the work runs."""
+        raise NotImplementedError
 
     def _take(self, job: Job) -> None:
         raise NotImplementedError

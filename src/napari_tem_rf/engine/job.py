@@ -65,6 +65,7 @@ class Job:
         on_done: Callable[[Any], object] | None,
         on_failed: Callable[[EngineError], object] | None,
         on_state: Callable[[JobState], object] | None,
+        remains: Callable[[], str] | None = None,
     ) -> None:
         self.function = function
         self.arguments = arguments
@@ -77,6 +78,7 @@ class Job:
         self._on_done = on_done
         self._on_failed = on_failed
         self._on_state = on_state
+        self._remains = remains
         self._stopper: Callable[[Job], object] | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -146,6 +148,15 @@ class Job:
                 self._listeners.append(listener)
                 return
         listener(self)
+
+    def remedy(self) -> str:
+        """Say what is left of a job whose process is gone, and how to go on."""
+        if self._remains is not None:
+            try:
+                return self._remains()
+            except Exception:
+                _log.exception("what remains of %s could not be found out", self.name)
+        return "start again"
 
     def begin(self, stopper: Callable[["Job"], object] | None = None) -> bool:
         """Note that the job runs now; False if it was cancelled meanwhile."""

@@ -4,12 +4,16 @@ Dask would pile jobs on a worker as soon as they are given to it, and they would
 a job is given to Dask only when a worker has a place for it.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from napari_tem_rf.engine.job import Job, Kind
 
-__all__ = ["WorkerSlots", "kinds_of", "place"]
+__all__ = ["WorkerSlots", "claim", "kinds_of", "place", "unclaim"]
+
+_CLAIMS = "napari-tem-rf trainings"
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +25,8 @@ class WorkerSlots:
     kinds: tuple[Kind, ...]
     jobs: dict[Kind, Job] = field(default_factory=dict)
     device: str = ""
+    taken_until: float = -math.inf
+    """Time of the loop before which another program is believed to train there."""
 
 
 def kinds_of(name: str, shared: bool) -> tuple[Kind, ...]:
@@ -30,8 +36,34 @@ def kinds_of(name: str, shared: bool) -> tuple[Kind, ...]:
     return ("quick",) if name == "quick" else ("training",)
 
 
-def place(workers: Iterable[WorkerSlots], kind: Kind) -> WorkerSlots | None:
+def place(workers: Iterable[WorkerSlots], kind: Kind, now: float) -> WorkerSlots | None:
     """Return the worker for a job of that kind, None if it has to wait."""
-    free = [worker for worker in workers if kind in worker.kinds and kind not in worker.jobs]
+    free = [
+        worker
+        for worker in workers
+        if kind in worker.kinds
+        and kind not in worker.jobs
+        and (kind == "quick" or worker.taken_until <= now)
+    ]
     # a quick job goes where nothing trains, if there is such a place
-    return min(free, key=lambda worker: len(worker.jobs), default=None)
+    return min(free, key=lambda worker: len(worker.jobs) + (worker.taken_until > now), default=None)
+
+
+def claim(address: str, client: str, dask_scheduler: Any = None) -> bool:
+    """Take a worker for a training; False where another program trains. Runs in the scheduler.
+
+    A program that is gone has left its claims.
+    """
+    claims = dask_scheduler.extensions.setdefault(_CLAIMS, {})
+    holder = claims.get(address, client)
+    if holder != client and holder in dask_scheduler.clients:
+        return False
+    claims[address] = client
+    return True
+
+
+def unclaim(address: str, client: str, dask_scheduler: Any = None) -> None:
+    """Leave a worker to others; runs in the scheduler."""
+    claims = dask_scheduler.extensions.get(_CLAIMS, {})
+    if claims.get(address) == client:
+        del claims[address]

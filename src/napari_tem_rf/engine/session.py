@@ -13,7 +13,7 @@ from typing import Any
 
 from napari_tem_rf.engine.job import EngineError, EngineState, Job
 from napari_tem_rf.engine.local import LocalCluster
-from napari_tem_rf.engine.places import WorkerSlots, kinds_of, place
+from napari_tem_rf.engine.places import WorkerSlots, claim, kinds_of, place, unclaim
 from napari_tem_rf.engine.reports import Reports
 from napari_tem_rf.engine.worker import Outcome, ask_to_stop, warm_up
 
@@ -105,7 +105,7 @@ class Session:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        sentence, details = "the engine was closed before the job was over", ""
+        sentence, details, gone = "the engine was closed before the job was over", "", ""
         try:
             self._connecting = self._loop.create_task(self._connect())
             await asyncio.wait([self._connecting])
@@ -119,10 +119,8 @@ class Session:
                     await asyncio.wait_for(self._wake.wait(), LOOK_SECONDS)
         except SchedulerGoneError:
             where = self.address or "on this machine"
-            sentence = self.trouble = (
-                f"the Dask scheduler {where} is gone and took its jobs along: start again, a "
-                "training goes on from its last checkpoint"
-            )
+            gone = f"the Dask scheduler {where} is gone"
+            sentence = self.trouble = f"{gone}: start again"
         except EngineError as error:
             sentence, details = error.sentence, error.details
             self.trouble = sentence
@@ -136,14 +134,17 @@ class Session:
                 self.over = True
             # jobs that were posted before the door was shut
             await asyncio.sleep(0)
-            await self._tear_down(EngineError(sentence, details))
+            await self._tear_down(EngineError(sentence, details), gone)
 
-    async def _tear_down(self, error: EngineError) -> None:
+    async def _tear_down(self, error: EngineError, gone: str) -> None:
         if not self._closing:
             self._on_state(self, "lost")
         busy = bool(self._tasks)
         for job in [*self._tasks, *self._waiting]:
-            job.finish("failed", error=error)
+            if gone:
+                self._lose(job, f"{gone} and took {job.name} along")
+            else:
+                job.finish("failed", error=error)
         for task in [*self._tasks.values(), *self._warming, *self._background]:
             task.cancel()
         ending = asyncio.gather(
@@ -260,15 +261,12 @@ class Session:
             task = self._tasks.pop(job, None)
             if task is not None:
                 task.cancel()
-            job.finish(
-                "failed",
-                error=EngineError(
-                    f"{job.name} lost its worker process, {ending}: start again"
-                    + (", it goes on from its last checkpoint" * (job.kind == "training")),
-                    words,
-                ),
-            )
+            self._lose(job, f"{job.name} lost its worker process, {ending}", words)
         self._wake.set()
+
+    @staticmethod
+    def _lose(job: Job, what: str, words: str = "") -> None:
+        job.finish("failed", error=EngineError(f"{what}: {job.remedy()}", words))
 
     # jobs
 
@@ -277,13 +275,40 @@ class Session:
         for job in self._waiting:
             if job.state != "waiting":
                 continue
-            worker = place(self.workers.values(), job.kind)
+            worker = place(self.workers.values(), job.kind, self._loop.time())
             if worker is None:
                 still.append(job)
+            elif self._local is None and job.kind == "training":
+                worker.jobs[job.kind] = job
+                self._tasks[job] = self._loop.create_task(self._run_claimed(job, worker))
             elif job.begin(self._ask_to_stop):
                 worker.jobs[job.kind] = job
                 self._tasks[job] = self._loop.create_task(self._run(job, worker))
         self._waiting = still
+
+    async def _run_claimed(self, job: Job, worker: WorkerSlots) -> None:
+        """Run a training where no other program trains; put it back if one does."""
+        me = self._client.id
+        try:
+            is_ours = await self._client.run_on_scheduler(claim, worker.address, me)
+        except Exception:
+            _log.debug("the scheduler keeps no claims", exc_info=True)
+            is_ours = True
+        if is_ours and job.begin(self._ask_to_stop):
+            try:
+                await self._run(job, worker)
+            finally:
+                if not self._closing:  # the claims of a client that is gone are void
+                    self._do(self._client.run_on_scheduler, unclaim, worker.address, me)
+            return
+        self._tasks.pop(job, None)
+        worker.jobs.pop(job.kind, None)
+        if is_ours:  # it was stopped meanwhile
+            self._do(self._client.run_on_scheduler, unclaim, worker.address, me)
+        else:
+            worker.taken_until = self._loop.time() + REFRESH_SECONDS
+            self._waiting.insert(0, job)
+        self._wake.set()
 
     async def _run(self, job: Job, worker: WorkerSlots) -> None:
         # imports distributed

@@ -67,7 +67,8 @@ def _sentence(name: str, error: Exception | SystemExit) -> str:
     ours = type(error).__module__.partition(".")[0] == __name__.partition(".")[0]
     if text and (ours or isinstance(error, ValueError)):
         return text
-    if isinstance(error, MemoryError):
+    # torch's own error is not loaded here
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return f"{name} ran out of memory: take smaller crops or batches, or close other programs"
     if isinstance(error, OSError) and error.strerror:
         where = f" ({error.filename})" if error.filename else ""

@@ -1,0 +1,78 @@
+"""``--scheduler``: the same work in this process, or on a Dask cluster by address."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import typer
+
+from napari_tem_rf import jobs
+from napari_tem_rf.cli.output import Progress, say
+from napari_tem_rf.engine import ADDRESS_VARIABLE, AnyEngine, Engine, InlineEngine, Job
+from napari_tem_rf.runs import RunRecord, read_run
+from napari_tem_rf.starting import named_start
+
+SCHEDULER = typer.Option(
+    None,
+    "--scheduler",
+    envvar=ADDRESS_VARIABLE,
+    help="Address of a Dask cluster to work on, as tcp://10.0.0.7:8786.",
+)
+
+ASK_SECONDS = 0.2
+PATIENCE_SECONDS = 5.0
+"""After so long without a free worker the user is told what is waited for."""
+
+
+def engine_at(scheduler: str | None) -> AnyEngine:
+    """Return the engine of an address; without one, this process."""
+    return Engine(scheduler) if scheduler else InlineEngine()
+
+
+def train_at(
+    scheduler: str, request: jobs.TrainRequest, progress: Progress, stopped: Callable[[], bool]
+) -> RunRecord:
+    """Train on a cluster, whose workers see the run folder at the same path.
+
+    Raises
+    ------
+    EngineError
+        When the training failed, its worker ended, or no scheduler answers.
+    ValueError
+        When the run cannot be found from here afterwards.
+    """
+    request = replace(
+        request,
+        run=request.run.resolve(),
+        start=named_start(request.start),
+    )
+    with Engine(scheduler) as engine:
+        job = engine.submit(
+            jobs.train, request, on_report=progress, name=f"the training of {request.run.name}"
+        )
+        record: RunRecord = wait_for(job, engine, stopped)
+    try:
+        read_run(request.run)
+    except ValueError as error:
+        raise ValueError(
+            f'the run was written by a worker, but "{request.run}" is not there on this computer: '
+            "name a --run folder that all computers see at the same path"
+        ) from error
+    return record
+
+
+def wait_for(job: Job, engine: AnyEngine, stopped: Callable[[], bool]) -> Any:
+    """Wait for a job and return its result; pass a stop on to it, say what it waits for."""
+    begun = time.monotonic()
+    told = asked = False
+    while True:
+        try:
+            return job.result(ASK_SECONDS)
+        except TimeoutError:
+            if stopped() and not asked:
+                asked = True
+                job.stop()
+            if not told and job.state == "waiting" and time.monotonic() - begun > PATIENCE_SECONDS:
+                told = True
+                say(f"{engine.describe()}: waiting for a worker that is free")
