@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt, label
 
-__all__ = ["BACKGROUND", "PARTICLE", "draw_strokes"]
+__all__ = ["BACKGROUND", "PARTICLE", "draw_strokes", "longest_walk", "paint_walk"]
 
 BACKGROUND = 1
 PARTICLE = 2
@@ -17,7 +17,7 @@ Mask = NDArray[np.bool_]
 Path = NDArray[np.float64]
 
 
-def _wander(room: Mask, start: NDArray[np.int64], rng: np.random.Generator) -> Path:
+def wander(room: Mask, start: NDArray[np.int64], rng: np.random.Generator) -> Path:
     """Return the points of a smooth walk from `start`, up to where there is no more room."""
     point = start.astype(float)
     heading = rng.uniform(0.0, 2.0 * np.pi)
@@ -34,14 +34,14 @@ def _wander(room: Mask, start: NDArray[np.int64], rng: np.random.Generator) -> P
     return np.array(points)
 
 
-def _longest_walk(room: Mask, rng: np.random.Generator, trials: int = 12) -> Path:
+def longest_walk(room: Mask, rng: np.random.Generator, trials: int = 12) -> Path:
     """Return the longest of some walks that start anywhere in the room."""
     starts = np.argwhere(room)
-    walks = [_wander(room, starts[rng.integers(len(starts))], rng) for _ in range(trials)]
+    walks = [wander(room, starts[rng.integers(len(starts))], rng) for _ in range(trials)]
     return max(walks, key=len)
 
 
-def _paint(strokes: NDArray[np.uint8], walk: Path, width_px: float, value: int) -> None:
+def paint_walk(strokes: NDArray[np.uint8], walk: Path, width_px: float, value: int) -> None:
     """Paint a round brush along a walk."""
     blank = np.ones(strokes.shape, dtype=bool)
     rows, columns = np.rint(walk).astype(int).T
@@ -73,8 +73,8 @@ def draw_strokes(mask: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
     order = [int(region) + 1 for region in np.argsort(-areas)[:6] if areas[region] > 60]
     for region in rng.permutation(np.array(order, dtype=int))[:3]:
         width_px = rng.uniform(3.0, 5.0)
-        _paint(strokes, _longest_walk(regions == region, rng), width_px, PARTICLE)
+        paint_walk(strokes, longest_walk(regions == region, rng), width_px, PARTICLE)
     for _ in range(3):
         width_px = rng.uniform(3.0, 5.0)
-        _paint(strokes, _longest_walk(outer, rng, trials=3), width_px, BACKGROUND)
+        paint_walk(strokes, longest_walk(outer, rng, trials=3), width_px, BACKGROUND)
     return strokes

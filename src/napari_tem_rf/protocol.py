@@ -28,6 +28,9 @@ class TrainingPlan:
         Number of epochs; with ``seconds`` the first that comes ends the training.
     seconds : float, optional
         Time budget of the training in seconds.
+    steps : int, optional
+        Number of steps after which the training ends, within an epoch too; a training that ended
+        by its time is repeated by its steps.
     seed : int
         Seed of weights, crops and split.
     learning_rate : float
@@ -40,6 +43,10 @@ class TrainingPlan:
     averaging : float
         Decay of the running average of the weights per step that is validated and kept; 0 keeps
         the weights themselves.
+    agreement : float
+        A training on strokes that starts from weights that see already also teaches, on the pixels
+        that nobody annotated, what the averaged network is sure of; this is the weight of it in
+        the loss, 0 for none.
     balanced : bool
         Weigh the classes in the loss by the inverse root of their frequency.
     augmentation : {"dihedral", "full", "none"}
@@ -74,22 +81,26 @@ class TrainingPlan:
     validation: float = 0.2
     device: Device = "auto"
     preset: str = "default"
+    steps: int | None = None
+    agreement: float = 0.5
 
     def __post_init__(self) -> None:
         rules: list[tuple[str, bool, str]] = [
             ("epochs", self.epochs is None or self.epochs >= 1, "at least 1"),
             ("seconds", self.seconds is None or self.seconds > 0, "more than 0"),
+            ("steps", self.steps is None or self.steps >= 1, "at least 1"),
             ("learning_rate", self.learning_rate > 0, "more than 0"),
             ("batch", self.batch is None or self.batch >= 1, "at least 1"),
             ("crop_px", self.crop_px is None or self.crop_px >= 8, "at least 8"),
             ("averaging", 0 <= self.averaging < 1, "from 0 to below 1"),
+            ("agreement", self.agreement >= 0, "0 or more"),
             ("validation", 0 <= self.validation < 1, "from 0 to below 1"),
             ("patience", self.patience is None or self.patience >= 1, "at least 1"),
         ]
         for name, holds, rule in rules:
             if not holds:
                 raise ValueError(f"{name} is {getattr(self, name)}: it must be {rule}")
-        if self.epochs is None and self.seconds is None:
+        if self.epochs is None and self.seconds is None and self.steps is None:
             raise ValueError("the training has no end: give epochs, seconds or both")
 
 
@@ -135,16 +146,23 @@ class EpochReport:
     validation_dice: float | None
     best_epoch: int
     best_dice: float | None
+    kept: Literal["best", "last"] = "best"
+    """Which epoch's weights are kept, should the training end here: the best one's by its loss,
+    or, where too little is held out to tell epochs apart, the last one's."""
+    held_out: str = "pixels"
+    """What is scored: held-out "strokes", "blocks" or "images"."""
 
     @property
     def sentence(self) -> str:
         """The epoch in words."""
         if self.validation_dice is None:
             return f"epoch {self.epoch}, training loss {self.training_loss:.3f}"
-        return (
-            f"epoch {self.epoch}, validation Dice {self.validation_dice:.2f}, "
-            f"best {self.best_dice:.2f} at epoch {self.best_epoch}"
-        )
+        said = f"epoch {self.epoch}, Dice {self.validation_dice:.2f} on held-out {self.held_out}"
+        if self.kept == "last":
+            return f"{said}; the last epoch is kept"
+        if self.best_dice is None or self.best_epoch == self.epoch:
+            return f"{said}, the best so far by its loss"
+        return f"{said}; best by its loss: epoch {self.best_epoch}, Dice {self.best_dice:.2f}"
 
 
 @dataclass(frozen=True, slots=True)

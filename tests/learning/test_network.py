@@ -53,11 +53,17 @@ def test_layers_come_in_the_papers_order():
     """What runs, in turn, for pools (3, 2): sizes and channels counted by hand."""
     network = network_of(NetworkSpec(pools=(3, 2), filters=4, classes=3))
     seen = []
+
+    def kind_of(module):
+        return next(
+            kind.__name__ for kind in (nn.Conv2d, nn.BatchNorm2d) if isinstance(module, kind)
+        )
+
     for module in network.modules():
         if not list(module.children()):
             module.register_forward_hook(
                 lambda m, inputs, output: seen.append(
-                    (type(m).__name__, *inputs[0].shape[1:], output.shape[1])
+                    (kind_of(m), *inputs[0].shape[1:], output.shape[1])
                 )
             )
     network(image_of((18, 24)))

@@ -1,12 +1,16 @@
 """Tiles give what one pass over the whole image gives."""
 
+import threading
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from napari_tem_rf.learning import prediction
+from napari_tem_rf.learning import passes
+from napari_tem_rf.learning.device import computing_threads
 from napari_tem_rf.learning.network import Network
+from napari_tem_rf.learning.passes import LayeredPass, TiledPass, cheapest_pass
 from napari_tem_rf.learning.prediction import predict
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -23,6 +27,8 @@ NETWORKS = [
     NetworkSpec(pools=(2, 3, 2), dilations=(2, 1, 3, 2), filters=2),
     NetworkSpec(pools=(8, 4), filters=2),
 ]
+
+WAYS = [TiledPass, LayeredPass]
 
 
 def network_of(spec, seed=752):
@@ -58,20 +64,68 @@ def assert_same(result, network, image):
 
 
 @pytest.mark.parametrize("tile_px", [1, 37, 64])
-@pytest.mark.parametrize("spec", NETWORKS, ids=str)
-def test_tiles_give_what_one_pass_gives(spec, tile_px):
+@pytest.mark.parametrize(
+    ("spec", "way"),
+    [(spec, way) for spec in NETWORKS for way in WAYS if spec.levels or way is TiledPass],
+    ids=str,
+)
+def test_tiles_give_what_one_pass_gives(spec, way, tile_px):
     network, image = network_of(spec), image_of((131, 149))
-    if tile_px == 1 and spec.period < 8:
+    if tile_px == 1:
         image = image[:23, :29]  # thousands of tiles tell no more than dozens
-    assert_same(predict(network, image, tile_px=tile_px, probabilities=True), network, image)
+    result = predict(network, image, tile_px=tile_px, probabilities=True, pass_over=way)
+    assert_same(result, network, image)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 211), (197, 1), (3, 5), (13, 61), (24, 27)])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("spec", [NETWORKS[4], NETWORKS[7], NETWORKS[9]], ids=str)
-def test_images_smaller_than_halo_or_period(spec, shape):
+def test_images_smaller_than_halo_or_period(spec, way, shape):
     assert min(shape) < receptive_field(spec).halo + spec.period
     network, image = network_of(spec), image_of(shape)
-    assert_same(predict(network, image, tile_px=16, probabilities=True), network, image)
+    result = predict(network, image, tile_px=16, probabilities=True, pass_over=way)
+    assert_same(result, network, image)
+
+
+@pytest.mark.parametrize("spec", [NETWORKS[5], NETWORKS[8], NETWORKS[9]], ids=str)
+def test_layers_of_several_areas(monkeypatch, spec):
+    """The maps that a layered pass keeps are those of a part of the image."""
+    side = 64 + 2 * receptive_field(spec).halo
+    bytes_per_px = 4 * (spec.widths[0] + spec.widths[1]) / spec.pools[0] ** 2
+    monkeypatch.setattr(passes, "MAPS_BYTES", round(bytes_per_px * side**2))
+    network, image = network_of(spec), image_of((131, 149))
+    assert len(list(LayeredPass(network, image.shape).stages(None, None))) >= 3 * 4
+    result = predict(network, image, tile_px=24, probabilities=True, pass_over=LayeredPass)
+    assert_same(result, network, image)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_several_tiles_at_once(way):
+    network, image = network_of(NETWORKS[7]), image_of((131, 149))
+    used = set()
+    network.decoder[-1].register_forward_hook(
+        lambda *_: used.add((threading.get_ident(), torch.get_num_threads()))
+    )
+    with computing_threads(3):
+        result = predict(network, image, tile_px=16, probabilities=True, pass_over=way)
+        assert torch.get_num_threads() == 3
+    assert len(used) > 1
+    assert {threads for _, threads in used} == {1}
+    assert threading.get_ident() not in {thread for thread, _ in used}
+    assert_same(result, network, image)
+
+
+def test_layers_where_the_halo_is_large():
+    """Pools 8, 8 have a halo of 256 px; a whole image needs none."""
+    large, small = NetworkSpec(pools=(8, 8)), NetworkSpec(pools=(2, 2))
+    assert isinstance(cheapest_pass(network_of(large), (4096, 4096)), LayeredPass)
+    assert isinstance(cheapest_pass(network_of(large), (512, 500)), TiledPass)
+    assert isinstance(cheapest_pass(network_of(NETWORKS[0]), (4096, 4096)), TiledPass)
+    layered, tiled = (way(network_of(large), (4096, 4096)).macs for way in (LayeredPass, TiledPass))
+    assert layered < 1.4 * large.macs_per_pixel * 4096**2
+    assert tiled > 2 * large.macs_per_pixel * 4096**2
+    small_macs = cheapest_pass(network_of(small), (4096, 4096)).macs
+    assert small_macs < 1.3 * small.macs_per_pixel * 4096**2
 
 
 def test_single_precision_and_folded():
@@ -97,8 +151,8 @@ def test_a_smaller_halo_would_not_do(monkeypatch):
     class TooSmall:
         halo, period = half, field.period
 
-    monkeypatch.setattr(prediction, "receptive_field", lambda spec: TooSmall)
-    result = predict(network, image, tile_px=32, probabilities=True)
+    monkeypatch.setattr(passes, "receptive_field", lambda spec: TooSmall)
+    result = predict(network, image, tile_px=32, probabilities=True, pass_over=TiledPass)
     assert np.abs(result.probabilities - one_pass(network, image)[1]).max() > 1e-5
 
 
@@ -131,7 +185,7 @@ def test_any_layout_of_pixels_in_memory():
 def test_progress_rises_to_one():
     network, image = network_of(NETWORKS[4]), image_of((61, 83))
     seen = []
-    predict(network, image, tile_px=20, progress=seen.append)
+    predict(network, image, tile_px=20, progress=seen.append, pass_over=TiledPass)
     assert len(seen) == 4 * 5
     assert seen == sorted(set(seen))
     assert seen[-1] == 1
@@ -177,14 +231,28 @@ def test_other_errors_are_not_taken_for_full_memory(monkeypatch):
 
 
 def test_memory_does_not_grow_with_the_image():
-    """The largest part of the image that the network sees at once is a tile with its halo."""
+    """The largest part of the image that a block sees at once is a tile with its halo."""
     network, image = network_of(NETWORKS[4]), image_of((523, 211))
     largest = 0
 
     def watch(module, inputs):
         nonlocal largest
-        largest = max(largest, inputs[0].numel())
+        largest = max(largest, inputs[0][0, 0].numel())
 
-    network.register_forward_pre_hook(watch)
-    predict(network, image, tile_px=64)
-    assert largest == (64 + 2 * receptive_field(network.spec).halo) ** 2
+    network.encoder[0].register_forward_pre_hook(watch)
+    network.decoder[-1].register_forward_pre_hook(watch)
+    for way, halo in ((TiledPass, receptive_field(network.spec).halo), (LayeredPass, 4)):
+        largest = 0
+        predict(network, image, tile_px=64, pass_over=way)
+        assert 0.8 * (64 + 2 * halo) ** 2 < largest <= (64 + 2 * halo) ** 2
+
+
+def test_kept_maps_do_not_grow_with_the_image(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        passes, "_empty", lambda network, channels, shape: made.append(channels * np.prod(shape))
+    )
+    for side in (4096, 16384):
+        assert LayeredPass(Network(NetworkSpec(pools=(4, 4))), (side, side)).macs
+        assert 0.5 * passes.MAPS_BYTES < 4 * (made[0] + made[1]) < 1.1 * passes.MAPS_BYTES
+        made.clear()

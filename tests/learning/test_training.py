@@ -14,6 +14,7 @@ from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
 from napari_tem_rf.learning.crops import CropSampler
 from napari_tem_rf.learning.network import Network, random_network
 from napari_tem_rf.learning.prediction import predict
+from napari_tem_rf.learning.step import Stepper, average, class_weights
 from napari_tem_rf.learning.training import train
 from napari_tem_rf.learning.validation import ValidationResult, foreground_dice, validate
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -172,7 +173,10 @@ def test_the_best_epochs_weights_are_returned(disc_set, monkeypatch):
     assert_same_weights(model.network.state_dict(), asked[1])
     assert [report.best_epoch for report in epochs_of(reports)] == [1, 2, 2, 2]
     assert [report.best_dice for report in epochs_of(reports)] == [0.5, 0.8, 0.8, 0.8]
-    assert epochs_of(reports)[2].sentence == ("epoch 3, validation Dice 0.90, best 0.80 at epoch 2")
+    assert [report.sentence for report in epochs_of(reports)[1:3]] == [
+        "epoch 2, Dice 0.80 on held-out pixels, the best so far by its loss",
+        "epoch 3, Dice 0.90 on held-out pixels; best by its loss: epoch 2, Dice 0.80",
+    ]
 
 
 @pytest.mark.usefixtures("few_steps")
@@ -188,9 +192,13 @@ def test_of_equal_dice_the_more_certain_epoch_wins(disc_set, monkeypatch):
 def test_the_last_epoch_is_kept_where_the_plan_says_so(disc_set, monkeypatch):
     asked = scripted(monkeypatch, [(0.9, 0.1), (0.5, 0.5), (0.6, 0.5)])
     data = disc_set()
-    model, _ = run(data, data, SPEC, replace(PLAN, epochs=3, keep="last"))
+    model, reports = run(data, data, SPEC, replace(PLAN, epochs=3, keep="last"))
     assert model.best_epoch == 3
     assert_same_weights(model.network.state_dict(), asked[2])
+    assert {report.kept for report in epochs_of(reports)} == {"last"}
+    assert epochs_of(reports)[2].sentence == (
+        "epoch 3, Dice 0.60 on held-out pixels; the last epoch is kept"
+    )
 
 
 def test_the_models_score_is_that_of_its_network(disc_set):
@@ -258,7 +266,7 @@ class Clock:
 @pytest.mark.parametrize("epochs", [None, 1000])
 def test_the_time_budget_ends_the_training_in_mid_epoch(disc_set, monkeypatch, epochs):
     clock = Clock(0.1)
-    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr("napari_tem_rf.learning.clock.time", clock)
     data = disc_set()
     model, reports = run(data, none_of(data), SPEC, replace(PLAN, epochs=epochs, seconds=20.0))
     assert not model.stopped
@@ -293,10 +301,11 @@ def test_values_that_are_not_finite_are_said(disc_set):
     broken = replace(data, images=(replace(image, pixels=pixels),))
     saved = []
     with pytest.raises(
-        FloatingPointError, match=r"loss is nan in epoch 1: lower the learning rate \(now 0\.003\)"
+        training.DivergedError,
+        match=r"loss is nan in epoch 1, nothing was learned: try .* learning rate \(now 0\.003\)",
     ):
         run(broken, none_of(data), SPEC, PLAN, save=saved.append)
-    assert not saved  # the last good state stays the last
+    assert [state.steps for state in saved] == [0]  # the last good state stays the last
 
 
 def full_above(monkeypatch, crops_that_fit):
@@ -355,7 +364,7 @@ def test_parts_of_a_batch_sum_up_to_the_whole(disc_set):
     losses = []
     for network, number in ((whole, 5), (parts, 2)):
         optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
-        losses.append(training._step(network, optimizer, batch, number, weight, 5.0))
+        losses.append(Stepper(network, optimizer, weight, 5.0).step(batch, number))
     torch.testing.assert_close(losses[0], losses[1])
     for a, b in zip(whole.parameters(), parts.parameters(), strict=True):
         torch.testing.assert_close(a, b, atol=1e-6, rtol=1e-5)
@@ -442,11 +451,11 @@ def test_running_average_of_the_weights():
     expected = 0.0
     for step, value in enumerate([4.0, 8.0, 2.0, -6.0] * 10, start=1):
         nn.init.constant_(network.weight, value)
-        training._average(averaged, network, 0.5, step)
+        average(averaged, network, 0.5, step)
         decay = min(0.5, step / (step + 10))
         expected = decay * expected + (1 - decay) * value
         assert averaged.weight.item() == pytest.approx(expected, rel=1e-5)
-    training._average(averaged, network, 0.0, 5)
+    average(averaged, network, 0.0, 5)
     assert averaged.weight.item() == -6.0
 
 
@@ -460,9 +469,9 @@ def test_running_average_of_the_weights():
     ],
 )
 def test_class_weights(counts, expected):
-    weights = training._class_weights(np.array(counts), True)
+    weights = class_weights(np.array(counts), True)
     np.testing.assert_allclose(weights, expected, atol=1e-6)
-    assert (training._class_weights(np.array(counts), False) == 1).all()
+    assert (class_weights(np.array(counts), False) == 1).all()
 
 
 @pytest.mark.parametrize(
@@ -497,6 +506,7 @@ def test_a_few_held_out_strokes_do_not_choose_the_epoch(
     )
     model, reports = run(data, data, SPEC, replace(PLAN, epochs=3))
     assert model.best_epoch == (1 if chooses else 3)
+    assert {report.kept for report in epochs_of(reports)} == {"best" if chooses else "last"}
     assert [report.best_epoch for report in epochs_of(reports)] == (
         [1, 1, 1] if chooses else [1, 2, 3]
     )

@@ -1,5 +1,6 @@
 """The state of a training as a file of tensors."""
 
+import io
 from pathlib import Path
 
 import torch
@@ -10,8 +11,11 @@ from napari_tem_rf.storage import write_aside
 
 def write_checkpoint(path: Path, state: TrainingState) -> None:
     """Write a state; a kill at any moment leaves the last good file."""
+    whole = io.BytesIO()
+    torch.save(state.tensors(), whole)
+    # writing itself, torch would tell of a full disk as of a failure of its own
     with write_aside(path) as aside:
-        torch.save(state.tensors(), aside)
+        aside.write_bytes(whole.getbuffer())
 
 
 def read_checkpoint(path: Path) -> TrainingState:

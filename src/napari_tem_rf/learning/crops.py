@@ -16,6 +16,9 @@ from napari_tem_rf.protocol import TrainingPlan
 FEWEST_STEPS, MOST_STEPS = 25, 250
 """Steps an epoch, at least and at most."""
 
+SPARSE = 0.5
+"""An annotation of less than this part of its images is sparse: strokes, not masks."""
+
 PAPER_FEWEST_PARTICLE_PX = 400
 """The paper drops patches with at most so many particle px."""
 
@@ -104,6 +107,8 @@ class CropSampler:
         self.places = [_Places(image.labels, len(data.classes.values)) for image in self.images]
         self.annotated = np.array([places.total for places in self.places], float)
         self.counts = np.sum([places.counts for places in self.places], axis=0)
+        area = sum(image.labels.size for image in self.images)
+        self.sparse = bool(self.counts.sum() < SPARSE * area)
         self.batch = plan.batch or self.geometry.crops_per_step
         crop_px = self.geometry.rows * self.geometry.columns
         pixels = sum(image.pixels.size for image in self.images)

@@ -10,7 +10,11 @@ import torch
 
 from napari_tem_rf.protocol import Device
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # glibc's names for mallopt
+_MMAP_THRESHOLD, _TRIM_THRESHOLD, _ARENA_MAX = -3, -1, -8  # glibc's names for mallopt
+
+
+class FullMemoryError(MemoryError):
+    """The memory of a device is full; the text is one sentence for the user."""
 
 
 def pick_device(wish: Device = "auto") -> torch.device:
@@ -42,19 +46,23 @@ def keep_pages() -> None:
             libc = ctypes.CDLL("libc.so.6")
             libc.mallopt(_MMAP_THRESHOLD, 1 << 30)
             libc.mallopt(_TRIM_THRESHOLD, 1 << 30)
+            libc.mallopt(_ARENA_MAX, 1)  # the arenas of threads keep no more than 64 MiB
         except (OSError, AttributeError):
             return  # another C library: slower, not wrong
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """Compute in one thread for a while: beside a training, threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def computing_threads(number: int | None) -> Iterator[int]:
+    """Compute in so many threads for a while, or in as many as now; yields how many they are.
+
+    Sums are split among the threads, so that another number of them gives other roundings.
+    """
+    earlier = torch.get_num_threads()
+    torch.set_num_threads(number or earlier)
     try:
-        yield
+        yield torch.get_num_threads()
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(earlier)
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -2,31 +2,26 @@
 
 import copy
 import json
-import math
-import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from napari_tem_rf.learning.crops import Batch, CropSampler
-from napari_tem_rf.learning.device import keep_pages, out_of_memory, pick_device
+from napari_tem_rf.learning.clock import Clock
+from napari_tem_rf.learning.crops import CropSampler
+from napari_tem_rf.learning.device import FullMemoryError, keep_pages, out_of_memory, pick_device
+from napari_tem_rf.learning.head import HEAD, fit_head, network_without_head
 from napari_tem_rf.learning.network import Network, network_of, random_network, with_layout
+from napari_tem_rf.learning.step import Stepper, average, class_weights
 from napari_tem_rf.learning.validation import ValidationResult, validate
-from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, TrainingSet
+from napari_tem_rf.micrographs.annotation import TrainingSet
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, NoteReport, ProgressReport, Report, TrainingPlan
-
-MOST_GRADIENT = 5.0
-"""Norm to which a larger gradient is cut: one odd crop must not throw the training off.
-
-The paper's preset cuts none.
-"""
 
 FEWEST_PX_TO_CHOOSE = 5_000
 """Held-out pixels that it takes to tell epochs apart: on fewer, as with a few strokes of one image,
@@ -35,25 +30,33 @@ the first epochs often score best by chance, and the last one is kept."""
 Weights = dict[str, Tensor]
 
 
+class DivergedError(FloatingPointError):
+    """The loss of a training is not finite any more; the text is one sentence for the user."""
+
+
 @dataclass(slots=True)
 class TrainingState:
-    """All that a training needs to go on as if it had never stopped.
+    """All that a training needs to go on as if it had never stopped, at any of its batches.
 
     Attributes
     ----------
     weights, average, best : dict of Tensor
-        Weights now, their running average, and those of the best epoch.
+        Weights now, their running average, and those of the best whole epoch.
     optimizer : dict
         State of Adam.
     sampler : dict
-        State of the generator of the crops.
+        State of the generator of the crops at the beginning of the epoch at hand.
     history : list of EpochReport
-        The epochs so far.
+        The whole epochs so far.
     steps : int
     seconds : float
         Seconds trained so far.
     batch : int
         Crops a step: the plan's, or fewer when memory ran out.
+    drawn : int
+        Batches of the epoch at hand that are behind it.
+    losses : list of float
+        Their losses.
     """
 
     weights: Weights
@@ -65,6 +68,8 @@ class TrainingState:
     steps: int = 0
     seconds: float = 0.0
     batch: int = 0
+    drawn: int = 0
+    losses: list[float] = field(default_factory=list)
 
     def tensors(self) -> dict[str, Any]:
         """Return the state as tensors in plain dicts, for `torch.save`."""
@@ -74,6 +79,8 @@ class TrainingState:
             "steps": self.steps,
             "seconds": self.seconds,
             "batch": self.batch,
+            "drawn": self.drawn,
+            "losses": self.losses,
         }
         text = torch.tensor(list(json.dumps(words).encode()), dtype=torch.uint8)
         return {
@@ -112,6 +119,7 @@ def train(
     plan: TrainingPlan,
     *,
     start: Mapping[str, NDArray[Any]] | None = None,
+    gentle: bool = False,
     state: TrainingState | None = None,
     save: Callable[[TrainingState], None] = lambda state: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -128,59 +136,87 @@ def train(
     plan : TrainingPlan
         How to train.
     start : mapping of str to ndarray, optional
-        Weights to start from instead of random ones.
+        Weights to start from instead of random ones. A last layer that is not among them is fitted
+        to the annotated pixels first.
+    gentle : bool
+        Keep what the weights it starts from know: smaller steps, batch norms that keep their
+        statistics, and agreement with the averaged network where nobody annotated.
     state : TrainingState, optional
         A state to go on from, as ``save`` received it.
     save : callable
-        Receives the state after every epoch.
+        Receives the state before the first epoch, after every epoch, and within an epoch when the
+        training ends there. A training that goes on from it is number for number one that never
+        ended (on the CPU).
     stopped : callable
-        Asked before every batch; when true, the training ends and keeps the best weights.
+        Asked before every batch; when true, the training ends and keeps the best weights, those
+        of the part of an epoch at hand among them.
     watch : callable
         Called with the averaged network every few steps; what it returns is yielded.
 
     Raises
     ------
-    FloatingPointError
+    DivergedError
         When the loss of an epoch is not finite: the step size is too large, or the image
         holds values that are not finite.
-    MemoryError
+    FullMemoryError
         When not even one crop fits the device.
     """
     keep_pages()
     device = pick_device(plan.device)
     torch.manual_seed(plan.seed)
-    network = random_network(spec, plan.seed) if start is None else network_of(spec, start)
+    network = _begun(spec, training, plan.seed, start, state is not None)
     with_layout(network.to(device), torch.channels_last)
     averaged = copy.deepcopy(network).requires_grad_(False)
-    optimizer = torch.optim.Adam(network.parameters(), lr=plan.learning_rate)
     rng = np.random.default_rng(plan.seed)
     sampler = CropSampler(training, spec, plan, rng)
     batch = sampler.batch
     history: list[EpochReport] = []
     best = _copy(averaged)
-    steps, earlier = 0, 0.0
+    steps, earlier, drawn, losses = 0, 0.0, 0, list[Tensor]()
+    weight = class_weights(sampler.counts, plan.balanced).to(device)
+    stepper = Stepper.of(network, averaged, plan, weight, gentle, sampler.sparse)
     if state is not None:
         network.load_state_dict(state.weights)
         averaged.load_state_dict(state.average)
-        optimizer.load_state_dict(state.optimizer)
+        stepper.optimizer.load_state_dict(state.optimizer)
         rng.bit_generator.state = state.sampler
         best, history, batch = state.best, list(state.history), state.batch
-        steps, earlier = state.steps, state.seconds
-    weight = _class_weights(sampler.counts, plan.balanced).to(device)
-    clock = _Clock(plan, earlier, len(history), sampler.steps_per_epoch)
-    most_gradient = math.inf if plan.preset == "sytwu2022" else MOST_GRADIENT
+        steps, earlier, drawn = state.steps, state.seconds, state.drawn
+        losses = list(torch.tensor(state.losses, device=device))
+    begun = dict(rng.bit_generator.state)
+    per_epoch = sampler.steps_per_epoch
+    clock = Clock(plan, earlier, len(history) + drawn / per_epoch, per_epoch)
     choosing = int(validation.counts().sum()) >= FEWEST_PX_TO_CHOOSE
-    by_hand = False
-    result: ValidationResult | None = None
+    by_hand, whole = False, True
 
-    while not (clock.over(len(history)) or _impatient(history, plan) or by_hand):
-        losses: list[Tensor] = []
-        for crops in sampler.epoch():
+    def now() -> TrainingState:
+        return TrainingState(
+            weights=_copy(network),
+            average=_copy(averaged),
+            best=best,
+            optimizer=copy.deepcopy(stepper.optimizer.state_dict()),
+            sampler=begun,
+            history=history,
+            steps=steps,
+            seconds=clock.seconds(),
+            batch=batch,
+            drawn=drawn,
+            losses=[float(each) for each in losses],
+        )
+
+    if state is None:
+        save(now())
+    # what was begun is scored and told of, even if there is no time to go on with it
+    while whole and (losses or not (clock.over(len(history), steps) or _impatient(history, plan))):
+        # crops of this epoch that were trained on before are drawn again, for those that follow
+        for crops in islice(sampler.epoch(), drawn, None):
             by_hand = stopped()
-            if by_hand or clock.out_of_time():
+            if by_hand or clock.over(len(history), steps):
+                whole = False
                 break
+            drawn += 1
             try:
-                losses.append(_step(network, optimizer, crops, batch, weight, most_gradient))
+                losses.append(stepper.step(crops, batch))
             except Exception as error:
                 if not out_of_memory(error):
                     raise
@@ -188,95 +224,67 @@ def train(
                 yield NoteReport(f"memory was full: going on with batches of {batch}")
                 continue
             steps += 1
-            _average(averaged, network, plan.averaging, steps)
-            yield ProgressReport(clock.fraction(len(history), len(losses)), clock.left())
+            average(averaged, network, plan.averaging, steps)
+            yield ProgressReport(clock.fraction(len(history), len(losses), steps), clock.left())
             if (seen := watch(averaged, len(history) + 1)) is not None:
                 yield seen
         if not losses:
             break
         loss = float(torch.stack(losses).mean())  # waits for the device
         if not np.isfinite(loss):
-            raise FloatingPointError(
-                f"the training loss is {loss} in epoch {len(history) + 1}: lower the learning "
-                f"rate (now {plan.learning_rate:g}) or check the images for extreme values"
+            left = "the weights of the epochs before are kept" if history else "nothing was learned"
+            raise DivergedError(
+                f"the training loss is {loss} in epoch {len(history) + 1}, {left}: try another "
+                f"seed, a lower learning rate (now {plan.learning_rate:g}), or check the images "
+                "for extreme values"
             )
-        result = validate(averaged, validation) if validation.images else None
-        report = _report(history, clock, steps, loss, result, choosing)
-        history.append(report)
-        if report.best_epoch == report.epoch or plan.keep == "last" or result is None:
+        if not whole:
+            save(now())
+        result, note = _score(averaged, validation)
+        if note:
+            yield NoteReport(note)
+        report = _report(history, clock, steps, loss, result, plan, choosing)
+        history = [*history, report]
+        if report.best_epoch == report.epoch or plan.keep == "last":
             best = _copy(averaged)
-        save(
-            TrainingState(
-                _copy(network),
-                _copy(averaged),
-                best,
-                copy.deepcopy(optimizer.state_dict()),
-                dict(rng.bit_generator.state),
-                history,
-                steps,
-                clock.seconds(),
-                batch,
-            )
-        )
+        if whole:
+            begun, drawn, losses = dict(rng.bit_generator.state), 0, []
+            save(now())
         yield report
 
     network = Network(spec)
     network.load_state_dict(best)
     network.eval()
     kept = history[-1].best_epoch if history and plan.keep == "best" else len(history)
-    result = validate(network.to(device), validation) if validation.images else None
+    result, _ = _score(network.to(device), validation)
     return TrainedModel(network.cpu(), tuple(history), kept, result, by_hand)
 
 
-def _step(
-    network: Network,
-    optimizer: torch.optim.Optimizer,
-    crops: Batch,
-    batch: int,
-    weight: Tensor,
-    most_gradient: float,
-) -> Tensor:
-    """Make one step of Adam; crops that do not fit at once are summed up in parts."""
-    network.train()
-    optimizer.zero_grad(set_to_none=True)
-    device = weight.device
-    counted = max(1, int((crops.labels != NOT_ANNOTATED).sum()))
-    total = torch.zeros((), device=device)
-    for first in range(0, len(crops.images), batch):
-        images = torch.from_numpy(crops.images[first : first + batch]).to(device)
-        labels = torch.from_numpy(crops.labels[first : first + batch]).to(device)
-        images = images.contiguous(memory_format=torch.channels_last)
-        loss = functional.cross_entropy(
-            network(images), labels, weight, ignore_index=NOT_ANNOTATED, reduction="sum"
-        )
-        loss = loss / counted
-        loss.backward()
-        total += loss.detach()
-    torch.nn.utils.clip_grad_norm_(network.parameters(), most_gradient)
-    optimizer.step()
-    return total
+def _begun(
+    spec: NetworkSpec,
+    training: TrainingSet,
+    seed: int,
+    start: Mapping[str, NDArray[Any]] | None,
+    goes_on: bool,
+) -> Network:
+    """Return the network that a training begins with."""
+    if start is None or goes_on:  # going on, the state brings its weights
+        return random_network(spec, seed)
+    if any(name.startswith(HEAD) for name in start):
+        return network_of(spec, start)
+    network = network_without_head(spec, start, seed)
+    fit_head(network, training, seed)
+    return network
 
 
-def _class_weights(counts: NDArray[np.int64], balanced: bool) -> Tensor:
-    """Return a weight per class with mean 1 over the pixels: inverse root of its frequency."""
-    share = counts / max(1, counts.sum())
-    weights = np.where(share > 0, 1 / np.sqrt(np.maximum(share, 1e-6)), 0)
-    if not balanced:
-        weights = np.ones_like(share)
-    return torch.tensor(weights / (weights * share).sum(), dtype=torch.float32)
-
-
-def _average(averaged: Network, network: Network, decay: float, steps: int) -> None:
-    """Move the running average towards the weights; quickly at first, when they still travel."""
-    decay = min(decay, steps / (steps + 10)) if decay else 0.0
-    with torch.no_grad():
-        for mean, now in zip(
-            averaged.state_dict().values(), network.state_dict().values(), strict=True
-        ):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(now, 1 - decay)
-            else:
-                mean.copy_(now)
+def _score(network: Network, data: TrainingSet) -> tuple[ValidationResult | None, str]:
+    """Return how a network does on the held-out part, and a note where memory did not allow it."""
+    if not data.images:
+        return None, ""
+    try:
+        return validate(network, data), ""
+    except MemoryError as error:
+        return None, f"{error}; this epoch goes without a score"
 
 
 def _copy(network: Network) -> Weights:
@@ -285,7 +293,7 @@ def _copy(network: Network) -> Weights:
 
 def _halved(batch: int, device: torch.device, error: BaseException) -> int:
     if batch == 1:
-        raise MemoryError(
+        raise FullMemoryError(
             f"not even one crop fits the memory of {device}: choose fewer filters, "
             "or a smaller receptive field"
         ) from error
@@ -302,20 +310,21 @@ def _impatient(history: list[EpochReport], plan: TrainingPlan) -> bool:
 
 def _report(
     history: list[EpochReport],
-    clock: "_Clock",
+    clock: Clock,
     steps: int,
     loss: float,
     result: ValidationResult | None,
+    plan: TrainingPlan,
     choosing: bool,
 ) -> EpochReport:
     epoch = len(history) + 1
     best_epoch, best_dice = epoch, result.dice if result else None
-    if result and history and choosing:
-        earlier = history[history[-1].best_epoch - 1]
-        assert earlier.validation_loss is not None
+    earlier = history[history[-1].best_epoch - 1] if history else None
+    if choosing and earlier is not None and earlier.validation_loss is not None:
         # Dice of a few images jumps from epoch to epoch, and an early jump is easily the
         # highest; the loss moves steadily with what the network has learned.
-        if result.loss >= earlier.validation_loss:
+        lowest = result is not None and result.loss < earlier.validation_loss
+        if not lowest:
             best_epoch, best_dice = earlier.epoch, earlier.validation_dice
     return EpochReport(
         epoch=epoch,
@@ -327,47 +336,5 @@ def _report(
         validation_dice=result.dice if result else None,
         best_epoch=best_epoch,
         best_dice=best_dice,
+        kept="best" if choosing and plan.keep == "best" else "last",
     )
-
-
-class _Clock:
-    """How much of a plan's time and epochs is over."""
-
-    def __init__(self, plan: TrainingPlan, earlier: float, epochs: int, steps: int) -> None:
-        self.plan = plan
-        self.begun = time.perf_counter() - earlier
-        self.steps_per_epoch = steps
-        self.done = 0.0
-        self.first = epochs
-        self.resumed = time.perf_counter()
-
-    def seconds(self) -> float:
-        return time.perf_counter() - self.begun
-
-    def out_of_time(self) -> bool:
-        return self.plan.seconds is not None and self.seconds() >= self.plan.seconds
-
-    def over(self, epochs: int) -> bool:
-        enough = self.plan.epochs is not None and epochs >= self.plan.epochs
-        return enough or self.out_of_time()
-
-    def fraction(self, epochs: int, steps: int) -> float:
-        by_time = self.seconds() / self.plan.seconds if self.plan.seconds else 0.0
-        by_epochs = 0.0
-        if self.plan.epochs:
-            by_epochs = (epochs + steps / self.steps_per_epoch) / self.plan.epochs
-        self.done = min(1.0, max(by_time, by_epochs))
-        return self.done
-
-    def left(self) -> float | None:
-        if self.plan.seconds and (not self.plan.epochs or self.done >= 1):
-            return max(0.0, self.plan.seconds - self.seconds())
-        if self.done <= 0:
-            return None
-        since = time.perf_counter() - self.resumed
-        begun = self.first / self.plan.epochs if self.plan.epochs else 0.0
-        gained = self.done - begun
-        left = since * (1 - self.done) / gained if gained > 0 else None
-        if left is not None and self.plan.seconds:
-            left = min(left, max(0.0, self.plan.seconds - self.seconds()))
-        return left

@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from napari_tem_rf.learning.network import Network
-from napari_tem_rf.learning.prediction import predict
+from napari_tem_rf.learning.prediction import Prediction, predict
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, TrainingSet
 from napari_tem_rf.networks.receptive_field import receptive_field
 
 SMOOTH = 1.0
 """Added to both sides of Dice, as in the paper."""
+
+FIRST_SMALLER_PX, SMALLEST_PX = 256, 32
+"""Side of the tiles where the usual ones do not fit the memory; halved down to the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,7 @@ def validate(network: Network, data: TrainingSet) -> ValidationResult:
         window = annotated_window(image, folded)
         labels = image.labels[window]
         counted = labels >= 0
-        result = predict(folded, image.pixels[window], probabilities=True)
-        assert result is not None
+        result = predict_fitting(folded, image.pixels[window], probabilities=True)
         assert result.probabilities is not None
         truth = labels[counted].astype(np.intp)
         likelihood = np.take_along_axis(result.probabilities[:, counted], truth[None], 0)
@@ -49,6 +52,40 @@ def validate(network: Network, data: TrainingSet) -> ValidationResult:
         scores.append((image.name, foreground_dice(result.classes[counted], truth, classes)))
     dice = float(np.mean([score for _, score in scores]))
     return ValidationResult(float(np.mean(losses)), dice, tuple(scores))
+
+
+def predict_fitting(
+    network: Network, pixels: NDArray[np.float32], *, probabilities: bool = False
+) -> Prediction:
+    """Predict an image while a training holds memory too: by smaller tiles where it is full.
+
+    Parameters
+    ----------
+    network : Network
+        Folded and on its device.
+    pixels : ndarray of float32, shape (row, column)
+        Standardised image.
+    probabilities : bool
+        Whether to return probabilities too.
+
+    Raises
+    ------
+    MemoryError
+        When not even a tile of the smallest side fits.
+    """
+    side: int | None = None
+    while True:
+        try:
+            result = predict(network, pixels, tile_px=side, probabilities=probabilities)
+        except MemoryError:
+            side = FIRST_SMALLER_PX if side is None else side // 2
+            if side < SMALLEST_PX:
+                raise
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        else:
+            assert result is not None  # nobody stops it
+            return result
 
 
 def foreground_dice(

@@ -1,0 +1,150 @@
+"""One step of Adam: the loss on annotated pixels, and agreement on those nobody annotated."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from napari_tem_rf.learning.crops import Batch
+from napari_tem_rf.learning.network import Network
+from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
+from napari_tem_rf.protocol import TrainingPlan
+
+__all__ = ["Stepper", "average", "class_weights"]
+
+MOST_GRADIENT = 5.0
+"""Norm to which a larger gradient is cut: one odd crop must not throw the training off.
+
+The paper's preset cuts none.
+"""
+
+GENTLE = 1 / 3
+"""Steps of a network that sees already are so much smaller."""
+
+SURE = 0.9
+"""Probability from which the averaged network is believed where nobody annotated."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stepper:
+    """Makes the steps of a training.
+
+    Attributes
+    ----------
+    network : Network
+        It is trained in place.
+    optimizer : torch.optim.Adam
+    weight : Tensor
+        Weight of each class in the loss.
+    most_gradient : float
+        Norm to which a larger gradient is cut.
+    gentle : bool
+        Keep the statistics of the batch norms: few strokes would move them towards themselves.
+    teacher : Network, optional
+        Averaged network. What it is sure of, where nobody annotated, is taught too: the network
+        sees crops under ever other symmetries, contrasts and noise, and has to agree with it.
+    agreement : float
+        Weight of that part of the loss.
+
+    References
+    ----------
+    .. [1] A. Tarvainen, H. Valpola, Mean teachers are better role models, NeurIPS (2017),
+       arXiv:1703.01780.
+    .. [2] K. Sohn et al., FixMatch, NeurIPS (2020), arXiv:2001.07685: only what is sure counts.
+    """
+
+    network: Network
+    optimizer: torch.optim.Adam
+    weight: Tensor
+    most_gradient: float
+    gentle: bool = False
+    teacher: Network | None = None
+    agreement: float = 0.0
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        averaged: Network,
+        plan: TrainingPlan,
+        weight: Tensor,
+        gentle: bool,
+        sparse: bool,
+    ) -> "Stepper":
+        """Return what makes the steps of a plan; ``sparse``: most pixels are not annotated."""
+        taught = gentle and sparse and plan.agreement > 0
+        return cls(
+            network,
+            torch.optim.Adam(
+                network.parameters(), lr=plan.learning_rate * (GENTLE if gentle else 1)
+            ),
+            weight,
+            math.inf if plan.preset == "sytwu2022" else MOST_GRADIENT,
+            gentle,
+            averaged if taught else None,
+            plan.agreement,
+        )
+
+    def step(self, crops: Batch, most: int) -> Tensor:
+        """Make a step and return its loss; of crops no more than ``most`` are looked at at once."""
+        self.network.train()
+        if self.gentle:
+            for module in self.network.modules():
+                if isinstance(module, nn.BatchNorm2d):
+                    module.eval()
+        self.optimizer.zero_grad(set_to_none=True)
+        device = self.weight.device
+        counted = max(1, int((crops.labels != NOT_ANNOTATED).sum()))
+        total = torch.zeros((), device=device)
+        for first in range(0, len(crops.images), most):
+            images = torch.from_numpy(crops.images[first : first + most]).to(device)
+            labels = torch.from_numpy(crops.labels[first : first + most]).to(device)
+            images = images.contiguous(memory_format=torch.channels_last)
+            logits = self.network(images)
+            loss = functional.cross_entropy(
+                logits, labels, self.weight, ignore_index=NOT_ANNOTATED, reduction="sum"
+            )
+            loss = loss / counted
+            total += loss.detach()
+            if self.teacher is not None:
+                loss = loss + self._disagreement(images, labels, logits) / crops.labels.size
+            loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.most_gradient)
+        self.optimizer.step()
+        return total
+
+    def _disagreement(self, images: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
+        """Return the loss against what the teacher is sure of, summed over pixels."""
+        assert self.teacher is not None
+        self.teacher.eval()
+        with torch.no_grad():
+            probability, taught = self.teacher(images).softmax(1).max(1)
+            taught[(probability < SURE) | (labels != NOT_ANNOTATED)] = NOT_ANNOTATED
+        loss = functional.cross_entropy(logits, taught, ignore_index=NOT_ANNOTATED, reduction="sum")
+        return self.agreement * loss
+
+
+def class_weights(counts: NDArray[np.int64], balanced: bool) -> Tensor:
+    """Return a weight per class with mean 1 over the pixels: inverse root of its frequency."""
+    share = counts / max(1, counts.sum())
+    weights = np.where(share > 0, 1 / np.sqrt(np.maximum(share, 1e-6)), 0)
+    if not balanced:
+        weights = np.ones_like(share)
+    return torch.tensor(weights / (weights * share).sum(), dtype=torch.float32)
+
+
+def average(averaged: Network, network: Network, decay: float, steps: int) -> None:
+    """Move the running average towards the weights; quickly at first, when they still travel."""
+    decay = min(decay, steps / (steps + 10)) if decay else 0.0
+    with torch.no_grad():
+        for mean, now in zip(
+            averaged.state_dict().values(), network.state_dict().values(), strict=True
+        ):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(now, 1 - decay)
+            else:
+                mean.copy_(now)

@@ -1,0 +1,140 @@
+"""What a training may start from: nothing, a network of simulated micrographs, or an earlier run.
+
+The weights of some networks come with the program, each trained on simulated scenes of very many
+specimens (``sample_data/starting_weights.py``). They see lattices, amorphous matter and dark
+particles before they have seen the first real image.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.runs import WEIGHTS, RunError, read_run
+
+__all__ = [
+    "SIMULATED",
+    "SimulatedStart",
+    "named_start",
+    "read_start",
+    "simulated_start",
+    "simulated_starts",
+    "start_file",
+]
+
+SIMULATED = "simulated"
+"""Name of the start from simulated micrographs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedStart:
+    """Weights that come with the program.
+
+    Attributes
+    ----------
+    path : Path
+        A safetensors file; its metadata say how it was made.
+    spec : NetworkSpec
+        The network, with the classes of the simulated scenes.
+    scenes, steps, seed : int
+        On how many scenes it was trained, for how many steps of Adam.
+    """
+
+    path: Path
+    spec: NetworkSpec
+    scenes: int
+    steps: int
+    seed: int
+
+
+@cache
+def simulated_starts() -> tuple[SimulatedStart, ...]:
+    """Return the weights that come with the program, by receptive field."""
+    from safetensors import safe_open
+
+    found = []
+    folder = Path(str(files("napari_tem_rf") / "starts"))
+    for path in folder.glob("*.safetensors"):
+        with safe_open(path, framework="numpy") as file:
+            words = json.loads(file.metadata()["start"])
+        spec = NetworkSpec(
+            tuple(words["pools"]), filters=words["filters"], classes=len(words["classes"])
+        )
+        found.append(SimulatedStart(path, spec, words["scenes"], words["steps"], words["seed"]))
+    return tuple(sorted(found, key=lambda s: (nominal_receptive_field(s.spec), s.spec.parameters)))
+
+
+def simulated_start(spec: NetworkSpec) -> SimulatedStart | None:
+    """Return the weights for a network, whatever its classes; None where there are none."""
+    for start in simulated_starts():
+        if start.spec.with_classes(spec.classes) == spec:
+            return start
+    return None
+
+
+def named_start(name: str | Path | None) -> str | Path | None:
+    """Return a start as it was named: `SIMULATED`, the absolute path of a run, or None."""
+    return name if name is None or str(name) == SIMULATED else Path(name).resolve()
+
+
+def start_file(start: str | Path, spec: NetworkSpec) -> Path:
+    """Return the file of the weights that a training starts from.
+
+    Parameters
+    ----------
+    start : str or Path
+        `SIMULATED`, or the folder of a run.
+    spec : NetworkSpec
+        The network that is to be trained.
+
+    Raises
+    ------
+    ValueError
+        When no weights come with the program for this network.
+    """
+    if str(start) != SIMULATED:
+        return Path(start) / WEIGHTS
+    if (found := simulated_start(spec)) is not None:
+        return found.path
+    there = ", ".join(
+        f"{nominal_receptive_field(s.spec)} px with {s.spec.with_classes(2).parameters:,} "
+        "parameters"
+        for s in simulated_starts()
+    )
+    raise ValueError(
+        f"no weights of simulated micrographs come for {spec}: they come for {there}; pick one "
+        "of these networks, or start from nothing"
+    )
+
+
+def read_start(start: str | Path, spec: NetworkSpec) -> Mapping[str, NDArray[Any]]:
+    """Return the weights that a training starts from, by name.
+
+    Those of simulated micrographs know other classes: their last layer is left out.
+
+    Raises
+    ------
+    ValueError
+        When no weights come with the program for this network; RunError when the run has another
+        network.
+    """
+    from safetensors.numpy import load_file
+
+    if str(start) == SIMULATED:
+        weights = load_file(start_file(start, spec))
+        return {name: value for name, value in weights.items() if not name.startswith("head.")}
+    run = read_run(start)
+    if run.record.spec != spec:
+        raise RunError(
+            f'run "{start}" has the network {run.record.spec} with {run.record.spec.classes} '
+            f"classes: its weights do not fit {spec} with {spec.classes}; pick the same network "
+            "or start from nothing"
+        )
+    return run.read_weights()

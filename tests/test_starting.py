@@ -1,0 +1,120 @@
+"""Weights that come with the program: which there are, and trainings that start from them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file
+
+from napari_tem_rf.jobs import TrainRequest, repeating
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.runs import RunError, file_hash, read_run
+from napari_tem_rf.starting import (
+    SIMULATED,
+    named_start,
+    read_start,
+    simulated_start,
+    simulated_starts,
+    start_file,
+)
+
+from .test_jobs import PLAN, image_of, train
+
+SPEC = NetworkSpec((4, 4), filters=8)
+
+
+def request_of(folder: Path, **changes: object) -> TrainRequest:
+    plan = replace(PLAN, epochs=None, steps=3, batch=2)
+    given = {"plan": plan, "start": SIMULATED, **changes}
+    return TrainRequest(folder, (image_of((1, 2)),), SPEC, **given)
+
+
+def test_the_windows_network_has_weights_whatever_the_classes():
+    for classes in (2, 3, 5):
+        found = simulated_start(SPEC.with_classes(classes))
+        assert found is not None
+        assert found.path.is_file()
+        assert found.steps > 0
+    assert simulated_start(NetworkSpec((3, 3), filters=5)) is None
+    assert all(start.path.stat().st_size < 1_000_000 for start in simulated_starts())
+
+
+def test_the_last_layer_is_left_out():
+    weights = read_start(SIMULATED, SPEC)
+    whole = load_file(start_file(SIMULATED, SPEC))
+    assert set(whole) - set(weights) == {"head.weight", "head.bias"}
+
+
+def test_a_network_without_weights_is_told_which_have_some():
+    sentence = (
+        r"no weights of simulated micrographs come for .*: they come for .*120 px with 31,634"
+    )
+    with pytest.raises(ValueError, match=sentence):
+        start_file(SIMULATED, NetworkSpec((3, 3), filters=5))
+
+
+def test_a_run_is_named_by_its_absolute_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert named_start("runs/gold") == tmp_path / "runs" / "gold"
+    assert named_start(SIMULATED) == SIMULATED
+    assert named_start(None) is None
+
+
+def test_a_training_keeps_what_it_started_from(tmp_path):
+    train(request_of(tmp_path / "run"))
+    run = read_run(tmp_path / "run")
+    assert run.record.start == SIMULATED
+    assert run.record.start_sha256 == file_hash(start_file(SIMULATED, SPEC))
+    before, after = read_start(SIMULATED, SPEC), run.read_weights()
+    # the batch norms keep their statistics, the weights are changed a little
+    name = "bottleneck.norm1.running_mean"
+    np.testing.assert_allclose(after[name], before[name], rtol=1e-6)
+    moved = np.abs(after["bottleneck.conv1.weight"] - before["bottleneck.conv1.weight"])
+    assert 0 < moved.max() < 0.01
+
+
+def test_stopped_and_resumed_it_is_as_if_unbroken(tmp_path):
+    plan = replace(PLAN, epochs=None, steps=6, batch=2)
+    train(request_of(tmp_path / "whole", plan=plan))
+    asked = []
+
+    def after_three():
+        asked.append(1)
+        return len(asked) > 3
+
+    train(request_of(tmp_path / "parts", plan=plan), stopped=after_three)
+    train(request_of(tmp_path / "parts", plan=plan, start=None, resume=True))
+    whole, parts = (read_run(tmp_path / name).read_weights() for name in ("whole", "parts"))
+    assert all(np.array_equal(whole[name], parts[name]) for name in whole)
+
+
+def test_it_is_not_repeated_from_other_weights(tmp_path):
+    train(request_of(tmp_path / "run"))
+    run = read_run(tmp_path / "run")
+    assert repeating._start(run) == SIMULATED
+    other = run.with_record(replace(run.record, start_sha256="0" * 64))
+    with pytest.raises(RunError, match="simulated micrographs that this version does not bring"):
+        repeating._start(other)
+
+
+def test_agreement_is_taught_only_where_nobody_annotated_and_the_teacher_is_sure():
+    from napari_tem_rf.learning.network import random_network
+    from napari_tem_rf.learning.step import SURE, Stepper
+
+    network, teacher = random_network(SPEC, 1), random_network(SPEC, 2)
+    weight = torch.ones(2)
+    optimizer = torch.optim.Adam(network.parameters())
+    stepper = Stepper(network, optimizer, weight, 5.0, True, teacher, 0.5)
+    images = torch.randn(1, 1, 32, 32)
+    labels = torch.full((1, 32, 32), -1)
+    labels[:, :16] = 1
+    logits = network.eval()(images)
+    found = stepper._disagreement(images, labels, logits).item()
+    probability = teacher.eval()(images).softmax(1).detach()
+    sure = (probability.amax(1) >= SURE) & (labels < 0)
+    taught = probability.argmax(1)
+    picked = logits.log_softmax(1).gather(1, taught[:, None])[:, 0]
+    assert 0 < sure.sum() < 512
+    assert found == pytest.approx(-0.5 * picked[sure].sum().item(), rel=1e-4)
