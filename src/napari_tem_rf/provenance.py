@@ -1,12 +1,11 @@
 """Where a mask comes from: written as JSON beside every mask."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from napari_tem_rf.networks.receptive_field import receptive_field
-from napari_tem_rf.runs import Run, library_versions, now
+from napari_tem_rf.runs import Run, file_hash, library_versions, now
 from napari_tem_rf.storage import write_text
 
 __all__ = ["file_hash", "provenance_of", "provenance_path", "read_provenance", "write_provenance"]
@@ -16,25 +15,6 @@ def provenance_path(mask: str | Path) -> Path:
     """Return the path of a mask's provenance: the mask's own with ``.json`` behind."""
     mask = Path(mask)
     return mask.with_name(mask.name + ".json")
-
-
-def file_hash(path: str | Path) -> str | None:
-    """Return the SHA-256 of a file; None where there is none.
-
-    That of a folder (a zarr store) is of its files' names and contents, in the order of the names.
-    """
-    path = Path(path)
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    if not path.is_dir():
-        return None
-    together = hashlib.sha256()
-    for inside in sorted(p for p in path.rglob("*") if p.is_file()):
-        together.update(inside.relative_to(path).as_posix().encode() + b"\0")
-        with inside.open("rb") as file:
-            together.update(hashlib.file_digest(file, "sha256").digest())
-    return together.hexdigest()
 
 
 def provenance_of(

@@ -34,8 +34,10 @@ __all__ = [
     "RunRecord",
     "array_hash",
     "create_run",
+    "file_hash",
     "library_versions",
     "read_run",
+    "what_remains",
 ]
 
 FORMAT = 1
@@ -47,6 +49,8 @@ RECORD, WEIGHTS, CHECKPOINT, HISTORY = (
     "checkpoint.pt",
     "history.csv",
 )
+_OF_THE_MOMENT = ("seconds_left", "kept", "held_out")
+"""What an epoch's report says beside the history."""
 _LIBRARIES = ("napari-tem-rf", "torch", "numpy", "scipy", "scikit-image", "napari")
 
 
@@ -68,6 +72,8 @@ class DataEntry:
     pixel_size_nm: tuple[float, float] | None = None
     source: str | None = None
     labels_source: str | None = None
+    counted: str | None = None
+    """File in the run folder of the pixels that counted; None where all did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +98,13 @@ class RunRecord:
     best_epoch: int | None = None
     scores: dict[str, Any] = field(default_factory=dict)
     device: str = ""
+    threads: int = 0
+    """Threads that computed on the CPU, for another number rounds otherwise; 0: not known."""
+    gap_px: int = 0
+    """Least gap that was asked for between training and validation pixels of one image."""
     start: str | None = None
+    start_sha256: str | None = None
+    """Of the weights it started from."""
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -159,6 +171,13 @@ class Run:
     folder: Path
     record: RunRecord
 
+    def ensure(self, annotations: Mapping[str, NDArray[Any]]) -> bool:
+        """Write record and labels again if somebody deleted them; True if that was so."""
+        if (self.folder / RECORD).is_file():
+            return False
+        _write_first(self.folder, self.record, annotations)
+        return True
+
     def with_record(self, record: RunRecord) -> "Run":
         """Write another record into the folder and return the run with it."""
         write_text(self.folder / RECORD, _record_json(record))
@@ -201,7 +220,7 @@ class Run:
     def write_history(self, history: Iterable[EpochReport]) -> None:
         """Write one row an epoch."""
         text = io.StringIO()
-        names = [each.name for each in fields(EpochReport) if each.name != "seconds_left"]
+        names = [each.name for each in fields(EpochReport) if each.name not in _OF_THE_MOMENT]
         writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(asdict(report) for report in history)
@@ -237,8 +256,6 @@ def create_run(
     RunError
         When the folder holds something: nothing is ever overwritten.
     """
-    from napari_tem_rf.micrographs.writing import write_labels
-
     folder = Path(folder)
     if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
         hint = (
@@ -247,10 +264,7 @@ def create_run(
             else ("name a folder that does not exist yet")
         )
         raise RunError(f'"{folder}" exists and is not empty: {hint}; nothing is overwritten')
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, labels in annotations.items():
-        write_labels(folder / name, labels, record.pixel_size_nm)
-    return Run(folder, record).with_record(record)
+    return _write_first(folder, record, annotations)
 
 
 def read_run(folder: str | Path) -> Run:
@@ -289,11 +303,44 @@ def read_run(folder: str | Path) -> Run:
     return Run(folder, record)
 
 
+def what_remains(folder: str | Path) -> str:
+    """Say what is left of a training that was cut off, and how to go on: the end of a sentence."""
+    folder = Path(folder)
+    if not (folder / RECORD).is_file():
+        return "nothing of it was kept yet, train again"
+    try:
+        epochs = len((folder / HISTORY).read_text(encoding="utf-8").splitlines()) - 1
+    except OSError:
+        epochs = 0
+    if epochs < 1:
+        return "no epoch of it was over yet, go on and it begins again"
+    return f"go on from the end of epoch {epochs}"
+
+
 def array_hash(values: NDArray[Any]) -> str:
     """Return the SHA-256 of an array's type, shape and values."""
     digest = hashlib.sha256(f"{values.dtype.str}{values.shape}".encode())
     digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def file_hash(path: str | Path) -> str | None:
+    """Return the SHA-256 of a file; None where there is none.
+
+    That of a folder (a zarr store) is of its files' names and contents, in the order of the names.
+    """
+    path = Path(path)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    if not path.is_dir():
+        return None
+    together = hashlib.sha256()
+    for inside in sorted(p for p in path.rglob("*") if p.is_file()):
+        together.update(inside.relative_to(path).as_posix().encode() + b"\0")
+        with inside.open("rb") as file:
+            together.update(hashlib.file_digest(file, "sha256").digest())
+    return together.hexdigest()
 
 
 def library_versions() -> dict[str, str]:
@@ -310,6 +357,16 @@ def library_versions() -> dict[str, str]:
 def now() -> str:
     """Return the time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _write_first(folder: Path, record: RunRecord, annotations: Mapping[str, NDArray[Any]]) -> Run:
+    from napari_tem_rf.micrographs.writing import write_labels
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, labels in annotations.items():
+        if not (folder / name).exists():
+            write_labels(folder / name, labels, record.pixel_size_nm)
+    return Run(folder, record).with_record(record)
 
 
 def _side(pixel_size_nm: tuple[float, float]) -> float:

@@ -11,15 +11,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_tem_rf import jobs
+from napari_tem_rf.jobs.pixel_sizes import resampling_for
+from napari_tem_rf.jobs.repeating import repetition
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import Report, TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import NoteReport, Report, TrainingPlan, Unlabelled
 from napari_tem_rf.runs import Run, read_run
+from napari_tem_rf.starting import named_start
 
-__all__ = ["effective_field", "predict", "train"]
+__all__ = ["effective_field", "predict", "repeat", "train"]
 
 
 def _silent(report: Report) -> None:
@@ -61,7 +64,8 @@ def train(
     groups : sequence of str, optional
         Exposure of each image: images of one are never split between training and validation.
     start : str or Path, optional
-        Run whose weights to start from.
+        Run whose weights to start from, or "simulated" for those of simulated micrographs, which
+        come with the program for some networks.
     on_report : callable
         Receives the reports of the training.
     stopped : callable
@@ -91,10 +95,51 @@ def train(
         plan=plan or TrainingPlan(),
         unlabelled=unlabelled,
         cleaning=cleaning or Cleaning(),
-        start=None if start is None else Path(start),
+        start=named_start(start),
     )
     jobs.train(request, report=on_report, stopped=stopped)
     return read_run(run)
+
+
+def repeat(
+    run: str | Path | Run,
+    folder: str | Path,
+    images: Sequence[str | Path] = (),
+    *,
+    on_report: Callable[[Report], None] = _silent,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Run:
+    """Train a run again, exactly as it was trained, into a new run folder.
+
+    On the CPU of the same machine, with the same libraries, the weights come out the same.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        The run, whose training has ended.
+    folder : str or Path
+        Folder to make.
+    images : sequence of str or Path, optional
+        Image files or folders, where the images are not any more where the run found them.
+    on_report, stopped : callable
+        As for `train`.
+
+    Returns
+    -------
+    Run
+        The new run.
+
+    Raises
+    ------
+    ValueError
+        When images, labels or first weights are not there any more or not the same.
+    """
+    opened = run if isinstance(run, Run) else read_run(run)
+    again = repetition(opened, folder, images)
+    for note in again.notes:
+        on_report(NoteReport(note))
+    jobs.train(again.request, report=on_report, stopped=stopped)
+    return read_run(folder)
 
 
 def predict(
@@ -103,6 +148,7 @@ def predict(
     *,
     tile_px: int | None = None,
     probabilities: bool = False,
+    resample: bool = False,
 ) -> jobs.PredictionResult:
     """Predict an image with a run.
 
@@ -116,17 +162,28 @@ def predict(
         Side of a tile without its halo; the labels do not depend on it.
     probabilities : bool
         Whether to return probabilities too.
+    resample : bool
+        Show a Micrograph of another pixel size to the network at the size that it was trained at;
+        labels and probabilities come back on the image's own pixels.
 
     Returns
     -------
     PredictionResult
         Labels of the annotation's values with background 0, shape (row, column).
+
+    Raises
+    ------
+    ValueError
+        When the image is not (row, column), or its pixels are too large to resample from.
     """
+    size = image.pixel_size_nm if isinstance(image, Micrograph) else None
     result = jobs.predict(
         _folder(run),
         _pixels(image),
         tile_px,
         probabilities,
+        "auto",
+        resampling_for(read_run(_folder(run)).record, size) if resample else None,
         report=_silent,
         stopped=lambda: False,
     )

@@ -161,6 +161,40 @@ def test_fei(tmp_path, image):
     }
 
 
+def test_fei_names_the_section_that_holds_the_values(tmp_path, image):
+    text = (
+        "[Beam]\r\nBeam=EBeam\r\nScan=EScan\r\n[EBeam]\r\nHV=30000\r\n"
+        "[EScan]\r\nPixelWidth=2.5e-9\r\nPixelHeight=5e-9\r\n"
+    )
+    path = tmp_path / "fei.tif"
+    tifffile.imwrite(path, image, extratags=[(34682, 2, 0, text, True)], metadata=None)
+    micrograph = one(path)
+    assert micrograph.pixel_size_nm == pytest.approx((5, 2.5))
+    assert micrograph.metadata == {"voltage_kv": 30.0}
+
+
+@pytest.mark.parametrize(
+    ("lines", "size_nm"),
+    [
+        (["AP_PIXEL_SIZE", "Pixel Size = 2.64 nm"], 2.64),
+        (["AP_PIXEL_SIZE", "Pixel Size = 2.64 nm", "AP_IMAGE_PIXEL_SIZE", "Size = 1.2 µm"], 1200),
+        (["AP_MAG", "Mag = 50 K X"], None),
+    ],
+)
+def test_zeiss(tmp_path, image, lines, size_nm):
+    """The tag as tifffile knows it: a key in capitals, then its name, value and unit."""
+    text = "\r\n".join(
+        ["0", *lines, "AP_ACTUALKV", "EHT = 20.00 kV", "DP_DETECTOR_TYPE", "Detector = STEM", ""]
+    ).encode("cp1252")
+    path = tmp_path / "zeiss.tif"
+    tags = [(34118, 7, len(text), text, True)]
+    tifffile.imwrite(path, image, extratags=tags, metadata=None)
+    micrograph = one(path)
+    expected = None if size_nm is None else pytest.approx((size_nm, size_nm))
+    assert micrograph.pixel_size_nm == expected
+    assert micrograph.metadata == {"voltage_kv": 20.0, "detector": "STEM"}
+
+
 JEOL = """<?xml version="1.0"?><TemReporter><ElectronGun><AccelerationVoltage>200000
 </AccelerationVoltage></ElectronGun><ImageFormingSystem><ModeString>{mode}</ModeString>
 <SelectorValue>{value}</SelectorValue></ImageFormingSystem></TemReporter>"""

@@ -93,6 +93,21 @@ def test_ome_zarr_has_the_metadata_of_version_0_4(tmp_path):
     ]
 
 
+@pytest.mark.filterwarnings("ignore")  # ome-zarr's own
+@pytest.mark.parametrize("shape", [(61, 83), (5, 37, 41)])
+def test_ome_zarr_opens_in_ome_zarr_py(tmp_path, shape):
+    pytest.importorskip("ome_zarr")
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader
+
+    path = write_labels(tmp_path / "mask.ome.zarr", mask(shape), (0.4, 0.25))
+    (node,) = Reader(parse_url(str(path)))()
+    np.testing.assert_array_equal(node.data[0].compute(), mask(shape))
+    assert [axis["name"] for axis in node.metadata["axes"]] == list("tyx")[-len(shape) :]
+    ((transform,),) = node.metadata["coordinateTransformations"]
+    assert transform["scale"][-2:] == [0.4, 0.25]
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_nothing_is_overwritten_unasked(tmp_path, name):
     path = write_labels(tmp_path / name, mask())
@@ -267,6 +282,8 @@ def test_coco_holds_every_pixel(tmp_path):
     assert [a["id"] for a in coco["annotations"]] == list(range(1, instances.max() + 2))
 
 
+# pycocotools' own array, under numpy 2
+@pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 def test_coco_opens_in_pycocotools(tmp_path):
     coco_module = pytest.importorskip("pycocotools.coco")
     instances = mask((53, 71), largest=6)

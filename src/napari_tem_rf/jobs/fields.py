@@ -45,12 +45,13 @@ def effective_field(
     seed : int
         Seed of random weights: a run's seed gives the weights that it began with.
     """
-    from napari_tem_rf.learning.device import keep_pages, one_thread
+    from napari_tem_rf.learning.device import computing_threads, keep_pages
     from napari_tem_rf.learning.effective_field import effective_field as measure
 
     keep_pages()
     network = _field_network(run, 0 if run is None else stamp(run), spec, seed)
-    with one_thread():
+    # beside a training, several threads would only wait for each other
+    with computing_threads(1):
         return measure(network, receptive_field(network.spec), pixels, at)
 
 

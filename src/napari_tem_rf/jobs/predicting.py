@@ -1,6 +1,6 @@
 """Predict images with a run, and say how long that takes here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,16 @@ from napari_tem_rf.micrographs.annotation import (
     Classes,
 )
 from napari_tem_rf.micrographs.cleaning import (
+    Cleaning,
     clean,
     standardise,
     unbin_labels,
+)
+from napari_tem_rf.micrographs.resampling import (
+    Resampling,
+    resample_image,
+    resample_labels,
+    resample_probabilities,
 )
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.speed import Speed
@@ -54,18 +61,24 @@ def predict(
     tile_px: int | None = None,
     probabilities: bool = False,
     device: Device = "auto",
+    resampling: Resampling | None = None,
     *,
     report: Reporter,
     stopped: Stopped,
 ) -> PredictionResult | None:
-    """Predict an image, shape (row, column), with a run; None when stopped."""
+    """Predict an image, shape (row, column), with a run; None when stopped.
+
+    With a ``resampling`` the network sees the image at the pixel size that it was trained at; what
+    comes back is on the image's own pixels.
+    """
     from napari_tem_rf.learning.device import keep_pages
     from napari_tem_rf.learning.prediction import predict as predict_tiles
 
     keep_pages()
     record = read_run(run).record
     network = network_of_run(run, stamp(run), device)
-    clean_pixels = standardise(clean(pixels, record.cleaning))
+    shape = (pixels.shape[0], pixels.shape[1])
+    clean_pixels = standardise(_seen(pixels, record.cleaning, resampling))
     result = predict_tiles(
         network,
         clean_pixels,
@@ -77,14 +90,43 @@ def predict(
     if result is None:
         return None
     labels = label_values(result.classes, record.classes)
-    notes: tuple[str, ...] = ()
-    if clean_pixels.std() == 0:
-        notes = ("the image is constant: its prediction means nothing",)
-    shape = (pixels.shape[0], pixels.shape[1])
     probable = result.probabilities
-    if probable is not None and record.cleaning.binning > 1:
-        probable = np.stack([unbin_labels(p, record.cleaning.binning, shape) for p in probable])
-    return PredictionResult(unbin_labels(labels, record.cleaning.binning, shape), probable, notes)
+    binning = record.cleaning.binning
+    if resampling is not None:
+        labels = resample_labels(labels, shape)
+        probable = None if probable is None else resample_probabilities(probable, shape)
+    elif binning > 1:
+        labels = unbin_labels(labels, binning, shape)
+        if probable is not None:
+            probable = np.stack([unbin_labels(plane, binning, shape) for plane in probable])
+    return PredictionResult(labels, probable, _notes(pixels, clean_pixels))
+
+
+def _seen(
+    pixels: NDArray[Any], cleaning: Cleaning, resampling: Resampling | None
+) -> NDArray[np.float32]:
+    """Return what a network is given of an image: cleaned, at the pixel size of its training."""
+    if resampling is None:
+        return clean(pixels, cleaning)
+    # straight to the network's pixels: binning first would lose what the image has between
+    whole = clean(pixels, replace(cleaning, binning=1))
+    return resample_image(whole, resampling.shape(whole.shape, cleaning.binning))
+
+
+def _notes(pixels: NDArray[Any], seen: NDArray[np.float32]) -> tuple[str, ...]:
+    """Return what the user should know of an image that was predicted."""
+    notes = []
+    lost = 0
+    if pixels.dtype.kind == "f":
+        lost = pixels.size - int(np.count_nonzero(np.isfinite(pixels)))
+    if lost:
+        notes.append(
+            f"{lost:,} px {'is' if lost == 1 else 'are'} NaN or infinite and "
+            f"{'was' if lost == 1 else 'were'} taken as the median of the others"
+        )
+    if seen.std() == 0:
+        notes.append("the image is constant: its prediction means nothing")
+    return tuple(notes)
 
 
 def measure_speed(

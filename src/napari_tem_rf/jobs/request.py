@@ -62,14 +62,16 @@ class TrainRequest:
     cleaning : Cleaning
     class_names, class_colors : dict of int to str
         By label value.
-    start : Path, optional
-        Run whose weights to start from.
+    start : str or Path, optional
+        Run whose weights to start from, or `starting.SIMULATED`.
     resume : bool
         Go on with the run from its checkpoint.
     watched : Watched, optional
     gap_px : int
         Least gap in px between training and validation pixels of one image; the network's halo
         where that is larger. Networks that are compared take the largest of all.
+    threads : int, optional
+        Threads that compute on the CPU; as many as there are when not given.
     sources, label_sources : dict of str to str
         File of each image and of its labels, by image name.
     """
@@ -82,10 +84,11 @@ class TrainRequest:
     cleaning: Cleaning = field(default_factory=Cleaning)
     class_names: dict[int, str] = field(default_factory=dict)
     class_colors: dict[int, str] = field(default_factory=dict)
-    start: Path | None = None
+    start: str | Path | None = None
     resume: bool = False
     watched: Watched | None = None
     gap_px: int = 0
+    threads: int | None = None
     sources: dict[str, str] = field(default_factory=dict)
     label_sources: dict[str, str] = field(default_factory=dict)
 

@@ -1,8 +1,8 @@
 """Train a network into a run folder."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from napari_tem_rf.jobs.request import TrainRequest, prepare
 from napari_tem_rf.micrographs.annotation import (
     Classes,
     LabelledImage,
+    TrainingSet,
 )
 from napari_tem_rf.micrographs.cleaning import (
     clean,
@@ -36,16 +37,21 @@ from napari_tem_rf.runs import (
     RunRecord,
     array_hash,
     create_run,
+    file_hash,
     library_versions,
     now,
     read_run,
 )
+from napari_tem_rf.starting import read_start, start_file
 
 PREVIEW_SECONDS = 3.0
 """Time between two predictions of the watched image."""
 
 
 FIRST_PREVIEW_SECONDS = 2.0
+
+SPARSE = 0.5
+"""Where less of the images than this is annotated, it is strokes and not masks."""
 
 
 def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
@@ -56,6 +62,13 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
     ValueError
         When the data or the plan cannot be trained with; RunError when the folder cannot be used.
     """
+    from napari_tem_rf.learning.device import computing_threads
+
+    with computing_threads(request.threads) as threads:
+        return _train(request, threads, report, stopped)
+
+
+def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopped) -> RunRecord:
     from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
     from napari_tem_rf.learning.device import pick_device
     from napari_tem_rf.learning.training import TrainedModel, TrainingState
@@ -71,25 +84,35 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
     spec = request.spec.with_classes(len(data.classes.values))
     gap_px = max(_gap_px(spec), request.gap_px)
     parts = split(data, request.plan.validation, gap_px, request.plan.seed)
+    held_out = _held_out(data, parts.kind)
     report(NoteReport(parts.sentence))
     device = pick_device(request.plan.device)
-    start = None if request.start is None else _start_weights(request.start, spec)
+    start = None if request.start is None else read_start(request.start, spec)
+    gentle = start is not None
     state: TrainingState | None = None
     if request.resume:
         run = read_run(request.run)
         _check_same(run, spec, request)
+        gentle = run.record.start is not None
         if run.checkpoint.is_file():
             state = read_checkpoint(run.checkpoint)
-        elif run.record.start is not None:  # it ended before its first epoch: begin as it did
-            start = _start_weights(Path(run.record.start), spec)
+        elif run.record.start is not None:  # it ended before all else: begin as it did
+            start = read_start(run.record.start, spec)
         run = run.with_record(replace(run.record, plan=request.plan, state="training"))
     else:
-        run = _create(request, data.classes, spec, asdict_split(parts), device.type)
+        split_record = {**asdict_split(parts), "scored": held_out}
+        run = _create(request, data.classes, spec, split_record, device.type, threads)
+
+    def ensure_folder() -> None:
+        if run.ensure(_annotations(request)):
+            report(NoteReport(f'the run "{run.folder}" was deleted meanwhile: it is written anew'))
 
     def save(state: TrainingState) -> None:
+        ensure_folder()
         write_checkpoint(run.checkpoint, state)
-        run.write_weights({name: value.numpy() for name, value in state.best.items()})
-        run.write_history(state.history)
+        if state.history:
+            run.write_weights({name: value.numpy() for name, value in state.best.items()})
+            run.write_history(state.history)
 
     watch = _watcher(request, data.classes)
     training = run_training(
@@ -98,6 +121,7 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
         spec,
         request.plan,
         start=start,
+        gentle=gentle,
         state=state,
         save=save,
         stopped=stopped,
@@ -111,14 +135,19 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
             model: TrainedModel = end.value
             break
         if isinstance(message, EpochReport):
-            last = message
+            last = message = replace(message, held_out=held_out)
         report(message)
     if last is None:
         ended = "stopped" if model.stopped else "over"
         raise ValueError(
             f"the training was {ended} before its first step: resume it, and give it more time"
         )
-    if state is not None and last.epoch == state.history[-1].epoch and not model.stopped:
+    # an epoch that was stopped counts for who uses the run, not for who goes on with it
+    ensure_folder()
+    weights = model.network.state_dict()
+    run.write_weights({name: value.numpy() for name, value in weights.items()})
+    run.write_history(model.history)
+    if state is not None and last.steps == state.steps and not model.stopped:
         report(
             NoteReport(
                 f"nothing was left to train after {last.epoch} epochs and {last.seconds:.0f} s: "
@@ -143,6 +172,14 @@ def asdict_split(parts: Any) -> dict[str, Any]:
     return {"kind": parts.kind, "held_out": list(parts.held_out), "sentence": parts.sentence}
 
 
+def _held_out(data: TrainingSet, kind: str) -> str:
+    """Return what is scored, in a word: a score on strokes says less than one on whole masks."""
+    annotated = int(data.counts().sum())
+    if annotated < SPARSE * sum(image.labels.size for image in data.images):
+        return "strokes"
+    return "blocks" if kind == "blocks" else "images"
+
+
 def _gap_px(spec: NetworkSpec) -> int:
     """Return how far held-out pixels must be from the training for no field to reach them."""
     field = receptive_field(spec)
@@ -156,12 +193,10 @@ def _create(
     spec: NetworkSpec,
     split_record: dict[str, Any],
     device: str,
+    threads: int,
 ) -> Run:
-    one = len(request.images) == 1
-    entries, annotations = [], {}
+    entries = []
     for number, image in enumerate(request.images, start=1):
-        file = "annotation.ome.tif" if one else f"annotation_{number:04d}.ome.tif"
-        annotations[file] = image.labels
         entries.append(
             DataEntry(
                 name=image.name,
@@ -169,10 +204,11 @@ def _create(
                 shape=(image.pixels.shape[0], image.pixels.shape[1]),
                 pixels_sha256=array_hash(image.pixels),
                 labels_sha256=array_hash(image.labels),
-                annotation=file,
+                annotation=_annotation_file(number, request),
                 pixel_size_nm=image.pixel_size_nm,
                 source=request.sources.get(image.name),
                 labels_source=request.label_sources.get(image.name),
+                counted=None if image.counted is None else _counted_file(number),
             )
         )
     sizes = [i.pixel_size_nm for i in request.images if i.pixel_size_nm is not None]
@@ -187,11 +223,35 @@ def _create(
         data=tuple(entries),
         split=split_record,
         device=device,
+        threads=threads,
+        gap_px=request.gap_px,
         start=None if request.start is None else str(request.start),
+        start_sha256=(
+            None if request.start is None else file_hash(start_file(request.start, spec))
+        ),
         created=now(),
         versions=library_versions(),
     )
-    return create_run(request.run, record, annotations)
+    return create_run(request.run, record, _annotations(request))
+
+
+def _annotations(request: TrainRequest) -> dict[str, NDArray[Any]]:
+    """Return the labels that a run keeps, and the pixels that count in them, by file."""
+    kept = {}
+    for number, image in enumerate(request.images, start=1):
+        kept[_annotation_file(number, request)] = image.labels
+        if image.counted is not None:
+            kept[_counted_file(number)] = image.counted
+    return kept
+
+
+def _annotation_file(number: int, request: TrainRequest) -> str:
+    one = len(request.images) == 1
+    return "annotation.ome.tif" if one else f"annotation_{number:04d}.ome.tif"
+
+
+def _counted_file(number: int) -> str:
+    return f"counted_{number:04d}.tif"
 
 
 def _check_same(run: Run, spec: NetworkSpec, request: TrainRequest) -> None:
@@ -222,17 +282,6 @@ def _hashes(images: tuple[LabelledImage, ...]) -> list[_Hashes]:
     return [_Hashes(array_hash(image.pixels), array_hash(image.labels)) for image in images]
 
 
-def _start_weights(folder: Path, spec: NetworkSpec) -> dict[str, NDArray[Any]]:
-    run = read_run(folder)
-    if run.record.spec != spec:
-        raise RunError(
-            f'run "{folder}" has the network {run.record.spec} with {run.record.spec.classes} '
-            f"classes: its weights do not fit {spec} with {spec.classes}; pick the same network "
-            "or start from nothing"
-        )
-    return run.read_weights()
-
-
 def _scores(validation: Any) -> dict[str, Any]:
     if validation is None:
         return {}
@@ -247,7 +296,7 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
     """Return what predicts the watched image every few seconds."""
     import time
 
-    from napari_tem_rf.learning.prediction import predict as predict_tiles
+    from napari_tem_rf.learning.validation import predict_fitting
 
     watched = request.watched
     if watched is None:
@@ -278,8 +327,11 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
         if time.perf_counter() < due:
             return None
         begun = time.perf_counter()
-        result = predict_tiles(network.folded(), part)
-        assert result is not None
+        try:
+            result = predict_fitting(network.folded(), part)
+        except MemoryError:
+            due = math.inf
+            return NoteReport("memory is full: the training goes on without its live prediction")
         labels = label_values(result.classes[inside], classes)
         took = time.perf_counter() - begun
         # at most a fifth of the time goes to looking

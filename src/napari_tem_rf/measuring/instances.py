@@ -111,16 +111,38 @@ def neighbours(
 def _split(
     components: NDArray[np.int32], neck: float, smallest_px: int, sides: tuple[float, float]
 ) -> NDArray[np.int32]:
-    """Split components at their necks."""
+    """Split components at their necks; each is looked at by itself, in its own box."""
+    from scipy import ndimage
+
+    parts = np.zeros_like(components)
+    last = 0
+    for label, box in enumerate(ndimage.find_objects(components), start=1):
+        if box is None:  # too small, and left out
+            continue
+        # a margin of background, except at the image's border, where the particle may go on
+        around = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
+        inside = components[around] == label
+        number, here = _parts_of(inside, neck, smallest_px, sides)
+        parts[around][inside] = here[inside] + last
+        last += number
+    return parts
+
+
+def _parts_of(
+    inside: NDArray[np.bool_], neck: float, smallest_px: int, sides: tuple[float, float]
+) -> tuple[int, NDArray[np.int32]]:
+    """Return into how many parts one component falls at its necks, and their labels from 1 on."""
     from scipy import ndimage
     from skimage.morphology import local_maxima
     from skimage.segmentation import watershed
 
-    inside = components > 0
-    if not inside.any():
-        return components
+    whole = inside.astype(np.int32)
+    if np.count_nonzero(inside) < 2 * smallest_px:
+        return 1, whole
     distance = ndimage.distance_transform_edt(inside, sampling=sides)
     summits, n = ndimage.label(local_maxima(distance, connectivity=2) & inside, _EIGHT_NEIGHBOURS)
+    if n < 2:
+        return 1, whole
     basins = watershed(-distance, summits, connectivity=2, mask=inside)
     height = np.zeros(n + 1)
     height[1:] = ndimage.maximum(distance, basins, np.arange(1, n + 1))
@@ -144,7 +166,10 @@ def _split(
         root[b] = a
         height[a] = max(height[a], height[b])
         sizes[a] += sizes[b]
-    return np.array([find(basin) for basin in range(n + 1)], np.int32)[basins]
+    roots = np.array([find(basin) for basin in range(n + 1)])
+    kept, compact = np.unique(roots, return_inverse=True)
+    labels: NDArray[np.int32] = compact.astype(np.int32)[basins]
+    return len(kept) - 1, labels
 
 
 def _passes(
@@ -166,11 +191,16 @@ def _passes(
 
 
 def _renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    found, first, index = np.unique(labels, return_index=True, return_inverse=True)
-    order = np.argsort(np.where(found == 0, -1, first), kind="stable")
-    rank = np.empty(len(found), np.int32)
-    rank[order] = np.arange(len(found)) + (0 if 0 in found else 1)
-    return rank[index].reshape(labels.shape)
+    """Return labels as 1, 2, ... in the order of their first pixels."""
+    flat = labels.ravel()
+    inside = np.flatnonzero(flat)[::-1]
+    first = np.full(int(flat.max(initial=0)) + 1, -1)
+    # of several values for one place the last is kept: backwards, that is the first pixel
+    first[flat[inside]] = inside
+    found = np.flatnonzero(first >= 0)
+    rank = np.zeros(len(first), np.int32)
+    rank[found[np.argsort(first[found])]] = np.arange(1, len(found) + 1)
+    return rank[labels]
 
 
 def _sides(pixel_size_nm: tuple[float, float] | None) -> tuple[float, float]:

@@ -126,28 +126,28 @@ def measure_particles(
 
     rows_nm, columns_nm = sides = pixel_size_nm or (1.0, 1.0)
     unit, square = ("nm", "nm2") if pixel_size_nm else ("px", "px")
-    kept = np.where(instances > 0, instances, 0)
-    labels, first, index = np.unique(kept, return_index=True, return_inverse=True)
-    if not (labels.size and labels[0] == 0):
-        labels, first, index = np.append(0, labels), np.append(0, first), index + 1
-    compact = index.reshape(instances.shape).astype(np.int32)  # 0, then 1 ... n
-    n = len(labels) - 1
-    counts = np.bincount(compact.ravel(), minlength=n + 1)[1:]
-    area = counts * rows_nm * columns_nm
+    labels, compact = _compact(instances)
+    n = len(labels)
     perimeter = _crofton_perimeters(compact, n, sides)
-    boxes = ndimage.find_objects(compact)
-    ferets = np.array(
-        [_feret(compact[box] == i, sides) for i, box in enumerate(boxes, start=1)]
-    ).reshape(n, 2)
-    row, column = (
-        np.bincount(compact.ravel(), at.ravel(), minlength=n + 1)[1:] / counts
-        for at in np.indices(compact.shape)
-    )
+    counts, total = np.zeros(n), np.zeros(n)
+    ferets, centres = np.zeros((n, 2)), np.zeros((n, 2))
+    classes = np.zeros(n, np.int64)
+    for place, box in enumerate(ndimage.find_objects(compact)):
+        shape = compact[box] == place + 1
+        rows, columns = np.nonzero(shape)
+        counts[place] = len(rows)
+        centres[place] = rows.mean() + box[0].start, columns.mean() + box[1].start
+        ferets[place] = _feret(shape, sides)
+        if mask is not None:
+            classes[place] = mask[box][rows[0], columns[0]]
+        if image is not None:
+            total[place] = image[box][rows, columns].sum(dtype=np.float64)
+    area = counts * rows_nm * columns_nm
     edge = np.concatenate([compact[0], compact[-1], compact[:, 0], compact[:, -1]])
-    columns: dict[str, Any] = {"label": labels[1:]}
+    table: dict[str, Any] = {"label": labels}
     if mask is not None:
-        columns["class"] = mask.ravel()[first[1:]]
-    columns |= {
+        table["class"] = classes.astype(mask.dtype)
+    table |= {
         f"area_{square}": area,
         f"equivalent_diameter_{unit}": np.sqrt(4 * area / np.pi),
         f"feret_max_{unit}": ferets[:, 0],
@@ -156,14 +156,32 @@ def measure_particles(
         "circularity": np.minimum(4 * np.pi * area / perimeter**2, 1),
     }
     if image is not None:
-        total = np.bincount(compact.ravel(), image.ravel().astype(np.float64), minlength=n + 1)
-        columns["mean_intensity"] = total[1:] / counts
-    columns |= {
-        f"row_{unit}": row * rows_nm,
-        f"column_{unit}": column * columns_nm,
+        table["mean_intensity"] = total / counts
+    table |= {
+        f"row_{unit}": centres[:, 0] * rows_nm,
+        f"column_{unit}": centres[:, 1] * columns_nm,
         "touches_border": np.isin(np.arange(1, n + 1), edge),
     }
-    return pd.DataFrame(columns)
+    return pd.DataFrame(table)
+
+
+def _compact(instances: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the labels above 0 in order, and the instances renumbered as 1, 2, ... in that order.
+
+    Without a sort of all pixels wherever the labels are not much larger than their number.
+    """
+    top = int(instances.max(initial=0))
+    if instances.dtype.kind == "b" or top <= instances.size:
+        values = instances if instances.dtype.kind in "bu" else np.maximum(instances, 0)
+        there = np.zeros(top + 1, bool)
+        there[values.ravel().astype(np.intp, copy=False)] = True
+        there[0] = False
+        rank = np.where(there, np.cumsum(there), 0).astype(np.int32)
+        return np.flatnonzero(there), rank[values.astype(np.intp, copy=False)]
+    found, index = np.unique(np.maximum(instances, 0), return_inverse=True)
+    compact = index.reshape(instances.shape).astype(np.int32)
+    found = found.astype(np.int64)
+    return (found[1:], compact) if found[0] == 0 else (found, compact + 1)
 
 
 def summarise(table: "pd.DataFrame", column: str | None = None) -> Summary:

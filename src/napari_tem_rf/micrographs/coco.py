@@ -5,7 +5,7 @@ Each instance is a run-length code, which holds its pixels exactly; polygons wou
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ class InstanceImage:
 
 def write_coco(
     path: str | Path,
-    images: Sequence[InstanceImage],
+    images: Iterable[InstanceImage],
     class_names: Mapping[int, str],
     *,
     overwrite: bool = False,
@@ -53,7 +53,8 @@ def write_coco(
     ----------
     path : str or Path
         .json file.
-    images : sequence of InstanceImage
+    images : iterable of InstanceImage
+        Taken one after the other: the frames of a series need not be in memory together.
     class_names : mapping of int to str
         Name of each class value, which becomes the COCO category's id.
     overwrite : bool

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from napari_tem_rf.micrographs.label_formats import Pages, as_labels, checked_size, label_writer
 from napari_tem_rf.storage import refuse_existing, write_aside, write_text
 
-__all__ = ["LabelSeries"]
+__all__ = ["LabelSeries", "read_written_frame"]
 
 
 class LabelSeries:
@@ -62,17 +62,33 @@ class LabelSeries:
         self._pixel_size_nm = checked_size(pixel_size_nm)
         self._write = label_writer(self.path, self._shape)
         refuse_existing(self.path, overwrite)
-        self._parts = self.path.with_name(self.path.name + ".parts")
+        self._parts = _parts_of(self.path)
         # through JSON, because tuples come back as lists
         wanted = json.loads(json.dumps({"shape": self._shape, "made_by": dict(made_by or {})}))
-        if self._earlier() != wanted:
+        if _begun(self._parts) != wanted:
             shutil.rmtree(self._parts, ignore_errors=True)
             write_text(self._parts / "series.json", json.dumps(wanted))
 
     @property
     def missing(self) -> tuple[int, ...]:
         """The frames that are not written yet."""
-        return tuple(i for i in range(self._shape[0]) if not self._part(i).exists())
+        return tuple(i for i in range(self._shape[0]) if not self.has(i))
+
+    def has(self, index: int) -> bool:
+        """Return whether a frame is written."""
+        return self._part(index).exists()
+
+    @staticmethod
+    def made_by(path: str | Path) -> dict[str, Any] | None:
+        """Return what the frames that were begun for a file come from; None where there are none.
+
+        An empty dict stands for frames of which that is not known.
+        """
+        parts = _parts_of(Path(path))
+        if not parts.is_dir():
+            return None
+        made_by = (_begun(parts) or {}).get("made_by")
+        return made_by if isinstance(made_by, dict) else {}
 
     def write(self, index: int, labels: ArrayLike) -> None:
         """Write the mask of one frame, shape (row, column)."""
@@ -113,10 +129,30 @@ class LabelSeries:
         return self.path
 
     def _part(self, index: int) -> Path:
-        return self._parts / f"{index:06d}.npz"
+        return _part_of(self.path, index)
 
-    def _earlier(self) -> Any:
-        try:
-            return json.loads((self._parts / "series.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
+
+def read_written_frame(path: str | Path, index: int) -> NDArray[Any] | None:
+    """Return the mask of a frame of a series that is being written; None where it is missing."""
+    try:
+        with np.load(_part_of(Path(path), index), allow_pickle=False) as part:
+            return np.asarray(part["labels"])
+    except FileNotFoundError:
+        return None
+
+
+def _parts_of(path: Path) -> Path:
+    return path.with_name(path.name + ".parts")
+
+
+def _part_of(path: Path, index: int) -> Path:
+    return _parts_of(path) / f"{index:06d}.npz"
+
+
+def _begun(parts: Path) -> dict[str, Any] | None:
+    """Return the note of what a series was begun as."""
+    try:
+        begun = json.loads((parts / "series.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return begun if isinstance(begun, dict) else None

@@ -1,8 +1,9 @@
 """Where programs hide the pixel size in a TIFF file.
 
 ImageJ writes it in its description and the resolution tags, OME in its XML, DigitalMicrograph in
-private tags 65003 to 65010 (as in Gatan's export), FEI/Thermo in tags 34680 and 34682, Olympus SIS
-in tags 33471 and 33560, TVIPS EM-Menu in tag 37706, JEOL SightX in XML in the description.
+private tags 65003 to 65010 (as in Gatan's export), FEI/Thermo in tags 34680 and 34682, Zeiss in tag
+34118, Olympus SIS in tags 33471 and 33560, TVIPS EM-Menu in tag 37706, JEOL SightX in XML in the
+description.
 """
 
 import math
@@ -151,7 +152,10 @@ def _digital_micrograph(tiff: Any) -> list[Calibration]:
 
 def _fei(tiff: Any) -> list[Calibration]:
     tags = tiff.fei_metadata
-    scan, beam, user = (tags.get(name, {}) for name in ("Scan", "Beam", "User"))
+    # [Beam] and [Scan] may only say which section holds the values: Beam=EBeam, Scan=EScan
+    scan = tags.get("EScan", {}) | tags.get("Scan", {})
+    beam = tags.get("EBeam", {}) | tags.get("Beam", {})
+    user = tags.get("User", {})
     steps = None
     if "PixelWidth" in scan and "PixelHeight" in scan:
         steps = (float(scan["PixelHeight"]), "m"), (float(scan["PixelWidth"]), "m")
@@ -163,6 +167,27 @@ def _fei(tiff: Any) -> list[Calibration]:
     if "Name" in tags.get("Detectors", {}):
         metadata["detector"] = str(tags["Detectors"]["Name"])
     return [Calibration(steps, metadata=metadata)]
+
+
+def _zeiss(tiff: Any) -> list[Calibration]:
+    tags = tiff.sem_metadata
+
+    def entry(*names: str) -> Any:
+        return next((tags[name][1:] for name in names if name in tags), None)
+
+    metadata: dict[str, Any] = {}
+    voltage = entry("ap_actualkv", "ap_manualkv")
+    if voltage and voltage[-1] in ("kV", "V"):
+        metadata["voltage_kv"] = float(voltage[0]) / (1.0 if voltage[-1] == "kV" else 1e3)
+    for term, name in (("detector", "dp_detector_type"), ("date", "ap_date")):
+        if found := entry(name):
+            metadata[term] = str(found[0])
+    # the image's own pixels where the file was scaled after it was scanned
+    size = entry("ap_image_pixel_size", "ap_pixel_size")
+    if size is None or len(size) != 2:
+        return [Calibration(metadata=metadata)]
+    step = float(size[0]), str(size[1])
+    return [Calibration((step, step), metadata=metadata)]
 
 
 def _olympus_sis(tiff: Any) -> list[Calibration]:
@@ -253,6 +278,7 @@ _PROGRAMS: tuple[tuple[Callable[[Any], bool], Callable[[Any], list[Calibration]]
     (lambda tiff: bool(tiff.is_ome), _ome),
     (_has_tag(65009), _digital_micrograph),
     (lambda tiff: bool(tiff.is_fei) and bool(tiff.fei_metadata), _fei),
+    (lambda tiff: bool(tiff.is_sem), _zeiss),
     (lambda tiff: bool(tiff.is_sis), _olympus_sis),
     (lambda tiff: bool(tiff.is_tvips), _tvips),
     (

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from napari_tem_rf.micrographs.coco import InstanceImage, write_coco
+from napari_tem_rf.micrographs.framewise import Framewise
 from napari_tem_rf.micrographs.label_formats import (
     LABEL_ENDINGS,
     Pages,
@@ -33,7 +34,7 @@ __all__ = [
 
 def write_labels(
     path: str | Path,
-    labels: ArrayLike,
+    labels: ArrayLike | Framewise,
     pixel_size_nm: tuple[float, float] | None = None,
     *,
     overwrite: bool = False,
@@ -45,7 +46,8 @@ def write_labels(
     path : str or Path
         .tif, .tiff, .ome.zarr, .zarr, .png or .npy. PNG and NPY have no place for the pixel size.
     labels : array_like of int, shape (row, column) or (frame, row, column)
-        Labels from 0 to 65,535, written as uint8 where they fit and as uint16 else.
+        Labels from 0 to 65,535, written as uint8 where they fit and as uint16 else; those of a long
+        series (`Framewise`) frame by frame, in the type that they have.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel in nm.
     overwrite : bool
@@ -66,13 +68,21 @@ def write_labels(
         If the disk is full or the folder cannot be written to.
     """
     path = Path(path)
-    values = as_labels(labels, path)
-    pages = Pages.of(values, checked_size(pixel_size_nm))
+    size = checked_size(pixel_size_nm)
+    if isinstance(labels, Framewise):
+        pages = _pages_of(labels, path, size)
+    else:
+        pages = Pages.of(as_labels(labels, path), size)
     write = label_writer(path, pages.shape)
     refuse_existing(path, overwrite)
     with write_aside(path) as aside:
         write(aside, pages)
     return path
+
+
+def _pages_of(labels: Framewise, path: Path, size: tuple[float, float] | None) -> Pages:
+    kind = np.dtype(np.uint8 if labels.dtype == np.uint8 else np.uint16)
+    return Pages(labels.shape, kind, lambda index: as_labels(labels.frame(index), path), size)
 
 
 def write_probabilities(

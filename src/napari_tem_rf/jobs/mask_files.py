@@ -1,0 +1,227 @@
+"""Masks of files and series on their way to disk: what is there is kept, what is missing is made.
+
+The command line and the window write the same files, so that one goes on where the other stopped.
+"""
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from napari_tem_rf.jobs.pixel_sizes import resampling_for
+from napari_tem_rf.jobs.predicting import PredictionResult
+from napari_tem_rf.micrographs.label_series import LabelSeries
+from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.writing import write_labels, write_probabilities
+from napari_tem_rf.protocol import Device
+from napari_tem_rf.provenance import file_hash, provenance_of, read_provenance, write_provenance
+from napari_tem_rf.runs import Run, array_hash
+
+__all__ = ["ForeignMaskError", "MaskFile", "own_mask_file"]
+
+
+class ForeignMaskError(ValueError):
+    """A file of that name is there and comes from another run or image."""
+
+
+class MaskFile:
+    """The mask of one micrograph, a single image or a series, and its probabilities if wanted.
+
+    The provenance is written first: what is there after a kill is then known to be ours. Every
+    file is whole or not there, so that only missing ones are made. At no time is more than one
+    frame in the memory.
+
+    Parameters
+    ----------
+    run : Run
+        The run that predicts.
+    micrograph : Micrograph
+        What is predicted; its pixels may be lazy.
+    target : Path
+        File of the mask; for a series one whose format holds stacks.
+    probabilities : bool
+        Whether to write probabilities too: float TIFF, one file a frame, beside the mask.
+    resample : bool
+        Whether to show the image to the network at the pixel size that it was trained at.
+
+    Raises
+    ------
+    ForeignMaskError
+        When something is there that is not from this run and image.
+    ValueError
+        When the image cannot be resampled.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        micrograph: Micrograph,
+        target: Path,
+        *,
+        probabilities: bool = False,
+        resample: bool = False,
+    ) -> None:
+        self.target = target
+        self.micrograph = micrograph
+        self._run = run
+        self._is_series = micrograph.pixels.ndim == 3
+        self._likely = tuple(self._probability_paths()) if probabilities else ()
+        size = micrograph.pixel_size_nm
+        self.resampling = resampling_for(run.record, size) if resample else None
+        self._identity: dict[str, Any] = {
+            "image": micrograph.name,
+            "weights_sha256": _hash_of(run.weights),
+            "source_sha256": None if micrograph.source is None else _hash_of(micrograph.source),
+            "pixel_size_nm": None if size is None else list(size),
+            "resampling": None if self.resampling is None else self.resampling.to_dict(),
+        }
+        if micrograph.source is None:
+            # without a file the first frame must do
+            self._identity["pixels_sha256"] = array_hash(micrograph.frame())
+        self._series: LabelSeries | None = None
+        self._check()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all is there."""
+        return all(path.exists() for path in (self.target, *self._likely))
+
+    def begin(self) -> tuple[int, ...]:
+        """Write the provenance and return the frames that are missing.
+
+        Raises
+        ------
+        StorageError
+            If the disk is full or the folder cannot be written to.
+        """
+        size = self.micrograph.pixel_size_nm
+        made = provenance_of(self._run, self.micrograph.name, None, size)
+        source = self.micrograph.source
+        made["source"] = None if source is None else str(source.resolve())
+        write_provenance(self.target, made | self._identity)
+        if self._is_series and not self.target.exists():
+            self._series = LabelSeries(
+                self.target,
+                self.micrograph.frames,
+                self.micrograph.image_shape,
+                size,
+                made_by=self._made_by(),
+            )
+        return self.missing
+
+    @property
+    def missing(self) -> tuple[int, ...]:
+        """The frames of which something is not there yet; known once it has begun."""
+        return tuple(
+            index
+            for index in range(self.micrograph.frames)
+            if self._wants_mask(index) or self._wants_probabilities(index)
+        )
+
+    def arguments(
+        self, index: int, tile_px: int | None = None, device: Device = "auto"
+    ) -> tuple[Any, ...]:
+        """Return what `napari_tem_rf.jobs.predict` is to be called with for a frame."""
+        return (
+            self._run.folder,
+            self.micrograph.frame(index),
+            tile_px,
+            self._wants_probabilities(index),
+            device,
+            self.resampling,
+        )
+
+    def write(self, index: int, result: PredictionResult) -> None:
+        """Write what is missing of a frame."""
+        size = self.micrograph.pixel_size_nm
+        if self._wants_probabilities(index):
+            assert result.probabilities is not None
+            write_probabilities(self._likely[index], result.probabilities, size)
+        if not self._wants_mask(index):
+            return
+        if self._series is not None:
+            self._series.write(index, result.labels)
+        else:
+            write_labels(self.target, result.labels, size)
+
+    def finish(self) -> None:
+        """Put the frames of a series together, once none is missing."""
+        if self._series is not None:
+            self._series.finish()
+            self._series = None
+
+    def _wants_mask(self, index: int) -> bool:
+        if self._series is not None:
+            return not self._series.has(index)
+        return not self._is_series and not self.target.exists()
+
+    def _wants_probabilities(self, index: int) -> bool:
+        return bool(self._likely) and not self._likely[index].exists()
+
+    def _check(self) -> None:
+        there = [path for path in (self.target, *self._likely) if path.exists()]
+        begun = LabelSeries.made_by(self.target)
+        if there:
+            made = read_provenance(self.target)
+            is_ours = bool(made) and not any(
+                (made or {}).get(key) != value for key, value in self._identity.items()
+            )
+        else:
+            is_ours = begun is None or begun == self._made_by()
+        if not is_ours:
+            what = there[0] if there else self.target
+            raise ForeignMaskError(
+                f'"{what}" exists and is not from this run and image: name another --out folder; '
+                "nothing is overwritten"
+            )
+
+    def _made_by(self) -> Mapping[str, Any]:
+        return self._identity | {"shape": list(self.micrograph.pixels.shape)}
+
+    def _probability_paths(self) -> Iterator[Path]:
+        stem = self.target.stem
+        if not self._is_series:
+            yield self.target.with_name(f"{stem}_probabilities.tif")
+            return
+        for index in range(self.micrograph.frames):
+            yield self.target.with_name(f"{stem}_{index:04d}_probabilities.tif")
+
+
+def own_mask_file(
+    run: Run,
+    micrograph: Micrograph,
+    folder: Path,
+    name: str,
+    ending: str,
+    *,
+    resample: bool = False,
+) -> MaskFile:
+    """Return the mask file of a micrograph in a folder that may hold others of its name.
+
+    It is ``<name><ending>``, or ``<name>_2<ending>`` and so on where files of that name come from
+    another run or image: those are left as they are.
+    """
+    for number in count(1):
+        stem = name if number == 1 else f"{name}_{number}"
+        try:
+            return MaskFile(run, micrograph, folder / f"{stem}{ending}", resample=resample)
+        except ForeignMaskError:
+            continue
+    raise AssertionError("there is always another number")
+
+
+def _hash_of(path: Path) -> str | None:
+    """Return the SHA-256 of a file, calculated again only when the file has changed."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    if path.is_dir():  # a store's own time says nothing of the files inside
+        return file_hash(path)
+    return _hash(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash(path: Path, _size: int, _time: int) -> str | None:
+    return file_hash(path)

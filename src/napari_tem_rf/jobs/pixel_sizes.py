@@ -1,0 +1,84 @@
+"""How an image's pixel size compares with that of a run, and what makes up for it."""
+
+import math
+
+from napari_tem_rf.micrographs.resampling import LARGEST_RATIO, Resampling
+from napari_tem_rf.runs import RunRecord
+
+__all__ = ["SIZE_TOLERANCE", "resampling_for", "size_difference", "size_note"]
+
+SIZE_TOLERANCE = 0.05
+"""From this relative difference on the pixel sizes of training and image are remarked."""
+
+
+def size_difference(
+    record: RunRecord, pixel_size_nm: tuple[float, float] | None
+) -> Resampling | None:
+    """Return from which pixel size to which an image differs from those that a run was trained on.
+
+    None where they agree within 5 % along both axes, or where one is not known. Of training images
+    of several sizes the nearest counts, and all sizes between them are known to the network.
+    """
+    trained = [entry.pixel_size_nm for entry in record.data if entry.pixel_size_nm is not None]
+    if not trained and record.pixel_size_nm is not None:
+        trained = [record.pixel_size_nm]
+    if pixel_size_nm is None or not trained:
+        return None
+    side = _side(pixel_size_nm)
+    known = [_side(size) for size in trained]
+    nearest = min(trained, key=lambda size: abs(math.log(side / _side(size))))
+    wanted = min(max(side, min(known)), max(known)) / _side(nearest)
+    # to the last digit what was trained at, where no size between two is wanted
+    target = nearest if math.isclose(wanted, 1) else (nearest[0] * wanted, nearest[1] * wanted)
+    found = Resampling(
+        (float(pixel_size_nm[0]), float(pixel_size_nm[1])), (float(target[0]), float(target[1]))
+    )
+    if all(abs(ratio - 1) <= SIZE_TOLERANCE for ratio in found.ratios):
+        return None
+    return found
+
+
+def resampling_for(
+    record: RunRecord, pixel_size_nm: tuple[float, float] | None
+) -> Resampling | None:
+    """Return the resampling that shows an image to a network at its own pixel size.
+
+    None where the image has it already, or where one of the sizes is not known.
+
+    Raises
+    ------
+    ValueError
+        Where the image's pixels are more than `LARGEST_RATIO` times as large.
+    """
+    found = size_difference(record, pixel_size_nm)
+    if found is not None and max(found.ratios) > LARGEST_RATIO:
+        raise ValueError(
+            f"the image has {_text(found.image_nm)} and the network was trained at "
+            f"{_text(found.network_nm)}: pixels more than {LARGEST_RATIO:g} times as large hold "
+            "nothing to resample from; predict without resampling, or train on such images"
+        )
+    return found
+
+
+def size_note(record: RunRecord, pixel_size_nm: tuple[float, float] | None) -> str | None:
+    """Return how an image's pixels differ from those trained on, in a sentence; None if hardly."""
+    found = size_difference(record, pixel_size_nm)
+    if found is None:
+        return None
+    rows, columns = found.ratios
+    times = f"{rows:.2f}"
+    if abs(rows / columns - 1) > 0.01:
+        times = f"{rows:.2f} (rows) and {columns:.2f} (columns)"
+    return (
+        f"its pixels are {times} times as large as those trained on ({_text(found.image_nm)}, "
+        f"the network {_text(found.network_nm)})"
+    )
+
+
+def _text(size_nm: tuple[float, float]) -> str:
+    rows, columns = (f"{side:.4g}" for side in size_nm)
+    return f"{rows} nm/px" if rows == columns else f"{rows} x {columns} nm/px"
+
+
+def _side(size_nm: tuple[float, float]) -> float:
+    return math.sqrt(size_nm[0] * size_nm[1])
