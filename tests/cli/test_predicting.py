@@ -9,6 +9,7 @@ import pytest
 import tifffile
 
 from napari_tem_rf.cli import predicting
+from napari_tem_rf.jobs import mask_files
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 
 from .conftest import PIXEL_SIZE_NM, SHAPE, discs
@@ -140,7 +141,7 @@ def test_a_kill_between_two_files_is_gone_on_from(cli, run, data, tmp_path, monk
         raise OSError(28, "No space left on device", "gold_0.tif")
 
     with monkeypatch.context() as patched:
-        patched.setattr(predicting, "write_labels", full)
+        patched.setattr(mask_files, "write_labels", full)
         assert "No space left on device" in cli(*one).error
     assert not (tmp_path / "gold_0.tif").exists()
     assert (tmp_path / "gold_0_probabilities.tif").exists()
@@ -214,7 +215,9 @@ def test_a_constant_image_and_nan_are_said_or_done(cli, run, tmp_path):
     answer = cli("predict", run, tmp_path / "flat.npy", "--out", out)
     assert answer.code == 0
     assert "flat: the image is constant: its prediction means nothing" in answer.err
-    assert cli("predict", run, tmp_path / "hole.npy", "--out", out).code == 0
+    answer = cli("predict", run, tmp_path / "hole.npy", "--out", out)
+    assert answer.code == 0
+    assert "px are NaN or infinite and were taken as the median" in answer.err
     error = cli("predict", run, tmp_path / "nothing.npy", "--out", out).error
     assert "it holds only NaN or infinity" in error
 
@@ -227,6 +230,45 @@ def test_another_pixel_size_is_said(cli, run, data, tmp_path):
     (micrograph,) = read_micrographs(tmp_path / "a" / "gold_0.tif")
     assert micrograph.pixel_size_nm == pytest.approx((0.1, 0.1))
     assert "times as large" not in cli(*one, tmp_path / "b").err
+
+
+def test_an_image_of_another_pixel_size_is_resampled(cli, run, data, tmp_path):
+    """The image at half its pixel size: the mask lies on its own pixels."""
+    (own,) = read_micrographs(data.images / "gold_3.tif")
+    truth = data.truth("gold_3") > 0
+
+    def dice(found, true):
+        return 2 * np.count_nonzero(found & true) / (found.sum() + true.sum())
+
+    finer = own.frame().repeat(2, 0).repeat(2, 1)
+    np.save(tmp_path / "finer.npy", finer)
+    one = ("predict", run, tmp_path / "finer.npy", "--pixel-size", PIXEL_SIZE_NM / 2, "--out")
+    answer = cli(*one, tmp_path / "out", "--resample", "--probabilities")
+    assert answer.code == 0
+    assert "its pixels are 0.50 times as large as those trained on" in answer.err
+    assert "the mask has the image's own pixels" in answer.err
+    mask = read_labels(tmp_path / "out" / "finer.tif") > 0
+    assert mask.shape == finer.shape
+    # two pixels of the finer image are one of the network's: nearly the same mask, on more pixels
+    assert cli("predict", run, data.images / "gold_3.tif", "--out", tmp_path / "own").code == 0
+    plain = read_labels(tmp_path / "own" / "gold_3.tif") > 0
+    assert dice(mask, plain.repeat(2, 0).repeat(2, 1)) > 0.97
+    assert dice(mask, truth.repeat(2, 0).repeat(2, 1)) > 0.9
+    probable = tifffile.imread(tmp_path / "out" / "finer_probabilities.tif")
+    assert probable.shape == (2, *finer.shape)
+    made = json.loads((tmp_path / "out" / "finer.tif.json").read_text())
+    assert made["resampling"]["from_nm"] == pytest.approx([PIXEL_SIZE_NM / 2] * 2)
+    assert made["resampling"]["to_nm"] == pytest.approx([PIXEL_SIZE_NM] * 2)
+    assert made["pixel_size_nm"] == pytest.approx([PIXEL_SIZE_NM / 2] * 2)
+    # what was made with resampling is not what is made without
+    assert "is not from this run and image" in cli(*one, tmp_path / "out").error
+    np.testing.assert_array_equal(read_labels(tmp_path / "out" / "finer.tif") > 0, mask)
+
+
+def test_pixels_too_large_to_resample_from_are_refused(cli, run, data, tmp_path):
+    one = ("predict", run, data.images / "gold_0.tif", "--out", tmp_path / "a")
+    error = cli(*one, "--pixel-size", 10 * PIXEL_SIZE_NM, "--resample").error
+    assert "more than 8 times as large hold nothing to resample from" in error
 
 
 @pytest.fixture

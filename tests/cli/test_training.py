@@ -58,7 +58,7 @@ def test_json_is_the_runs_summary(cli, data, tmp_path):
     assert (summary["images"], summary["device"]) == (4, "cpu")
     assert summary["split"].startswith("1 of 4 groups held out: gold_")
     assert 0 <= summary["scores"]["dice"] <= 1
-    assert "epoch 1, validation Dice" in answer.err
+    assert "epoch 1, Dice" in answer.err
     record = read_run(tmp_path / "run").record
     assert record.plan.epochs == 1
     assert record.data[0].source == str(data.images / "gold_0.tif")

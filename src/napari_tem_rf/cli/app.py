@@ -8,6 +8,7 @@ import typer
 
 from napari_tem_rf.cli import comparing, demo, evaluating, files, networks, predicting, training
 from napari_tem_rf.cli.output import fail
+from napari_tem_rf.engine import EngineError
 
 app = typer.Typer(
     name="napari-tem-rf",
@@ -56,7 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments, prog_name="napari-tem-rf")
     except KeyboardInterrupt:
         fail("interrupted: what was complete is kept")
-    except (ValueError, OSError, MemoryError, ArithmeticError, RuntimeError) as error:
+    except (
+        ValueError,
+        OSError,
+        MemoryError,
+        ArithmeticError,
+        RuntimeError,
+        EngineError,
+    ) as error:
         fail(_sentence(error))
 
 

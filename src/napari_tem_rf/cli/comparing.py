@@ -8,6 +8,7 @@ import typer
 from napari_tem_rf.cli.inputs import read_labelled
 from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE, check_unlabelled
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say
+from napari_tem_rf.cli.scheduling import SCHEDULER
 from napari_tem_rf.cli.training import (
     BINNING,
     FLATTEN,
@@ -30,7 +31,7 @@ from napari_tem_rf.comparison import (
     seeds,
     write_report,
 )
-from napari_tem_rf.engine import ADDRESS_VARIABLE, AnyEngine, Engine, InlineEngine
+from napari_tem_rf.engine import AnyEngine, Engine, InlineEngine
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.protocol import PAPER_SEEDS, EpochReport, NoteReport, ProgressReport
 
@@ -78,12 +79,7 @@ def compare(
     baselines: bool = typer.Option(
         True, "--baselines/--no-baselines", help="Random forest and Fourier filter beside them."
     ),
-    scheduler: str = typer.Option(
-        None,
-        "--scheduler",
-        envvar=ADDRESS_VARIABLE,
-        help="Address of a Dask cluster to train on, as tcp://10.0.0.7:8786.",
-    ),
+    scheduler: str = SCHEDULER,
     workers: int = typer.Option(
         0, "--workers", min=0, help="Train in so many processes here; 0: one after the other."
     ),

@@ -14,7 +14,7 @@ import typer
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import read_labelled
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say
-from napari_tem_rf.cli.predicting import predict_file
+from napari_tem_rf.cli.predicting import MaskWish, predict_file
 from napari_tem_rf.cli.training import train_request
 from napari_tem_rf.measuring.scores import Pair, ScoreTable, score_images
 from napari_tem_rf.micrographs.reading import find_images, image_name, read_labels, read_micrographs
@@ -103,7 +103,7 @@ def run_part(part: Part, folder: Path) -> ScoreTable:
     masks.mkdir()
     progress = Progress("predicting")
     for path in find_images([sample / "images"]):
-        predict_file(run, path, image_name(path), masks, None, None, False, "auto", progress)
+        predict_file(path, image_name(path), MaskWish(run, masks), None, "auto", progress)
     progress.close()
     annotated = {image.name for image in images}
     pairs = [

@@ -1,5 +1,8 @@
-"""``predict``, ``evaluate`` and ``effective-field``: what a run says of images."""
+"""``predict``: masks of images, with what they come from."""
 
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +13,14 @@ from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, read_sized
 from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json
-from napari_tem_rf.micrographs.label_series import LabelSeries
+from napari_tem_rf.cli.scheduling import SCHEDULER, engine_at
+from napari_tem_rf.cli.spreading import predict_on
+from napari_tem_rf.jobs.mask_files import MaskFile
+from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import read_micrographs
-from napari_tem_rf.micrographs.writing import write_labels, write_probabilities
-from napari_tem_rf.provenance import (
-    file_hash,
-    provenance_of,
-    read_provenance,
-    write_provenance,
-)
+from napari_tem_rf.protocol import ProgressReport
 from napari_tem_rf.runs import Run, read_run
-
-PIXEL_SIZE_TOLERANCE = 0.05
-"""From this relative difference on the pixel size of training and image is remarked."""
 
 
 def predict(
@@ -33,7 +30,14 @@ def predict(
     probabilities: bool = typer.Option(False, "--probabilities", help="Write probabilities too."),
     tile: int = typer.Option(None, "--tile", min=1, help="Side of a tile in px, without its halo."),
     pixel_size: float = PIXEL_SIZE,
+    resample: bool = typer.Option(
+        False,
+        "--resample",
+        help="Show images of another pixel size to the network at the size it was trained at; "
+        "masks keep the image's own pixels.",
+    ),
     device: str = DEVICE,
+    scheduler: str = SCHEDULER,
     json: bool = JSON_OPTION,
 ) -> None:
     """Predict images into calibrated masks; what is already there from the same run is kept."""
@@ -41,67 +45,145 @@ def predict(
     opened.read_weights()
     files = named_files(images)
     out.mkdir(parents=True, exist_ok=True)
-    written, failed = [], []
+    wish = MaskWish(replace(opened, folder=run.resolve()), out, pixel_size, probabilities, resample)
     progress = Progress("predicting")
-    for number, (name, path) in enumerate(files.items(), start=1):
-        progress.title = f"{name} ({number} of {len(files)})"
-        try:
-            written += predict_file(
-                opened, path, name, out, pixel_size, tile, probabilities, device, progress
-            )
-        except ValueError as error:
-            if len(files) == 1:
-                raise
-            failed.append({"file": str(path), "error": str(error)})
-            progress.line(f"left out: {error}")
-    progress.close()
-    if json:
-        print_json({"masks": written, "left_out": failed})
+    if scheduler:
+        written, failed = _predict_spread(scheduler, files, wish, tile, device, progress)
     else:
+        written, failed = _predict_here(files, wish, tile, device, progress)
+    progress.close()
+    if json and not (failed and len(files) == 1):
+        print_json({"masks": written, "left_out": failed})
+    elif not json:
         for entry in written:
             typer.echo(f"{entry['mask']}  {entry['foreground']:.1%} foreground")
     if failed:
         raise ValueError(
-            f"{len(failed)} of {len(files)} images could not be predicted, the first: "
+            failed[0]["error"]
+            if len(files) == 1
+            else f"{len(failed)} of {len(files)} images could not be predicted, the first: "
             f"{failed[0]['error']}"
         )
 
 
-def predict_file(
-    run: Run,
-    path: Path,
-    name: str,
-    out: Path,
-    pixel_size: float | None,
+@dataclass(frozen=True, slots=True)
+class MaskWish:
+    """What masks are wanted of an image."""
+
+    run: Run
+    out: Path
+    pixel_size: float | None = None
+    probabilities: bool = False
+    resample: bool = False
+
+    def masks(self, path: Path, name: str, progress: Progress) -> Iterator[MaskFile]:
+        """Yield the masks of a file, one a micrograph, and say what the user should know."""
+        micrographs = read_sized(path, self.pixel_size)
+        for micrograph in micrographs:
+            target = self.out / f"{name if len(micrographs) == 1 else micrograph.name}.tif"
+            for note in micrograph.notes:
+                progress.line(note)
+            file = MaskFile(
+                self.run,
+                micrograph,
+                target,
+                probabilities=self.probabilities,
+                resample=self.resample,
+            )
+            if file.is_done:
+                progress.line(f'"{target}" is there from this run and is kept')
+            elif sentence := _size_sentence(self.run, micrograph, self.resample):
+                progress.line(f"{micrograph.name}: {sentence}")
+            yield file
+
+
+Entries = list[dict[str, Any]]
+
+
+def _predict_here(
+    files: dict[str, Path], wish: MaskWish, tile: int | None, device: str, progress: Progress
+) -> tuple[Entries, Entries]:
+    """Predict one file after the other; return what was written and what was left out."""
+    written: Entries = []
+    failed: Entries = []
+    for number, (name, path) in enumerate(files.items(), start=1):
+        progress.title = f"{name} ({number} of {len(files)})"
+        try:
+            written += predict_file(path, name, wish, tile, device, progress)
+        except ValueError as error:
+            failed.append(_left_out(path, str(error), len(files), progress))
+    return written, failed
+
+
+def _predict_spread(
+    scheduler: str,
+    files: dict[str, Path],
+    wish: MaskWish,
     tile: int | None,
-    probabilities: bool,
     device: str,
     progress: Progress,
-) -> list[dict[str, Any]]:
-    """Predict every micrograph of a file and return what was written."""
-    micrographs = read_sized(path, pixel_size)
-    entries = []
-    for micrograph in micrographs:
-        target = out / f"{name if len(micrographs) == 1 else micrograph.name}.tif"
-        for note in micrograph.notes:
-            progress.line(note)
-        if _done(run, target, path, micrograph, probabilities):
-            progress.line(f'"{target}" is there from this run and is kept')
+) -> tuple[Entries, Entries]:
+    """Predict on the workers of a cluster; return what was written and what was left out."""
+    entries: dict[Path, Entries] = {path: [] for path in files.values()}
+    failed: dict[Path, dict[str, Any]] = {}
+    paths: dict[Path, Path] = {}
+
+    def finished(file: MaskFile, failure: str) -> None:
+        path = paths[file.target]
+        if failure:
+            failed[path] = _left_out(path, failure, len(files), progress)
         else:
-            _predict_micrograph(run, micrograph, target, tile, probabilities, device, progress)
-        shape, foreground = _foreground(target)
-        entries.append(
-            {
-                "image": str(path),
-                "mask": str(target),
-                "shape": list(shape),
-                "foreground": foreground,
-                "pixel_size_nm": (
-                    None if micrograph.pixel_size_nm is None else list(micrograph.pixel_size_nm)
-                ),
-            }
-        )
+            entries[path].append(_entry(path, file))
+            over = sum(map(len, entries.values()))
+            progress(ProgressReport(min(over / len(files), 1.0), None))
+
+    def masks() -> Iterator[MaskFile]:
+        for name, path in files.items():
+            try:
+                for file in wish.masks(path, name, progress):
+                    paths[file.target] = path
+                    if file.is_done:
+                        finished(file, "")
+                    else:
+                        yield file
+            except ValueError as error:
+                failed[path] = _left_out(path, str(error), len(files), progress)
+
+    with engine_at(scheduler) as engine:
+        predict_on(engine, masks(), tile, device, progress, finished)
+    # a series of which one frame failed is left out, its neighbours in the file are not
+    return [entry for each in entries.values() for entry in each], [*failed.values()]
+
+
+def _left_out(path: Path, error: str, files: int, progress: Progress) -> dict[str, Any]:
+    if files > 1:
+        progress.line(f"left out: {error}")
+    return {"file": str(path), "error": error}
+
+
+def predict_file(
+    path: Path, name: str, wish: MaskWish, tile: int | None, device: str, progress: Progress
+) -> Entries:
+    """Predict every micrograph of a file and return what was written."""
+    entries = []
+    for file in wish.masks(path, name, progress):
+        if not file.is_done:
+            _predict_micrograph(file, tile, device, progress)
+        entries.append(_entry(path, file))
     return entries
+
+
+def _entry(path: Path, file: MaskFile) -> dict[str, Any]:
+    """Return what was written of a micrograph, as plain JSON values."""
+    shape, foreground = _foreground(file.target)
+    size = file.micrograph.pixel_size_nm
+    return {
+        "image": str(path),
+        "mask": str(file.target),
+        "shape": list(shape),
+        "foreground": foreground,
+        "pixel_size_nm": None if size is None else list(size),
+    }
 
 
 def _foreground(mask: Path) -> tuple[tuple[int, ...], float]:
@@ -111,102 +193,37 @@ def _foreground(mask: Path) -> tuple[tuple[int, ...], float]:
     return tuple(stored.pixels.shape), float(np.mean(shares))
 
 
-def _done(
-    run: Run, target: Path, source: Path, micrograph: Micrograph, probabilities: bool
-) -> bool:
-    """Whether all is there from the same weights and image; from others is an error."""
-    wanted = [target, *(_probability_paths(target, micrograph) if probabilities else ())]
-    there = [path for path in wanted if path.exists()]
-    if not there:
-        return False
-    provenance = read_provenance(target)
-    expected = {
-        "weights_sha256": file_hash(run.weights),
-        "source_sha256": file_hash(source),
-        "pixel_size_nm": (
-            None if micrograph.pixel_size_nm is None else list(micrograph.pixel_size_nm)
-        ),
-    }
-    if not provenance or any(provenance.get(key) != value for key, value in expected.items()):
-        raise ValueError(
-            f'"{there[0]}" exists and is not from this run and image: name another --out folder; '
-            "nothing is overwritten"
-        )
-    return there == wanted
-
-
-def _probability_paths(target: Path, micrograph: Micrograph) -> list[Path]:
-    """Return where the probabilities of each frame go."""
-    if micrograph.pixels.ndim == 2:
-        return [target.with_name(f"{target.stem}_probabilities.tif")]
-    return [
-        target.with_name(f"{target.stem}_{index:04d}_probabilities.tif")
-        for index in range(micrograph.frames)
-    ]
-
-
-def _predict_micrograph(
-    run: Run,
-    micrograph: Micrograph,
-    target: Path,
-    tile: int | None,
-    probabilities: bool,
-    device: str,
-    progress: Progress,
-) -> None:
+def _predict_micrograph(file: MaskFile, tile: int | None, device: str, progress: Progress) -> None:
     """Write what is missing of a micrograph's masks and probabilities, a frame at a time."""
-    if sentence := pixel_size_note(run, micrograph):
-        progress.line(sentence)
-    provenance = provenance_of(run, micrograph.name, micrograph.source, micrograph.pixel_size_nm)
-    # The provenance comes first: what is there after a kill is then known to be ours. Every file
-    # is whole or not there, so that only missing ones are written.
-    write_provenance(target, provenance)
-    size = micrograph.pixel_size_nm
-    likely = _probability_paths(target, micrograph) if probabilities else []
-    series = None
-    if micrograph.pixels.ndim == 3 and not target.exists():
-        made_by = {key: provenance[key] for key in ("weights_sha256", "source_sha256")}
-        series = LabelSeries(
-            target, micrograph.frames, micrograph.image_shape, size, made_by=made_by
-        )
-    missing = set(() if series is None else series.missing)
-    title = progress.title
-    for index in range(micrograph.frames):
-        likely_here = likely[index] if likely and not likely[index].exists() else None
-        mask_here = index in missing if micrograph.pixels.ndim == 3 else not target.exists()
-        if likely_here is None and not mask_here:
-            continue
-        if micrograph.pixels.ndim == 3:
-            progress.title = f"{title}, frame {index + 1} of {micrograph.frames}"
+    title, frames = progress.title, file.micrograph.frames
+    notes: Counter[str] = Counter()
+    for index in file.begin():
+        if frames > 1:
+            progress.title = f"{title}, frame {index + 1} of {frames}"
         result = jobs.predict(
-            run.folder,
-            micrograph.frame(index),
-            tile,
-            likely_here is not None,
-            device,  # type: ignore[arg-type]
+            *file.arguments(index, tile, device),  # type: ignore[arg-type]
             report=progress,
             stopped=lambda: False,
         )
         assert result is not None
-        for note in result.notes:
-            progress.line(f"{micrograph.name}: {note}")
-        if likely_here is not None:
-            assert result.probabilities is not None
-            write_probabilities(likely_here, result.probabilities, size)
-        if series is not None and mask_here:
-            series.write(index, result.labels)
-        elif mask_here:
-            write_labels(target, result.labels, size)
-    if series is not None:
-        series.finish()
+        file.write(index, result)
+        notes.update(result.notes)
+    file.finish()
+    progress.title = title
+    for note, number in notes.most_common(3):
+        progress.line(f"{file.micrograph.name}: {note}" + f" ({number} frames)" * (number > 1))
+    if len(notes) > 3:
+        progress.line(f"{file.micrograph.name}: and the like in other frames")
 
 
-def pixel_size_note(run: Run, micrograph: Micrograph) -> str | None:
-    """Return a sentence when the image's pixel size is not that of the training."""
-    ratio = run.record.pixel_size_ratio(micrograph.pixel_size_nm)
-    if abs(ratio - 1) <= PIXEL_SIZE_TOLERANCE:
+def _size_sentence(run: Run, micrograph: Micrograph, resample: bool) -> str | None:
+    """Return what the user should know when the image's pixel size is not that of the training."""
+    note = size_note(run.record, micrograph.pixel_size_nm)
+    if note is None:
         return None
+    if resample:
+        return f"{note}: resampled for the prediction; the mask has the image's own pixels"
     return (
-        f"{micrograph.name}: its pixels are {ratio:.2f} times as large as those trained on: "
-        "what the network learned may not hold; train on images of this magnification"
+        f"{note}: what the network learned may not hold; predict with --resample, or train on "
+        "images of this magnification"
     )

@@ -25,10 +25,13 @@ from napari_tem_rf.cli.options import (
     pick_network,
 )
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say
+from napari_tem_rf.cli.repeating import compare_weights, refuse_settings, repeat_request
+from napari_tem_rf.cli.scheduling import SCHEDULER, train_at
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import PRESETS, TrainingPlan
 from napari_tem_rf.runs import Run, RunRecord, read_run
+from napari_tem_rf.starting import named_start
 
 GROUP_BY = typer.Option(
     None, "--group-by", help="Regular expression that finds the exposure in an image's name."
@@ -42,11 +45,12 @@ BINNING = typer.Option(1, "--binning", min=1, help="Bin so many pixels to one.")
 
 
 def train(
+    context: typer.Context,
     images: list[Path] = typer.Argument(None, help="Image files or folders."),
     labels: list[Path] = typer.Option(
         None, "--labels", help="Label files or folders, named like the images."
     ),
-    run: Path = typer.Option(..., "--run", help="Folder to make; it holds all of the training."),
+    run: Path | None = typer.Option(None, "--run", help="Folder to make, for all of the training."),
     receptive_field: float = RECEPTIVE_FIELD,
     receptive_field_nm: float = RECEPTIVE_FIELD_NM,
     parameters: float = PARAMETERS,
@@ -68,8 +72,16 @@ def train(
     group_by: str = GROUP_BY,
     device: str = DEVICE,
     preset: str = typer.Option("default", "--preset", help="default or sytwu2022."),
-    start: Path = typer.Option(None, "--start", help="Run whose weights to start from."),
+    start: str = typer.Option(
+        None,
+        "--start",
+        help='Weights to start from: "simulated" for those of simulated micrographs, or a run.',
+    ),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run from its checkpoint."),
+    repeat: Path | None = typer.Option(
+        None, "--repeat", help="Train this run again, exactly, into a new folder."
+    ),
+    scheduler: str = SCHEDULER,
     spikes: str = SPIKES,
     spike_threshold: float = SPIKE_THRESHOLD,
     flatten: int = FLATTEN,
@@ -78,6 +90,12 @@ def train(
 ) -> None:
     """Train a network on annotated images; Ctrl-C stops and keeps the best weights."""
     check_unlabelled(unlabelled)
+    if repeat is not None:
+        refuse_settings(context)
+        _repeat(read_run(repeat), run, images, device, scheduler, json)
+        return
+    if run is None:
+        raise typer.BadParameter("name the folder to make", param_hint="--run")
     wish = (field_in_px(receptive_field, receptive_field_nm, pixel_size), parameters)
     settings = {
         "epochs": epochs,
@@ -88,7 +106,8 @@ def train(
     }
     if resume:
         earlier = read_run(run)
-        record = train_request(_resumed(earlier, images, labels, pixel_size, group_by, settings))
+        request = _resumed(earlier, images, labels, pixel_size, group_by, settings)
+        record = train_request(request, scheduler)
         _show(record, run, json)
         return
     if not images or not labels:
@@ -112,10 +131,11 @@ def train(
             plan=plan,
             unlabelled=unlabelled,  # type: ignore[arg-type]
             cleaning=cleaning,
-            start=start,
+            start=named_start(start),
             sources=files.sources,
             label_sources=files.label_sources,
-        )
+        ),
+        scheduler,
     )
     _show(record, run, json)
 
@@ -130,13 +150,31 @@ def plan_of(preset: str, settings: dict[str, Any]) -> TrainingPlan:
     return PRESETS[preset](**given)
 
 
-def train_request(request: jobs.TrainRequest) -> RunRecord:
-    """Train in this process, with messages on stderr and Ctrl-C as stop."""
+def train_request(request: jobs.TrainRequest, scheduler: str | None = None) -> RunRecord:
+    """Train here or on a cluster, with messages on stderr and Ctrl-C as stop."""
     progress = Progress("training")
     with stop_on_interrupt() as stopped:
-        record = jobs.train(request, report=progress, stopped=stopped)
+        if scheduler:
+            record = train_at(scheduler, request, progress, stopped)
+        else:
+            record = jobs.train(request, report=progress, stopped=stopped)
     progress.close()
     return record
+
+
+def _repeat(
+    earlier: Run,
+    folder: Path | None,
+    images: list[Path] | None,
+    device: str,
+    scheduler: str | None,
+    json: bool,
+) -> None:
+    request = repeat_request(earlier, folder, images or [], device)
+    record = train_request(request, scheduler)
+    difference, sentence = compare_weights(earlier, request.run)
+    say(sentence)
+    _show(record, request.run, json, largest_weight_difference=difference)
 
 
 def _resumed(
@@ -237,9 +275,9 @@ def stop_on_interrupt(
         signal.signal(signal.SIGINT, before)
 
 
-def _show(record: RunRecord, run: Path, json: bool) -> None:
+def _show(record: RunRecord, run: Path, json: bool, **more: float) -> None:
     if json:
-        print_json({"run": str(run.resolve()), **record.summary()})
+        print_json({"run": str(run.resolve()), **record.summary(), **more})
         return
     dice = record.validation_dice
     score = "nothing held out" if dice is None else f"validation Dice {dice:.3f}"
