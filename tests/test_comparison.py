@@ -14,9 +14,11 @@ from sklearn import metrics
 from napari_tem_rf import jobs
 from napari_tem_rf.comparison import (
     ComparisonPlan,
+    Contest,
     grid,
     hold_out,
     network_table,
+    predict_baseline,
     predict_ensemble,
     prediction_path,
     read_comparison,
@@ -265,6 +267,24 @@ def test_ensemble_of_the_seeds(complete):
     np.testing.assert_allclose(together.mean, np.mean(maps, axis=0), atol=1e-6)
     np.testing.assert_allclose(together.spread, np.std(maps, axis=0), atol=1e-6)
     assert set(np.unique(together.labels)) <= {0, 1}
+
+
+def test_a_baseline_predicts_again_what_was_scored(complete):
+    comparison, _ = complete
+    plan = comparison.record.plan
+    held_out = hold_out(IMAGES, plan)
+    forest = comparison.results[0].contestant
+    work = Contest(comparison.folder, forest, plan, held_out, {}, {})
+    said = {"report": lambda report: None, "stopped": lambda: False}
+    labels = predict_baseline(work, held_out.scored[0].pixels, **said)
+    np.testing.assert_array_equal(
+        labels, read_labels(prediction_path(comparison.folder, forest, 0))
+    )
+    fourier = replace(work, contestant=comparison.left_out[0].contestant)
+    with pytest.raises(ValueError, match="lattice"):
+        predict_baseline(fourier, IMAGES[0].pixels, **said)
+    stopped = {**said, "stopped": lambda: True}
+    assert predict_baseline(work, IMAGES[0].pixels, **stopped) is None
 
 
 # going on

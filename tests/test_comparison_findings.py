@@ -177,3 +177,22 @@ def test_ensemble_is_mean_and_standard_deviation():
         ensemble([maps[0], maps[0][:, :5]], (0, 2, 7))
     with pytest.raises(ValueError, match="empty"):
         ensemble([], (0, 1))
+
+
+# when nothing was learned
+
+
+def test_no_network_is_suggested_where_none_learned_anything():
+    networks = [result(SMALL, 1, [0.012, 0.01]), result(LARGE, 1, [0.03, 0.02])]
+    says = findings([result("random forest", 1, [0.7, 0.8]), *networks])
+    assert says.suggestion is None
+    assert says.best == network_name(LARGE)
+    assert says.good_baselines == ("random forest",)
+    assert says.sentences[0].startswith("Nothing was learned: the best network, field 120 px")
+    assert "does better than every network" in says.sentences[1]
+
+
+def test_a_baseline_that_learned_nothing_either_is_not_good():
+    says = findings([result("Fourier filter", 1, [0.0, 0.0]), result(TINY, 1, [0.001, 0.0])])
+    assert says.good_baselines == ()
+    assert "does worse" in says.sentences[1]

@@ -14,8 +14,7 @@ from napari_tem_rf.figures import (
     field_profile,
     new_figure,
     overview,
-    score_against_field,
-    score_against_parameters,
+    score_curve,
     size_histogram,
     training_curve,
 )
@@ -80,8 +79,8 @@ def draw_all(comparison, theme, width_in=DOCK_IN):
                 "pixel_size_nm": 0.02,
             },
         ),
-        "field": (score_against_field, 2.6, (comparison,), {"pixel_size_nm": 0.02}),
-        "parameters": (score_against_parameters, 2.6, (comparison,), {}),
+        "field": (score_curve, 2.6, (comparison,), {"pixel_size_nm": 0.02}),
+        "parameters": (score_curve, 2.6, (comparison, "parameters"), {}),
         "cost": (cost_against_score, 2.4, (comparison,), {"suggestion": "44 px, 8000"}),
         "sizes": (size_histogram, 2.2, (rng.lognormal(1.5, 0.3, 300),), {}),
         "heat": (field_heat, 3.2, (heat, (29, 30), [("w50", 21)]), {"image": heat}),
@@ -118,7 +117,7 @@ def test_nothing_is_cut_off_in_a_dock_and_all_words_are_readable(comparison, the
 @pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
 def test_figures_are_written_without_a_window(tmp_path, comparison, ending):
     figure = new_figure(DOCK_IN, 2.5)
-    score_against_field(figure.add_subplot(), comparison)
+    score_curve(figure.add_subplot(), comparison)
     path = tmp_path / f"figure.{ending}"
     figure.savefig(path)
     assert path.stat().st_size > 5000
@@ -166,7 +165,7 @@ def test_curve_without_validation_has_no_dice():
 def test_one_line_a_complexity_with_means_and_spread_over_seeds(comparison):
     figure = new_figure(5, 4)
     axes = figure.add_subplot()
-    score_against_field(axes, comparison, pixel_size_nm=0.02)
+    score_curve(axes, comparison, pixel_size_nm=0.02)
     bars = axes.containers
     assert [bar.get_label() for bar in bars] == ["8,100 parameters", "31,000 parameters"]
     line, _, (segments,) = bars[0].lines
@@ -189,14 +188,14 @@ def test_one_line_a_complexity_with_means_and_spread_over_seeds(comparison):
 
 def test_one_line_a_receptive_field(comparison):
     axes = new_figure(5, 4).add_subplot()
-    score_against_parameters(axes, comparison)
+    score_curve(axes, comparison, "parameters")
     assert [bar.get_label() for bar in axes.containers] == ["5 px", "44 px", "392 px"]
     assert axes.containers[0].lines[0].get_xdata().tolist() == pytest.approx([8010, 31038.75])
 
 
 def test_one_seed_has_no_error_bars(comparison):
     axes = new_figure(5, 4).add_subplot()
-    score_against_field(axes, comparison[comparison["seed"] == 0])
+    score_curve(axes, comparison[comparison["seed"] == 0])
     assert not axes.containers[0].has_yerr
 
 

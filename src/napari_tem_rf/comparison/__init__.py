@@ -7,7 +7,12 @@ from napari_tem_rf.comparison.disagreement import Place, disagreement, most_diff
 from napari_tem_rf.comparison.ensemble import Ensemble, ensemble
 from napari_tem_rf.comparison.findings import Findings, findings
 from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage, hold_out
-from napari_tem_rf.comparison.jobs import predict_ensemble, prediction_path
+from napari_tem_rf.comparison.jobs import (
+    Contest,
+    predict_baseline,
+    predict_ensemble,
+    prediction_path,
+)
 from napari_tem_rf.comparison.plan import (
     BASELINES,
     ComparisonPlan,
@@ -16,8 +21,9 @@ from napari_tem_rf.comparison.plan import (
     network_name,
     seeds,
 )
+from napari_tem_rf.comparison.recall import recall_images
 from napari_tem_rf.comparison.record import Comparison, ComparisonRecord, read_comparison
-from napari_tem_rf.comparison.report import write_report
+from napari_tem_rf.comparison.report import REPORT, report_on, write_report
 from napari_tem_rf.comparison.results import (
     SCORES,
     Costs,
@@ -31,11 +37,13 @@ from napari_tem_rf.comparison.running import ComparisonReport, run_comparison
 
 __all__ = [
     "BASELINES",
+    "REPORT",
     "SCORES",
     "Comparison",
     "ComparisonPlan",
     "ComparisonRecord",
     "ComparisonReport",
+    "Contest",
     "Contestant",
     "Costs",
     "Ensemble",
@@ -54,9 +62,12 @@ __all__ = [
     "most_different",
     "network_name",
     "network_table",
+    "predict_baseline",
     "predict_ensemble",
     "prediction_path",
     "read_comparison",
+    "recall_images",
+    "report_on",
     "result_table",
     "run_comparison",
     "seeds",

@@ -19,6 +19,9 @@ from napari_tem_rf.networks.spec import NetworkSpec
 
 __all__ = ["Findings", "findings"]
 
+_NOTHING = 0.05
+"""A network whose mean Dice is below this has learned nothing that is of use."""
+
 _DECIDES = 2.0
 """From so many standard errors on the receptive field is said to matter."""
 
@@ -32,7 +35,8 @@ class Findings:
     best : str, optional
         Name of the network with the highest mean Dice; None without networks.
     suggestion : str, optional
-        Name of the smallest and fastest network within one standard error of the best.
+        Name of the smallest and fastest network within one standard error of the best; None where
+        no network learned anything.
     good_baselines : tuple of str
         Baselines that are within one standard error of the best network, or above it.
     sentences : tuple of str
@@ -81,6 +85,10 @@ def findings(results: Sequence[Result]) -> Findings:
     if not networks:
         return Findings(None, None, (), ())
     best = max(networks, key=lambda each: each.mean)
+    if best.mean < _NOTHING:
+        said = (_nothing(best), *(_compared(each, best) for each in baselines))
+        good = tuple(each.name for each in baselines if each.mean >= _NOTHING)
+        return Findings(best.name, None, good, said)
     near = [each for each in networks if _within(each, best)]
     suggestion = min(near, key=lambda each: (each.cost, -each.mean))
     good = tuple(each.name for each in baselines if _within(each, best))
@@ -132,6 +140,13 @@ def _within(one: _Scored, best: _Scored) -> bool:
     return best.mean - one.mean <= standard_error(best.dice, one.dice)
 
 
+def _nothing(best: _Scored) -> str:
+    return (
+        f"Nothing was learned: the best network, {best.name}, has Dice {_number(best)}; train "
+        "longer, or annotate more of each class"
+    )
+
+
 def _suggested(suggestion: _Scored, best: _Scored) -> str:
     said = f"Suggestion: {suggestion.name}, Dice {_number(suggestion)}"
     if suggestion.name == best.name:
@@ -170,7 +185,7 @@ def _compared(baseline: _Scored, best: _Scored) -> str:
     numbers = f"Dice {baseline.mean:.3f} against {best.mean:.3f} of the best network"
     if baseline.mean > best.mean:
         return f"The {baseline.name} does better than every network here: {numbers}"
-    if _within(baseline, best):
+    if best.mean >= _NOTHING and _within(baseline, best):
         return f"The {baseline.name} is as good as the best network here: {numbers}"
     return f"The {baseline.name} does worse: {numbers}"
 

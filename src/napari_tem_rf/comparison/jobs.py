@@ -21,13 +21,21 @@ from napari_tem_rf.comparison.ensemble import Ensemble, RunningEnsemble
 from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage
 from napari_tem_rf.comparison.plan import FOURIER_FILTER, ComparisonPlan, Contestant
 from napari_tem_rf.comparison.results import Costs, ImageScores, Result
-from napari_tem_rf.micrographs.cleaning import clean, standardise, unbin_labels
+from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise, unbin_labels
 from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report
 from napari_tem_rf.runs import RunRecord, read_run
 
-__all__ = ["Contest", "contest", "predict_ensemble", "prediction_path"]
+__all__ = [
+    "Contest",
+    "NoLatticeError",
+    "contest",
+    "predict_baseline",
+    "predict_ensemble",
+    "prediction_path",
+]
 
 Reporter = Callable[[Report], None]
 Stopped = Callable[[], bool]
@@ -150,49 +158,96 @@ def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | N
 
 
 def _baseline(work: Contest, report: Reporter, stopped: Stopped) -> Result | None:
-    from napari_tem_rf.learning.baselines import (
-        FourierFilter,
-        RandomForest,
-        fit_forest,
-        fit_fourier_filter,
-    )
-
-    plan = work.plan
-    data = jobs.prepare(
-        work.held_out.training, plan.unlabelled, plan.cleaning, plan.class_names, plan.class_colors
-    )
     begun = time.perf_counter()
-    model: RandomForest | FourierFilter | None
-    note = ""
-    if work.contestant.name == FOURIER_FILTER:
-        try:
-            model = fitted = fit_fourier_filter(data.images)
-        except ValueError as error:
-            # these images have nothing to filter for: no failure
-            return Result(work.contestant, (), Costs(0.0, 0.0, 0.0), note=str(error))
-        side = "strong" if fitted.above else "weak"
-        note = f"lattice period {fitted.period_px:.2f} px; particles where it is {side}"
-    else:
-        model = fit_forest(data.images, work.contestant.seed, stopped=stopped)
-    if model is None:
+    try:
+        fitted = _fitted(work, stopped)
+    except NoLatticeError as error:
+        # these images have nothing to filter for: no failure
+        return Result(work.contestant, (), Costs(0.0, 0.0, 0.0), note=str(error))
+    if fitted is None:
         return None
     seconds = time.perf_counter() - begun
-    if note:
-        report(NoteReport(f"{work.contestant.name}: {note}"))
+    if fitted.note:
+        report(NoteReport(f"{work.contestant.name}: {fitted.note}"))
 
     def predict(pixels: NDArray[Any]) -> NDArray[Any] | None:
-        if stopped():
-            return None
-        indices = model.predict(standardise(clean(pixels, plan.cleaning)))
-        labels = jobs.label_values(indices, data.classes)
-        return unbin_labels(labels, plan.cleaning.binning, (pixels.shape[0], pixels.shape[1]))
+        return None if stopped() else fitted.predict(pixels)
 
     scored = _scored(work, predict)
     if scored is None:
         return None
     images, per_megapixel = scored
     mib = _peak_mib(lambda: predict(work.held_out.scored[0].pixels))
-    return Result(work.contestant, images, Costs(seconds, per_megapixel, mib), note=note)
+    return Result(work.contestant, images, Costs(seconds, per_megapixel, mib), note=fitted.note)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """A baseline that has learned from the training part."""
+
+    model: Any
+    classes: Classes
+    cleaning: Cleaning
+    note: str = ""
+
+    def predict(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return label values for raw grey values, both of shape (row, column)."""
+        indices = self.model.predict(standardise(clean(pixels, self.cleaning)))
+        labels = jobs.label_values(indices, self.classes)
+        return unbin_labels(labels, self.cleaning.binning, (pixels.shape[0], pixels.shape[1]))
+
+
+class NoLatticeError(ValueError):
+    """The Fourier filter finds nothing to filter for."""
+
+
+def _fitted(work: Contest, stopped: Stopped) -> _Fitted | None:
+    """Fit a baseline to the training part; None when stopped."""
+    from napari_tem_rf.learning.baselines import fit_forest, fit_fourier_filter
+
+    plan = work.plan
+    data = jobs.prepare(
+        work.held_out.training, plan.unlabelled, plan.cleaning, plan.class_names, plan.class_colors
+    )
+    if work.contestant.name == FOURIER_FILTER:
+        try:
+            fourier = fit_fourier_filter(data.images)
+        except ValueError as error:
+            raise NoLatticeError(str(error)) from error
+        side = "strong" if fourier.above else "weak"
+        note = f"lattice period {fourier.period_px:.2f} px; particles where it is {side}"
+        return _Fitted(fourier, data.classes, plan.cleaning, note)
+    forest = fit_forest(data.images, work.contestant.seed, stopped=stopped)
+    return None if forest is None else _Fitted(forest, data.classes, plan.cleaning)
+
+
+def predict_baseline(
+    work: Contest, pixels: NDArray[Any], *, report: Reporter, stopped: Stopped
+) -> NDArray[Any] | None:
+    """Predict an image with a baseline; None when stopped.
+
+    A baseline is not kept: it is fitted anew, with the same seed to the same training part.
+
+    Parameters
+    ----------
+    work : Contest
+        Of a baseline.
+    pixels : ndarray, shape (row, column)
+        Raw grey values.
+
+    Returns
+    -------
+    ndarray of uint8 or uint16, shape (row, column)
+        Label values, background 0.
+
+    Raises
+    ------
+    ValueError
+        When it cannot be applied to the images of the comparison.
+    """
+    report(NoteReport(f"fitting the {work.contestant.name}"))
+    fitted = _fitted(work, stopped)
+    return None if fitted is None or stopped() else fitted.predict(pixels)
 
 
 def _scored(

@@ -52,12 +52,12 @@ def draw_curves(comparison: Comparison) -> dict[str, str]:
         "score_against_field",
         "Dice on the held-out part against the receptive field, one line a complexity; points are "
         "means over the seeds, bars their standard deviation, horizontal lines the baselines.",
-        lambda axes: figures.score_against_field(axes, table, pixel_size_nm=pixel_size),
+        lambda axes: figures.score_curve(axes, table, pixel_size_nm=pixel_size),
     )
     draw(
         "score_against_parameters",
         "Dice on the held-out part against the number of parameters, one line a receptive field.",
-        lambda axes: figures.score_against_parameters(axes, table),
+        lambda axes: figures.score_curve(axes, table, "parameters"),
     )
     for cost, words in (
         ("predict_seconds_per_megapixel", "prediction time in seconds a megapixel"),

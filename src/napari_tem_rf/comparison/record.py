@@ -13,10 +13,18 @@ from napari_tem_rf.comparison.holdout import HeldOut
 from napari_tem_rf.comparison.plan import ComparisonPlan, Contestant
 from napari_tem_rf.comparison.results import Result, read_result
 from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
+from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.runs import RunError, array_hash, library_versions, now
 from napari_tem_rf.storage import write_text
 
-__all__ = ["Comparison", "ComparisonRecord", "ImageEntry", "open_comparison", "read_comparison"]
+__all__ = [
+    "Comparison",
+    "ComparisonRecord",
+    "ImageEntry",
+    "annotation_path",
+    "open_comparison",
+    "read_comparison",
+]
 
 RECORD = "comparison.json"
 FORMAT = 1
@@ -119,6 +127,11 @@ class Comparison:
         )
 
 
+def annotation_path(folder: Path, index: int) -> Path:
+    """Return where the labels of an image, by its place in the record, are kept."""
+    return folder / "annotations" / f"{index:04d}.tif"
+
+
 def read_comparison(folder: str | Path) -> Comparison:
     """Read a comparison's folder.
 
@@ -209,6 +222,10 @@ def open_comparison(
             f'"{folder}" exists and is no comparison: name a folder that does not exist yet; '
             "nothing is overwritten"
         )
+    for index, image in enumerate(images):
+        path = annotation_path(folder, index)
+        if not path.exists():
+            write_labels(path, image.labels, image.pixel_size_nm)
     text = json.dumps(asdict(record), indent=2, allow_nan=False)
     write_text(folder / RECORD, text + "\n")
     return read_comparison(folder)

@@ -10,12 +10,13 @@ from napari_tem_rf.comparison.holdout import HeldOutImage
 from napari_tem_rf.comparison.pictures import draw_curves, draw_side_by_side
 from napari_tem_rf.comparison.record import Comparison
 from napari_tem_rf.comparison.results import SCORES, image_table, network_table, result_table
+from napari_tem_rf.protocol import Reporter, Stopped
 from napari_tem_rf.storage import write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["TABLE", "write_report", "write_tables"]
+__all__ = ["REPORT", "TABLE", "report_on", "write_report", "write_tables"]
 
 TABLE, NETWORKS, IMAGES, REPORT = "table.csv", "networks.csv", "images.csv", "report.html"
 
@@ -99,6 +100,17 @@ def write_report(comparison: Comparison, scored: Sequence[HeldOutImage] = ()) ->
     path = comparison.folder / REPORT
     write_text(path, _page(comparison, curves, pictures))
     return path
+
+
+def report_on(
+    comparison: Comparison,
+    scored: Sequence[HeldOutImage],
+    *,
+    report: Reporter,
+    stopped: Stopped,
+) -> Path:
+    """Write the report as `write_report` does; for an engine, drawing takes seconds."""
+    return write_report(comparison, scored)
 
 
 def write_tables(comparison: Comparison) -> None:

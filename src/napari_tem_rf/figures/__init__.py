@@ -7,8 +7,7 @@ imported when something is drawn; its state machine (pyplot) never.
 from napari_tem_rf.figures.comparing import (
     cost_against_score,
     design_space,
-    score_against_field,
-    score_against_parameters,
+    score_curve,
 )
 from napari_tem_rf.figures.fields import field_heat, field_profile
 from napari_tem_rf.figures.overview import overview
@@ -26,8 +25,7 @@ __all__ = [
     "field_profile",
     "new_figure",
     "overview",
-    "score_against_field",
-    "score_against_parameters",
+    "score_curve",
     "size_histogram",
     "training_curve",
 ]

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 __all__ = [
     "cost_against_score",
     "design_space",
-    "score_against_field",
-    "score_against_parameters",
+    "score_curve",
 ]
+
+Along = Literal["receptive_field", "parameters"]
 
 SAME_LINE = 1.5
 """Neighbours on a line differ less than this factor in what the line stands for."""
@@ -115,14 +116,15 @@ def design_space(
     dress(axes, theme)
 
 
-def score_against_field(
+def score_curve(
     axes: "Axes",
     table: "pd.DataFrame",
+    along: Along = "receptive_field",
     score: str = "dice",
     pixel_size_nm: float | None = None,
     theme: Theme = LIGHT,
 ) -> None:
-    """Draw a score against the receptive field, one line a complexity.
+    """Draw a score against the receptive field, one line a complexity; or the other way round.
 
     Parameters
     ----------
@@ -133,26 +135,57 @@ def score_against_field(
         ``parameters``, ``seed`` and the score's; rows without a receptive field are baselines and
         become horizontal lines. Points are means over the seeds, bars their standard deviation
         (n - 1), drawn where there are two seeds and more.
+    along : {"receptive_field", "parameters"}
+        What runs along the axis; the other one tells the lines apart.
     score : str
         Column of the score.
     pixel_size_nm : float, optional
-        Side of a pixel, for the axis in nm.
+        Side of a pixel, for the axis of the receptive field in nm.
     theme : Theme
         Colours and sizes.
     """
-    _score_lines(axes, table, score, "receptive_field", theme)
-    if pixel_size_nm is not None:
+    across = "parameters" if along == "receptive_field" else "receptive_field"
+    scored = table[table[score].notna()]
+    networks = scored[scored["receptive_field"].notna()]
+    baselines = scored[scored["receptive_field"].isna()]
+    axes.set_xscale("log")
+    groups = _grouped(networks[across].to_numpy(float))
+    levels = np.unique(groups)
+    for place, group in enumerate(levels):
+        rows = networks[groups == group]
+        points = rows.groupby("name", sort=False).agg(
+            at=(along, "mean"), mean=(score, "mean"), sd=(score, "std"), n=(score, "size")
+        )
+        points = points.sort_values("at")
+        middle = float(np.median(rows[across].to_numpy(float)))
+        axes.errorbar(
+            points["at"],
+            points["mean"],
+            yerr=points["sd"].fillna(0) if (points["n"] > 1).any() else None,
+            color=theme.colors[place % len(theme.colors)],
+            marker="osD^vP"[place % 6],
+            markersize=4.5,
+            linewidth=1.4,
+            capsize=2.5,
+            label=_about(middle, across),
+        )
+    styles = ("--", ":", "-.")
+    for place, (name, rows) in enumerate(baselines.groupby("name", sort=False)):
+        axes.axhline(
+            float(rows[score].mean()),
+            color=theme.foreground,
+            linewidth=1.1,
+            linestyle=styles[place % 3],
+            label=str(name),
+        )
+    axes.set_xlabel(_words(along))
+    axes.set_ylabel(_words(score))
+    plain_log_ticks(axes.xaxis, axes.get_xlim())
+    axes.grid(axis="y", color=theme.faint, linewidth=0.4, alpha=0.6)
+    _legend_below(axes, theme)
+    dress(axes, theme)
+    if pixel_size_nm is not None and along == "receptive_field":
         nm_axis(axes, pixel_size_nm, theme, "receptive field (nm)")
-
-
-def score_against_parameters(
-    axes: "Axes", table: "pd.DataFrame", score: str = "dice", theme: Theme = LIGHT
-) -> None:
-    """Draw a score against the number of parameters, one line a receptive field.
-
-    The arguments are those of `score_against_field`.
-    """
-    _score_lines(axes, table, score, "parameters", theme)
 
 
 def cost_against_score(
@@ -170,7 +203,7 @@ def cost_against_score(
     axes : matplotlib.axes.Axes
         Fresh Axes.
     table : DataFrame
-        As for `score_against_field`, with the cost's column; rows without a cost are left out.
+        As for `score_curve`, with the cost's column; rows without a cost are left out.
         Points are means over the seeds, coloured by receptive field; baselines are squares.
     cost, score : str
         Columns of cost and score.
@@ -216,55 +249,6 @@ def cost_against_score(
     axes.set_xlabel(_words(cost))
     axes.set_ylabel(_words(score))
     plain_log_ticks(axes.xaxis, axes.get_xlim())
-    dress(axes, theme)
-
-
-def _score_lines(
-    axes: "Axes",
-    table: "pd.DataFrame",
-    score: str,
-    along: Literal["receptive_field", "parameters"],
-    theme: Theme,
-) -> None:
-    across = "parameters" if along == "receptive_field" else "receptive_field"
-    scored = table[table[score].notna()]
-    networks = scored[scored["receptive_field"].notna()]
-    baselines = scored[scored["receptive_field"].isna()]
-    axes.set_xscale("log")
-    groups = _grouped(networks[across].to_numpy(float))
-    levels = np.unique(groups)
-    for place, group in enumerate(levels):
-        rows = networks[groups == group]
-        points = rows.groupby("name", sort=False).agg(
-            at=(along, "mean"), mean=(score, "mean"), sd=(score, "std"), n=(score, "size")
-        )
-        points = points.sort_values("at")
-        middle = float(np.median(rows[across].to_numpy(float)))
-        axes.errorbar(
-            points["at"],
-            points["mean"],
-            yerr=points["sd"].fillna(0) if (points["n"] > 1).any() else None,
-            color=theme.colors[place % len(theme.colors)],
-            marker="osD^vP"[place % 6],
-            markersize=4.5,
-            linewidth=1.4,
-            capsize=2.5,
-            label=_about(middle, across),
-        )
-    styles = ("--", ":", "-.")
-    for place, (name, rows) in enumerate(baselines.groupby("name", sort=False)):
-        axes.axhline(
-            float(rows[score].mean()),
-            color=theme.foreground,
-            linewidth=1.1,
-            linestyle=styles[place % 3],
-            label=str(name),
-        )
-    axes.set_xlabel(_words(along))
-    axes.set_ylabel(_words(score))
-    plain_log_ticks(axes.xaxis, axes.get_xlim())
-    axes.grid(axis="y", color=theme.faint, linewidth=0.4, alpha=0.6)
-    _legend_below(axes, theme)
     dress(axes, theme)
 
 

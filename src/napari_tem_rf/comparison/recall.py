@@ -1,0 +1,99 @@
+"""The images and labels of a comparison of an earlier day, to go on with it."""
+
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.comparison.record import Comparison, ImageEntry, annotation_path
+from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
+from napari_tem_rf.runs import RunError, array_hash
+
+__all__ = ["recall_images"]
+
+Offer = Callable[[ImageEntry], Iterable[NDArray[Any]]]
+"""Returns arrays that may be the pixels of an image of the record."""
+
+_TYPES = (np.uint8, np.uint16, np.int32, np.int64, np.int16, np.uint32, np.uint64, np.int8)
+
+
+def _nothing(_entry: ImageEntry) -> Iterable[NDArray[Any]]:
+    return ()
+
+
+def recall_images(comparison: Comparison, offer: Offer = _nothing) -> tuple[LabelledImage, ...]:
+    """Return the images that a comparison was begun with.
+
+    Labels come from the comparison's folder, pixels from what is offered or else from the files
+    that the record names; all are told by their hashes.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    offer : callable, optional
+        Returns arrays at hand that may be the pixels of an entry, such as the layers of a viewer.
+
+    Raises
+    ------
+    RunError
+        When an image or its labels are found nowhere, or have changed.
+    """
+    return tuple(
+        LabelledImage(
+            entry.name,
+            _pixels(entry, offer),
+            _labels(comparison.folder, index, entry),
+            entry.pixel_size_nm,
+            entry.group,
+        )
+        for index, entry in enumerate(comparison.record.images)
+    )
+
+
+def _labels(folder: Path, index: int, entry: ImageEntry) -> NDArray[Any]:
+    places = [annotation_path(folder, index)]
+    if entry.labels_source is not None:
+        places.append(Path(entry.labels_source))
+    for path in filter(Path.exists, places):
+        labels = read_labels(path)
+        for plane in _planes(labels):
+            # a mask is written in the smallest type that holds it
+            for kind in _TYPES:
+                values = plane.astype(kind)
+                if array_hash(values) == entry.labels_sha256:
+                    return values
+    raise RunError(
+        f'the labels of "{entry.name}" are not in "{places[0].parent}" as they were when the '
+        "comparison was begun: restore them, or compare anew in another folder"
+    )
+
+
+def _pixels(entry: ImageEntry, offer: Offer) -> NDArray[Any]:
+    for found in (*offer(entry), *_in_file(entry)):
+        for plane in (found, found.astype(np.float32)):
+            if array_hash(plane) == entry.pixels_sha256:
+                return plane
+    source = "" if entry.source is None else f' (it was "{entry.source}")'
+    raise RunError(
+        f'image "{entry.name}" of the comparison is not open{source}, or its pixels have '
+        "changed: open it under that name to go on"
+    )
+
+
+def _in_file(entry: ImageEntry) -> Iterator[NDArray[Any]]:
+    if entry.source is None or not Path(entry.source).exists():
+        return
+    try:
+        micrographs = read_micrographs(entry.source)
+    except ValueError:
+        return
+    for micrograph in micrographs:
+        for frame in range(micrograph.frames):
+            yield micrograph.frame(frame)
+
+
+def _planes(labels: NDArray[Any]) -> Iterable[NDArray[Any]]:
+    return (labels,) if labels.ndim == 2 else labels
