@@ -17,6 +17,7 @@ _settings = tempfile.TemporaryDirectory(prefix="tem-rf-tests-")
 # On import, because napari reads the place of its settings when test modules import it. The cache
 # stays where it is: matplotlib would look for all fonts again in every session.
 os.environ["NAPARI_CONFIG"] = str(Path(_settings.name, "napari.yaml"))
+os.environ["TEM_RF_CONFIG"] = str(Path(_settings.name, "settings.json"))
 for _name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
     os.environ[_name] = str(Path(_settings.name, _name.lower()))
 os.environ.pop("TEM_RF_SCHEDULER", None)

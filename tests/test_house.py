@@ -60,6 +60,12 @@ def test_the_window_loads_no_torch():
     assert loaded_after(WINDOW, ("qtpy", "napari", "torch")) == {"qtpy", "napari"}
 
 
+def test_the_window_opens_without_figures():
+    """Matplotlib takes a third of a second to import: it comes with the first curve."""
+    workspace = "napari_tem_rf.gui.widgets.workspace"
+    assert loaded_after([workspace], ("matplotlib", "qtpy")) == {"qtpy"}
+
+
 def test_torch_comes_with_learning_alone():
     assert loaded_after(WITHOUT_TORCH, ("numpy", "torch")) == {"numpy"}
 

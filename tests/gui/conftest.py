@@ -91,13 +91,20 @@ def fake_train(
 
 
 def fake_predict(
-    run: Path, pixels: Any, *, report: Callable[[Any], None], stopped: Callable[[], bool]
+    run: Path,
+    pixels: Any,
+    tile_px: int | None = None,
+    probabilities: bool = False,
+    *_: Any,
+    report: Callable[[Any], None],
+    stopped: Callable[[], bool],
 ) -> jobs.PredictionResult:
     """Answer with the left half as particle."""
     report(ProgressReport(0.5, None))
     labels = np.zeros(pixels.shape, np.uint8)
     labels[:, : pixels.shape[1] // 2] = 2
-    return jobs.PredictionResult(labels, None)
+    likely = np.stack([labels == 0, labels == 2]).astype(np.float32)
+    return jobs.PredictionResult(labels, likely if probabilities else None)
 
 
 @pytest.fixture

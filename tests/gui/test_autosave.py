@@ -85,6 +85,34 @@ def test_what_was_painted_last_is_saved_when_the_session_ends(
     np.testing.assert_array_equal(saved.planes[0], strokes.data)
 
 
+def test_what_an_earlier_session_saved_is_never_written_over(
+    session: Session, strokes: Labels, image: Image, qtbot: Any
+) -> None:
+    path = session.autosave.path(image)
+    earlier = SavedAnnotation(
+        (61, 83),
+        np.array([0]),
+        np.full((1, 61, 83), 2, np.uint8),
+        Classes((1, 2), ("background", "gold"), ("#0072b2", "#e69f00")),
+        "ignore",
+    )
+    write(path, earlier)
+    for value in (1, 2):  # the second time it is the session's own that is replaced
+        strokes.data[50:60, 50:60] = value
+        session.annotation_edited.emit()
+        session.autosave.save()
+
+        def is_saved() -> bool:
+            saved = read(path)
+            return saved is not None and np.array_equal(saved.planes[0], strokes.data)
+
+        qtbot.waitUntil(is_saved, timeout=30_000)
+    (kept,) = path.parent.glob("annotation.2*.npz")
+    back = read(kept)
+    assert back is not None
+    assert (back.planes == 2).all()
+
+
 def test_a_folder_that_cannot_be_written_stops_nobody(
     session: Session, strokes: Labels, tmp_path: Path
 ) -> None:

@@ -59,7 +59,7 @@ def test_predict_then_export_writes_the_mask_with_its_pixel_size(
     path = tmp_path / "mask.tif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     press(qtbot, widget.export_button)
-    qtbot.waitUntil(lambda: "Written" in widget.words.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "Written" in widget.mask_export.words.text(), timeout=10_000)
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
         # ImageJ reads pixels per unit: 1 / 0.025 nm across, 1 / 0.02 nm down
@@ -85,16 +85,17 @@ def test_the_chosen_filter_gives_the_ending(
     answer = (str(tmp_path / "mask"), "NumPy, without pixel size (*.npy)")
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: answer)
     press(qtbot, widget.export_button)
-    qtbot.waitUntil(lambda: "Written" in widget.words.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "Written" in widget.mask_export.words.text(), timeout=10_000)
     np.testing.assert_array_equal(np.load(tmp_path / "mask.npy"), strokes.data)
 
 
 def test_what_cannot_be_written_is_said_in_a_sentence(
     widget: ExportWidget, strokes: Labels, tmp_path: Path, qtbot: Any
 ) -> None:
-    widget.export_to(tmp_path / "mask.jpg", strokes)
-    qtbot.waitUntil(lambda: ".jpg" in widget.words.text() and widget._writing is None)
-    assert widget.words.text().startswith("✗")
+    part = widget.mask_export
+    part.export_to(tmp_path / "mask.jpg", strokes)
+    qtbot.waitUntil(lambda: ".jpg" in part.words.text() and part._writing is None)
+    assert part.words.text().startswith("✗")
     assert widget.export_button.isEnabled()
 
 
@@ -130,7 +131,11 @@ def test_another_pixel_size_than_the_runs_is_said(
     session.image = viewer.add_image(
         np.zeros((29, 31), np.float32), scale=(0.04, 0.05), units=("nm", "nm")
     )
-    assert "trained at 0.02 nm/px but the image has 0.04" in widget.score.text()
+    assert "its pixels are 2.00 times as large as those trained on" in widget.sizes.text()
+    assert widget.resample.isVisibleTo(widget)
+    session.image.scale = (0.02, 0.025)
+    assert not widget.sizes.text()
+    assert not widget.resample.isVisibleTo(widget)
 
 
 def test_the_predictions_are_hidden_and_shown_again(

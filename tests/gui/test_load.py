@@ -138,4 +138,4 @@ def test_the_table_shows_what_the_file_says(widget: LoadWidget, viewer: Any) -> 
         widget.table.item(at, 0).text(): widget.table.item(at, 1).text()
         for at in range(widget.table.rowCount())
     }
-    assert lines == {"voltage kv": "300", "stage: tilt": "1.5"}
+    assert lines == {"voltage (kV)": "300", "stage: tilt": "1.5"}

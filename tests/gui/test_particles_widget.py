@@ -19,6 +19,7 @@ from napari_tem_rf.gui.particle_finding import Finding, Ground, find_in
 from napari_tem_rf.gui.session import Session
 from napari_tem_rf.gui.widgets.particles import ParticlesWidget
 from napari_tem_rf.measuring.particles import find_particles
+from napari_tem_rf.micrographs.framewise import PackedLabels
 
 from .conftest import NM, SHAPE
 
@@ -392,12 +393,22 @@ def series(viewer: Any) -> Labels:
     return viewer.add_labels(data, name="film", scale=(1, 0.5, 0.5), units=units)
 
 
+@pytest.mark.parametrize("is_long", [False, True])
 def test_a_series_is_measured_frame_by_frame_or_as_a_whole(
-    widget: ParticlesWidget, series: Labels, viewer: Any, qtbot: Any
+    widget: ParticlesWidget,
+    series: Labels,
+    viewer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    is_long: bool,
+    qtbot: Any,
 ) -> None:
+    if is_long:
+        monkeypatch.setattr(particle_finding, "LARGEST_PLAIN_BYTES", 1000)
     viewer.dims.set_point(0, 1)
     layer = find(qtbot, widget)
     assert layer.data.shape == series.data.shape
+    assert isinstance(layer.data, PackedLabels) == is_long
+    assert layer.data.dtype == np.uint16
     assert layer.features["frame"].tolist() == [1, 1]
     viewer.dims.set_point(0, 0)
     assert find(qtbot, widget) is layer
@@ -427,6 +438,13 @@ def test_a_series_is_measured_frame_by_frame_or_as_a_whole(
     wait(qtbot, widget)
     assert layer.features["index"].tolist() == [2, 3, 5, 6]
     assert not np.isin(layer.data, [1, 4]).any()
+    qtbot.mouseClick(widget.undo_button, Qt.MouseButton.LeftButton)
+    wait(qtbot, widget)
+    assert layer.features["index"].tolist() == [1, 2, 3, 4, 5, 6]
+    # by brush, in the frame that is shown
+    layer.paint((0, 30, 30), 1)
+    wait(qtbot, widget)
+    assert layer.data[0, 30, 30] == 1
 
 
 def test_a_stop_keeps_the_frames_that_are_done(series: Labels) -> None:

@@ -12,10 +12,16 @@ from qtpy.QtCore import Qt
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.predictions import predictions
 from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.training import labelled_images, training_request, window_in_view
+from napari_tem_rf.gui.training import (
+    labelled_images,
+    start_of,
+    training_request,
+    window_in_view,
+)
 from napari_tem_rf.gui.widgets.train import TrainWidget
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, NoteReport
+from napari_tem_rf.starting import SIMULATED
 
 from .conftest import fake_train
 
@@ -140,9 +146,9 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(
         if len(asked) == 1:
             report(EpochReport(1, 10, 0.1, 0.1, 1.0, 1.0, 0.8, 1, 0.8))
             request.run.mkdir(parents=True)
-            (request.run / "checkpoint.pt").write_bytes(b"")
+            (request.run / "run.json").write_text("")
             raise RuntimeError("the worker ended: memory ran out")
-        (request.run / "checkpoint.pt").unlink()
+        (request.run / "run.json").unlink()
         return fake_train(request, report=report, stopped=stopped)
 
     monkeypatch.setattr(jobs, "train", die_once)
@@ -192,7 +198,26 @@ def test_only_the_same_network_can_be_started_from(
     assert widget.start.count() == 2
     session.spec = NetworkSpec(pools=(2, 4), filters=4)
     assert widget.start.count() == 1
-    assert session.start is None
+    assert start_of(session) is None
+
+
+def test_networks_with_weights_of_simulated_micrographs_start_from_them(
+    widget: TrainWidget, session: Session, strokes: Labels
+) -> None:
+    session.spec = NetworkSpec(pools=(4, 4), filters=8)
+    assert widget.start.currentText() == "simulated micrographs"
+    assert training_request(session).start == SIMULATED
+    session.spec = NetworkSpec(pools=(2, 4), filters=4)
+    assert widget.start.currentText() == "new weights"
+    assert training_request(session).start is None
+    session.spec = NetworkSpec(pools=(4, 4), filters=8)
+    assert widget.start.currentText() == "simulated micrographs"
+    session.change_plan(preset="sytwu2022")
+    assert training_request(session).start is None
+    session.change_plan(preset="default")
+    widget.start.setCurrentIndex(1)
+    widget.start.activated.emit(1)
+    assert training_request(session).start is None
 
 
 def test_settings_go_into_the_plan(widget: TrainWidget, session: Session) -> None:
@@ -203,12 +228,15 @@ def test_settings_go_into_the_plan(widget: TrainWidget, session: Session) -> Non
     widget.unit.setCurrentText("epochs")
     widget.unit.activated.emit(widget.unit.currentIndex())
     assert (session.plan.epochs, session.plan.seconds) == (100, None)
-    widget.seed.setValue(140)
-    widget.held_out.setValue(10)
+    widget.more.seed.setValue(140)
+    widget.more.held_out.setValue(10)
+    assert session.plan.patience is None
+    widget.more.patience.setValue(5)
+    assert session.plan.patience == 5
     assert session.plan.seed == 140
     assert session.plan.validation == pytest.approx(0.1)
-    widget.preset.setCurrentIndex(widget.preset.findData("sytwu2022"))
-    widget.preset.activated.emit(widget.preset.currentIndex())
+    widget.more.preset.setCurrentIndex(widget.more.preset.findData("sytwu2022"))
+    widget.more.preset.activated.emit(widget.more.preset.currentIndex())
     assert session.plan.preset == "sytwu2022"
     assert session.plan.learning_rate == 1e-4
     assert session.plan.seed == 140

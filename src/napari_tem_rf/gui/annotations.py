@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pandas as pd
 from napari.layers import Image, Labels
 
 from napari_tem_rf.gui.census import census
@@ -99,7 +98,7 @@ def note_classes(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> Non
     mark.setdefault("kind", "annotation")
     layer.metadata = {**layer.metadata, MARK: mark}
     layer.colormap = label_colors(classes)
-    layer.features = pd.DataFrame({"index": classes.values, "class": classes.names})
+    layer.features = {"index": classes.values, "class": classes.names}
 
 
 def start_annotation(image: Image, unlabelled: Unlabelled, taken: Sequence[str]) -> Labels:

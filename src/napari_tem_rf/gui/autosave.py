@@ -2,9 +2,11 @@
 
 import json
 import zipfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from shutil import copy2
 from typing import Any
 
 import numpy as np
@@ -104,6 +106,7 @@ class Autosave:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._changed: list[Labels] = []
+        self._ours: set[Path] = set()
         self._timer = QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(PERIOD_MS)
@@ -124,7 +127,8 @@ class Autosave:
             create_worker(_write_quietly, path, saved, _start_thread=True)
 
     def _on_closed(self) -> None:
-        self._timer.stop()
+        with suppress(RuntimeError):  # Qt may have deleted it: what was painted is saved still
+            self._timer.stop()
         for path, saved in self._taken():
             _write_quietly(path, saved)
 
@@ -136,9 +140,20 @@ class Autosave:
             if image is not None and layer in self._session.viewer.layers:
                 saved = take(layer, self._session.unlabelled)
                 if len(saved.frames):
-                    taken.append((self.path(image), saved))
+                    path = self.path(image)
+                    self._keep_earlier(path)
+                    taken.append((path, saved))
         self._changed.clear()
         return taken
+
+    def _keep_earlier(self, path: Path) -> None:
+        """Keep a copy of what an earlier session, or an image of the same name, has saved here."""
+        if path in self._ours:
+            return
+        self._ours.add(path)
+        with suppress(OSError):
+            saved_at = datetime.fromtimestamp(path.stat().st_mtime)
+            copy2(path, path.with_name(f"annotation.{saved_at:%Y-%m-%d_%H-%M-%S}.npz"))
 
     def path(self, image: Image) -> Path:
         """Return where the annotation of an image is saved."""
@@ -169,6 +184,8 @@ class Autosave:
             data[saved.frames] = saved.planes
         elif len(saved.planes):
             data[:] = saved.planes[0]
+        # it is in the window again, and saved from there
+        self._ours.add(self.path(image))
         note_classes(layer, saved.classes, saved.unlabelled)
         belong(layer, image)
         self._session.viewer.add_layer(layer)

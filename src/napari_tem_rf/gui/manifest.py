@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from napari_tem_rf.gui.annotations import STROKES
 from napari_tem_rf.gui.layers import MARK, label_colors, micrograph_layer
@@ -108,7 +107,7 @@ def _strokes_layer(strokes: Any, image: dict[str, Any]) -> LayerData:
         "name": f"{image['name']}: strokes",
         "opacity": 0.7,
         "colormap": label_colors(STROKES),
-        "features": pd.DataFrame({"index": STROKES.values, "class": STROKES.names}),
+        "features": {"index": STROKES.values, "class": STROKES.names},
         "metadata": {
             MARK: {
                 "kind": "annotation",

@@ -1,6 +1,7 @@
 """The table of particles as CSV, with a record of how it was made beside it."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,11 @@ class Origin:
     finding : Finding, optional
         How the particles were found; None where that is not known.
     by_hand : bool
-        Whether particles were deleted, merged or painted.
+        Whether particles were deleted, merged or painted, or the mask was drawn.
+    is_particles : bool
+        Whether it is of particles, and not of the mask itself.
+    resampling : mapping, optional
+        From which pixel size to which the network was shown the image.
     """
 
     image: str
@@ -42,6 +47,8 @@ class Origin:
     pixel_size_nm: tuple[float, float] | None = None
     finding: Finding | None = None
     by_hand: bool = False
+    is_particles: bool = True
+    resampling: Mapping[str, Any] | None = None
 
 
 def export_table(
@@ -67,7 +74,7 @@ def export_table(
         rows.insert(0, "image", origin.image)
         if "frame" in rows:
             rows.insert(1, "frame", rows.pop("frame"))
-        record = _record(origin)
+        record = record_of(origin)
         write_text(path, rows.to_csv(index=False, lineterminator="\n"))
         beside = provenance_path(path)
         write_text(beside, json.dumps(record, indent=2, allow_nan=False) + "\n")
@@ -77,7 +84,8 @@ def export_table(
     return True, f"Written: {path} with {count}, and how they were found: {beside.name}"
 
 
-def _record(origin: Origin) -> dict[str, Any]:
+def record_of(origin: Origin) -> dict[str, Any]:
+    """Return how something was made from a mask, as plain JSON values."""
     size, source = origin.pixel_size_nm, origin.source
     try:
         run = None if origin.run is None else read_run(origin.run)
@@ -95,8 +103,13 @@ def _record(origin: Origin) -> dict[str, Any]:
     else:
         record = provenance_of(run, origin.image, source, size)
     record["mask"] = origin.mask
-    record["particles"] = {
-        **({} if origin.finding is None else asdict(origin.finding)),
-        "corrected_by_hand": origin.by_hand,
-    }
+    if origin.resampling is not None:
+        record["resampling"] = dict(origin.resampling)
+    if origin.is_particles:
+        record["particles"] = {
+            **({} if origin.finding is None else asdict(origin.finding)),
+            "corrected_by_hand": origin.by_hand,
+        }
+    elif origin.by_hand:
+        record["by_hand"] = True
     return record

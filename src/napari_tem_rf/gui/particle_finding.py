@@ -4,20 +4,29 @@ Nothing here knows the window. Both jobs are generators, so that the one who run
 far they are; what they return is whole.
 """
 
+import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 from zlib import crc32
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from napari_tem_rf.measuring.particles import find_particles, measure_particles
+from napari_tem_rf.micrographs.framewise import PackedLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_CLASSES = 16
 """A frame with more values than this holds particles that are told apart already, not classes."""
 
+LARGEST_PLAIN_BYTES = 256 * 2**20
+"""Labels of a series that take more are kept packed: else 1,000 frames would fill the memory."""
+
 Plane = NDArray[np.integer]
+Planes3D = NDArray[np.integer] | PackedLabels
 Planes = Callable[[int], Plane]
 """Gives the labels of a frame, shape (row, column)."""
 
@@ -64,7 +73,7 @@ class Ground:
 class Measured:
     """The table of a frame's particles, and the checksum of the labels that it was made from."""
 
-    table: pd.DataFrame
+    table: "pd.DataFrame"
     checksum: int
 
 
@@ -76,7 +85,7 @@ class Found:
     ----------
     frames : list of int
         The frames that were done, in order.
-    labels : ndarray of int32, shape (frame, row, column)
+    labels : ndarray or PackedLabels of int32, shape (frame, row, column)
         One plane for each of the frames asked for; a particle's label is its own in all of them.
     measured : dict of int to Measured
         The tables.
@@ -84,7 +93,7 @@ class Found:
         Whether the mask held one label a particle already.
     """
 
-    labels: NDArray[np.int32]
+    labels: Planes3D
     frames: list[int] = field(default_factory=list)
     measured: dict[int, Measured] = field(default_factory=dict)
     were_parted: bool = False
@@ -120,7 +129,7 @@ def find_in(
     stopped : callable
         Asked between frames: whether to return what is done.
     """
-    found = Found(np.zeros((len(frames), *shape), np.int32))
+    found = Found(planes_for((len(frames), *shape)))
     for place, frame in enumerate(frames):
         if stopped():
             break
@@ -150,6 +159,13 @@ def find_in(
     return found
 
 
+def planes_for(shape: tuple[int, ...]) -> Planes3D:
+    """Return labels of 0 for a series, packed where they would take much memory."""
+    if 4 * math.prod(shape) > LARGEST_PLAIN_BYTES:
+        return PackedLabels(shape, np.int32)
+    return np.zeros(shape, np.int32)
+
+
 def measure_again(
     planes: Planes,
     frames: Sequence[int],
@@ -172,8 +188,10 @@ def measure_again(
     return measured
 
 
-def joined(measured: Mapping[int, Measured], is_series: bool) -> pd.DataFrame:
+def joined(measured: Mapping[int, Measured], is_series: bool) -> "pd.DataFrame":
     """Return one table of all frames as a layer's features: index, frame (of a series), sizes."""
+    import pandas as pd
+
     parts = []
     for frame in sorted(measured):
         table = measured[frame].table.rename(columns={"label": "index"})

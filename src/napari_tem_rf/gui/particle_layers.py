@@ -3,13 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
-from numpy.typing import NDArray
 
 from napari_tem_rf.gui.annotations import image_of
 from napari_tem_rf.gui.layers import (
@@ -23,11 +21,17 @@ from napari_tem_rf.gui.layers import (
     pixel_size_nm,
     placement,
 )
-from napari_tem_rf.gui.particle_finding import Finding, Ground
+from napari_tem_rf.gui.particle_finding import Finding, Ground, Planes3D, planes_for
 from napari_tem_rf.gui.predictions import predictions
 from napari_tem_rf.gui.session import Session
+from napari_tem_rf.micrographs.framewise import PackedLabels
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 KIND = "particles"
+
+_LARGEST_SHORT = 65_535
 
 
 def masks(session: Session) -> list[Labels]:
@@ -128,9 +132,10 @@ def frames_in(layer: Labels) -> range:
 def show_particles(
     session: Session,
     mask: Labels,
-    labels: NDArray[np.int32],
+    labels: Planes3D,
     frames: Sequence[int],
     finding: Finding,
+    top: int,
 ) -> tuple[Labels, str]:
     """Show particles in the program's own layer of that mask, made or updated.
 
@@ -141,11 +146,13 @@ def show_particles(
     session : Session
     mask : Labels
         The mask, which is not touched.
-    labels : ndarray of int32, shape (frame, row, column)
+    labels : ndarray or PackedLabels, shape (frame, row, column)
     frames : sequence of int
         The frames that the planes are of; other frames keep the particles that they have.
     finding : Finding
         How they were found.
+    top : int
+        The largest label in all frames, those that keep their particles included.
 
     Returns
     -------
@@ -159,7 +166,7 @@ def show_particles(
     if layer is not None and image_shape(layer) != image_shape(mask):
         session.viewer.layers.remove(layer)
         layer = None
-    data = _data(mask, labels, frames, None if layer is None else layer.data)
+    data = _data(mask, labels, frames, None if layer is None else layer.data, top)
     ground = ground_layer(session, mask)
     if layer is None:
         layer = _add(session, mask, data, ground)
@@ -178,6 +185,7 @@ def show_particles(
             "image": "" if image is None else image.name,
             "image_id": "" if image is None else str(image.unique_id),
             "run": mark_of(mask).get("run"),
+            "resampling": mark_of(mask).get("resampling"),
             "finding": asdict(finding),
             "by_hand": False,
         },
@@ -186,7 +194,7 @@ def show_particles(
 
 
 def show_features(
-    session: Session, layer: Labels, mask: Labels | None, table: pd.DataFrame
+    session: Session, layer: Labels, mask: Labels | None, table: "pd.DataFrame"
 ) -> None:
     """Keep the particles' sizes in their layer, and the pixel size that they were measured with."""
     if mask is not None:
@@ -233,22 +241,35 @@ def _overwrite(layer: Labels, labels: Collection[int], frames: Collection[int], 
 
 def _data(
     mask: Labels,
-    labels: NDArray[np.int32],
+    labels: Planes3D,
     frames: Sequence[int],
-    earlier: NDArray[np.int32] | None,
-) -> NDArray[np.int32]:
+    earlier: Planes3D | None,
+    top: int,
+) -> Planes3D:
+    """Return the labels to show: all of the mask's frames, in the type that napari draws at once.
+
+    Labels of 32 bits napari maps pixel by pixel before it draws them, and compiles that first.
+    """
     shape = image_shape(mask)
     if len(shape) == 2:
-        return labels[0]
+        return np.asarray(labels[0]).astype(np.uint16 if top <= _LARGEST_SHORT else np.int32)
+    kind = np.dtype(np.uint16 if top <= _LARGEST_SHORT else np.int32)
     if len(frames) == len(labels) == shape[0]:
-        return labels
-    data = np.zeros(shape, np.int32) if earlier is None else earlier
-    for plane, frame in zip(labels, frames, strict=False):
-        data[frame] = plane
+        return _of_type(labels, kind)
+    data = _of_type(planes_for(shape) if earlier is None else earlier, kind)
+    for place, frame in enumerate(frames):
+        data[frame] = labels[place]
     return data
 
 
-def _add(session: Session, mask: Labels, data: NDArray[np.int32], ground: Layer) -> Labels:
+def _of_type(labels: Planes3D, kind: np.dtype[Any]) -> Planes3D:
+    if isinstance(labels, PackedLabels):
+        labels.dtype = kind
+        return labels
+    return labels.astype(kind, copy=False)
+
+
+def _add(session: Session, mask: Labels, data: Planes3D, ground: Layer) -> Labels:
     """Add a layer of particles just above their mask."""
     layers = session.viewer.layers
     layer = Labels(

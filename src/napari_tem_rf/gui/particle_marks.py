@@ -3,10 +3,9 @@
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
@@ -14,6 +13,9 @@ from napari_tem_rf.gui.field_drawing import Box, Drawing, scene_overlay, to_scen
 from napari_tem_rf.gui.layers import frame_labels
 from napari_tem_rf.gui.session import Session
 from napari_tem_rf.networks.receptive_field import Interval
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLOR = "#f0e442"
 MOST_BOXES = 200
@@ -37,7 +39,7 @@ class Spot:
 
 def find_spot(
     layer: Labels,
-    table: pd.DataFrame,
+    table: "pd.DataFrame",
     label: int,
     pixel_size_nm: tuple[float, float] | None,
 ) -> Spot | None:

@@ -135,6 +135,7 @@ class Particles:
             pixel_size_nm=mark.get("pixel_size_nm"),
             finding=None if finding is None else Finding(**finding),
             by_hand=bool(mark.get("by_hand")),
+            resampling=mark.get("resampling"),
         )
 
     def _on_layers(self, _change: object = None) -> None:
@@ -232,8 +233,13 @@ class Particles:
             self.said.emit(f'"{mask.name}" changed its shape meanwhile: find again', "warning")
             return
         earlier = self._layer_of(mask)
+        tops = [
+            int(each.table["label"].max())
+            for each in (*others.values(), *found.measured.values())
+            if len(each.table)
+        ]
         layer, kept = particle_layers.show_particles(
-            session, mask, found.labels, found.frames, finding
+            session, mask, found.labels, found.frames, finding, max(tops, default=0)
         )
         measured = {**(others if layer is earlier else {}), **found.measured}
         if mask is not self._mask:

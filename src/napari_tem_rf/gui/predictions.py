@@ -1,12 +1,14 @@
 """Predictions on the canvas: layers of the program's own, made or updated, never the user's."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_tem_rf.gui.annotations import note_classes
+from napari_tem_rf.gui.disk_predicting import goes_to_disk
 from napari_tem_rf.gui.layers import (
     MARK,
     find_ours,
@@ -19,6 +21,8 @@ from napari_tem_rf.gui.layers import (
 )
 from napari_tem_rf.gui.session import Session
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.resampling import Resampling
+from napari_tem_rf.micrographs.series_labels import SeriesLabels
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 
@@ -45,6 +49,7 @@ def show_prediction(
     run: Path,
     frame: int = 0,
     origin: tuple[int, int] = (0, 0),
+    resampling: Resampling | None = None,
 ) -> Labels:
     """Show labels on an image, in the program's own layer of that image and field.
 
@@ -65,12 +70,65 @@ def show_prediction(
         Frame of a stack.
     origin : tuple of int
         (row, column) of the labels' first pixel.
+    resampling : Resampling, optional
+        How the network was shown the image.
 
     Returns
     -------
     Labels
         The layer: a new one, or the earlier one of the same name, updated.
     """
+    layer = _layer(session, image, classes, spec, run, resampling)
+    data = layer.data
+    if isinstance(data, SeriesLabels):
+        plane = data.draft(frame)
+    else:
+        plane = data[frame] if data.ndim == 3 else data
+    rows, columns = labels.shape
+    plane[origin[0] : origin[0] + rows, origin[1] : origin[1] + columns] = labels
+    layer.refresh()
+    return layer
+
+
+def ensure_layer(
+    session: Session, image: Image, classes: Classes, spec: NetworkSpec, *, run: Path
+) -> None:
+    """Add the layer that predictions of an image will be shown in, empty; an earlier one stays."""
+    if find_ours(session.viewer.layers, layer_name(image, spec), "prediction") is None:
+        _layer(session, image, classes, spec, run, None)
+
+
+def show_series(
+    session: Session,
+    image: Image,
+    path: Path,
+    classes: Classes,
+    spec: NetworkSpec,
+    *,
+    run: Path,
+    resampling: Resampling | None = None,
+) -> Labels:
+    """Show the labels of a series that are written to ``path`` as they come; see `show_prediction`.
+
+    The layer reads from the disk what is looked at, and cannot be painted on.
+    """
+    layer = _layer(session, image, classes, spec, run, resampling)
+    data = layer.data
+    if not isinstance(data, SeriesLabels) or data.path != path:
+        layer.data = SeriesLabels(path, image_shape(image), _dtype(classes))
+        layer.editable = False
+    return layer
+
+
+def _layer(
+    session: Session,
+    image: Image,
+    classes: Classes,
+    spec: NetworkSpec,
+    run: Path,
+    resampling: Resampling | None,
+) -> Labels:
+    """Return the program's own layer for predictions of an image with a field, made or updated."""
     name = layer_name(image, spec)
     layer = find_ours(session.viewer.layers, name, "prediction")
     if layer is None or image_shape(layer) != image_shape(image):
@@ -92,23 +150,29 @@ def show_prediction(
         "image": image.name,
         "image_id": str(image.unique_id),
         "run": str(run),
+        "resampling": None if resampling is None else resampling.to_dict(),
         "title": name,
         "name": layer.name,
     }
-    layer.metadata = {**layer.metadata, MARK: mark}
-    plane = layer.data[frame] if layer.data.ndim == 3 else layer.data
-    rows, columns = labels.shape
-    plane[origin[0] : origin[0] + rows, origin[1] : origin[1] + columns] = labels
-    layer.refresh()
+    if mark != mark_of(layer):
+        layer.metadata = {**layer.metadata, MARK: mark}
     return layer
+
+
+def _dtype(classes: Classes) -> type[np.unsignedinteger]:
+    return np.uint8 if max(classes.values) < 256 else np.uint16
 
 
 def _add(session: Session, image: Image, classes: Classes, name: str) -> Labels:
     """Add an empty prediction just above its image, and leave the user's selection alone."""
     layers = session.viewer.layers
-    largest = max(classes.values)
-    empty = np.zeros(image_shape(image), np.uint8 if largest < 256 else np.uint16)
+    shape = image_shape(image)
+    on_disk = goes_to_disk(image)
+    kind = _dtype(classes)
+    empty: Any = SeriesLabels(None, shape, kind) if on_disk else np.zeros(shape, kind)
     layer = prediction_layer(image, empty, classes, name)
+    if on_disk:
+        layer.editable = False
     values, names = classes.prediction_values[1:], classes.names[1:]
     layer.features = {"index": list(values), "class": list(names)}
     with session.layer_list_kept():

@@ -17,13 +17,17 @@ from napari.viewer import Viewer
 from psygnal import Signal
 
 from napari_tem_rf.engine import Engine
+from napari_tem_rf.gui.farewells import when_gone
+from napari_tem_rf.gui.field_words import count
 from napari_tem_rf.gui.selection import Selection
+from napari_tem_rf.gui.settings import read_settings
 from napari_tem_rf.gui.work import Desk, Work
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan
 from napari_tem_rf.runs import RunRecord
+from napari_tem_rf.starting import SIMULATED
 
 if TYPE_CHECKING:
     from napari_tem_rf.gui.autosave import Autosave
@@ -60,10 +64,11 @@ class TrainedRun:
 
     @property
     def title(self) -> str:
-        """The run in a line."""
+        """The run in a line: field, parameters, score and, in brackets, its folder."""
         score = "" if self.dice is None else f", Dice {self.dice:.2f}"
-        field = f"field {self.receptive_field} px, {self.spec.parameters:,} parameters"
-        return f"{field}{score} ({self.folder.name})"
+        return (
+            f"{self.receptive_field} px, {count(self.spec.parameters)}{score} ({self.folder.name})"
+        )
 
 
 class Session(Selection):
@@ -77,7 +82,7 @@ class Session(Selection):
         What is done to the pixels before training and prediction changed.
     plan_changed(TrainingPlan)
         Time, seed or another setting of the training changed.
-    start_changed(Path | None)
+    start_changed(str | Path | None)
         The run to go on from changed.
     runs_changed()
         A run was added.
@@ -97,8 +102,8 @@ class Session(Selection):
         The receptive field at the cursor was switched on or off.
     train_requested(), stop_requested(), prediction_toggled()
         A keyboard shortcut was pressed.
-    closed()
-        The viewer is closing.
+    engine_changed(), closed()
+        The engine is another one or in another state; the viewer is closing.
     """
 
     spec_changed = Signal(object)
@@ -113,6 +118,7 @@ class Session(Selection):
     interrupted_changed = Signal(object)
     predicting_changed = Signal(object)
     field_overlay_changed = Signal(bool)
+    engine_changed = Signal()
     train_requested = Signal()
     stop_requested = Signal()
     prediction_toggled = Signal()
@@ -124,16 +130,18 @@ class Session(Selection):
         self._spec = FIRST_NETWORK
         self._plan = TrainingPlan(epochs=None, seconds=FIRST_SECONDS)
         self._cleaning = Cleaning()
-        self._start: Path | None = None
+        self._start: str | Path | None = SIMULATED
+        self._named: set[Path] = set()
         self._runs: tuple[TrainedRun, ...] = ()
         self._run: TrainedRun | None = None
-        self._runs_folder = Path.home() / "napari-tem-rf"
+        self._runs_folder = read_settings().runs_path
         self._training: Work | None = None
         self._history: tuple[EpochReport, ...] = ()
         self._interrupted: Interrupted | None = None
         self._predicting: Predicting | None = None
         self._field_overlay = False
-        self._desk = Desk()
+        self._desk = Desk(read_settings().address)
+        self._desk.engine_changed.connect(self.engine_changed.emit)
         self._is_closed = False
 
     # network and plan
@@ -176,15 +184,15 @@ class Session(Selection):
         self.plan = replace(self._plan, **changes)
 
     @property
-    def start(self) -> Path | None:
-        """The run whose weights the next training goes on from; None: from new weights."""
+    def start(self) -> str | Path | None:
+        """What the next training is to start from: `SIMULATED`, a run, or None for new weights."""
         return self._start
 
     @start.setter
-    def start(self, folder: Path | None) -> None:
-        if folder != self._start:
-            self._start = folder
-            self.start_changed.emit(folder)
+    def start(self, start: str | Path | None) -> None:
+        if start != self._start:
+            self._start = start
+            self.start_changed.emit(start)
 
     # runs
 
@@ -233,9 +241,9 @@ class Session(Selection):
         parent = self.image_folder(self._image)
         stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
         folder, count = parent / stem, 1
-        while folder.exists():
-            count += 1
-            folder = parent / f"{stem}_{count}"
+        while folder.exists() or folder in self._named:
+            folder, count = parent / f"{stem}_{count + 1}", count + 1
+        self._named.add(folder)  # a worker makes it, later
         return folder
 
     # the overlay
@@ -257,6 +265,11 @@ class Session(Selection):
     def engine(self) -> Engine:
         """Where work runs; made on first use."""
         return self._desk.engine
+
+    @property
+    def desk(self) -> Desk:
+        """What hands work to the engine: its address, and the way to another one."""
+        return self._desk
 
     def warm_up(self) -> None:
         """Start the worker processes in the background, so that they are ready when needed."""
@@ -311,6 +324,7 @@ class Session(Selection):
         on_report: Callable[[Report], None] | None = None,
         on_done: Callable[[Any], None] | None = None,
         on_failed: Callable[[str], None] | None = None,
+        remains: Callable[[], str] | None = None,
     ) -> Work:
         """Let a worker call ``function(*args, report=..., stopped=...)``; returns at once.
 
@@ -326,13 +340,15 @@ class Session(Selection):
             Whether this is the session's training: there is one at a time.
         on_report, on_done, on_failed : callable, optional
             Called in the window's thread with a report, the result, or a sentence.
+        remains : callable, optional
+            As for `AnyEngine.submit`.
 
         Returns
         -------
         Work
             The work, with signals of its own.
         """
-        work = Work(name, function, args, "training" if training else "quick")
+        work = Work(name, function, args, "training" if training else "quick", remains)
         if on_report is not None:
             work.reported.connect(on_report)
         if on_done is not None:
@@ -375,11 +391,11 @@ def session_of(viewer: Viewer) -> Session:
         session = _SESSIONS[id(viewer)] = Session(viewer)
         session.autosave = Autosave(session)
         # napari says nothing public when a window closes; the Qt window does
-        viewer.window._qt_window.destroyed.connect(partial(_close, id(viewer)))
+        when_gone(viewer.window._qt_window, partial(_close, id(viewer)))
     return session
 
 
-def _close(key: int, _window: object = None) -> None:
+def _close(key: int) -> None:
     session = _SESSIONS.pop(key, None)
     if session is not None:
         session.close()

@@ -1,6 +1,7 @@
 """From the session's choices to a training in a worker, and from its reports to the canvas."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from napari.layers import Image
@@ -15,12 +16,13 @@ from napari_tem_rf.gui.layers import (
     source_of,
 )
 from napari_tem_rf.gui.predicting import Predicting
-from napari_tem_rf.gui.predictions import show_prediction
+from napari_tem_rf.gui.predictions import ensure_layer, show_prediction
 from napari_tem_rf.gui.session import Session, TrainedRun
 from napari_tem_rf.gui.work import Work
 from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
 from napari_tem_rf.protocol import EpochReport, PreviewReport, Report
-from napari_tem_rf.runs import CHECKPOINT, RunRecord
+from napari_tem_rf.runs import RECORD, WEIGHTS, RunError, RunRecord, read_run, what_remains
+from napari_tem_rf.starting import SIMULATED, simulated_start
 
 LARGEST_WATCHED_PX = 1_200_000
 
@@ -49,6 +51,19 @@ def frame_name(image: Image, frame: int) -> str:
     return f"{image.name} [{frame}]" if len(image_shape(image)) == 3 else str(image.name)
 
 
+def start_of(session: Session) -> str | Path | None:
+    """Return what the next training starts from: the choice where the network has such weights.
+
+    The paper's protocol starts from nothing; an earlier run may be gone on with by either.
+    """
+    start = session.start
+    if start == SIMULATED and (
+        session.plan.preset != "default" or simulated_start(session.spec) is None
+    ):
+        return None
+    return start
+
+
 def training_request(session: Session) -> jobs.TrainRequest:
     """Return all that a worker needs to train what is chosen in the session."""
     image = session.image
@@ -71,7 +86,7 @@ def training_request(session: Session) -> jobs.TrainRequest:
         class_colors=colors,
         spec=session.spec,
         plan=session.plan,
-        start=session.start,
+        start=start_of(session),
         watched=jobs.Watched(frame_pixels(image, session.frame), window_in_view(image)),
         sources={
             frame_name(pair.image, frame): str(source)
@@ -100,7 +115,7 @@ def window_in_view(image: Image) -> tuple[slice, slice] | None:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Interrupted:
-    """A training that ended before its time and can be taken up from its last checkpoint."""
+    """A training that ended before its time and can be taken up where its run was last kept."""
 
     request: jobs.TrainRequest
     image: Image
@@ -115,7 +130,13 @@ def begin_training(session: Session) -> Work:
     image = session.image
     assert image is not None
     session.history = ()
-    return _submit(session, training_request(session), image, session.frame)
+    # should worker and window die together before the run is there
+    session.autosave.save()
+    request = training_request(session)
+    work = _submit(session, request, image, session.frame)
+    # napari takes a third of a second for a new layer: now, not in the middle of a stroke
+    ensure_layer(session, image, _classes(request), request.spec, run=request.run)
+    return work
 
 
 def resume_training(session: Session) -> Work | None:
@@ -126,14 +147,18 @@ def resume_training(session: Session) -> Work | None:
     return _submit(session, replace(left.request, resume=True), left.image, left.frame)
 
 
-def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: int) -> Work:
-    session.interrupted = None
+def _classes(request: jobs.TrainRequest) -> Classes:
     values = tuple(sorted(request.class_names))
-    classes = Classes(
+    return Classes(
         values,
         tuple(request.class_names[value] for value in values),
         tuple(request.class_colors[value] for value in values),
     )
+
+
+def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: int) -> Work:
+    session.interrupted = None
+    classes = _classes(request)
 
     def on_report(report: Report) -> None:
         if isinstance(report, EpochReport):
@@ -159,8 +184,16 @@ def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: i
             Predicting(session, run).begin([(image, frame)])
 
     def on_failed(_sentence: str) -> None:
-        if (request.run / CHECKPOINT).is_file():
+        if (request.run / RECORD).is_file():
             session.interrupted = Interrupted(request, image, frame)
+        if (request.run / WEIGHTS).is_file():
+            # what was learned until then can be used, and started from
+            try:
+                run = TrainedRun(request.run, read_run(request.run).record)
+            except RunError:
+                return  # the sentence says why
+            session.add_run(run)
+            session.start = run.folder
 
     return session.submit(
         jobs.train,
@@ -170,4 +203,5 @@ def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: i
         on_report=on_report,
         on_done=on_done,
         on_failed=on_failed,
+        remains=lambda: what_remains(request.run),
     )

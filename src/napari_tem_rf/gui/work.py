@@ -1,15 +1,16 @@
 """Work that runs in the engine's processes, as the window sees it."""
 
 from collections.abc import Callable
+from threading import Thread
 from typing import Any, Literal
 
 from psygnal import Signal
 from qtpy.QtCore import QObject
 from qtpy.QtCore import Signal as QtSignal
 
-from napari_tem_rf.engine import Engine, EngineError
+from napari_tem_rf.engine import Engine, EngineError, JobCancelledError
 
-WorkState = Literal["running", "stopping", "done", "failed"]
+WorkState = Literal["waiting", "running", "stopping", "done", "failed"]
 
 
 class Work:
@@ -19,13 +20,18 @@ class Work:
     ----------
     name : str
         What is being done, for the user.
-    state : {"running", "stopping", "done", "failed"}
+    state : {"waiting", "running", "stopping", "done", "failed"}
+        ``"waiting"``: no worker has taken it yet.
     result : object
         What the function returned, once done.
     error : str
         One sentence, once failed.
+    cancelled : bool
+        Whether it failed because it was stopped before a worker took it.
     """
 
+    begun = Signal()
+    """A worker has taken it."""
     reported = Signal(object)
     """A report came (`napari_tem_rf.protocol.Report`)."""
     done = Signal(object)
@@ -41,14 +47,17 @@ class Work:
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
         kind: Literal["training", "quick"],
+        remains: Callable[[], str] | None = None,
     ) -> None:
         self.name = name
         self.function = function
         self.arguments = arguments
         self.kind = kind
-        self.state: WorkState = "running"
+        self.remains = remains
+        self.state: WorkState = "waiting"
         self.result: Any = None
         self.error = ""
+        self.cancelled = False
         self._job: Any = None
 
     @property
@@ -58,13 +67,13 @@ class Work:
 
     def stop(self) -> None:
         """Ask the work to stop; it ends within a batch and keeps what it has."""
-        if self.state == "running" and self._job is not None:
+        if self.state in ("waiting", "running") and self._job is not None:
             self.state = "stopping"
             self._job.stop()
 
 
-class _WindowThread(QObject):
-    """Runs functions in the thread that the window lives in."""
+class WindowThread(QObject):
+    """Calls functions in the window's thread, whichever thread asks for it."""
 
     called = QtSignal(object)
 
@@ -80,8 +89,12 @@ class _WindowThread(QObject):
 class Desk:
     """Hands work to the engine and brings what comes back into the window's thread."""
 
-    def __init__(self) -> None:
-        self._thread = _WindowThread()
+    engine_changed = Signal()
+    """The engine's state changed, or work goes elsewhere from now on."""
+
+    def __init__(self, address: str = "") -> None:
+        self._address = address
+        self._thread = WindowThread()
         self._works: list[Work] = []
         self._engine: Engine | None = None
         self._is_closed = False
@@ -92,8 +105,36 @@ class Desk:
         if self._is_closed:
             raise RuntimeError("the viewer is closed: no more work can be done for it")
         if self._engine is None:
-            self._engine = Engine()
+            self._engine = Engine(self._address) if self._address else Engine()
+            self._engine.on_state(lambda _state: self._in_window(self.engine_changed.emit))
         return self._engine
+
+    @property
+    def address(self) -> str:
+        """Of the scheduler that work goes to; empty: this machine."""
+        return self._address
+
+    def move(self, address: str) -> None:
+        """Let further work go to another scheduler, or to this machine.
+
+        Raises
+        ------
+        ValueError
+            While something is being done: it would be lost.
+        """
+        if address == self._address:
+            return
+        if self._works:
+            raise ValueError(
+                f"{self._works[0].name} goes on: wait for its end or stop it, then change where "
+                "work runs"
+            )
+        self._address = address
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            # its processes end in their own time; the window does not wait
+            Thread(target=engine.close, daemon=True).start()
+        self.engine_changed.emit()
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -111,16 +152,23 @@ class Desk:
                 name=work.name,
                 on_report=lambda report: self._in_window(lambda: work.reported.emit(report)),
                 on_done=lambda result: self._in_window(lambda: self._done(work, result)),
-                on_failed=lambda error: self._in_window(lambda: self._failed(work, str(error))),
+                on_failed=lambda error: self._in_window(lambda: self._failed(work, error)),
+                on_state=lambda state: self._in_window(lambda: self._changed(work, state)),
+                remains=work.remains,
             )
         except EngineError as error:
-            self._failed(work, str(error))
+            self._failed(work, error)
         # pixels need not stay in memory as long as the work's name does
         work.arguments = ()
 
     def _in_window(self, function: Callable[[], None]) -> None:
         if not self._is_closed:
             self._thread.called.emit(function)
+
+    def _changed(self, work: Work, state: str) -> None:
+        if state == "running" and work.state == "waiting":
+            work.state = "running"
+            work.begun.emit()
 
     def _done(self, work: Work, result: Any) -> None:
         if self._leaves(work):
@@ -130,9 +178,11 @@ class Desk:
             finally:
                 work.ended.emit(work)
 
-    def _failed(self, work: Work, sentence: str) -> None:
+    def _failed(self, work: Work, error: EngineError) -> None:
         if self._leaves(work):
+            sentence = str(error)
             work.error, work.state = sentence, "failed"
+            work.cancelled = isinstance(error, JobCancelledError)
             try:
                 work.failed.emit(sentence)
             finally:

@@ -4,6 +4,7 @@ from functools import partial
 
 import napari
 from napari.layers import Labels
+from napari.utils.theme import Theme
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QButtonGroup,
@@ -27,8 +28,32 @@ from napari_tem_rf.gui.annotations import (
 )
 from napari_tem_rf.gui.layers import PALETTE
 from napari_tem_rf.gui.session import session_of
-from napari_tem_rf.gui.widgets.parts import LayerChoice, Sentence, column, listen, row, swatch
+from napari_tem_rf.gui.widgets.parts import (
+    LayerChoice,
+    Sentence,
+    Themed,
+    column,
+    listen,
+    row,
+    swatch,
+)
 from napari_tem_rf.micrographs.annotation import Classes
+
+
+class _ClassButton(Themed, QToolButton):
+    """The button of a class; the class that is painted with stands out in the current colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.dress()
+
+    def style_of(self, theme: Theme) -> str:
+        """Return the style sheet in the colours of a theme."""
+        return (
+            f"QToolButton:checked {{ background-color: {theme.current.as_hex()};"
+            f" border: 2px solid {theme.text.as_hex()}; font-weight: bold; }}"
+        )
 
 
 class AnnotationWidget(QWidget):
@@ -162,8 +187,7 @@ class AnnotationWidget(QWidget):
         self._grid_holder.setVisible(bool(values))
 
     def _add_line(self, place: int, value: int) -> None:
-        label = QToolButton()
-        label.setCheckable(True)
+        label = _ClassButton()
         label.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         label.setText(f" {value}")
         label.setMinimumWidth(64)

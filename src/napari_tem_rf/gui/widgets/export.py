@@ -2,22 +2,19 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import napari
-import numpy as np
-from napari.layers import Image, Labels
-from napari.qt.threading import create_worker
-from qtpy.QtWidgets import QComboBox, QFileDialog, QProgressBar, QPushButton, QWidget
+from napari.layers import Image
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QProgressBar, QPushButton, QWidget
 
-from napari_tem_rf.gui.layers import image_shape, is_ours, mark_of, pixel_size_nm
-from napari_tem_rf.gui.masks import export_mask
+from napari_tem_rf.gui.layers import image_shape, pixel_size_nm
 from napari_tem_rf.gui.predicting import Predicting
 from napari_tem_rf.gui.predictions import predictions
 from napari_tem_rf.gui.session import TrainedRun, session_of
 from napari_tem_rf.gui.shortcuts import key_of
+from napari_tem_rf.gui.widgets.mask_export import MaskExport
 from napari_tem_rf.gui.widgets.parts import (
-    LayerChoice,
+    Choice,
     Sentence,
     column,
     listen,
@@ -25,14 +22,8 @@ from napari_tem_rf.gui.widgets.parts import (
     sentence,
     time_left,
 )
+from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.runs import read_run
-
-_FORMATS = (
-    "Calibrated TIFF (*.tif)",
-    "OME-Zarr (*.ome.zarr)",
-    "PNG, without pixel size (*.png)",
-    "NumPy, without pixel size (*.npy)",
-)
 
 
 class ExportWidget(QWidget):
@@ -48,19 +39,15 @@ class ExportWidget(QWidget):
         super().__init__()
         self.session = session_of(viewer)
         self._predicting: Predicting | None = None
-        self._writing: Any = None
 
-        self.runs = QComboBox()
-        self.runs.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.runs.setMinimumWidth(80)
+        self.runs = Choice()
         self.runs.setToolTip("The run that predicts")
         self.runs.activated.connect(self._choose_run)
         self.open_button = QPushButton("Open run...")
         self.open_button.setToolTip("Use a run of an earlier day: choose its folder")
         self.open_button.clicked.connect(self._ask_run)
         self.score = Sentence()
+        self.sizes = Sentence()
 
         self.predict_button = QPushButton("Predict")
         self.predict_button.setToolTip("Predict the frame that is shown with this run")
@@ -68,6 +55,18 @@ class ExportWidget(QWidget):
         self.all_button = QPushButton("Predict all")
         self.all_button.setToolTip("Predict every image and every frame in the layer list")
         self.all_button.clicked.connect(self._predict_all)
+        self.folder_button = QPushButton("Folder...")
+        self.folder_button.setToolTip(
+            "Predict every image file of a folder into masks on disk, in a folder beside the run;\n"
+            "what is there already is kept, so that a stopped folder goes on where it was"
+        )
+        self.folder_button.clicked.connect(self._ask_folder)
+        self.resample = QCheckBox("resample to the network's pixel size")
+        self.resample.setToolTip(
+            "Show images of another pixel size to the network at the size that it was trained at.\n"
+            "The prediction comes back on the image's own pixels."
+        )
+        self.resample.hide()
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("Stop predicting; what is done stays")
         self.stop_button.clicked.connect(self._stop)
@@ -78,26 +77,21 @@ class ExportWidget(QWidget):
         self.bar.setRange(0, 1000)
         self.bar.hide()
 
-        self.masks = LayerChoice("no mask yet: train or predict first")
-        self.masks.on_chosen(self._choose_mask)
-        self.export_button = QPushButton("Export...")
-        self.export_button.setToolTip(
-            "Write the mask with the image's pixel size; the file's ending chooses the format.\n"
-            "A record of how it was made is written beside it."
-        )
-        self.export_button.clicked.connect(self._ask_file)
+        self.mask_export = MaskExport(viewer)
+        self.export_button = self.mask_export.export_button
         self.words = Sentence()
-        self._mask: Labels | None = None
 
         column(
             self,
             [
                 row(self.runs, self.open_button, stretch=0),
                 self.score,
-                row(self.predict_button, self.all_button, self.show_button, self.stop_button),
-                self.bar,
-                row(self.masks, self.export_button, stretch=0),
+                self.sizes,
+                self.resample,
+                row(self.predict_button, self.all_button, self.folder_button, self.show_button),
+                row(self.bar, self.stop_button, stretch=0),
                 self.words,
+                self.mask_export,
             ],
         )
         session = self.session
@@ -107,6 +101,7 @@ class ExportWidget(QWidget):
             session.layers_changed,
             session.image_changed,
             session.annotation_changed,
+            session.calibration_changed,
         ):
             listen(self, signal, self._show)
         listen(self, session.predicting_changed, self._on_predicting)
@@ -126,15 +121,8 @@ class ExportWidget(QWidget):
             self.runs.setCurrentIndex(runs.index(session.run))
         self.runs.blockSignals(False)
         self._say_score(session.run)
-        masks = predictions(session)
-        masks += [layer for layer in session.annotations() if layer not in masks]
-        if self._mask not in masks:
-            self._mask = None
-        mine = predictions(session)
-        first = mine[-1] if mine else session.annotation
-        self.masks.show_layers(masks, first if self._mask is None else self._mask)
-        self.export_button.setEnabled(self.masks.chosen() is not None and self._writing is None)
-        self.show_button.setEnabled(bool(mine))
+        self._say_sizes()
+        self.show_button.setEnabled(bool(predictions(session)))
         self._enable()
 
     def _enable(self) -> None:
@@ -143,6 +131,7 @@ class ExportWidget(QWidget):
         can = session.run is not None and session.image is not None and idle
         self.predict_button.setEnabled(can)
         self.all_button.setEnabled(can)
+        self.folder_button.setEnabled(session.run is not None and idle)
         self.stop_button.setEnabled(not idle)
         self.stop_button.setVisible(not idle)
 
@@ -151,30 +140,29 @@ class ExportWidget(QWidget):
             self.score.say("There is no result yet: train a network, or open a run.", "quiet")
             return
         split = run.record.split
-        if run.dice is None:
-            self.score.say(sentence(f"no score: {split.get('sentence', '')}"), "quiet")
+        if run.record.state == "training":
+            self.score.say("Its training was broken off before it was scored.", "quiet")
+        elif run.dice is None:
+            why = split.get("sentence", "")
+            self.score.say(sentence(f"no score: {why}" if why else "no score"), "quiet")
         else:
-            parts = "images" if split.get("kind") == "groups" else "blocks"
+            parts = split.get("scored") or ("images" if split.get("kind") == "groups" else "blocks")
             self.score.say(f"Dice {run.dice:.3f} on held-out {parts}.", "plain")
         self.score.setToolTip(f"{sentence(split.get('sentence', ''))}\nRun: {run.folder}")
-        size, now = run.record.pixel_size_nm, self.session.pixel_size_nm
-        if size is not None and now is not None:
-            ratio = now[0] / size[0]
-            if not 0.8 <= ratio <= 1.25:
-                self.score.say(
-                    f"This run was trained at {size[0]:.4g} nm/px but the image has {now[0]:.4g}: "
-                    f"{ratio:.2g} times as much; its particles look different to the network.",
-                    "warning",
-                )
+
+    def _say_sizes(self) -> None:
+        """Say by how much the image's pixels differ from those trained on, and offer a remedy."""
+        run, image = self.session.run, self.session.image
+        note, name = None, "" if image is None else image.name
+        if run is not None and image is not None:
+            note = size_note(run.record, pixel_size_nm(image))
+        self.sizes.say("" if note is None else f"{name}: {note}.", "warning")
+        self.resample.setVisible(note is not None)
 
     def _choose_run(self, place: int) -> None:
         runs = list(reversed(self.session.runs))
         if place < len(runs):
             self.session.run = runs[place]
-
-    def _choose_mask(self, layer: Labels) -> None:
-        self._mask = layer
-        self._show()
 
     def _ask_run(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a run", str(self.session.runs_folder))
@@ -209,7 +197,26 @@ class ExportWidget(QWidget):
         run = self.session.run
         if run is not None and self.session.predicting is None:
             self.words.say("")
-            Predicting(self.session, run).begin(targets)
+            self._new_round(run).begin(targets)
+
+    def _new_round(self, run: TrainedRun) -> Predicting:
+        return Predicting(self.session, run, resample=self.resample.isChecked())
+
+    def _ask_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Predict the images of a folder")
+        if folder:
+            self.predict_folder(Path(folder))
+
+    def predict_folder(self, folder: Path) -> None:
+        """Predict the files of a folder into masks beside the run."""
+        run = self.session.run
+        if run is None or self.session.predicting is not None:
+            return
+        self.words.say("")
+        try:
+            self._new_round(run).begin_folder(folder)
+        except ValueError as error:
+            self.words.say(str(error), "error")
 
     def _stop(self) -> None:
         if self.session.predicting is not None:
@@ -240,53 +247,3 @@ class ExportWidget(QWidget):
         visible = not any(layer.visible for layer in layers)
         for layer in layers:
             layer.visible = visible
-
-    # writing
-
-    def _ask_file(self) -> None:
-        layer = self.masks.chosen()
-        if layer is None:
-            return
-        folder = self.session.runs_folder if self.session.runs_folder.exists() else Path.home()
-        name = layer.name.replace(": ", "_").replace(" ", "_").replace("/", "_")
-        path, form = QFileDialog.getSaveFileName(
-            self, "Export the mask", str(folder / f"{name}.tif"), ";;".join(_FORMATS)
-        )
-        if path:
-            chosen = Path(path)
-            if not chosen.suffix:
-                ending = form.rpartition("*")[2].rstrip(")")
-                chosen = chosen.with_name(chosen.name + (ending or ".tif"))
-            self.export_to(chosen, layer)
-
-    def export_to(self, path: Path, layer: Labels) -> None:
-        """Write a mask in the background, with its provenance beside it."""
-        mark = mark_of(layer) if is_ours(layer) else {}
-        run = mark.get("run")
-        source = next(
-            (
-                image
-                for image in self.session.images()
-                if str(image.unique_id) == mark.get("image_id")
-            ),
-            None,
-        )
-        self.words.say(f"Writing {path.name}...", "quiet")
-        self.export_button.setEnabled(False)
-        self._writing = create_worker(
-            export_mask,
-            path,
-            np.array(layer.data),
-            pixel_size_nm(layer),
-            run=None if run is None else Path(run),
-            image=source,
-            _start_thread=False,
-        )
-        self._writing.returned.connect(self._on_written)
-        self._writing.start()
-
-    def _on_written(self, result: tuple[bool, str]) -> None:
-        self._writing = None
-        well, words = result
-        self.words.say(words, "good" if well else "error")
-        self._show()

@@ -6,7 +6,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from napari_tem_rf.gui.field_overlay import FieldOverlay
 from napari_tem_rf.gui.field_pins import Pin, heat_of
@@ -15,7 +15,7 @@ from napari_tem_rf.gui.field_words import box_sides, side
 from napari_tem_rf.gui.layers import frame_pixels, pixel_size_nm
 from napari_tem_rf.gui.session import Session
 from napari_tem_rf.gui.widgets.field_picture import FieldPicture, FieldView
-from napari_tem_rf.gui.widgets.parts import Sentence, column, listen, row
+from napari_tem_rf.gui.widgets.parts import Choice, Sentence, column, listen, row
 from napari_tem_rf.networks.effective_field import EffectiveField
 
 __all__ = ["FieldComparison", "SubjectChoice", "subjects_of"]
@@ -34,14 +34,12 @@ def subjects_of(session: Session, *, before: bool = False) -> list[Subject]:
     return subjects
 
 
-class SubjectChoice(QComboBox):
+class SubjectChoice(Choice):
     """A choice among networks."""
 
     def __init__(self) -> None:
         super().__init__()
         self.subjects: list[Subject] = []
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMinimumContentsLength(10)
         self.is_chosen_by_user = False
         self.activated.connect(self._note_choice)
 
@@ -54,7 +52,6 @@ class SubjectChoice(QComboBox):
         if chosen in subjects:
             self.setCurrentIndex(subjects.index(chosen))
         self.blockSignals(False)
-        self.setToolTip(self.currentText())
 
     @property
     def chosen(self) -> Subject | None:
@@ -64,7 +61,6 @@ class SubjectChoice(QComboBox):
 
     def _note_choice(self, _place: int) -> None:
         self.is_chosen_by_user = True
-        self.setToolTip(self.currentText())
 
 
 class FieldComparison(QWidget):

@@ -72,6 +72,10 @@ def format_pixel_size(size_nm: tuple[float, float] | None) -> str:
     return rows if rows == columns else f"{rows} x {columns}"
 
 
+_TALLEST_TABLE_PX = 200
+_TERM_UNITS = {"kv": "kV", "nm": "nm", "s": "s"}
+
+
 class LoadWidget(QWidget):
     """Open micrographs, choose one, see and set its pixel size.
 
@@ -149,7 +153,6 @@ class LoadWidget(QWidget):
         self.table.horizontalHeader().hide()
         self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.table.setShowGrid(False)
-        self.table.setMinimumHeight(150)
         self.fold = Fold("What the file says", self.table)
         self.cleaning = CleaningWidget(viewer)
         self.cleaning_fold = Fold("Cleaning: nothing", self.cleaning)
@@ -217,6 +220,8 @@ class LoadWidget(QWidget):
                 item = QTableWidgetItem(text)
                 item.setToolTip(text)
                 self.table.setItem(place, at, item)
+        height = self.table.verticalHeader().length() + 2 * self.table.frameWidth()
+        self.table.setFixedHeight(min(height, _TALLEST_TABLE_PX))
         self.fold.set_title(f"What the file says ({len(lines)} entries)")
         self.fold.setVisible(bool(lines))
 
@@ -363,11 +368,17 @@ def _read_each(paths: list[Path]) -> tuple[list[LayerData], list[str]]:
     return data, refusals
 
 
+def _with_unit(name: str) -> str:
+    """Return the name of a term of `Micrograph.metadata` as people write it."""
+    term, _, unit = name.rpartition("_")
+    return f"{term} ({_TERM_UNITS[unit]})" if unit in _TERM_UNITS else name.replace("_", " ")
+
+
 def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
     """Return nested metadata as lines of (name, value)."""
     lines: list[tuple[str, str]] = []
     for name, value in values.items():
-        title = f"{before}{name}".replace("_", " ")
+        title = before + _with_unit(str(name))
         if isinstance(value, Mapping):
             lines += _flat(value, f"{title}: ")
         else:

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QGridLayout,
     QLabel,
+    QPushButton,
     QSlider,
     QSpinBox,
     QWidget,
@@ -102,6 +103,11 @@ class NetworkWidget(QWidget):
         self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.words.setStyleSheet("background: transparent;")
         self.advice = Sentence(tone="advice")
+        self.compare_button = QPushButton("Compare...")
+        self.compare_button.setToolTip(
+            "Train several networks on this annotation and see which one suits it best"
+        )
+        self.compare_button.clicked.connect(self._open_comparison)
         key = key_of("toggle_field")
         self.show_field = QCheckBox("Show the field at the cursor" + (f"  ({key})" if key else ""))
         self.show_field.setToolTip(
@@ -119,7 +125,7 @@ class NetworkWidget(QWidget):
                 self.snap,
                 self.words,
                 self.advice,
-                row(self.show_field),
+                row(self.show_field, self.compare_button, stretch=0),
                 self.fold,
             ],
         )
@@ -133,7 +139,7 @@ class NetworkWidget(QWidget):
         self.field_nm.editingFinished.connect(self._type_nm)
         self.parameters.editingFinished.connect(self._type_parameters)
         session = self.session
-        listen(self, session.spec_changed, self._show)
+        listen(self, session.spec_changed, self._take)
         listen(self, session.image_changed, self._show)
         listen(self, session.calibration_changed, self._show)
         listen(self, session.runs_changed, self._show_runs)
@@ -188,6 +194,15 @@ class NetworkWidget(QWidget):
 
     def _pick_own(self, spec: NetworkSpec) -> None:
         self._pick(spec)
+
+    def _take(self, spec: NetworkSpec) -> None:
+        """Show the pick; one that was picked elsewhere is wished for as it is."""
+        if spec != catalog().nearest(*self._wish, limit=1)[0].spec:
+            self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
+        self._show()
+
+    def _open_comparison(self) -> None:
+        self.session.viewer.window.add_plugin_dock_widget("napari-tem-rf", "Compare")
 
     def _wish_for(self, field_px: float | None = None, parameters: float | None = None) -> None:
         """Take the catalog's network nearest to what was asked for, and keep the wish."""

@@ -15,14 +15,27 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QScrollArea,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
 
+from napari_tem_rf.gui.farewells import when_gone
+
 DOCK_WIDTH = 380
 """Width in px that every dock must fit."""
+
+DOCK_MARGIN = 8
+
+_TEXT_MARGIN = 8
+_LEAST_TAIL = 40
+_WIDEST_LIST = 640
 
 Tone = Literal["plain", "quiet", "good", "advice", "warning", "error"]
 
@@ -42,9 +55,6 @@ def current_theme() -> Theme:
     return get_theme(get_settings().appearance.theme if viewer is None else viewer.theme)
 
 
-_FORGETTING: set[Callable[..., None]] = set()
-
-
 def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
     """Connect a psygnal or napari signal to a widget's function for as long as the widget lives."""
     # a slot of Qt's own has no signature that psygnal could read
@@ -53,8 +63,7 @@ def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
     signal.connect(slot)
     held: Callable[[], Callable[..., None] | None] = WeakMethod(slot) if is_method else lambda: slot
 
-    def forget(_object: object = None) -> None:
-        _FORGETTING.discard(forget)
+    def forget() -> None:
         connected = held()
         if connected is None:
             return
@@ -63,10 +72,7 @@ def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
         except (ValueError, TypeError, KeyError):
             return  # the signal's owner is gone already
 
-    # Held from outside: when the garbage collector takes a widget away, what only the widget holds
-    # may have been emptied by the time that Qt calls it, which ends the process.
-    _FORGETTING.add(forget)
-    widget.destroyed.connect(forget)
+    when_gone(widget, forget)
 
 
 class Sentence(QLabel):
@@ -162,6 +168,21 @@ class Fold(QWidget):
         self._content.setVisible(is_open)
 
 
+class Dock(QScrollArea):
+    """The frame of a dock: as wide as it must be, scrolling up and down, never sideways."""
+
+    def __init__(self, content: QWidget | None = None) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(DOCK_WIDTH)
+        if content is not None:
+            holder = QWidget()
+            column(holder, [content], margin=DOCK_MARGIN).addStretch(1)
+            self.setWidget(holder)
+
+
 def column(widget: QWidget, parts: list[Any], *, spacing: int = 6, margin: int = 0) -> QVBoxLayout:
     """Lay widgets (or layouts) of a widget out from top to bottom."""
     layout = QVBoxLayout(widget)
@@ -210,17 +231,77 @@ def swatch(color: str, side: int = 14) -> QIcon:
     return QIcon(picture)
 
 
-class LayerChoice(QComboBox):
-    """A choice among layers, by name; long names are cut, not the dock widened."""
+class Choice(QComboBox):
+    """A choice among names that may be long: they are cut in the middle, not the dock widened.
+
+    The list that opens is as wide as its names, and the tooltip has the whole of a name that is
+    cut.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        # an explicit least width: long names, or long words for "none", must not widen the dock
+        self.setMinimumWidth(80)
+        self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+    @property
+    def shown_text(self) -> str:
+        """The name as it is drawn: with dots in its middle where there is no room for it."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        place = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            self,
+        )
+        return self._cut(option.currentText, place.width() - _TEXT_MARGIN)
+
+    def _cut(self, text: str, room: int) -> str:
+        """Cut a name in its middle, or what stands in brackets at its end if that is enough."""
+        letters = self.fontMetrics()
+        head, bracket, tail = text.rpartition(" (")
+        left = room - letters.horizontalAdvance(head + bracket)
+        is_enough = bool(bracket) and left >= _LEAST_TAIL
+        cut = tail if is_enough else text
+        short: str = letters.elidedText(
+            cut, Qt.TextElideMode.ElideMiddle, left if is_enough else room
+        )
+        return head + bracket + short if is_enough else short
+
+    def paintEvent(self, _event: Any) -> None:  # noqa: N802 - Qt's name
+        """Draw the name with dots in its middle: at both ends it says what matters."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = self.shown_text
+        painter = QStylePainter(self)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def event(self, event: Any) -> bool:
+        """Put the whole name before the tooltip where it is cut."""
+        name, tip = self.currentText(), self.toolTip()
+        if event.type() == event.Type.ToolTip and name != self.shown_text and name not in tip:
+            QToolTip.showText(event.globalPos(), "\n\n".join(filter(None, (name, tip))), self)
+            return True
+        return bool(super().event(event))
+
+    def showPopup(self) -> None:  # noqa: N802 - Qt's name
+        """Open a list that is as wide as its names."""
+        wide = self.view().sizeHintForColumn(0) + 2 * _TEXT_MARGIN
+        self.view().setMinimumWidth(min(wide, _WIDEST_LIST))
+        super().showPopup()
+
+
+class LayerChoice(Choice):
+    """A choice among layers, by name."""
 
     def __init__(self, empty: str) -> None:
         super().__init__()
         self._empty = empty
         self._layers: list[Any] = []
         self._on_chosen: Callable[[Any], None] | None = None
-        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        # an explicit least width: long names, or long words for "none", must not widen the dock
-        self.setMinimumWidth(80)
         self.activated.connect(self._choose)
 
     def on_chosen(self, function: Callable[[Any], None]) -> None:
@@ -251,29 +332,42 @@ class LayerChoice(QComboBox):
             self._on_chosen(self._layers[place])
 
 
-class PrimaryButton(QPushButton):
+class Themed:
+    """A Qt widget whose style sheet follows napari's theme; named before the widget's class."""
+
+    def style_of(self, theme: Theme) -> str:
+        """Return the style sheet in the colours of a theme."""
+        raise NotImplementedError
+
+    def dress(self) -> None:
+        """Take the style of the theme in use; a style that stays is not set again."""
+        style = self.style_of(current_theme())
+        widget: Any = self
+        if style != widget.styleSheet():
+            widget.setStyleSheet(style)
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Follow the theme."""
+        super().changeEvent(event)  # type: ignore[misc]  # the widget's class has it
+        if event.type() == event.Type.StyleChange:
+            self.dress()
+
+
+class PrimaryButton(Themed, QPushButton):
     """The button that the eye finds first, in the theme's own colour of what is current."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.setMinimumWidth(84)
-        self._dress()
+        self.dress()
 
-    def _dress(self) -> None:
-        theme = current_theme()
-        style = (
+    def style_of(self, theme: Theme) -> str:
+        """Return the style sheet in the colours of a theme."""
+        return (
             f"QPushButton:enabled {{ background-color: {theme.current.as_hex()};"
             f" color: {theme.text.as_hex()}; font-weight: bold; }}"
             f"QPushButton:enabled:hover {{ background-color: {theme.highlight.as_hex()}; }}"
         )
-        if style != self.styleSheet():
-            self.setStyleSheet(style)
-
-    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
-        """Follow the theme."""
-        super().changeEvent(event)
-        if event.type() == event.Type.StyleChange:
-            self._dress()
 
 
 def sentence(words: str) -> str:

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QScrollArea,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -32,7 +31,15 @@ from napari_tem_rf.gui.widgets.field_comparison import (
     SubjectChoice,
     subjects_of,
 )
-from napari_tem_rf.gui.widgets.parts import Sentence, column, listen, row, swatch
+from napari_tem_rf.gui.widgets.parts import (
+    DOCK_MARGIN,
+    Dock,
+    Sentence,
+    column,
+    listen,
+    row,
+    swatch,
+)
 from napari_tem_rf.gui.work import Work
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.receptive_field import receptive_field
@@ -42,7 +49,7 @@ MEAN_PIXELS = 64
 """Over how many pixels of the image a mean field is measured."""
 
 
-class ReceptiveFieldWidget(QScrollArea):
+class ReceptiveFieldWidget(Dock):
     """Shows, measures, pins and compares receptive fields.
 
     Parameters
@@ -55,9 +62,6 @@ class ReceptiveFieldWidget(QScrollArea):
         super().__init__()
         self.session = session_of(viewer)
         self.overlay = overlay_of(self.session)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         content = QWidget()
         self.controls = _Controls(self.session, self.overlay)
         self.cursor = _AtCursor(self.session, self.overlay)
@@ -74,10 +78,9 @@ class ReceptiveFieldWidget(QScrollArea):
                 _heading("Two networks at one pixel"),
                 self.comparison,
             ],
-            margin=8,
+            margin=DOCK_MARGIN,
         ).addStretch(1)
         self.setWidget(content)
-        self.setMinimumWidth(380)
 
 
 class _Controls(QWidget):

@@ -1,53 +1,53 @@
 """The train widget: time, start, stop, and how it goes."""
 
-from dataclasses import replace
+import time
 from pathlib import Path
 from typing import Any
 
 import napari
 from napari.utils import progress
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QLabel,
     QProgressBar,
     QPushButton,
     QSpinBox,
-    QToolButton,
     QWidget,
 )
 
 from napari_tem_rf.gui.checks import training_checks
 from napari_tem_rf.gui.session import session_of
 from napari_tem_rf.gui.shortcuts import key_of
-from napari_tem_rf.gui.training import begin_training, resume_training
+from napari_tem_rf.gui.training import begin_training, resume_training, start_of
 from napari_tem_rf.gui.widgets.curve import CurveCanvas
 from napari_tem_rf.gui.widgets.parts import (
+    Choice,
     Fold,
     PrimaryButton,
     Sentence,
     column,
-    form,
     listen,
     row,
     sentence,
     time_left,
 )
+from napari_tem_rf.gui.widgets.train_settings import TrainSettings
 from napari_tem_rf.gui.work import Work
 from napari_tem_rf.protocol import (
-    PRESETS,
     EpochReport,
     NoteReport,
     PreviewReport,
     ProgressReport,
     Report,
 )
+from napari_tem_rf.starting import SIMULATED, simulated_start
 
 _FIRST_EPOCHS = 100
 _LONG_NOTE = 120
-_PRESET_NAMES = {"default": "this program's", "sytwu2022": "Sytwu et al. 2022"}
-_DEVICE_NAMES = {"auto": "fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"}
+_BAR_SECONDS = 0.5
+"""Least time between two steps of the bar in napari's activity dock."""
+_WAIT_MS = 1000
 
 
 class TrainWidget(QWidget):
@@ -63,6 +63,10 @@ class TrainWidget(QWidget):
         super().__init__()
         self.session = session_of(viewer)
         self._bar_in_napari: progress | None = None
+        self._bar_moved = 0.0
+        self._waiting = QTimer(self)
+        self._waiting.setInterval(_WAIT_MS)
+        self._waiting.timeout.connect(self._say_waiting)
 
         self.train_button = PrimaryButton("Train")
         self.train_button.setToolTip(
@@ -87,18 +91,16 @@ class TrainWidget(QWidget):
         self.length.setToolTip(tip)
         self.unit.setToolTip(tip)
 
-        self.start = QComboBox()
+        self.start = Choice()
         self.start.setToolTip(
-            "new weights: start afresh. A run: go on from its weights with the annotation as it is "
-            "now,\nwhich is quick after correcting a few strokes (same network only)."
+            "simulated micrographs: the network has seen lattices, amorphous matter and dark\n"
+            "particles already, which makes the most of a few strokes (for some networks).\n"
+            "new weights: start afresh. A run: go on from its weights with the annotation as it\n"
+            "is now, which is quick after correcting a few strokes (same network only)."
         )
-        self.start.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.start.setMinimumWidth(80)
         self.start.activated.connect(self._set_start)
 
-        self.settings = Fold("Settings", self._settings())
+        self.more = TrainSettings(self.session)
         self.words = Sentence()
         self.bar = QProgressBar()
         self.bar.setTextVisible(True)
@@ -115,7 +117,7 @@ class TrainWidget(QWidget):
             [
                 row(self.train_button, self.stop_button, QLabel("for"), self.length, self.unit),
                 row(QLabel("start from"), self.start, stretch=1),
-                self.settings,
+                Fold("Settings", self.more),
                 self.bar,
                 self.words,
                 self.curve,
@@ -138,6 +140,7 @@ class TrainWidget(QWidget):
             listen(self, signal, self._show_checks)
         listen(self, session.spec_changed, self._show_starts)
         listen(self, session.plan_changed, self._show_plan)
+        listen(self, session.plan_changed, self._show_starts)
         listen(self, session.runs_changed, self._show_starts)
         listen(self, session.start_changed, self._show_starts)
         listen(self, session.training_changed, self._on_training)
@@ -145,69 +148,18 @@ class TrainWidget(QWidget):
         listen(self, session.interrupted_changed, self._show_interrupted)
         listen(self, session.train_requested, self.train)
         listen(self, session.stop_requested, self.stop)
+        listen(self, session.closed, self._waiting.stop)
         self._show_plan()
         self._show_starts()
         self._on_history(session.history)
         self._on_training(session.training)
         self._show_interrupted()
 
-    def _settings(self) -> QWidget:
-        box = QWidget()
-        self.seed = QSpinBox()
-        self.seed.setRange(0, 2**31 - 1)
-        self.seed.setToolTip(
-            "Seed of weights, crops and split: same seed, same result (on the CPU)"
-        )
-        self.seed.valueChanged.connect(lambda seed: self.session.change_plan(seed=seed))
-        self.held_out = QSpinBox()
-        self.held_out.setRange(0, 50)
-        self.held_out.setSuffix(" %")
-        self.held_out.setToolTip(
-            "Part of the annotation that is not trained on but scored: whole images from three "
-            "images on,\nblocks of each image below that; 0 for none"
-        )
-        self.held_out.valueChanged.connect(
-            lambda percent: self.session.change_plan(validation=percent / 100)
-        )
-        self.preset = QComboBox()
-        for name in PRESETS:
-            self.preset.addItem(_PRESET_NAMES.get(name, name), name)
-        self.preset.setToolTip(
-            "The recipe: this program's own, or the protocol of Sytwu, Groschner, Scott (2022),\n"
-            "which is slower and meant for comparison with the paper"
-        )
-        self.preset.activated.connect(self._set_preset)
-        self.device = QComboBox()
-        for name, title in _DEVICE_NAMES.items():
-            self.device.addItem(title, name)
-        self.device.setToolTip("Where to train")
-        self.device.activated.connect(
-            lambda _: self.session.change_plan(device=self.device.currentData())
-        )
-        self.folder = QLabel()
-        self.folder.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.folder.setWordWrap(True)
-        self.folder_button = QToolButton()
-        self.folder_button.setText("...")
-        self.folder_button.setToolTip("Choose the folder in which runs are kept")
-        self.folder_button.clicked.connect(self._ask_folder)
-        lines = form(box)
-        lines.addRow("recipe", self.preset)
-        lines.addRow("held out", self.held_out)
-        lines.addRow("seed", self.seed)
-        lines.addRow("device", self.device)
-        lines.addRow("runs in", row(self.folder, self.folder_button, stretch=0))
-        listen(self, self.session.runs_folder_changed, self._show_folder)
-        self._show_folder(self.session.runs_folder)
-        return box
-
     # plan
 
     def _show_plan(self, _plan: object = None) -> None:
         plan = self.session.plan
-        parts = (self.length, self.unit, self.seed, self.held_out)
-        for part in parts:
-            part.blockSignals(True)
+        self.length.blockSignals(True)
         if plan.seconds is None:
             self.unit.setCurrentText("epochs")
             self.length.setValue(plan.epochs or _FIRST_EPOCHS)
@@ -216,12 +168,7 @@ class TrainWidget(QWidget):
         else:
             self.unit.setCurrentText("s")
             self.length.setValue(round(plan.seconds))
-        self.seed.setValue(plan.seed)
-        self.held_out.setValue(round(100 * plan.validation))
-        self.preset.setCurrentIndex(self.preset.findData(plan.preset))
-        self.device.setCurrentIndex(self.device.findData(plan.device))
-        for part in parts:
-            part.blockSignals(False)
+        self.length.blockSignals(False)
         self._show_checks()
 
     def _set_length(self, length: int) -> None:
@@ -239,23 +186,6 @@ class TrainWidget(QWidget):
         self.length.blockSignals(False)
         self._set_length(first)
 
-    def _set_preset(self, _place: int) -> None:
-        old = self.session.plan
-        new = PRESETS[self.preset.currentData()]()
-        if new.preset == "default":
-            new = replace(new, epochs=old.epochs, seconds=old.seconds)
-        self.session.plan = replace(new, seed=old.seed, device=old.device)
-
-    def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(
-            self, "Keep runs in", str(self.session.runs_folder)
-        )
-        if folder:
-            self.session.runs_folder = Path(folder)
-
-    def _show_folder(self, folder: Path) -> None:
-        self.folder.setText(str(folder))
-
     def _show_starts(self, _value: object = None) -> None:
         session = self.session
         fitting = [
@@ -263,13 +193,15 @@ class TrainWidget(QWidget):
         ]
         self.start.blockSignals(True)
         self.start.clear()
+        if session.plan.preset == "default" and simulated_start(session.spec) is not None:
+            self.start.addItem("simulated micrographs", SIMULATED)
         self.start.addItem("new weights", None)
         for run in reversed(fitting):
             self.start.addItem(run.title, run.folder)
-        if session.start is not None and session.start not in [run.folder for run in fitting]:
-            session.start = None
-        self.start.setCurrentIndex(max(0, self.start.findData(session.start)))
-        self.start.setEnabled(bool(fitting))
+        if isinstance(session.start, Path) and self.start.findData(session.start) < 0:
+            session.start = SIMULATED
+        self.start.setCurrentIndex(max(0, self.start.findData(start_of(session))))
+        self.start.setEnabled(self.start.count() > 1)
         self.start.blockSignals(False)
         self._show_checks()
 
@@ -299,9 +231,11 @@ class TrainWidget(QWidget):
         """Ask the training to stop; it keeps its best weights."""
         work = self.session.training
         if work is not None:
-            work.stop()
+            waiting = work.state == "waiting"
             self.stop_button.setEnabled(False)
-            self.words.say("Stopping; the best weights so far are kept.", "quiet")
+            if not waiting:
+                self.words.say("Stopping; the best weights so far are kept.", "quiet")
+            work.stop()
 
     # showing
 
@@ -324,19 +258,45 @@ class TrainWidget(QWidget):
         goes_on = work is not None
         self.train_button.setVisible(not goes_on)
         self.stop_button.setVisible(goes_on)
-        self.stop_button.setEnabled(work is not None and work.state == "running")
+        self.stop_button.setEnabled(work is not None and work.state != "stopping")
         self.bar.setVisible(goes_on)
         if work is None:
+            self._waiting.stop()
             self._end_bar()
             self._show_checks()
             return
         # busy until the first report says how far it is
         self.bar.setRange(0, 0)
         self.bar.setFormat("starting")
-        self.words.say("Sending the images to the worker.", "quiet")
+        self.curve.prepare()
+        self._say_waiting()
+        self._waiting.start()
+        work.begun.connect(self._on_begun)
         work.reported.connect(self._on_report)
         work.failed.connect(self._on_failed)
         self._bar_in_napari = progress(total=1000, desc=work.name)
+
+    def _say_waiting(self) -> None:
+        """Say what a training waits for; it may be a while until a worker takes it."""
+        work = self.session.training
+        if work is None or work.state != "waiting":
+            self._waiting.stop()
+        elif self.session.engine.state != "ready":
+            self.words.say("The worker process starts; the training begins when it is up.", "quiet")
+        elif self._waiting.isActive():
+            self.bar.setFormat("waiting")
+            self.words.say(
+                "Waiting for a free worker: other work goes on there. Stop takes this training "
+                "back.",
+                "quiet",
+            )
+        else:
+            self.words.say("Sending the images to the worker.", "quiet")
+
+    def _on_begun(self) -> None:
+        self._waiting.stop()
+        self.bar.setFormat("starting")
+        self.words.say("A worker has it; the images are being prepared.", "quiet")
 
     def _on_report(self, report: Report) -> None:
         match report:
@@ -366,8 +326,10 @@ class TrainWidget(QWidget):
             self.bar.setValue(round(1000 * fraction))
         if seconds_left is not None:
             self.bar.setFormat(time_left(seconds_left))
-        bar = self._bar_in_napari
-        if bar is not None and fraction is not None:
+        bar, now = self._bar_in_napari, time.monotonic()
+        # napari handles all events that wait whenever its bar moves: not with every batch
+        if bar is not None and fraction is not None and now - self._bar_moved > _BAR_SECONDS:
+            self._bar_moved = now
             bar.update(max(0, round(1000 * fraction) - bar.n))
 
     def _end_bar(self) -> None:
@@ -379,7 +341,11 @@ class TrainWidget(QWidget):
         self.resume_button.setVisible(self.session.interrupted is not None)
 
     def _on_failed(self, words: str) -> None:
-        self.note.say(sentence(words), "error")
+        work = self.session.training
+        if work is not None and work.cancelled:
+            self.note.say("Taken back before it began.", "quiet")
+        else:
+            self.note.say(sentence(words), "error")
 
     def _on_history(self, history: Any) -> None:
         self.curve.show_history(history)

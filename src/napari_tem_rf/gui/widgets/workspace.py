@@ -1,26 +1,23 @@
 """The workspace: the way from image to mask in one dock, in the order of work."""
 
 import napari
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from napari_tem_rf.gui.session import session_of
 from napari_tem_rf.gui.widgets.annotation import AnnotationWidget
 from napari_tem_rf.gui.widgets.export import ExportWidget
 from napari_tem_rf.gui.widgets.load import LoadWidget
 from napari_tem_rf.gui.widgets.network import NetworkWidget
-from napari_tem_rf.gui.widgets.parts import DOCK_WIDTH, Fold
+from napari_tem_rf.gui.widgets.parts import Dock, Fold
+from napari_tem_rf.gui.widgets.place import PlaceWidget
 from napari_tem_rf.gui.widgets.train import TrainWidget
 
 
-class _Sections(QScrollArea):
-    """Titled widgets one below the other, as wide as a dock, scrolling."""
+class _Sections(Dock):
+    """Titled widgets one below the other."""
 
-    def __init__(self, sections: list[tuple[str, QWidget]]) -> None:
+    def __init__(self, sections: list[tuple[str, QWidget]], last: QWidget | None = None) -> None:
         super().__init__()
-        self.setWidgetResizable(True)
-        self.setFrameShape(QFrame.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 4, 6, 8)
@@ -33,8 +30,9 @@ class _Sections(QScrollArea):
                 layout.addWidget(line)
             layout.addWidget(Fold(title, widget, is_open=True, heading=True))
         layout.addStretch(1)
+        if last is not None:
+            layout.addWidget(last)
         self.setWidget(content)
-        self.setMinimumWidth(DOCK_WIDTH)
 
 
 class Workspace(_Sections):
@@ -53,6 +51,7 @@ class Workspace(_Sections):
         self.network = NetworkWidget(viewer)
         self.train = TrainWidget(viewer)
         self.result = ExportWidget(viewer)
+        self.place = PlaceWidget(viewer)
         super().__init__(
             [
                 ("1  Image", self.load),
@@ -60,7 +59,8 @@ class Workspace(_Sections):
                 ("3  Network", self.network),
                 ("4  Train", self.train),
                 ("5  Result", self.result),
-            ]
+            ],
+            self.place,
         )
         # so that torch is loaded, in its own process, by the time it is needed
         self.session.warm_up()
@@ -81,3 +81,45 @@ class TrainDock(_Sections):
         self.train = TrainWidget(viewer)
         super().__init__([("Annotation", self.annotation), ("Train", self.train)])
         self.session.warm_up()
+
+
+class LoadDock(Dock):
+    """The load widget in a dock of its own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self.load = LoadWidget(viewer)
+        super().__init__(self.load)
+
+
+class NetworkDock(Dock):
+    """The network widget in a dock of its own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self.network = NetworkWidget(viewer)
+        super().__init__(self.network)
+
+
+class ExportDock(Dock):
+    """The export widget in a dock of its own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self.result = ExportWidget(viewer)
+        super().__init__(self.result)
