@@ -1,9 +1,10 @@
-"""How soon the receptive field follows the mouse while a training runs, in a real window.
+"""How soon the receptive field follows the mouse, without and with a training in the background.
 
-Moves the mouse over the canvas with Qt's own events and waits for the frame that shows the box, and
-for the frame that shows the effective field; prints a table. Needs a screen (`xvfb-run` will do).
+Moves the mouse over the canvas of a real window with Qt's own events and waits for the frame that
+shows the box, and for the frame that shows the effective field; prints a table with median and 95th
+percentile. Needs a screen (`xvfb-run` will do) and a machine that does nothing else.
 
-    python benchmarks/cursor_latency.py [--idle] [--moves 200] [--rests 25]
+    python benchmarks/cursor_latency.py [--repeats 3] [--moves 200] [--rests 25]
 """
 
 import argparse
@@ -11,7 +12,9 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import napari
@@ -49,11 +52,118 @@ def row(name: str, seconds: list[float]) -> None:
     )
 
 
+@dataclass
+class Window:
+    """A window with an image, and what it draws."""
+
+    viewer: napari.Viewer
+    frames: list[tuple[float, object]] = field(default_factory=list)
+    times: dict[str, list[float]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.session = session_of(self.viewer)
+        self.overlay = overlay_of(self.session)
+        self.canvas = self.viewer.window._qt_viewer.canvas
+        self.native = self.canvas.native
+        self.canvas._scene_canvas.events.draw.connect(self._note_frame, position="last")
+
+    def _note_frame(self, _event: object) -> None:
+        # else the time would be that of handing the commands over, not of drawing
+        self.canvas._scene_canvas.context.finish()
+        self.frames.append((time.perf_counter(), scene_overlay(self.viewer).drawing))
+
+    def note(self, name: str, seconds: float) -> None:
+        """Keep one measurement."""
+        self.times.setdefault(name, []).append(seconds)
+
+    @property
+    def middle(self) -> QPoint:
+        """The middle of the canvas."""
+        return QPoint(self.native.width() // 2, self.native.height() // 2)
+
+    def redraw(self, times: int) -> None:
+        """Redraw the canvas with nothing moved: what no overlay can be faster than."""
+        for _ in range(times):
+            self.frames.clear()
+            begun = time.perf_counter()
+            self.canvas._scene_canvas.update()
+            process_until(lambda: bool(self.frames))
+            self.note("redraw of the canvas alone", self.frames[-1][0] - begun)
+
+    def move(self, times: int) -> None:
+        """Move the mouse and wait for the box."""
+        for step in range(times):
+            at = self.middle + QPoint(3 * (step % 60) - 90, 2 * (step % 45) - 45)
+            QTest.qWait(12)
+            before = self.overlay.reading
+            self.frames.clear()
+            begun = time.perf_counter()
+            QTest.mouseMove(self.native, at)
+            process_until(lambda before=before: self.overlay.reading != before)
+            self.note("mouse move to box computed", time.perf_counter() - begun)
+            shown = scene_overlay(self.viewer).drawing
+            process_until(lambda shown=shown: any(drawing is shown for _, drawing in self.frames))
+            seen = next(t for t, drawing in self.frames if drawing is shown)
+            self.note("mouse move to box drawn", seen - begun)
+
+    def rest(self, spec: NetworkSpec, times: int) -> None:
+        """Let the mouse rest and wait for the heat."""
+        self.session.spec = spec
+        self.overlay.heat = True
+        for step in range(times + 1):
+            QTest.mouseMove(self.native, self.middle + QPoint(5 * (step % 24) - 60, 3 * step - 30))
+            begun = time.perf_counter()
+            self.frames.clear()
+            process_until(lambda: any(getattr(shown, "heats", ()) for _, shown in self.frames))
+            seen = next(t for t, shown in self.frames if getattr(shown, "heats", ()))
+            if step:  # the first builds the network
+                name = f"field {self.overlay.reading.nominal} px, {spec.parameters:,} parameters"
+                self.note(f"mouse at rest to heat drawn, {name}", seen - begun - REST_MS / 1e3)
+            QTest.qWait(30)
+        self.overlay.heat = False
+
+    def table(self, title: str) -> None:
+        """Print what was measured and forget it."""
+        print(title)
+        print(f"{'':58s} {'n':>4s} {'median':>8s} {'p95':>8s} {'largest':>8s}  (ms)")
+        for name, seconds in self.times.items():
+            row(name, seconds)
+        self.times.clear()
+
+
+@contextmanager
+def training(window: Window, pixels: np.ndarray, labels: np.ndarray) -> Iterator[None]:
+    """Train in the background meanwhile."""
+    epochs: list[EpochReport] = []
+    with tempfile.TemporaryDirectory() as folder:
+        request = jobs.TrainRequest(
+            run=Path(folder, "run"),
+            images=(LabelledImage("noise", pixels[:256, :256], labels[400:656, 400:656]),),
+            spec=NetworkSpec((4, 4), filters=8),
+            plan=TrainingPlan(epochs=None, seconds=3600),
+            unlabelled="background",
+        )
+        window.session.submit(
+            jobs.train,
+            request,
+            name="training",
+            training=True,
+            on_report=lambda r: epochs.append(r) if isinstance(r, EpochReport) else None,
+        )
+        process_until(lambda: bool(epochs), 600)
+        first = epochs[-1].steps
+        yield
+        print(f"the training went on: {epochs[-1].steps - first} steps meanwhile")
+        assert window.session.training is not None, "the training ended too early"
+        window.session.training.stop()
+        process_until(lambda: window.session.training is None, 60)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--idle", action="store_true", help="no training in the background")
-    parser.add_argument("--moves", type=int, default=200)
-    parser.add_argument("--rests", type=int, default=25)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=3, help="rounds of all measurements")
+    parser.add_argument("--moves", type=int, default=200, help="mouse moves a round")
+    parser.add_argument("--rests", type=int, default=25, help="rests a network and round")
     options = parser.parse_args()
 
     rng = np.random.default_rng(752)
@@ -62,102 +172,34 @@ def main() -> None:
     viewer = napari.Viewer()
     viewer.window._qt_window.resize(1366, 768)
     viewer.add_image(pixels, name="noise", scale=(0.02, 0.02), units=("nm", "nm"))
-    session = session_of(viewer)
-    overlay = overlay_of(session)
-    canvas = viewer.window._qt_viewer.canvas
-    frames: list[tuple[float, object]] = []
-
-    def note_frame(_event: object) -> None:
-        # else the time would be that of handing the commands over, not of drawing
-        canvas._scene_canvas.context.finish()
-        frames.append((time.perf_counter(), scene_overlay(viewer).drawing))
-
-    canvas._scene_canvas.events.draw.connect(note_frame, position="last")
-    session.warm_up()
+    window = Window(viewer)
+    window.session.warm_up()
     ticks = QTimer()
     ticks.start(2)
-    process_until(lambda: bool(frames))
+    process_until(lambda: bool(window.frames))
+    process_until(lambda: window.session.engine.state == "ready", 600)
+    window.session.field_overlay = True
+    QApplication.sendEvent(window.native, QEvent(QEvent.Type.Enter))
+    viewer.mouse_over_canvas = True
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; image "
+        f"{SHAPE[0]} x {SHAPE[1]}, canvas {window.canvas.size[0]} x {window.canvas.size[1]}"
+    )
 
-    with tempfile.TemporaryDirectory() as folder:
-        epochs: list[EpochReport] = []
-        if not options.idle:
-            request = jobs.TrainRequest(
-                run=Path(folder, "run"),
-                images=(LabelledImage("noise", pixels[:256, :256], labels[400:656, 400:656]),),
-                spec=NetworkSpec((4, 4), filters=8),
-                plan=TrainingPlan(epochs=None, seconds=600),
-                unlabelled="background",
-            )
-            session.submit(
-                jobs.train,
-                request,
-                name="training",
-                training=True,
-                on_report=lambda r: epochs.append(r) if isinstance(r, EpochReport) else None,
-            )
-            process_until(lambda: bool(epochs), 120)
-        print(
-            f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; "
-            f"{'idle' if options.idle else 'a training in the background'}; image "
-            f"{SHAPE[0]} x {SHAPE[1]}, canvas {canvas.size[0]} x {canvas.size[1]}"
-        )
-        print(f"{'':58s} {'n':>4s} {'median':>8s} {'p95':>8s} {'largest':>8s}  (ms)")
-        session.field_overlay = True
-        native = canvas.native
-        QApplication.sendEvent(native, QEvent(QEvent.Type.Enter))
-        viewer.mouse_over_canvas = True
+    def measure() -> None:
+        for _ in range(options.repeats):
+            window.redraw(40)
+            window.move(options.moves)
+            for spec in NETWORKS:
+                window.rest(spec, options.rests)
 
-        # a whole redraw of the same canvas with nothing moved: what no overlay can be faster than
-        redraws = []
-        for _ in range(40):
-            frames.clear()
-            begun = time.perf_counter()
-            canvas._scene_canvas.update()
-            process_until(lambda: bool(frames))
-            redraws.append(frames[-1][0] - begun)
-        row("redraw of the canvas alone", redraws)
-
-        middle = QPoint(native.width() // 2, native.height() // 2)
-        computed, drawn = [], []
-        for step in range(options.moves):
-            at = middle + QPoint(3 * (step % 60) - 90, 2 * (step % 45) - 45)
-            QTest.qWait(12)
-            before = overlay.reading
-            frames.clear()
-            begun = time.perf_counter()
-            QTest.mouseMove(native, at)
-            process_until(lambda before=before: overlay.reading != before)
-            computed.append(time.perf_counter() - begun)
-            shown = scene_overlay(viewer).drawing
-            process_until(lambda shown=shown: any(drawing is shown for _, drawing in frames))
-            drawn.append(next(t for t, drawing in frames if drawing is shown) - begun)
-        row("mouse move to box computed", computed)
-        row("mouse move to box drawn", drawn)
-
-        for spec in NETWORKS:
-            session.spec = spec
-            overlay.heat = True
-            heats, rests = [], []
-            for step in range(options.rests + 1):
-                QTest.mouseMove(native, middle + QPoint(5 * step - 60, 3 * step - 30))
-                begun = time.perf_counter()
-                frames.clear()
-                process_until(lambda: any(getattr(drawing, "heats", ()) for _, drawing in frames))
-                seen = next(t for t, drawing in frames if getattr(drawing, "heats", ()))
-                if step:  # the first loads torch and builds the network
-                    rests.append(seen - begun)
-                    heats.append(seen - begun - REST_MS / 1e3)
-                QTest.qWait(30)
-            name = f"field {overlay.reading.nominal} px, {spec.parameters:,} parameters"
-            row(f"last mouse move to heat drawn, {name}", rests)
-            row(f"mouse at rest to heat drawn, {name}", heats)
-            overlay.heat = False
-        if session.training is not None:
-            print(f"the training went on: epoch {epochs[-1].epoch} of {len(epochs)} reported")
-            session.training.stop()
-            process_until(lambda: session.training is None, 60)
-        session.close()
-        viewer.close()
+    measure()
+    window.table("nothing in the background")
+    with training(window, pixels, labels):
+        measure()
+        window.table("a training in the background")
+    window.session.close()
+    viewer.close()
 
 
 if __name__ == "__main__":

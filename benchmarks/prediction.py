@@ -1,25 +1,35 @@
-"""Prediction by exact tiles against one pass over the whole image.
+"""Prediction of a large image: ours, one pass over the whole image, and MONAI's sliding window.
 
-Prints, for receptive fields of 44, 120 and 392 px with the paper's 8,074 parameters, how long each
-takes, how much memory it needs beyond the image, and how many labels differ. Each way runs in a
-process of its own, so that peak memory is its own.
+For receptive fields of 44, 120 and 392 px with the paper's 8,074 parameters: the time, the peak of
+memory beyond the image, and the share of labels that differ from those of the whole pass. The whole
+pass is the paper's network in plain torch; MONAI runs the same network (roi 512, overlap 0.25, the
+fastest number of windows at a time of 1, 2, 4 and 8 on a quarter of the image). "folded" is one
+pass of the network as we prepare it for prediction (batch norms folded into the convs): what
+differs there differs by rounding, at pixels whose classes are equally probable, and "tiles" says
+how many labels differ between our tiles and that one pass. A second table follows our time and
+memory to larger images. Every way runs in a process of its own.
 
-    python benchmarks/prediction.py [--side 4096] [--repeats 3]
+    python benchmarks/prediction.py [--side 4096] [--large 8192 16384] [--repeats 3]
+
+MONAI is no dependency: pip install -c constraints.txt monai, or its rows are left out.
 """
 
 import argparse
+import importlib.util
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 POOLS = {44: (2, 2), 120: (4, 4), 392: (8, 8)}
+ROI_PX, OVERLAP, WINDOWS = 512, 0.25, (1, 2, 4, 8)
 
 
 def micrograph(side: int) -> np.ndarray:
@@ -31,88 +41,214 @@ def micrograph(side: int) -> np.ndarray:
     return ((image - image.mean()) / image.std()).astype(np.float32)
 
 
-def peak_mib() -> float:
-    """Return the peak memory of this process in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def save_network(field: int, pixels: np.ndarray, path: Path) -> None:
+    """Save random weights whose norms know the image and whose classes share it half and half.
 
-
-def work(way: str, field: int, image: Path, labels: Path, repeats: int) -> None:
+    With the boundary between the classes through the middle of the logits, labels differ as
+    easily as they can.
+    """
     import torch
+    from paper_unet import PaperUNet
 
-    from napari_tem_rf.learning.device import keep_pages
-    from napari_tem_rf.learning.network import Network
-    from napari_tem_rf.learning.prediction import predict
-    from napari_tem_rf.networks.spec import NetworkSpec
-
-    pixels = np.load(image)
     torch.manual_seed(1)
-    network = Network(NetworkSpec(POOLS[field], filters=4))
-    warm_up_norms(network, pixels)
-    if way == "tiles":
-        keep_pages()
-        network = network.folded()
-    before = peak_mib()
+    network = PaperUNet(POOLS[field])
+    side = min(512, *pixels.shape) // 64 * 64
+    crop = torch.from_numpy(pixels[:side, :side].copy())[None, None]
+    with torch.no_grad():
+        for _ in range(40):
+            network(crop)
+        logits = network.eval()(crop)[0]
+        network.head.bias[0] -= (logits[0] - logits[1]).median()
+    torch.save(network.state_dict(), path)
+
+
+def predictor(way: str, field: int, weights: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the function that turns pixels into labels."""
+    import torch
+    from paper_unet import PaperUNet
+
+    state = torch.load(weights, weights_only=True)
+    if way in ("ours", "folded"):
+        from napari_tem_rf.learning.device import keep_pages
+        from napari_tem_rf.learning.network import Network
+        from napari_tem_rf.learning.prediction import predict
+        from napari_tem_rf.networks.spec import NetworkSpec
+
+        network = Network(NetworkSpec(POOLS[field], filters=4))
+        network.load_state_dict(state)
+        folded = network.folded()
+        if way == "ours":
+            keep_pages()
+            return lambda pixels: predict(folded, pixels).classes
+        plain = folded
+    else:
+        plain = PaperUNet(POOLS[field])
+        plain.load_state_dict(state)
+        plain.eval()
+
+    def labels(logits) -> np.ndarray:
+        return logits[0].argmax(0).to(torch.uint8).numpy()
+
+    @torch.inference_mode()
+    def whole(pixels: np.ndarray) -> np.ndarray:
+        return labels(plain(torch.from_numpy(pixels)[None, None]))
+
+    if way in ("whole", "folded"):
+        return whole
+
+    from monai.inferers import sliding_window_inference
+
+    mode, windows = way.split("-")[1:]
+
+    @torch.inference_mode()
+    def sliding(pixels: np.ndarray) -> np.ndarray:
+        image = torch.from_numpy(pixels)[None, None]
+        return labels(
+            sliding_window_inference(
+                image, (ROI_PX, ROI_PX), int(windows), plain, overlap=OVERLAP, mode=mode
+            )
+        )
+
+    return sliding
+
+
+class Peak:
+    """The most memory that the process holds within the block, beyond what it held before."""
+
+    def __enter__(self) -> "Peak":
+        import psutil
+
+        self.process = psutil.Process()
+        self.before = self.most = self.process.memory_info().rss
+        self.over = threading.Event()
+        self.watcher = threading.Thread(target=self.watch)
+        self.watcher.start()
+        return self
+
+    def watch(self) -> None:
+        """Look at the memory every 2 ms."""
+        while not self.over.wait(0.002):
+            self.most = max(self.most, self.process.memory_info().rss)
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self.watcher.join()
+        self.mib = (self.most - self.before) / 2**20
+
+
+def work(way: str, field: int, weights: Path, image: Path, labels: Path, repeats: int) -> None:
+    """Predict an image once for the memory, then for the clock; print the figures."""
+    pixels = np.load(image)
+    run = predictor(way, field, weights)
+    with Peak() as peak:
+        result = run(pixels)
+    np.save(labels, result)
     seconds = []
     for _ in range(repeats):
         begun = time.perf_counter()
-        if way == "tiles":
-            result = predict(network, pixels).classes
-        else:
-            with torch.inference_mode():
-                logits = network(torch.from_numpy(pixels)[None, None])
-                result = logits[0].argmax(0).to(torch.uint8).numpy()
+        run(pixels)
         seconds.append(time.perf_counter() - begun)
-    np.save(labels, result)
-    print(json.dumps({"seconds": seconds, "mib": peak_mib() - before}))
+    print(json.dumps({"seconds": seconds, "mib": peak.mib}))
 
 
-def warm_up_norms(network, pixels: np.ndarray) -> None:
-    """Give the batch norms statistics of the image, and both classes half of the pixels."""
-    import torch
+class Bench:
+    """Runs ways in processes of their own; files lie in a folder."""
 
-    crops = torch.from_numpy(pixels[:512, :512])[None, None]
-    with torch.no_grad():
-        network.train()
-        for _ in range(40):
-            network(crops)
-        network.eval()
-        logits = network(crops)[0]
-        network.head.bias[0] -= (logits[0] - logits[1]).median()
+    def __init__(self, folder: Path, repeats: int) -> None:
+        self.folder, self.repeats = folder, repeats
+
+    def run(self, way: str, field: int, image: Path, repeats: int | None = None) -> dict:
+        """Return seconds, MiB and labels of a way."""
+        labels = self.folder / "labels.npy"
+        command = [sys.executable, __file__, "--repeats", str(repeats or self.repeats), "--work"]
+        command += [way, str(field), str(self.folder / f"{field}.pt"), str(image), str(labels)]
+        answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        return json.loads(answer.stdout.splitlines()[-1]) | {"labels": np.load(labels)}
+
+    def monai(self, mode: str, field: int, image: Path, quarter: Path) -> dict:
+        """Run MONAI with the number of windows that is fastest on a quarter of the image."""
+        tried = {
+            number: min(self.run(f"monai-{mode}-{number}", field, quarter, 1)["seconds"])
+            for number in WINDOWS
+        }
+        best = min(tried, key=tried.__getitem__)
+        return self.run(f"monai-{mode}-{best}", field, image) | {"windows": best}
+
+
+def seconds_of(result: dict) -> float:
+    return statistics.median(result["seconds"])
+
+
+def compare(bench: Bench, image: Path, quarter: Path) -> None:
+    with_monai = importlib.util.find_spec("monai") is not None
+    if not with_monai:
+        print("MONAI is not installed (pip install -c constraints.txt monai): left out")
+    print(
+        f"{'field/px':>8}  {'way':28}  {'median/s':>8}  {'min to max/s':>14}  {'ours is':>8}  "
+        f"{'MiB':>6}  {'of whole':>8}  labels that differ from the whole pass"
+    )
+    for field in POOLS:
+        whole, ours, folded = (bench.run(way, field, image) for way in ("whole", "ours", "folded"))
+        rows = {"whole pass": whole, "ours": ours, "folded, one pass": folded}
+        if with_monai:
+            for mode in ("gaussian", "constant"):
+                result = bench.monai(mode, field, image, quarter)
+                rows[f"MONAI {mode}, {result['windows']} windows"] = result
+        for name, result in rows.items():
+            spread = f"{min(result['seconds']):.2f} to {max(result['seconds']):.2f}"
+            differ = int((result["labels"] != whole["labels"]).sum())
+            share = f"1/{whole['mib'] / max(result['mib'], 1):.1f}"
+            faster = f"{seconds_of(result) / seconds_of(ours):.2f}x"
+            note = ""
+            if result is ours:
+                tiles = int((ours["labels"] != folded["labels"]).sum())
+                note = f"; tiles from folded: {tiles}"
+            print(
+                f"{field:8d}  {name:28}  {seconds_of(result):8.2f}  {spread:>14}  {faster:>8}  "
+                f"{result['mib']:6.0f}  {share:>8}  "
+                f"{differ} ({100 * differ / whole['labels'].size:.5f} %){note}",
+                flush=True,
+            )
+
+
+def follow(bench: Bench, image: Path, sides: list[int]) -> None:
+    """Print time and memory of ours on larger images, made of copies of the first."""
+    pixels = np.load(image)
+    print(f"\n{'field/px':>8}  {'side/px':>7}  {'median/s':>8}  {'ns/px':>6}  MiB without labels")
+    for side in sides:
+        large = bench.folder / "large.npy"
+        copies = -(-side // len(pixels))
+        np.save(large, np.tile(pixels, (copies, copies))[:side, :side])
+        for field in POOLS:
+            result = bench.run("ours", field, large)
+            seconds, mib = seconds_of(result), result["mib"] - side**2 / 2**20
+            each = 1e9 * seconds / side**2
+            print(f"{field:8d}  {side:7d}  {seconds:8.2f}  {each:6.1f}  {mib:.0f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--side", type=int, default=4096)
+    parser.add_argument("--large", type=int, nargs="*", default=[8192])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--work", nargs=4, metavar=("WAY", "FIELD", "IMAGE", "LABELS"))
+    parser.add_argument("--work", nargs=5, metavar=("WAY", "FIELD", "WEIGHTS", "IMAGE", "LABELS"))
     options = parser.parse_args()
     if options.work:
-        way, field, image, labels = options.work
-        work(way, int(field), Path(image), Path(labels), options.repeats)
+        way, field, weights, image, labels = options.work
+        work(way, int(field), Path(weights), Path(image), Path(labels), options.repeats)
         return
     print(f"{options.side} x {options.side} px, 8,074 parameters, median of {options.repeats}")
-    print("field/px  whole/s  tiles/s  ratio  whole/MiB  tiles/MiB  ratio  labels that differ")
-    with tempfile.TemporaryDirectory() as folder:
-        image = Path(folder) / "image.npy"
-        np.save(image, micrograph(options.side))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        pixels = micrograph(options.side)
+        image, quarter = folder / "image.npy", folder / "quarter.npy"
+        np.save(image, pixels)
+        np.save(quarter, pixels[: options.side // 2, : options.side // 2])
         for field in POOLS:
-            took = {}
-            for way in ("whole", "tiles"):
-                labels = Path(folder) / f"{way}.npy"
-                command = [sys.executable, __file__, "--repeats", str(options.repeats)]
-                command += ["--work", way, str(field), str(image), str(labels)]
-                answer = subprocess.run(command, capture_output=True, text=True, check=True)
-                took[way] = json.loads(answer.stdout)
-            whole, tiles = (np.load(Path(folder) / f"{way}.npy") for way in ("whole", "tiles"))
-            differ = int((whole != tiles).sum())
-            t_whole, t_tiles = (statistics.median(took[w]["seconds"]) for w in ("whole", "tiles"))
-            m_whole, m_tiles = took["whole"]["mib"], took["tiles"]["mib"]
-            print(
-                f"{field:8d}  {t_whole:7.2f}  {t_tiles:7.2f}  {t_whole / t_tiles:5.2f}  "
-                f"{m_whole:9.0f}  {m_tiles:9.0f}  {m_whole / m_tiles:5.1f}  "
-                f"{differ} of {whole.size} (class 1: {whole.mean():.0%})",
-                flush=True,
-            )
+            save_network(field, pixels, folder / f"{field}.pt")
+        bench = Bench(folder, options.repeats)
+        compare(bench, image, quarter)
+        follow(bench, image, [options.side, *options.large])
 
 
 if __name__ == "__main__":

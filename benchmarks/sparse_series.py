@@ -1,7 +1,21 @@
-"""Series of frames in each format, made sparse on disk: of any length in no time."""
+"""Series of frames in each format, made sparse on disk: of any length in no time.
 
+Run as a program it measures the memory that predicting such a series takes: the peak of each
+process, and how it grows from frame to frame, from the command line and from the window.
+
+    python benchmarks/sparse_series.py --frames 20 --way cli
+    xvfb-run -a python benchmarks/sparse_series.py --frames 20 --way window
+"""
+
+import argparse
 import math
+import os
+import signal
 import struct
+import subprocess
+import sys
+import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +185,141 @@ SERIES = {
     "series.hspy": hspy,
 }
 """File name -> function that writes a series of zeros of 16 bits (path, shape, pixel size)."""
+
+
+# memory while predicting
+
+WINDOW = """
+import sys, threading, time
+from pathlib import Path
+import napari
+from napari_tem_rf.gui.manifest import read_layers
+from napari_tem_rf.gui.session import session_of
+from napari_tem_rf.gui.widgets.export import ExportWidget
+viewer = napari.Viewer()
+series, run, home = sys.argv[1:]
+session_of(viewer).runs_folder = Path(home)
+widget = ExportWidget(viewer)
+viewer.window.add_dock_widget(widget)
+data, attributes, _ = read_layers(series)[0]
+viewer.add_image(data, **attributes)
+widget.open_run(Path(run))
+widget.all_button.click()
+napari.run()
+"""
+
+
+def make_run(folder: Path) -> None:
+    """Write a run of an untrained network: memory does not ask what the weights are."""
+    from napari_tem_rf.learning.network import Network
+    from napari_tem_rf.micrographs.annotation import Classes
+    from napari_tem_rf.micrographs.cleaning import Cleaning
+    from napari_tem_rf.networks.spec import NetworkSpec
+    from napari_tem_rf.protocol import TrainingPlan
+    from napari_tem_rf.runs import RunRecord, create_run
+
+    spec = NetworkSpec(pools=(2, 2), filters=4)
+    classes = Classes((0, 1), ("background", "particle"), ("", ""))
+    record = RunRecord(
+        "sparse",
+        spec,
+        TrainingPlan(),
+        classes,
+        "background",
+        Cleaning(),
+        None,
+        (),
+        state="finished",
+    )
+    weights = {name: value.numpy() for name, value in Network(spec).state_dict().items()}
+    create_run(folder, record, {}).write_weights(weights)
+
+
+def family(pid: int) -> dict[int, str]:
+    """Return a process and all that it started, with their command lines."""
+    parents, names = {}, {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text().rpartition(")")[2].split()
+                line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            parents[int(entry.name)], names[int(entry.name)] = int(stat[1]), line
+    found, last = {pid}, 0
+    while len(found) > last:
+        last = len(found)
+        found |= {child for child, parent in parents.items() if parent in found}
+    return {each: names[each] for each in found if each in names}
+
+
+def memory_mib(pid: int) -> tuple[float, float]:
+    """Return the memory that a process takes now, and its peak, in MiB."""
+    try:
+        status = (Path("/proc") / str(pid) / "status").read_text()
+        return tuple(int(status.split(key)[1].split()[0]) / 1024 for key in ("VmRSS:", "VmHWM:"))
+    except (OSError, IndexError):
+        return 0.0, 0.0
+
+
+def watch(command: list[str], parts: Path, frames: int, seconds: float) -> None:
+    """Run a prediction until so many frames are on disk; print memory as it goes on."""
+    begun = time.monotonic()
+    process = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
+    peaks: dict[int, float] = {}
+    names: dict[int, str] = {}
+    now: dict[int, float] = {}
+    done, said = 0, -1
+    print(f"{'frames':>6} {'s':>7} {'all processes MiB':>18}")
+    try:
+        while done < frames and process.poll() is None and time.monotonic() - begun < seconds:
+            time.sleep(0.2)
+            names |= family(process.pid)
+            for pid in names:
+                now[pid], peak = memory_mib(pid)
+                peaks[pid] = max(peaks.get(pid, 0.0), peak)
+            done = len(list(parts.glob("*.npz"))) if parts.is_dir() else done
+            if done > said and (done < 5 or done % 10 == 0 or done >= frames):
+                said = done
+                print(f"{done:6} {time.monotonic() - begun:7.1f} {sum(now.values()):18.0f}")
+    finally:
+        # with its workers: they are of its own session
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+    for pid, peak in sorted(peaks.items(), key=lambda item: -item[1]):
+        if peak > 50:
+            print(f"peak {peak:7.0f} MiB  {' '.join(names[pid].split())[:60]}")
+    print(f"{done} frames, {seconds if done < frames else time.monotonic() - begun:.1f} s")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--frames", type=int, default=20, help="frames to predict")
+    parser.add_argument("--length", type=int, default=1000, help="frames of the series")
+    parser.add_argument("--side", type=int, default=2048)
+    parser.add_argument("--way", choices=("cli", "window"), default="cli")
+    parser.add_argument("--seconds", type=float, default=3600.0, help="give up after so long")
+    options = parser.parse_args()
+    shape = options.length, options.side, options.side
+    print(f"{shape[0]} frames of {shape[1]} x {shape[2]}, 16 bits, from the {options.way}")
+    with tempfile.TemporaryDirectory() as home:
+        series, run, out = (Path(home) / name for name in ("series.mrc", "run", "out"))
+        mrc(series, shape, 0.02)
+        make_run(run)
+        if options.way == "cli":
+            entry = "from napari_tem_rf.cli import main; main()"
+            command = [sys.executable, "-c", entry, "predict", str(run), str(series)]
+            command += ["--out", str(out)]
+            parts = out / "series.tif.parts"
+        else:
+            command = [sys.executable, "-c", WINDOW, str(series), str(run), home]
+            parts = Path(home) / "run_masks" / "series.ome.zarr.parts"
+        watch(command, parts, options.frames, options.seconds)
+
+
+if __name__ == "__main__":
+    main()
