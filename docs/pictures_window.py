@@ -1,6 +1,6 @@
 """Makes the pictures of the README and of guide.md by driving the real program.
 
-    python docs/pictures_window.py [--epochs 24] [--out docs/pictures]
+    python docs/pictures_window.py [--epochs 24] [--out docs/pictures] [--broken]
 
 Opens the high-resolution sample, trains on its strokes with the window's own buttons and saves
 the whole window at each step. Settings, runs and saved annotations go into a temporary folder.
@@ -8,6 +8,7 @@ Needs a screen (`xvfb-run` will do).
 """
 
 import argparse
+import json
 import os
 import tempfile
 import time
@@ -23,10 +24,13 @@ for _name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
 os.environ.pop("TEM_RF_SCHEDULER", None)
 
 import napari  # noqa: E402
+import psutil  # noqa: E402
+import tifffile  # noqa: E402
 from PIL import Image  # noqa: E402
 from qtpy.QtCore import QEventLoop, Qt, QTimer  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
+from rsciio.hspy import file_writer  # noqa: E402
 
 from napari_tem_rf.gui.predictions import predictions  # noqa: E402
 from napari_tem_rf.gui.session import Session, session_of  # noqa: E402
@@ -115,6 +119,61 @@ def picture_empty(window: Window) -> None:
     window.save("empty")
 
 
+def write_microscope_file(folder: Path) -> Path:
+    """Write a sample image with what it was simulated with, as a file of HyperSpy; return it."""
+    name = "gold_hr_02"
+    sample = Path(__file__).parents[1] / "sample_data"
+    rows = json.loads((sample / "parameters.json").read_text(encoding="utf-8"))["high_resolution"]
+    (row,) = (row for row in rows if row["name"] == name)
+    pixels = tifffile.imread(sample / "high_resolution" / "images" / f"{name}.tif")
+    axis = {"offset": 0.0, "scale": row["pixel_size_nm"], "units": "nm", "navigate": False}
+    axes = [
+        {**axis, "_type": "UniformDataAxis", "name": name, "size": size, "is_binned": False}
+        for name, size in zip("yx", pixels.shape, strict=True)
+    ]
+    microscope = {
+        "beam_energy": row["energy_kev"],
+        "magnification": 400_000,
+        "microscope": "simulated with abTEM",
+    }
+    signal = {
+        "data": pixels,
+        "axes": axes,
+        "metadata": {
+            "General": {"title": name, "date": "2026-01-31"},
+            "Signal": {"signal_type": ""},
+            "Acquisition_instrument": {"TEM": microscope},
+        },
+        "original_metadata": {},
+        "learning_results": {},
+        "models": {},
+        "attributes": {"_lazy": False, "ragged": False},
+        "package_info": {"package": "", "package_version": ""},
+        "tmp_parameters": {},
+    }
+    path = folder / f"{name}.hspy"
+    file_writer(path, signal)
+    return path
+
+
+def picture_file(window: Window, folder: Path) -> None:
+    """Open a file in the Load dock and save what it says, with a preview of the cleaning."""
+    window.dock.hide()
+    dock, widget = window.viewer.window.add_plugin_dock_widget("napari-tem-rf", "Load")
+    window.viewer.window._qt_window.resizeDocks([dock], [400], Qt.Orientation.Horizontal)
+    load = widget.load
+    load.open_files([write_microscope_file(folder)])
+    process_until(lambda: window.session.image is not None)
+    load.fold._button.setChecked(True)
+    load.cleaning_fold._button.setChecked(True)
+    let_settle()
+    window.viewer.reset_view()
+    window.save("file")
+    window.viewer.window.remove_dock_widget(dock)
+    window.viewer.layers.clear()
+    window.dock.show()
+
+
 def picture_annotation(window: Window) -> None:
     """Save the sample with its strokes, ready to paint on."""
     window.viewer.open_sample("napari-tem-rf", "gold_high_resolution")
@@ -194,22 +253,61 @@ def picture_particles(window: Window) -> None:
     window.save("particles")
 
 
+def begin_long_training(window: Window, epochs: int) -> None:
+    """Train for long, so that there is time for what happens to it."""
+    train = window.workspace.train
+    window.dock.show()
+    window.look_at("gold_hr_01")
+    train.unit.setCurrentText("epochs")
+    train.unit.activated.emit(train.unit.currentIndex())
+    train.length.setValue(20 * epochs)
+    window.press(train.train_button)
+    process_until(lambda: len(window.session.history) >= epochs // 4, 60 * epochs)
+
+
+def picture_stopped(window: Window, epochs: int) -> None:
+    """Stop a training with the button and save the window."""
+    begin_long_training(window, epochs)
+    window.press(window.workspace.train.stop_button)
+    process_until(lambda: window.session.training is None and window.session.predicting is None)
+    window.scroll_to(window.workspace.train)
+    window.save("stopped")
+
+
+def picture_failed(window: Window, epochs: int) -> None:
+    """Kill the worker of a training and save what the window says."""
+    begin_long_training(window, epochs)
+    for process in psutil.Process().children():
+        if process.cmdline()[-1].startswith("training"):
+            process.kill()
+    process_until(lambda: window.session.training is None)
+    window.scroll_to(window.workspace.train)
+    window.save("failed")
+
+
 def main() -> None:
     """Make all pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=24, help="of training")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
+    parser.add_argument("--broken", action="store_true", help="only trainings that are broken off")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     window = Window(options.out, Path(_HOME.name, "runs"))
     try:
-        picture_empty(window)
-        picture_annotation(window)
-        picture_blocked(window)
-        picture_training(window, options.epochs)
-        picture_result(window)
-        picture_light(window)
-        picture_particles(window)
+        if options.broken:
+            window.viewer.open_sample("napari-tem-rf", "gold_high_resolution")
+        else:
+            picture_empty(window)
+            picture_file(window, Path(_HOME.name))
+            picture_annotation(window)
+            picture_blocked(window)
+            picture_training(window, options.epochs)
+            picture_result(window)
+            picture_light(window)
+            picture_particles(window)
+        picture_stopped(window, options.epochs)
+        picture_failed(window, options.epochs)
     finally:
         window.session.close()
         window.viewer.close()
