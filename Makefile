@@ -3,7 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= demo_output
-BENCH ?= benchmarks/*.py
+# modules, what wants arguments, and the study, which takes days
+NO_BENCH := paper_unet sparse_series effective_field_widths receptive_field_study
+BENCH ?= $(filter-out $(NO_BENCH:%=benchmarks/%.py),$(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint bench docs-pictures clean
