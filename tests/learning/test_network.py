@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_tem_rf.learning.network import Network
+from napari_tem_rf.learning.network import Network, joined
 from napari_tem_rf.networks.spec import NetworkSpec
 
 SPECS = [
@@ -204,6 +204,27 @@ def test_gradients_pass_the_relus_that_work_in_place():
     network = network_of(NetworkSpec(pools=(2,), filters=2), seed=956)
     image = image_of((6, 4)).requires_grad_(True)
     assert torch.autograd.gradcheck(network, (image,), eps=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize(("pool", "filters"), [(2, 4), (3, 2), (5, 3), (8, 4)])
+@pytest.mark.parametrize("dilation", [1, 2])
+def test_training_convolves_before_it_upsamples_to_the_same_numbers(pool, filters, dilation):
+    """Logits and gradients are those of the upsampled and joined map, in double precision."""
+    network = network_of(NetworkSpec((pool,), (dilation, 1), filters=filters))
+    block = network.decoder[0].train()
+    for module in block.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.eval()
+    generator = torch.Generator().manual_seed(140)
+    skip = torch.randn(2, filters, 3 * pool, 5 * pool, generator=generator).double()
+    low = torch.randn(2, block.conv1.in_channels - filters, 3, 5, generator=generator).double()
+    inputs = (skip.requires_grad_(), low.requires_grad_(), *block.parameters())
+    found, expected = block.decode(skip, low, pool), block(joined(skip, low, pool))
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
+    weights = torch.randn(expected.shape, generator=generator).double()
+    ours, theirs = (torch.autograd.grad(y, inputs, weights) for y in (found, expected))
+    for given, wanted in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(given, wanted, atol=1e-10, rtol=1e-10)
 
 
 def test_same_seed_same_weights():

@@ -55,7 +55,7 @@ def test_derivatives_are_right():
     arguments = (x.requires_grad_(), ours.weight, ours.bias)
 
     def normalised(x, weight, bias):
-        return norm._FewChannels.apply(x, weight, bias, 1e-5)[0]
+        return norm._Normalised.apply(x, weight, bias, 1e-5)[0]
 
     assert torch.autograd.gradcheck(normalised, arguments, atol=1e-6)
 

@@ -48,9 +48,31 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (crop, channels in, row, column) to (crop, channels out, row, column)."""
-        y = functional.relu(self.norm1(self.conv1(x)), inplace=True)
-        y = self.norm2(self.conv2(y))
-        return functional.relu_(y.add_(self.shortcut(x)))
+        return functional.relu_(self._normed(self.conv1(x)).add_(self.shortcut(x)))
+
+    def decode(self, skip: Tensor, x: Tensor, pool: int) -> Tensor:
+        """Return the block of what enters a decoder: the skip, and what comes from below.
+
+        In training on the CPU the convs see what comes from below before it is upsampled, with
+        other weights to the same numbers: there it is small, and maps in memory cost more than
+        multiply-adds.
+        """
+        conv, d = self.conv1, self.conv1.dilation[0]
+        if not self.training or skip.device.type != "cpu" or d > 1:
+            return self(joined(skip, x, pool))
+        over = skip.shape[1]  # the first channels of the weights are those of the skip
+        y = functional.conv2d(skip, conv.weight[:, :over], conv.bias, padding=1)
+        y = self._normed(y + upsampled_conv(x, conv.weight[:, over:], pool))
+        pointwise = self.shortcut
+        z = functional.conv2d(skip, pointwise.weight[:, :over], pointwise.bias, dilation=2)
+        small = functional.conv2d(x, pointwise.weight[:, over:])
+        z = z + functional.interpolate(small, scale_factor=pool, mode="nearest")
+        return functional.relu_(y.add_(z))
+
+    def _normed(self, y: Tensor) -> Tensor:
+        """Return what leaves the second norm for what leaves the first conv."""
+        y = functional.relu(self.norm1(y), inplace=True)
+        return self.norm2(self.conv2(y))
 
     def fold(self) -> None:
         """Fold the batch norms into the convs; for prediction only."""
@@ -65,6 +87,39 @@ def joined(skip: Tensor, x: Tensor, pool: int) -> Tensor:
     """Return what enters a decoder: the skip, then what comes from below, upsampled."""
     up = functional.interpolate(x, scale_factor=pool, mode="nearest")
     return torch.cat([skip, up], dim=1)  # (image, skip + up, row, column)
+
+
+def upsampled_conv(x: Tensor, weight: Tensor, pool: int) -> Tensor:
+    """Return the 3x3 conv of a map upsampled by nearest neighbours, without upsampling it.
+
+    A pixel's three rows are at most two of the small map, which ones depends on its phase: each
+    phase has a 3x3 kernel of its own there, of sums of the weights.
+
+    Parameters
+    ----------
+    x : Tensor, shape (image, channel, row, column)
+        The small map.
+    weight : Tensor, shape (channel out, channel, 3, 3)
+    pool : int
+        By how much the map would be upsampled.
+
+    Returns
+    -------
+    Tensor, shape (image, channel out, pool * row, pool * column)
+
+    References
+    ----------
+    .. [1] W. Shi et al., Real-time single image and video super-resolution using an efficient
+       sub-pixel convolutional neural network, CVPR (2016), arXiv:1609.05158.
+    """
+    chosen = weight.new_zeros((pool, 3, 3))  # (phase, row of the small map, row of the kernel)
+    for phase in range(pool):
+        for row in range(3):
+            chosen[phase, (phase + row - 1) // pool + 1, row] = 1
+    kernels = torch.einsum("aik,bjl,ockl->oabcij", chosen, chosen, weight)
+    kernels = kernels.reshape(-1, weight.shape[1], 3, 3)  # (channel out and phase, channel, 3, 3)
+    y = functional.conv2d(x, kernels.contiguous(memory_format=torch.channels_last), padding=1)
+    return functional.pixel_shuffle(y, pool)
 
 
 class Network(nn.Module):
@@ -136,7 +191,8 @@ class Network(nn.Module):
             x = functional.max_pool2d(x, pool)
         x = self.bottleneck(x)
         for block, pool in zip(list(self.decoder)[: len(pools)], reversed(pools), strict=True):
-            x = block(joined(skips.pop(), x, pool))
+            assert isinstance(block, Block)
+            x = block.decode(skips.pop(), x, pool)
         return x
 
     def folded(self) -> "Network":
