@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_tem_rf.micrographs.writing import write_labels, write_probabilities
+
 from .conftest import PIXEL_SIZE_NM, SHAPE
 
 COMMAND = Path(sys.executable).with_name("napari-tem-rf")
@@ -75,7 +77,58 @@ def test_measure_of_nothing(cli, tmp_path):
     answer = cli("measure", tmp_path / "mask.npy", "--out", tmp_path / "particles.csv", "--json")
     assert answer.code == 0
     assert answer.json["number"] == 0
-    assert "no particle was found" in answer.err
+    assert "no particle of 9 px or more was found" in answer.err
+
+
+def test_px_and_nm_do_not_mix_in_one_table(cli, tmp_path):
+    """Their mean would be of neither, and half of each column empty."""
+    mask = np.zeros((31, 37), np.uint8)
+    mask[5:11, 8:14] = 1
+    write_labels(tmp_path / "a.tif", mask, (0.5, 0.25))
+    write_labels(tmp_path / "b.tif", mask)
+    masks, out = (tmp_path / "a.tif", tmp_path / "b.tif"), tmp_path / "particles.csv"
+    assert cli("measure", *masks, "--out", out).error == (
+        f'1 of 2 masks have no pixel size, the first is "{tmp_path / "b.tif"}": nm and px do not '
+        "go into one table; give --pixel-size for all, or measure them apart"
+    )
+    assert not out.exists()
+    answer = cli("measure", *masks, "--out", out, "--pixel-size", 0.5, "--json")
+    assert answer.json["number"] == 2
+    # 6 x 6 px of 0.5 x 0.5 nm, both
+    assert [row["area_nm2"] for row in rows_of(out)] == ["9.0", "9.0"]
+
+
+def test_measure_leaves_probabilities_out(cli, tmp_path):
+    mask = np.zeros((31, 37), np.uint8)
+    mask[5:11, 8:14] = 1
+    write_labels(tmp_path / "a.tif", mask, (0.5, 0.25))
+    write_probabilities(
+        tmp_path / "a_probabilities.tif", np.stack([1 - mask, mask]) * 0.7, (0.5, 0.25)
+    )
+    out = tmp_path / "particles.csv"
+    assert cli("measure", tmp_path, "--out", out, "--json").json["number"] == 1
+    # 36 px of 0.125 nm2
+    assert [(row["image"], row["area_nm2"]) for row in rows_of(out)] == [("a", "4.5")]
+    error = cli("measure", tmp_path / "a_probabilities.tif", "--out", tmp_path / "b.csv").error
+    assert error.startswith("only probabilities are found in")
+
+
+def test_a_series_is_measured_frame_by_frame(cli, tmp_path):
+    frames = np.zeros((3, 31, 37), np.uint8)
+    frames[0, 5:11, 8:14] = 1
+    frames[2, 20:24, 3:9] = 255
+    write_labels(tmp_path / "series.tif", frames, (0.5, 0.25))
+    out = tmp_path / "particles.csv"
+    answer = cli("measure", tmp_path / "series.tif", "--out", out)
+    assert [(row["frame"], row["class"], row["area_nm2"]) for row in rows_of(out)] == [
+        ("0", "1", "4.5"),
+        ("2", "255", "3.0"),
+    ]
+    assert answer.out == f"{out}: 2 particles, equivalent diameter 2.17 ± 0.31 nm, median 2.17 nm\n"
+
+
+def rows_of(table):
+    return list(csv.DictReader(table.read_text().splitlines()))
 
 
 def run_installed(*arguments, **options):

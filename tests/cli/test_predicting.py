@@ -10,9 +10,11 @@ import tifffile
 
 from napari_tem_rf.cli import predicting
 from napari_tem_rf.jobs import mask_files
+from napari_tem_rf.micrographs.cleaning import Cleaning, clean
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
+from napari_tem_rf.runs import read_run
 
-from .conftest import PIXEL_SIZE_NM, SHAPE, discs
+from .conftest import PIXEL_SIZE_NM, QUICK, SHAPE, discs
 
 
 def files_of(folder):
@@ -220,6 +222,56 @@ def test_a_constant_image_and_nan_are_said_or_done(cli, run, tmp_path):
     assert "px are NaN or infinite and were taken as the median" in answer.err
     error = cli("predict", run, tmp_path / "nothing.npy", "--out", out).error
     assert "it holds only NaN or infinity" in error
+
+
+def test_an_image_that_cannot_be_predicted_is_named(cli, run, data, tmp_path):
+    for name in ("a", "b"):
+        np.save(tmp_path / f"{name}.npy", np.full(SHAPE, np.nan, np.float32))
+    says = "cannot be predicted: no pixel of the image is finite: it holds only NaN or infinity"
+    assert cli("predict", run, tmp_path / "b.npy", "--out", tmp_path / "o").error == f'"b" {says}'
+    answer = cli(
+        "predict", run, tmp_path / "a.npy", tmp_path / "b.npy", data.images, "--out", tmp_path / "o"
+    )
+    assert answer.error == f'2 of 6 images could not be predicted, the first: "a" {says}'
+    assert f'left out: "b" {says}' in answer.err
+    assert len(list((tmp_path / "o").glob("*.tif"))) == 4
+
+
+def test_a_file_where_the_folder_of_masks_should_be(cli, run, data, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    error = cli("predict", run, data.images, "--out", tmp_path / "file").error
+    assert error == f'"{tmp_path / "file"}" is a file: name a folder for the masks with --out'
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_cleaning_is_repeated_at_prediction(cli, data, tmp_path):
+    """Spikes of 20 times the signal change nothing, and labels come in the bins' blocks."""
+    run = tmp_path / "run"
+    cli(
+        *("train", data.images, "--labels", data.masks, "--run", run, "--epochs", 4, *QUICK),
+        *("--spikes", "robust", "--binning", 2, "--flatten", 1),
+    )
+    assert read_run(run).record.cleaning == Cleaning("robust", None, 1, 2)
+    image = tifffile.imread(data.images / "gold_3.tif")
+    smooth = clean(image, Cleaning("robust"))
+    spiked = smooth.copy()
+    spiked[9::17, 4::19] = 8000
+    for name, pixels in (("smooth", smooth), ("spiked", spiked)):
+        np.save(tmp_path / f"{name}.npy", pixels)
+        cli("predict", run, tmp_path / f"{name}.npy", "--out", tmp_path / "masks")
+    mask = tifffile.imread(tmp_path / "masks" / "smooth.tif")
+    assert mask.any()
+    differ = np.count_nonzero(mask != tifffile.imread(tmp_path / "masks" / "spiked.tif"))
+    assert differ < 0.01 * mask.size
+    assert mask.shape == SHAPE
+    np.testing.assert_array_equal(mask[:66:2, :82:2], mask[1:66:2, 1:82:2])
+    made = json.loads((tmp_path / "masks" / "smooth.tif.json").read_text())
+    assert made["cleaning"] == {
+        "spikes": "robust",
+        "spike_threshold": None,
+        "flatten": 1,
+        "binning": 2,
+    }
 
 
 def test_another_pixel_size_is_said(cli, run, data, tmp_path):

@@ -9,6 +9,7 @@ import tifffile
 
 from napari_tem_rf.cli import training
 from napari_tem_rf.cli.app import spread_labels
+from napari_tem_rf.micrographs import frames
 from napari_tem_rf.protocol import EpochReport
 from napari_tem_rf.runs import read_run
 
@@ -189,6 +190,58 @@ def test_same_seed_same_weights_and_resume_goes_on(cli, data, tmp_path):
             "resumed training keeps its"
             in cli("train", "--run", tmp_path / "short", "--resume", *wrong).error
         )
+
+
+def test_resume_says_what_it_would_not_do(cli, data, tmp_path):
+    """The same settings may stand there again, others would go unheard."""
+    run = tmp_path / "run"
+    begun = (
+        *("train", data.images / "gold_0.tif", "--labels", data.masks, "--run", run, *QUICK),
+        *("--binning", 2, "--spikes", "robust", "--validation", 0),
+    )
+    assert cli(*begun, "--epochs", 1).code == 0
+    assert cli(*begun, "--epochs", 2, "--resume", "--json").json["epochs"] == 2
+    for wrong, says in (
+        (["--binning", 3], "was begun with --binning 2, not 3"),
+        (["--spike-threshold", 9], "was begun without --spike-threshold, not 9.0"),
+        (["--unlabelled", "ignore"], "was begun with --unlabelled background, not ignore"),
+        (["--preset", "sytwu2022"], "was begun with --preset default, not sytwu2022"),
+        (["--pools", "4,4"], "has the network pools 2, 4 filters, not pools 4,4, 4 filters"),
+        (["--receptive-field", 120], "leave --receptive-field out or start a new run"),
+    ):
+        error = cli("train", "--run", run, "--resume", "--epochs", 3, *wrong).error
+        assert says in error, error
+        assert "a resumed training keeps it" in error
+    assert read_run(run).record.epochs == 2
+
+
+def test_an_image_that_cannot_be_cleaned_is_named(cli, data, tmp_path):
+    error = cli(
+        *("train", data.images, "--labels", data.masks, "--run", tmp_path / "run"),
+        *("--binning", 70, *QUICK),
+    ).error
+    assert error == (
+        '"gold_0" cannot be trained from: binning is 70 but the image is 67 x 83: a block must '
+        "fit into it"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_frames_of_a_long_series_of_labels(cli, tmp_path, monkeypatch):
+    """Of 5 frames that are read one by one, the two with labels are trained on."""
+    monkeypatch.setattr(frames, "IN_MEMORY_BYTES", 1000)
+    found = [discs(seed) for seed in range(5)]
+    masks = np.stack([mask if i in (1, 4) else 0 * mask for i, (_, mask) in enumerate(found)])
+    for name, stack in (("image", np.stack([pixels for pixels, _ in found])), ("labels", masks)):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "series.npy", stack)
+    answer = cli(
+        *("train", tmp_path / "image", "--labels", tmp_path / "labels"),
+        *("--run", tmp_path / "run", "--epochs", 1, *QUICK),
+    )
+    assert answer.code == 0, answer
+    names = [entry.name for entry in read_run(tmp_path / "run").record.data]
+    assert names == ["series[1]", "series[4]"]
 
 
 def test_interrupt_stops_the_training_and_keeps_it(cli, data, tmp_path, monkeypatch):
@@ -373,6 +426,10 @@ def test_paths_that_are_not_there_are_said(cli, data, tmp_path):
         (["train", "a", "--labels", "b", "--run", "r", "--pixel-size", "0"], "--pixel-size"),
         (["train", "a", "--labels", "b", "--run", "r", "--pixel-size", "nan"], "--pixel-size"),
         (["train", "a", "--labels", "b", "--run", "r", "--spikes", "x"], "none, paper, robust"),
+        (
+            ["train", "a", "--labels", "b", "--run", "r", "--spike-threshold", "9"],
+            "no spikes are removed without --spikes paper or robust",
+        ),
         (
             ["train", "a", "--labels", "b", "--run", "r", "--receptive-field", "9", "--pools", "2"],
             "give a wish (--receptive-field, --parameters) or --pools, not both",

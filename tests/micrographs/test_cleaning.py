@@ -196,3 +196,9 @@ def test_labels_come_back_to_their_pixels():
         unbin_labels(labels, 2, (5, 5)),
         [[0, 0, 2, 2, 2], [0, 0, 2, 2, 2], [1, 1, 3, 3, 3], [1, 1, 3, 3, 3], [1, 1, 3, 3, 3]],
     )
+
+
+def test_numbers_beyond_float32_count_as_infinite():
+    """They become the median of the others (here 4), and no warning is on the way."""
+    image = np.array([[3.0, 1e300, 4.0], [5.0, -1e39, 4.0]])
+    np.testing.assert_array_equal(fill_not_finite(image), [[3, 4, 4], [5, 4, 4]])

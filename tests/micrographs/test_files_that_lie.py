@@ -13,7 +13,8 @@ import tifffile
 import zarr
 from PIL import Image
 
-from napari_tem_rf.micrographs.reading import ReadingError, read_micrographs
+from napari_tem_rf.micrographs.reading import ReadingError, read_labels, read_micrographs
+from napari_tem_rf.micrographs.tiff_parts import coded_size
 
 
 @pytest.mark.timeout(60)
@@ -176,3 +177,44 @@ def test_foreign_content_with_a_wanted_ending(tmp_path):
         path.write_text("Dear colleague, the images are on the other disk.\n" * 40)
         with pytest.raises(ReadingError, match=f'"notes.{ending}"'):
             read_micrographs(path)
+
+
+COMPRESSED = {
+    # where JPEG 2000 (ITU-T T.800, A.5.1), JPEG (T.81, B.2.2) and PNG write the number of rows
+    "jpeg2000": (b"\xff\x4f\xff\x51", 12, ">I"),
+    "jpeg": (b"\xff\xc0", 5, ">H"),
+    "png": (b"\x89PNG", 20, ">I"),
+}
+
+
+@pytest.mark.parametrize("compression", COMPRESSED)
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_part_of_a_tiff_that_declares_another_size_is_refused(tmp_path, compression, frames):
+    """The libraries would take memory for 60,000 rows and cut them off."""
+    marker, place, kind = COMPRESSED[compression]
+    path = tmp_path / "a.tif"
+    image = np.random.default_rng(9213).integers(0, 255, (frames, 61, 83)).astype(np.uint8)
+    tifffile.imwrite(
+        path, image, photometric="minisblack", compression=compression, rowsperstrip=61
+    )
+    (micrograph,) = read_micrographs(path)
+    assert micrograph.image_shape == (61, 83)
+    data = bytearray(path.read_bytes())
+    at = data.rindex(marker) + place
+    assert struct.unpack_from(kind, data, at) == (61,)
+    struct.pack_into(kind, data, at, 60_000)
+    path.write_bytes(data)
+    said, _ = refused(path)
+    assert "declares 60000 x 83 pixels of an image of 61 x 83: it is damaged" in said
+    with pytest.raises(ReadingError, match="declares 60000 x 83 pixels"):
+        read_labels(path)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "JPEG2000"])
+@pytest.mark.parametrize("shape", [(61, 83), (300, 7)])
+def test_sizes_are_those_that_pillow_writes(tmp_path, kind, shape):
+    path = tmp_path / "image"
+    Image.fromarray(np.zeros(shape, np.uint8)).save(path, format=kind)
+    data = path.read_bytes()
+    assert coded_size(data) == shape
+    assert all(coded_size(data[:end]) in (None, shape) for end in range(len(data)))

@@ -429,13 +429,87 @@ def test_what_is_no_label_is_named(tmp_path, values, words):
         read_labels(tmp_path / "mask.npy")
 
 
+def in_colour(folder, mask, opacity=None):
+    """Write a mask of bytes as programs save black and white in colour; return the files."""
+    channels = [mask, mask, mask] if opacity is None else [mask, mask, mask, opacity]
+    colour = np.stack(channels, axis=-1)
+    kinds = {"photometric": "rgb"} | ({} if opacity is None else {"extrasamples": ["unassalpha"]})
+    tifffile.imwrite(folder / "mask.tif", colour, **kinds)
+    planes = np.ascontiguousarray(np.moveaxis(colour, 2, 0))
+    tifffile.imwrite(folder / "planes.tif", planes, planarconfig="separate", **kinds)
+    Image.fromarray(colour).save(folder / "mask.png")
+    np.save(folder / "mask.npy", colour)
+    return [folder / name for name in ("mask.tif", "planes.tif", "mask.png", "mask.npy")]
+
+
+@pytest.mark.parametrize("opaque", [False, True])
+def test_labels_saved_in_colour_but_grey_are_taken(tmp_path, opaque):
+    mask = np.where(np.random.default_rng(9213).random(SHAPE) < 0.3, 255, 0).astype(np.uint8)
+    for path in in_colour(tmp_path, mask, np.full_like(mask, 255) if opaque else None):
+        labels = read_labels(path)
+        np.testing.assert_array_equal(labels, mask, err_msg=path.name)
+        assert labels.dtype == np.uint8
+    Image.fromarray(np.stack([mask, np.full_like(mask, 255)], axis=-1)).save(tmp_path / "la.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "la.png"), mask)
+
+
 def test_labels_in_colour_are_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "mask.tif", np.zeros((*SHAPE, 3), np.uint8), photometric="rgb")
-    with pytest.raises(ReadingError, match="in colour"):
-        read_labels(tmp_path / "mask.tif")
+    """Read as they lie they would be a stack of as many frames as the image has rows."""
+    mask = np.zeros(SHAPE, np.uint8)
+    mask[3:9, 5:20] = 255
+    for path in in_colour(tmp_path, mask, opacity=mask):
+        with pytest.raises(ReadingError, match="is see-through in places"):
+            read_labels(path)
+    for path in in_colour(tmp_path, mask):
+        colour = np.stack([mask, mask, np.zeros_like(mask)], axis=-1)
+        if path.suffix == ".png":
+            Image.fromarray(colour).save(path)
+        elif path.suffix == ".npy":
+            np.save(path, colour)
+        else:
+            tifffile.imwrite(path, colour, photometric="rgb")
+        with pytest.raises(ReadingError, match=f'"{path.name}" is in colour: .* save the mask in'):
+            read_labels(path)
 
 
 # folders, names, wrong use
+
+
+def test_what_a_file_calls_its_images_is_a_name_for_a_file(tmp_path):
+    """Masks are named like their images: a name must not lead out of the folder."""
+    image = np.zeros(SHAPE, np.uint8)
+    titles = ["../../../out", "b/c", 'HAADF "5" kx?', "..", "HAADF 5 KX", "plain", "plain"]
+    with tifffile.TiffWriter(tmp_path / "many.ome.tif") as tiff:
+        for title in titles:
+            tiff.write(image, metadata={"axes": "YX", "Name": title})
+    names = [micrograph.name for micrograph in read_micrographs(tmp_path / "many.ome.tif")]
+    assert names == [
+        *("many out", "many b c", "many HAADF 5 kx", "many 4"),
+        # some systems do not tell capitals from small letters
+        *("many HAADF 5 KX 5", "many plain", "many plain 7"),
+    ]
+
+
+def test_names_stay_unique_where_a_title_looks_like_a_number(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "many.ome.tif") as tiff:
+        for title in ("gold", "gold 3", "gold"):
+            tiff.write(np.zeros(SHAPE, np.uint8), metadata={"axes": "YX", "Name": title})
+    names = [micrograph.name for micrograph in read_micrographs(tmp_path / "many.ome.tif")]
+    assert names == ["many gold", "many gold 3", "many gold 4"]
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, image, monkeypatch):
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied", "gold.npy")
+
+    np.save(tmp_path / "gold.npy", image)
+    monkeypatch.setattr(np.lib.format, "read_magic", refuse)
+    with pytest.raises(ReadingError) as refused:
+        read_micrographs(tmp_path / "gold.npy")
+    assert str(refused.value) == (
+        '"gold.npy" may not be read (Permission denied): give your account the right to read it, '
+        "or copy it to a folder of your own"
+    )
 
 
 def test_folders_give_their_readable_files_sorted(tmp_path, image):

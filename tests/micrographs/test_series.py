@@ -10,7 +10,15 @@ import tifffile
 import zarr
 
 from napari_tem_rf.micrographs import frames as frames_module
-from napari_tem_rf.micrographs.reading import ReadingError, read_labels, read_micrographs
+from napari_tem_rf.micrographs import reading as reading_module
+from napari_tem_rf.micrographs import tiff as tiff_module
+from napari_tem_rf.micrographs.reading import (
+    ReadingError,
+    open_labels,
+    read_labels,
+    read_micrographs,
+)
+from napari_tem_rf.micrographs.writing import write_labels
 
 SERIES = [
     "series.mrc",
@@ -208,3 +216,41 @@ def test_pickled_objects_are_never_opened(tmp_path, name):
     )
     with pytest.raises(ReadingError, match="pickled Python objects"):
         read_micrographs(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["mask.npy", "mask.tif", "mask.ome.zarr"])
+def test_labels_of_a_long_series_are_read_frame_by_frame(tmp_path, monkeypatch, name):
+    masks = np.random.default_rng(956).integers(0, 3, (5, 37, 41)).astype(np.uint8)
+    path = write_labels(tmp_path / name, masks)
+    whole = open_labels(path)
+    assert whole.shape == (5, 37, 41)
+    np.testing.assert_array_equal(np.stack(list(whole)), masks)
+    for module in (frames_module, tiff_module):
+        monkeypatch.setattr(module, "IN_MEMORY_BYTES", 1000)
+    assert isinstance(read_micrographs(path)[0].pixels, dask.array.Array)
+    # were they read at once, this would be asked for
+    monkeypatch.setattr(reading_module, "read_labels", None)
+    labels = open_labels(path)
+    assert labels.shape == (5, 37, 41)
+    np.testing.assert_array_equal(np.stack(list(labels)), masks)
+    assert labels.read(4).dtype == np.uint8
+
+
+def test_a_frame_that_holds_no_labels_is_named_when_it_is_read(tmp_path, monkeypatch):
+    values = np.zeros((3, 37, 41), np.float32)
+    values[2, 5, 7] = 0.5
+    np.save(tmp_path / "mask.npy", values)
+    monkeypatch.setattr(frames_module, "IN_MEMORY_BYTES", 1000)
+    labels = open_labels(tmp_path / "mask.npy")
+    assert not labels.read(1).any()
+    with pytest.raises(ReadingError, match=r'"mask.npy" are of type float32 with fractions'):
+        labels.read(2)
+
+
+def test_labels_of_one_image_are_one_frame(tmp_path):
+    mask = np.eye(37, 41, dtype=np.uint8)
+    for name in ("mask.png", "mask.tif"):
+        labels = open_labels(write_labels(tmp_path / name, mask))
+        assert labels.shape == (37, 41)
+        (frame,) = labels
+        np.testing.assert_array_equal(frame, mask)

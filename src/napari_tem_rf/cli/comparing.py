@@ -15,6 +15,7 @@ from napari_tem_rf.cli.training import (
     GROUP_BY,
     SPIKE_THRESHOLD,
     SPIKES,
+    cleaning_of,
     plan_of,
     stop_on_interrupt,
 )
@@ -32,7 +33,6 @@ from napari_tem_rf.comparison import (
     write_report,
 )
 from napari_tem_rf.engine import AnyEngine, Engine, InlineEngine
-from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.protocol import PAPER_SEEDS, EpochReport, NoteReport, ProgressReport
 
 HELD_OUT = 0.2
@@ -101,7 +101,7 @@ def compare(
         held_out=validation,
         split_seed=seed,
         unlabelled=unlabelled,  # type: ignore[arg-type]
-        cleaning=Cleaning(spikes, spike_threshold, flatten, binning),  # type: ignore[arg-type]
+        cleaning=cleaning_of(spikes, spike_threshold, flatten, binning),
         baselines=BASELINES if baselines else (),
     )
     files = read_labelled(images, labels, pixel_size, group_by)

@@ -9,7 +9,7 @@ import typer
 from numpy.typing import NDArray
 
 from napari_tem_rf import jobs
-from napari_tem_rf.cli.inputs import named_files, read_sized
+from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
 from napari_tem_rf.cli.options import PIXEL_SIZE, check_unlabelled
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say
 from napari_tem_rf.micrographs.annotation import shape_text
@@ -32,11 +32,7 @@ def evaluate(
     from napari_tem_rf.measuring.scores import score_images
 
     check_unlabelled(unlabelled)
-    masks = {
-        name: path
-        for name, path in named_files(predictions).items()
-        if not name.endswith("_probabilities")
-    }
+    masks = named_masks(predictions)
     truths = named_files(labels)
     names = sorted(masks.keys() & truths.keys())
     if not names:
@@ -111,7 +107,11 @@ def effective_field(
         raise typer.BadParameter(f"{at!r}: give ROW,COLUMN", param_hint="--at")
     opened = read_run(run)
     micrograph = read_sized(image, pixel_size)[0]
-    pixels = standardise(clean(micrograph.frame(frame), opened.record.cleaning))
+    raw = micrograph.frame(frame)
+    try:
+        pixels = standardise(clean(raw, opened.record.cleaning))
+    except ValueError as error:
+        raise ValueError(f'"{micrograph.name}" has no field to measure: {error}') from error
     binning = opened.record.cleaning.binning
     row, column = position[0] // binning, position[1] // binning
     if not (0 <= row < pixels.shape[0] and 0 <= column < pixels.shape[1]):

@@ -5,10 +5,11 @@ from typing import Any
 
 import typer
 
-from napari_tem_rf.cli.inputs import named_files, read_sized
+from napari_tem_rf.cli.inputs import named_masks
 from napari_tem_rf.cli.options import PIXEL_SIZE
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, say
-from napari_tem_rf.micrographs.reading import find_images, read_labels, read_micrographs
+from napari_tem_rf.measuring.particles import find_particles, measure_particles
+from napari_tem_rf.micrographs.reading import find_images, open_labels, read_micrographs
 
 
 def info(
@@ -67,28 +68,31 @@ def measure(
     """Find the particles in masks and measure them in nm."""
     import pandas as pd
 
-    from napari_tem_rf.measuring.particles import find_particles, measure_particles, summarise
-    from napari_tem_rf.storage import refuse_existing, write_text
+    from napari_tem_rf.measuring.particles import summarise
+    from napari_tem_rf.storage import write_text
 
-    refuse_existing(out)
+    if out.exists():
+        raise ValueError(
+            f'"{out}" exists and nothing is overwritten: name another file with --out, or delete it'
+        )
+    files = named_masks(masks)
+    sizes = _sizes(files, pixel_size)
     tables = []
-    for name, path in named_files(masks).items():
-        labels = read_labels(path)
-        size = (pixel_size, pixel_size) if pixel_size else read_sized(path, None)[0].pixel_size_nm
-        frames = [labels] if labels.ndim == 2 else list(labels)
-        for index, mask in enumerate(frames):
+    for name, path in files.items():
+        labels = open_labels(path)
+        for index, mask in enumerate(labels):
             instances = find_particles(
-                mask, split=split, smallest_px=smallest, border=border, pixel_size_nm=size
+                mask, split=split, smallest_px=smallest, border=border, pixel_size_nm=sizes[name]
             )
-            table = measure_particles(instances, pixel_size_nm=size, mask=mask)
+            table = measure_particles(instances, pixel_size_nm=sizes[name], mask=mask)
             table.insert(0, "image", name)
-            if labels.ndim == 3:
+            if len(labels.shape) == 3:
                 table.insert(1, "frame", index)
             tables.append(table)
     particles = pd.concat(tables, ignore_index=True)
     write_text(out, particles.to_csv(index=False, lineterminator="\n"))
     if len(particles) == 0:
-        say("no particle was found")
+        say(f"no particle of {smallest} px or more was found")
         if json:
             print_json({"table": str(out), "number": 0})
         return
@@ -105,7 +109,27 @@ def measure(
             }
         )
         return
-    typer.echo(
-        f"{out}: {summary.number} particles, {summary.column} mean {summary.mean:.4g}, "
-        f"median {summary.median:.4g}, sd {summary.sd:.4g}"
-    )
+    typer.echo(f"{out}: {summary.sentence}")
+
+
+def _sizes(
+    files: dict[str, Path], pixel_size: float | None
+) -> dict[str, tuple[float, float] | None]:
+    """Return the pixel size of each mask in nm: that which is given, or that of its file.
+
+    Raises
+    ------
+    ValueError
+        When some masks have one and others do not: px and nm do not go into one table.
+    """
+    if pixel_size is not None:
+        return dict.fromkeys(files, (pixel_size, pixel_size))
+    sizes = {name: read_micrographs(path)[0].pixel_size_nm for name, path in files.items()}
+    without = [name for name, size in sizes.items() if size is None]
+    if without and len(without) < len(sizes):
+        raise ValueError(
+            f"{len(without)} of {len(sizes)} masks have no pixel size, the first is "
+            f'"{files[without[0]]}": nm and px do not go into one table; give --pixel-size for '
+            "all, or measure them apart"
+        )
+    return sizes

@@ -9,7 +9,7 @@ from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import (
     find_images,
     image_name,
-    read_labels,
+    open_labels,
     read_micrographs,
 )
 
@@ -53,6 +53,18 @@ def named_files(paths: Sequence[Path]) -> dict[str, Path]:
         named[name] = path
     if not named:
         raise ValueError(f"no image found in {', '.join(map(str, paths))}: check the paths")
+    return named
+
+
+def named_masks(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the masks among readable files, by name: all but the probabilities beside them."""
+    files = named_files(paths)
+    named = {name: path for name, path in files.items() if not name.endswith("_probabilities")}
+    if not named:
+        raise ValueError(
+            f"only probabilities are found in {', '.join(map(str, paths))}: give masks, which "
+            "lie beside them"
+        )
     return named
 
 
@@ -106,7 +118,7 @@ def read_labelled(
 def _labelled(
     name: str, micrograph: Micrograph, label_file: Path, group_by: str | None
 ) -> Iterator[LabelledImage]:
-    labels = read_labels(label_file)
+    labels = open_labels(label_file)
     group = group_of(name, group_by)
     if labels.shape != tuple(micrograph.pixels.shape):
         raise ValueError(
@@ -114,8 +126,10 @@ def _labelled(
             f'"{micrograph.source}" is '
             f"{shape_text(micrograph.pixels.shape)}: labels need the image's own rows and columns"
         )
-    if labels.ndim == 2:
-        yield LabelledImage(name, micrograph.frame(), labels, micrograph.pixel_size_nm, group)
+    if len(labels.shape) == 2:
+        yield LabelledImage(
+            name, micrograph.frame(), labels.read(0), micrograph.pixel_size_nm, group
+        )
         return
     for index, frame_labels in enumerate(labels):
         if frame_labels.any():

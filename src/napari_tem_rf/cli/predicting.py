@@ -20,7 +20,7 @@ from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import read_micrographs
 from napari_tem_rf.protocol import ProgressReport
-from napari_tem_rf.runs import Run, read_run
+from napari_tem_rf.runs import Run, RunError, read_run
 
 
 def predict(
@@ -44,6 +44,8 @@ def predict(
     opened = read_run(run)
     opened.read_weights()
     files = named_files(images)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f'"{out}" is a file: name a folder for the masks with --out')
     out.mkdir(parents=True, exist_ok=True)
     wish = MaskWish(replace(opened, folder=run.resolve()), out, pixel_size, probabilities, resample)
     progress = Progress("predicting")
@@ -66,6 +68,10 @@ def predict(
         )
 
 
+# a file that takes some seconds to read
+_LONG_TO_HASH = 2e9
+
+
 @dataclass(frozen=True, slots=True)
 class MaskWish:
     """What masks are wanted of an image."""
@@ -79,10 +85,15 @@ class MaskWish:
     def masks(self, path: Path, name: str, progress: Progress) -> Iterator[MaskFile]:
         """Yield the masks of a file, one a micrograph, and say what the user should know."""
         micrographs = read_sized(path, self.pixel_size)
+        if path.is_file() and (held := path.stat().st_size) > _LONG_TO_HASH:
+            progress.line(
+                f"{name}: reading its {held / 1e9:.1f} GB once, for the record of where the masks "
+                "come from"
+            )
         for micrograph in micrographs:
             target = self.out / f"{name if len(micrographs) == 1 else micrograph.name}.tif"
             for note in micrograph.notes:
-                progress.line(note)
+                progress.line(f"{micrograph.name}: {note}")
             file = MaskFile(
                 self.run,
                 micrograph,
@@ -110,6 +121,8 @@ def _predict_here(
         progress.title = f"{name} ({number} of {len(files)})"
         try:
             written += predict_file(path, name, wish, tile, device, progress)
+        except RunError:
+            raise  # what is wrong with the run is wrong for every image
         except ValueError as error:
             failed.append(_left_out(path, str(error), len(files), progress))
     return written, failed
@@ -200,11 +213,16 @@ def _predict_micrograph(file: MaskFile, tile: int | None, device: str, progress:
     for index in file.begin():
         if frames > 1:
             progress.title = f"{title}, frame {index + 1} of {frames}"
-        result = jobs.predict(
-            *file.arguments(index, tile, device),  # type: ignore[arg-type]
-            report=progress,
-            stopped=lambda: False,
-        )
+        try:
+            result = jobs.predict(
+                *file.arguments(index, tile, device),  # type: ignore[arg-type]
+                report=progress,
+                stopped=lambda: False,
+            )
+        except RunError:
+            raise
+        except ValueError as error:
+            raise ValueError(file.failure(index, error)) from error
         assert result is not None
         file.write(index, result)
         notes.update(result.notes)

@@ -1,29 +1,81 @@
-"""``train --repeat RUN``: the training of a run once more, from its folder alone."""
+"""``train`` from a run: once more (``--repeat``), or on from its checkpoint (``--resume``)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.output import say
 from napari_tem_rf.jobs.repeating import largest_difference, repetition
+from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import Run, read_run
 
 _MAY_BE_GIVEN = {"images", "repeat", "run", "device", "scheduler", "json"}
+_OF_THE_NETWORK = (
+    *("receptive_field", "receptive_field_nm", "parameters"),
+    *("pools", "dilations", "filters"),
+)
 
 
 def refuse_settings(context: typer.Context) -> None:
     """Raise a usage error when settings are given that a repeated training has of its run."""
+    for name, option in _given(context).items():
+        if name not in _MAY_BE_GIVEN:
+            raise typer.BadParameter(
+                "a repeated training takes it from its run: leave it out", param_hint=option
+            )
+
+
+def refuse_changes(
+    context: typer.Context, earlier: Run, pick: Callable[[], tuple[NetworkSpec, str]]
+) -> None:
+    """Raise where a training that goes on is given other settings than its run has.
+
+    The same ones may be given: then a command that was cut off goes on by ``--resume`` behind it.
+
+    Parameters
+    ----------
+    context : typer.Context
+    earlier : Run
+    pick : callable
+        Gives the network that the options name.
+
+    Raises
+    ------
+    ValueError
+    """
+    record, given = earlier.record, _given(context)
+    has: dict[str, Any] = {"unlabelled": record.unlabelled, "preset": record.plan.preset}
+    has |= record.cleaning.to_dict()
+    for name in given.keys() & has.keys():
+        wanted = context.params[name]
+        if wanted != has[name]:
+            option = given[name]
+            known = f"without {option}" if has[name] is None else f"with {option} {has[name]}"
+            raise ValueError(
+                f'run "{earlier.folder}" was begun {known}, not {wanted}: a resumed training keeps '
+                f"it; leave {option} out or start a new run"
+            )
+    if options := [given[name] for name in _OF_THE_NETWORK if name in given]:
+        spec = replace(pick()[0], channels=record.spec.channels, classes=record.spec.classes)
+        if spec != record.spec:
+            raise ValueError(
+                f'run "{earlier.folder}" has the network {record.spec}, not {spec}: a resumed '
+                f"training keeps it; leave {', '.join(options)} out or start a new run"
+            )
+
+
+def _given(context: typer.Context) -> dict[str, str]:
+    """Return the options on the command line, by the name of their parameter."""
+    given = {}
     for parameter in context.command.params:
         source = context.get_parameter_source(parameter.name or "")
-        given = source is not None and source.name == "COMMANDLINE"
-        if given and parameter.name not in _MAY_BE_GIVEN:
-            raise typer.BadParameter(
-                "a repeated training takes it from its run: leave it out",
-                param_hint=parameter.opts[0],
-            )
+        if source is not None and source.name == "COMMANDLINE":
+            given[str(parameter.name)] = parameter.opts[0]
+    return given
 
 
 def repeat_request(

@@ -98,7 +98,7 @@ class _Course:
             for note in result.notes:
                 progress.line(f"{mask.file.micrograph.name}: {note}")
         except (EngineError, ValueError) as error:
-            mask.failure = mask.failure or str(error)
+            mask.failure = mask.failure or mask.file.failure(frame, error)
         self._end(mask)
 
     def _end(self, mask: _Mask) -> None:

@@ -25,13 +25,20 @@ from napari_tem_rf.cli.options import (
     pick_network,
 )
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say
-from napari_tem_rf.cli.repeating import compare_weights, refuse_settings, repeat_request
+from napari_tem_rf.cli.repeating import (
+    compare_weights,
+    refuse_changes,
+    refuse_settings,
+    repeat_request,
+)
 from napari_tem_rf.cli.scheduling import SCHEDULER, train_at
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import PRESETS, TrainingPlan
 from napari_tem_rf.runs import Run, RunRecord, read_run
 from napari_tem_rf.starting import named_start
+
+_DEFAULT = NetworkSpec((4, 4), (), 8)
 
 GROUP_BY = typer.Option(
     None, "--group-by", help="Regular expression that finds the exposure in an image's name."
@@ -106,6 +113,9 @@ def train(
     }
     if resume:
         earlier = read_run(run)
+        refuse_changes(
+            context, earlier, pick=lambda: pick_network(wish, pools, dilations, filters, _DEFAULT)
+        )
         request = _resumed(earlier, images, labels, pixel_size, group_by, settings)
         record = train_request(request, scheduler)
         _show(record, run, json)
@@ -113,13 +123,8 @@ def train(
     if not images or not labels:
         raise typer.BadParameter("give images, and their labels with --labels")
     plan = plan_of(preset, settings)
-    spec, sentence = pick_network(
-        wish, pools, dilations, filters, default=NetworkSpec((4, 4), (), 8)
-    )
-    try:
-        cleaning = Cleaning(spikes, spike_threshold, flatten, binning)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
+    spec, sentence = pick_network(wish, pools, dilations, filters, _DEFAULT)
+    cleaning = cleaning_of(spikes, spike_threshold, flatten, binning)
     files = read_labelled(images, labels, pixel_size, group_by)
     for note in (*files.notes, sentence):
         say(note)
@@ -138,6 +143,19 @@ def train(
         scheduler,
     )
     _show(record, run, json)
+
+
+def cleaning_of(spikes: str, spike_threshold: float | None, flatten: int, binning: int) -> Cleaning:
+    """Return the cleaning that the options name."""
+    if spikes == "none" and spike_threshold is not None:
+        raise typer.BadParameter(
+            f"{spike_threshold:g}: no spikes are removed without --spikes paper or robust",
+            param_hint="--spike-threshold",
+        )
+    try:
+        return Cleaning(spikes, spike_threshold, flatten, binning)  # type: ignore[arg-type]
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def plan_of(preset: str, settings: dict[str, Any]) -> TrainingPlan:

@@ -145,6 +145,11 @@ class MaskFile:
         else:
             write_labels(self.target, result.labels, size)
 
+    def failure(self, index: int, error: Exception) -> str:
+        """Say why a frame could not be predicted: which one it was, and what went wrong."""
+        frame = f", frame {index}" if self._is_series else ""
+        return f'"{self.micrograph.name}"{frame} cannot be predicted: {error}'
+
     def finish(self) -> None:
         """Put the frames of a series together, once none is missing."""
         if self._series is not None:

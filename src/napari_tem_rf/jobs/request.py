@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from napari_tem_rf.micrographs.annotation import (
     NOT_ANNOTATED,
     AnnotatedImage,
+    Classes,
     LabelledImage,
     TrainingSet,
     check_labels,
@@ -114,16 +115,23 @@ def prepare(
     classes = find_classes([i.labels for i in images], unlabelled, class_names, class_colors)
     annotated = []
     for image in images:
-        labels = index_labels(bin_labels(image.labels, cleaning.binning), classes, unlabelled)
-        if image.counted is not None:
-            labels[bin_labels(~image.counted, cleaning.binning)] = NOT_ANNOTATED
-        annotated.append(
-            AnnotatedImage(
-                name=image.name,
-                pixels=standardise(clean(image.pixels, cleaning)),
-                labels=labels,
-                group=image.group or image.name,
-                pixel_size_nm=cleaning.pixel_size_nm(image.pixel_size_nm),
-            )
-        )
+        try:
+            annotated.append(_annotated(image, unlabelled, cleaning, classes))
+        except ValueError as error:
+            raise ValueError(f'"{image.name}" cannot be trained from: {error}') from error
     return TrainingSet(tuple(annotated), classes, unlabelled)
+
+
+def _annotated(
+    image: LabelledImage, unlabelled: Unlabelled, cleaning: Cleaning, classes: Classes
+) -> AnnotatedImage:
+    labels = index_labels(bin_labels(image.labels, cleaning.binning), classes, unlabelled)
+    if image.counted is not None:
+        labels[bin_labels(~image.counted, cleaning.binning)] = NOT_ANNOTATED
+    return AnnotatedImage(
+        name=image.name,
+        pixels=standardise(clean(image.pixels, cleaning)),
+        labels=labels,
+        group=image.group or image.name,
+        pixel_size_nm=cleaning.pixel_size_nm(image.pixel_size_nm),
+    )

@@ -173,7 +173,9 @@ def fill_not_finite(pixels: ArrayLike) -> NDArray[np.float32]:
     ValueError
         If the pixels are not (row, column) or none is finite.
     """
-    image = np.array(pixels, dtype=np.float32)
+    # what float32 does not reach is infinite, and treated so
+    with np.errstate(over="ignore"):
+        image = np.array(pixels, dtype=np.float32)
     if image.ndim != 2 or image.size == 0:
         raise ValueError(f"the pixels have the shape {image.shape}: an image is (row, column)")
     finite = np.isfinite(image)

@@ -10,10 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.frames import lazy_frames, mapped_frames
-from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
+from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step, labels_of_colour
 from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
 
-__all__ = ["read_mrc", "read_npy", "read_ome_zarr", "read_png", "read_png_labels"]
+__all__ = [
+    "read_mrc",
+    "read_npy",
+    "read_npy_labels",
+    "read_ome_zarr",
+    "read_png",
+    "read_png_labels",
+]
 
 # deflate gains at most a factor 1032 (zlib's own documentation)
 _MOST_GAIN_OF_DEFLATE = 1032
@@ -36,7 +43,8 @@ def read_png(path: Path) -> list[RawImage]:
 
 def read_png_labels(path: Path) -> NDArray[Any]:
     """Return the values of a PNG file; those of a palette are its indices."""
-    return _png_values(path, palette_as_colour=False)
+    values = _png_values(path, palette_as_colour=False)
+    return labels_of_colour(values, path) if values.ndim == 3 else values
 
 
 def _png_values(path: Path, palette_as_colour: bool) -> NDArray[Any]:
@@ -90,6 +98,13 @@ def read_npy(path: Path) -> list[RawImage]:
         return [RawImage(mapped_frames(path, offsets, image_shape, dtype))]
     values = np.fromfile(path, dtype, math.prod(shape), offset=start)
     return [RawImage(values.reshape(shape, order="F" if columns_first else "C"), colour=colour)]
+
+
+def read_npy_labels(path: Path) -> NDArray[Any]:
+    """Return the values of an NPY file; those of a picture in colour are its grey values."""
+    (raw,) = read_npy(path)
+    values = np.asarray(raw.pixels)
+    return labels_of_colour(values, path) if raw.colour else values
 
 
 def read_mrc(path: Path) -> list[RawImage]:

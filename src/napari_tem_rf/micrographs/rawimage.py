@@ -19,7 +19,15 @@ from napari_tem_rf.micrographs.units import (
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["NotAMicrographError", "RawImage", "ReadingError", "Step", "micrograph_of", "unreadable"]
+__all__ = [
+    "NotAMicrographError",
+    "RawImage",
+    "ReadingError",
+    "Step",
+    "labels_of_colour",
+    "micrograph_of",
+    "unreadable",
+]
 
 # ITU-R BT.709, as scikit-image's rgb2gray
 _LUMINANCE = (0.2125, 0.7154, 0.0721)
@@ -41,6 +49,11 @@ def unreadable(path: Path, error: BaseException) -> ReadingError:
     if isinstance(error, MemoryError):
         return ReadingError(
             f'"{path.name}" asks for more memory than there is: it is damaged or too large'
+        )
+    if isinstance(error, PermissionError):
+        return ReadingError(
+            f'"{path.name}" may not be read ({error.strerror}): give your account the right to '
+            "read it, or copy it to a folder of your own"
         )
     what = _on_one_line(str(error), 200) or "no reason given"
     return ReadingError(
@@ -141,6 +154,41 @@ def micrograph_of(raw: RawImage, name: str, source: Path) -> Micrograph:
                 "cleaning puts the median of the others there"
             )
     return Micrograph(pixels, name, pixel_size_nm, dict(raw.metadata), source, tuple(notes))
+
+
+def labels_of_colour(values: NDArray[Any], path: Path) -> NDArray[Any]:
+    """Return labels that a program saved in colour, as pictures in black and white often are.
+
+    Parameters
+    ----------
+    values : ndarray, shape (..., row, column, channel)
+        2 to 4 channels: grey or red, green, blue, and perhaps opacity.
+    path : Path
+        The file, for the sentence.
+
+    Returns
+    -------
+    ndarray, shape (..., row, column)
+
+    Raises
+    ------
+    ReadingError
+        If the colours differ, or pixels are more or less opaque: there is no telling which
+        channel holds the labels.
+    """
+    channels = values.shape[-1]
+    if channels in (2, 4) and np.ptp(values[..., -1]) > 0:
+        raise ReadingError(
+            f'"{path.name}" is see-through in places: labels are one whole number a pixel; save '
+            "the mask without opacity"
+        )
+    first = values[..., :1]
+    if channels > 2 and not (values[..., :3] == first).all():
+        raise ReadingError(
+            f'"{path.name}" is in colour: labels are one whole number a pixel; save the mask in '
+            "grey, or with a palette"
+        )
+    return np.ascontiguousarray(first[..., 0])
 
 
 def _native(pixels: Any) -> Any:

@@ -4,9 +4,10 @@ Every reader gives images as it finds them; what is a micrograph and what is not
 in `rawimage`. Whatever a library raises over a file comes out as one `ReadingError`.
 """
 
+import re
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,7 @@ from napari_tem_rf.micrographs.microscope_formats import read_digital_micrograph
 from napari_tem_rf.micrographs.plain_formats import (
     read_mrc,
     read_npy,
+    read_npy_labels,
     read_ome_zarr,
     read_png,
     read_png_labels,
@@ -36,9 +38,11 @@ from napari_tem_rf.micrographs.tiff import read_tiff, read_tiff_labels
 __all__ = [
     "IMAGE_ENDINGS",
     "LABEL_ENDINGS",
+    "LabelFrames",
     "ReadingError",
     "find_images",
     "image_name",
+    "open_labels",
     "read_labels",
     "read_micrographs",
 ]
@@ -61,7 +65,7 @@ _READERS: dict[str, Callable[[Path], list[RawImage]]] = {
 }
 
 _LABEL_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
-    ".npy": lambda path: np.asarray(read_npy(path)[0].pixels),
+    ".npy": read_npy_labels,
     ".png": read_png_labels,
     ".tif": read_tiff_labels,
     ".tiff": read_tiff_labels,
@@ -75,6 +79,9 @@ LABEL_ENDINGS = tuple(sorted(_LABEL_READERS))
 """Endings of the files that `read_labels` reads, in small letters."""
 
 _LARGEST_LABEL = 65_535
+
+# what Windows forbids in the name of a file, and what would lead out of a folder
+_NOT_IN_FILE_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
 
 T = TypeVar("T")
 
@@ -118,7 +125,8 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     Parameters
     ----------
     path : str or Path
-        TIFF, PNG, NPY or OME-Zarr. A PNG mask of 0 and 255 keeps these values.
+        TIFF, PNG, NPY or OME-Zarr. A mask of 0 and 255 keeps these values, and one that was saved
+        in colour is taken where its colours are all grey.
 
     Returns
     -------
@@ -134,6 +142,59 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     path = Path(path)
     read = _reader(path, _LABEL_READERS, "labels")
     return _in_one_sentence(path, lambda: _labels(path, read(path)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelFrames:
+    """Labels of a file, read frame by frame.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (row, column) or (frame, row, column).
+    read : callable
+        Gives frame ``index``, shape (row, column), as `read_labels` gives it.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[int], NDArray[Any]]
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        for index in range(1 if len(self.shape) == 2 else self.shape[0]):
+            yield self.read(index)
+
+
+def open_labels(path: str | Path) -> LabelFrames:
+    """Open the labels of a mask file, of which a series larger than 64 MiB stays on disk.
+
+    Parameters
+    ----------
+    path : str or Path
+        As for `read_labels`.
+
+    Returns
+    -------
+    LabelFrames
+
+    Raises
+    ------
+    ReadingError
+        If the file cannot be read or holds no labels; of a series on disk, when such a frame is
+        read.
+    """
+    path = Path(path)
+    _reader(path, _LABEL_READERS, "labels")
+    pixels = None
+    if path.suffix.lower() != ".png":
+        pixels = _in_one_sentence(path, lambda: _READERS[path.suffix.lower()](path)[0].pixels)
+    if pixels is None or isinstance(pixels, np.ndarray) or pixels.ndim != 3:
+        labels = read_labels(path)
+        return LabelFrames(labels.shape, lambda i: labels if labels.ndim == 2 else labels[i])
+
+    def read(index: int) -> NDArray[Any]:
+        return _in_one_sentence(path, lambda: _labels(path, np.asarray(pixels[index])))
+
+    return LabelFrames(tuple(map(int, pixels.shape)), read)
 
 
 def find_images(paths: Sequence[str | Path]) -> tuple[Path, ...]:
@@ -233,11 +294,14 @@ def _names(path: Path, raws: list[RawImage]) -> Iterator[str]:
         return
     used: set[str] = set()
     for number, raw in enumerate(raws, start=1):
-        title = " ".join(raw.name.split())[:60] or str(number)
-        name = f"{stem} {title}"
-        if name in used:
-            name = f"{stem} {title} {number}"
-        used.add(name)
+        # masks are named like their images, so that a name must do for a file
+        title = " ".join(_NOT_IN_FILE_NAMES.sub(" ", raw.name).split())[:60].strip(" .")
+        name = first = f"{stem} {title or number}"
+        count = number
+        # without regard to capitals, as some systems' file names
+        while name.casefold() in used:
+            name, count = f"{first} {count}", count + 1
+        used.add(name.casefold())
         yield name
 
 

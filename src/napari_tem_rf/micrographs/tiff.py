@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES, lazy_frames, mapped_frames
-from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError
+from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, labels_of_colour
 from napari_tem_rf.micrographs.tiff_calibration import calibrations
+from napari_tem_rf.micrographs.tiff_parts import refuse_absurd_parts
 
 __all__ = ["read_tiff", "read_tiff_labels"]
 
@@ -61,9 +62,10 @@ def read_tiff_labels(path: Path) -> NDArray[Any]:
     with tifffile.TiffFile(path, _multifile=False) as tiff:
         series = tiff.series[0]
         _refuse_absurd(series, path)
+        values = _all_pixels(tiff, series, path)
         if "S" in series.axes:
-            raise ReadingError(f'"{path.name}" is in colour: labels are one whole number a pixel')
-        return np.asarray(series.asarray())
+            return labels_of_colour(np.moveaxis(values, series.axes.index("S"), -1), path)
+        return values
 
 
 def _refuse_absurd(series: Any, path: Path) -> None:
@@ -106,7 +108,7 @@ def _pixels(tiff: Any, series: Any, path: Path) -> Any:
     shape, dtype, axes = series.shape, series.dtype, series.axes
     frames = math.prod(shape[:-2])
     if frames == 1 or "S" in axes or math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
-        pixels = np.asarray(series.asarray())
+        pixels = _all_pixels(tiff, series, path)
         # colours may come as planes: (..., channel, row, column)
         return np.moveaxis(pixels, axes.index("S"), -1) if "S" in axes else pixels
     image_shape = (int(shape[-2]), int(shape[-1]))
@@ -116,9 +118,16 @@ def _pixels(tiff: Any, series: Any, path: Path) -> Any:
         on_disk = dtype.newbyteorder(tiff.byteorder)
         return mapped_frames(path, offsets, image_shape, on_disk)
     if len(series.pages) != frames:
-        return np.asarray(series.asarray())
+        return _all_pixels(tiff, series, path)
     reader = _PageReader(path, tuple(page.index for page in series.pages))
     return lazy_frames(reader, frames, image_shape, dtype)
+
+
+def _all_pixels(tiff: Any, series: Any, path: Path) -> NDArray[Any]:
+    for page in series.pages:
+        if page is not None:  # left out of the file: zeros
+            refuse_absurd_parts(tiff, page, path)
+    return np.asarray(series.asarray())
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +141,6 @@ class _PageReader:
         import tifffile
 
         with tifffile.TiffFile(self.path, _multifile=False) as tiff:
-            return np.asarray(tiff.pages[self.pages[index]].asarray())
+            page = tiff.pages[self.pages[index]]
+            refuse_absurd_parts(tiff, page, self.path)
+            return np.asarray(page.asarray())
