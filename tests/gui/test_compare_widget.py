@@ -559,10 +559,10 @@ def test_report_table_and_curve_are_saved(
     np.testing.assert_allclose(sorted(table["dice"]), [0.625, 0.915])
     widget.save(tmp_path / "it.docx")
     assert '".docx" is no ending' in widget.note.text()
-    qtbot.waitUntil(lambda: bool(widget.curve.canvas.figure.axes), timeout=20_000)
+    qtbot.waitUntil(lambda: bool(widget.curve.plot.axes), timeout=20_000)
     for place in range(widget.curve.along.count()):
         widget.curve.along.setCurrentIndex(place)
-        assert widget.curve.canvas.figure.axes
+        assert widget.curve.plot.axes
 
 
 def test_the_network_widget_leads_here_and_takes_what_is_picked_here(

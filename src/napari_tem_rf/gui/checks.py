@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from napari_tem_rf.gui.annotations import MOST_CLASSES, AnnotatedLayer
-from napari_tem_rf.gui.comparing import comparing_of
 from napari_tem_rf.gui.layers import image_shape
 from napari_tem_rf.gui.session import Session
 from napari_tem_rf.micrographs.annotation import Classes
@@ -38,7 +37,7 @@ def training_checks(session: Session) -> tuple[Check, ...]:
     """Return what speaks against training now, the worst first; empty when nothing does."""
     if session.training is not None:
         return (_stop(f"{session.training.name} goes on: wait for it, or press Stop."),)
-    if comparing_of(session).is_running:
+    if session.comparing is not None and session.comparing.is_running:
         return (_stop("A comparison goes on: wait for it, or press Stop in the dock Compare."),)
     image, annotation = session.image, session.annotation
     if image is None:

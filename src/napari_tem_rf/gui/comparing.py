@@ -269,15 +269,11 @@ class Comparing:
     def _close(self) -> None:
         self._is_closed = True
         self._stop.set()
-
-
-_COMPARING: dict[Session, Comparing] = {}
+        self._session.comparing = None
 
 
 def comparing_of(session: Session) -> Comparing:
     """Return the comparison of a session, made on first use and gone with the session."""
-    comparing = _COMPARING.get(session)
-    if comparing is None:
-        comparing = _COMPARING[session] = Comparing(session)
-        session.closed.connect(lambda: _COMPARING.pop(session, None))
-    return comparing
+    if session.comparing is None:
+        session.comparing = Comparing(session)
+    return session.comparing

@@ -7,6 +7,7 @@ from math import ceil
 from pathlib import Path
 
 from napari_tem_rf.comparison import BASELINES, ComparisonPlan, grid, hold_out, seeds
+from napari_tem_rf.gui.beforehand import CATALOG
 from napari_tem_rf.gui.checks import Check, training_checks
 from napari_tem_rf.gui.comparing import comparing_of
 from napari_tem_rf.gui.session import Session, TrainedRun
@@ -112,6 +113,7 @@ def wished_networks(fields: str, parameters: str) -> tuple[tuple[NetworkSpec, ..
     wishes = numbers_in(fields), numbers_in(parameters)
     if not all(wishes):
         raise ValueError("Name at least one receptive field and one number of parameters.")
+    CATALOG.get()  # a thread may be at it: to wait is quicker than to do it again
     specs, notes = grid(*wishes)
     if not notes:
         return specs, ""

@@ -4,14 +4,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from napari_tem_rf.gui.particle_finding import Finding
 from napari_tem_rf.provenance import file_hash, provenance_of, provenance_path
 from napari_tem_rf.runs import library_versions, now, read_run
 from napari_tem_rf.storage import refuse_existing, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Origin:
 
 
 def export_table(
-    path: Path, table: pd.DataFrame, origin: Origin, overwrite: bool = False
+    path: Path, table: "pd.DataFrame", origin: Origin, overwrite: bool = False
 ) -> tuple[bool, str]:
     """Write particles and how they were made; return whether it went well, and a sentence.
 

@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from napari.layers import Labels
 from psygnal import Signal
 from qtpy.QtCore import QTimer
@@ -25,6 +24,9 @@ from napari_tem_rf.gui.particle_finding import (
 from napari_tem_rf.gui.particle_marks import shown_frame
 from napari_tem_rf.gui.particle_work import Job, ParticleWork
 from napari_tem_rf.gui.session import Session
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _EDIT_PAUSE_MS = 300
 
@@ -55,7 +57,7 @@ class Particles:
         self._layer: Labels | None = None
         self._measured: dict[int, Measured] = {}
         self._history = (0, 0)
-        self._table = joined({}, False)
+        self._table: pd.DataFrame | None = None
         self._pause = QTimer()
         self._pause.setSingleShot(True)
         self._pause.timeout.connect(self._measure)
@@ -97,8 +99,10 @@ class Particles:
         return self._layer
 
     @property
-    def table(self) -> pd.DataFrame:
+    def table(self) -> "pd.DataFrame":
         """The particles: the features of their layer."""
+        if self._table is None:
+            self._table = joined({}, False)  # imports pandas: not before it is asked for
         return self._table
 
     @property
@@ -156,7 +160,7 @@ class Particles:
         if layer is not self._layer:
             self._take(layer)
             self._measured = {}
-            self._table = joined({}, False)
+            self._table = None
             if layer is not None:
                 self._table = layer.features
                 self._pause.start(0)
@@ -253,7 +257,7 @@ class Particles:
 
     def _show_features(
         self, layer: Labels, mask: Labels | None, measured: dict[int, Measured]
-    ) -> pd.DataFrame:
+    ) -> "pd.DataFrame":
         table = joined(measured, layer.ndim == 3)
         particle_layers.show_features(self.session, layer, mask, table)
         return table
@@ -310,9 +314,10 @@ class Particles:
             self._on_refresh()
 
     def _frames_of(self, labels: Collection[int]) -> set[int]:
-        if "frame" not in self._table:
+        table = self.table
+        if "frame" not in table:
             return {0}
-        return {int(frame) for frame in self._table["frame"][self._table["index"].isin(labels)]}
+        return {int(frame) for frame in table["frame"][table["index"].isin(labels)]}
 
     def _on_paint(self, _event: object = None) -> None:
         self._note_history()
@@ -364,6 +369,6 @@ class Particles:
             self._pause.start(_EDIT_PAUSE_MS)
             return
         self._measured = measured
-        if not joined(measured, layer.ndim == 3).equals(self._table):
+        if not joined(measured, layer.ndim == 3).equals(self.table):
             self._table = self._show_features(layer, self._mask, measured)
             self.changed.emit()

@@ -31,12 +31,12 @@ from napari_tem_rf.starting import SIMULATED
 
 if TYPE_CHECKING:
     from napari_tem_rf.gui.autosave import Autosave
+    from napari_tem_rf.gui.comparing import Comparing
     from napari_tem_rf.gui.predicting import Predicting
     from napari_tem_rf.gui.training import Interrupted
 
 FIRST_NETWORK = NetworkSpec(pools=(4, 4), filters=8)
 """Field 120 px, 31,634 parameters: good on high-resolution images, quick on all."""
-
 FIRST_SECONDS = 20.0
 
 
@@ -66,9 +66,8 @@ class TrainedRun:
     def title(self) -> str:
         """The run in a line: field, parameters, score and, in brackets, its folder."""
         score = "" if self.dice is None else f", Dice {self.dice:.2f}"
-        return (
-            f"{self.receptive_field} px, {count(self.spec.parameters)}{score} ({self.folder.name})"
-        )
+        size = count(self.spec.parameters)
+        return f"{self.receptive_field} px, {size}{score} ({self.folder.name})"
 
 
 class Session(Selection):
@@ -124,6 +123,7 @@ class Session(Selection):
     prediction_toggled = Signal()
     closed = Signal()
     autosave: "Autosave"
+    comparing: "Comparing | None" = None
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
@@ -273,7 +273,8 @@ class Session(Selection):
 
     def warm_up(self) -> None:
         """Start the worker processes in the background, so that they are ready when needed."""
-        self._desk.engine.start()
+        if not self._is_closed:
+            self._desk.engine.start()
 
     @property
     def training(self) -> Work | None:
@@ -349,12 +350,10 @@ class Session(Selection):
             The work, with signals of its own.
         """
         work = Work(name, function, args, "training" if training else "quick", remains)
-        if on_report is not None:
-            work.reported.connect(on_report)
-        if on_done is not None:
-            work.done.connect(on_done)
-        if on_failed is not None:
-            work.failed.connect(on_failed)
+        slots = ((work.reported, on_report), (work.done, on_done), (work.failed, on_failed))
+        for signal, slot in slots:
+            if slot is not None:
+                signal.connect(slot)
         if training:
             self._training = work
             work.ended.connect(self._on_training_ended)

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.comparison import Comparison, network_table
+from napari_tem_rf.gui.beforehand import MATPLOTLIB, PANDAS, prepare
 from napari_tem_rf.gui.comparing import comparing_of
 from napari_tem_rf.gui.comparing_predictions import Ensembles, run_of
 from napari_tem_rf.gui.session import TrainedRun, session_of
@@ -81,6 +82,8 @@ class CompareWidget(Dock):
         listen(self, self.ensembles.shown, self._say)
         listen(self, self.ensembles.failed, self._say_error)
         self._show()
+        # for the first result
+        prepare(self, PANDAS, MATPLOTLIB)
 
     def _make_results(self) -> None:
         self._results = QWidget()

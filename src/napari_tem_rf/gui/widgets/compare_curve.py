@@ -3,17 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-from matplotlib.figure import Figure
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from napari_tem_rf.comparison import SCORES, Comparison, result_table
 from napari_tem_rf.figures import LIGHT, Theme, cost_against_score, new_figure, score_curve
-from napari_tem_rf.gui.widgets.parts import column, current_theme, row
+from napari_tem_rf.gui.widgets.parts import column, row
+from napari_tem_rf.gui.widgets.plot import Plot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["CompareCurve"]
 
@@ -62,10 +62,7 @@ class CompareCurve(QWidget):
             )
             choice.currentIndexChanged.connect(self._draw)
         self.score.setFixedWidth(_SCORE_PX)
-        self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
-        self.canvas.setFixedHeight(_HEIGHT_PX)
-        self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.canvas.setMinimumWidth(0)
+        self.plot = Plot(self._paint, _HEIGHT_PX)
         # drawing takes some 100 ms: once for all changes that come together
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -73,7 +70,7 @@ class CompareCurve(QWidget):
         self._pause.timeout.connect(self._draw)
         column(
             self,
-            [row(self.score, QLabel("against"), self.along, stretch=2), self.canvas],
+            [row(self.score, QLabel("against"), self.along, stretch=2), self.plot],
             spacing=4,
         )
         self.hide()
@@ -95,15 +92,13 @@ class CompareCurve(QWidget):
         figure.savefig(path, dpi=200)
 
     def _draw(self, _choice: object = None) -> None:
-        if self._comparison is None or not self._comparison.results:
-            return
-        colors = current_theme()
-        theme = Theme(colors.text.as_hex("long"), colors.background.as_hex("long"), font_pt=7.5)
-        figure = self.canvas.figure
-        figure.clear()
-        figure.set_facecolor(theme.background)
-        self._draw_on(figure.add_subplot(), theme)
-        self.canvas.draw_idle()
+        if self._comparison is not None and self._comparison.results:
+            self.plot.draw()
+
+    def _paint(self, figure: "Figure", theme: Theme) -> None:
+        # the results may be gone by the time that matplotlib is there
+        if self._comparison is not None and self._comparison.results:
+            self._draw_on(figure.add_subplot(), theme)
 
     def _draw_on(self, axes: "Axes", theme: Theme) -> None:
         assert self._comparison is not None

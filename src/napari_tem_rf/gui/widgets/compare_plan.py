@@ -15,7 +15,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.comparison import Comparison
-from napari_tem_rf.gui.checks import Check
+from napari_tem_rf.gui.beforehand import CATALOG, when_ready
+from napari_tem_rf.gui.checks import Check, training_checks
 from napari_tem_rf.gui.comparing import comparing_of
 from napari_tem_rf.gui.comparing_plan import (
     Prepared,
@@ -56,6 +57,7 @@ class PlanPart(QWidget):
         self.session = session
         self.comparing = comparing_of(session)
         self._specs: tuple[NetworkSpec, ...] = ()
+        self._is_listed = False
         self._split: Check | None = None
         self._ticket = 0
         self._is_closed = False
@@ -150,7 +152,7 @@ class PlanPart(QWidget):
         listen(self, session.closed, self._close)
         listen(self, session.calibration_changed, self._show_specs)
         listen(self, session.image_changed, self._show_specs)
-        self._take_lists()
+        when_ready(self, self._take_first, CATALOG)
 
     def _lay_out(self) -> None:
         lists = QWidget()
@@ -189,9 +191,16 @@ class PlanPart(QWidget):
     @property
     def specs(self) -> tuple[NetworkSpec, ...]:
         """The networks chosen."""
+        self._take_first()
         return self._specs
 
+    def _take_first(self) -> None:
+        if not self._is_listed and not self._is_closed:
+            self._take_lists()
+            self.looked.emit()
+
     def _take_lists(self) -> None:
+        self._is_listed = True
         try:
             self._specs, note = wished_networks(self.fields.text(), self.parameters.text())
         except ValueError as error:
@@ -209,7 +218,7 @@ class PlanPart(QWidget):
         self._take_lists()
 
     def _toggle(self, spec: NetworkSpec) -> None:
-        if spec in self._specs:
+        if spec in self.specs:
             self._specs = tuple(each for each in self._specs if each != spec)
         else:
             self._specs = (*self._specs, spec)
@@ -221,6 +230,7 @@ class PlanPart(QWidget):
         """Show the networks and settings of a comparison that was opened."""
         plan = comparison.record.plan
         self._specs = tuple(spec.with_classes(2) for spec in plan.specs)
+        self._is_listed = True
         self.seeds.setValue(len(plan.seeds))
         self.baselines.setChecked(bool(plan.baselines))
         self.held_out.setValue(round(100 * plan.held_out))
@@ -252,7 +262,7 @@ class PlanPart(QWidget):
         """Return what is asked for."""
         length, unit = self.length.value(), self.unit.currentText()
         return Wishes(
-            specs=self._specs,
+            specs=self.specs,
             seeds=self.seeds.value(),
             seconds=None if unit == "epochs" else float(length * (60 if unit == "min" else 1)),
             epochs=length if unit == "epochs" else None,
@@ -283,6 +293,9 @@ class PlanPart(QWidget):
     @property
     def obstacle(self) -> str:
         """Why nothing can be started, and what to do; empty when all is well."""
+        if not self._is_listed:
+            stops = [check.sentence for check in training_checks(self.session) if check.stops]
+            return stops[0] if stops else "The networks are being listed."
         for check in (*comparison_checks(self.session, self.wishes()), self._split):
             if check is not None and check.stops:
                 return check.sentence
@@ -300,6 +313,8 @@ class PlanPart(QWidget):
 
     def _look(self) -> None:
         """Say how long it takes and what is held out; splitting is left to a thread."""
+        if not self._is_listed:
+            return  # once they are listed it is looked again
         self._ticket += 1
         wishes = self.wishes()
         self._say_before(wishes)

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtGui import QFont, QFontMetrics
@@ -12,6 +11,9 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_tem_rf.comparison import Comparison, network_table
 from napari_tem_rf.gui.field_words import structure
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["MOST_TICKED", "CompareTable"]
 
@@ -78,7 +80,7 @@ class CompareModel(QAbstractTableModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self._table = pd.DataFrame({"name": []})
+        self._table: pd.DataFrame  # comes with the first results, and pandas
         self._columns: list[_Column] = []
         self._order: list[int] = []
         self._sorted_by: tuple[str, bool] | None = None
@@ -100,14 +102,13 @@ class CompareModel(QAbstractTableModel):
         """Show the results of a comparison, sorted as before; ticks stay."""
         self.beginResetModel()
         if comparison is None or not comparison.results:
-            self._table, self._columns, self._order = pd.DataFrame({"name": []}), [], []
+            self._columns, self._order, self._titles = [], [], {}
             self._suggestion = None
         else:
             self._fill(comparison)
-        known = set(self._table["name"])
-        kept = tuple(name for name in self.ticked if name in known)
+            self._sort()
+        kept = tuple(name for name in self.ticked if name in self._titles)
         changed, self.ticked = kept != self.ticked, kept
-        self._sort()
         self.endResetModel()
         if changed:
             self.ticked_changed.emit()

@@ -1,19 +1,18 @@
 """The curve of a training on a small canvas that follows napari's theme."""
 
-import importlib
 from collections.abc import Sequence
-from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt, QTimer
-from qtpy.QtWidgets import QApplication, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_tem_rf.figures import Theme, training_curve
-from napari_tem_rf.gui.widgets.parts import current_theme
+from napari_tem_rf.gui.beforehand import MATPLOTLIB
+from napari_tem_rf.gui.widgets.plot import Plot
 from napari_tem_rf.protocol import EpochReport
 
 if TYPE_CHECKING:
-    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+    from matplotlib.figure import Figure
 
 _HEIGHT_PX = 160
 _PAUSE_MS = 1000
@@ -22,23 +21,17 @@ _WAIT_MS = 200
 """Time until it is tried again while the mouse paints."""
 
 
-def _load_matplotlib() -> None:
-    importlib.import_module("matplotlib.backends.backend_qtagg")
-
-
 class CurveCanvas(QWidget):
     """Training and validation loss and Dice over the epochs; hidden while there are none."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.canvas: FigureCanvasQTAgg | None = None  # comes with the first epoch, and matplotlib
-        QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
-        self.setFixedHeight(_HEIGHT_PX)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.setMinimumWidth(0)
+        self.plot = Plot(self._paint, _HEIGHT_PX, constrained=False)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.plot)
         self._history: tuple[EpochReport, ...] = ()
         self._is_drawn = False
-        self._loading: Thread | None = None
         # drawing takes some 50 ms: short epochs must not draw each time
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
@@ -57,35 +50,18 @@ class CurveCanvas(QWidget):
 
     def prepare(self) -> None:
         """Load matplotlib beside the window: on the first epoch it would hold up a stroke."""
-        if self._loading is None and self.canvas is None:
-            self._loading = Thread(target=_load_matplotlib, daemon=True)
-            self._loading.start()
+        MATPLOTLIB.begin()
 
     def _draw(self) -> None:
-        is_loading = self._loading is not None and self._loading.is_alive()
-        if is_loading or QApplication.mouseButtons() != Qt.MouseButton.NoButton:
+        if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
             self._pause.start(_WAIT_MS)  # nobody's stroke is held up by a curve
             return
         self._is_drawn = True
-        colors = current_theme()
-        theme = Theme(colors.text.as_hex("long"), colors.background.as_hex("long"), font_pt=7.5)
-        canvas = self.canvas or self._open_canvas()
-        canvas.figure.clear()
-        canvas.figure.set_facecolor(theme.background)
-        canvas.figure.subplots_adjust(left=0.13, right=0.87, top=0.86, bottom=0.27)
-        training_curve(canvas.figure.add_subplot(), self._history, theme)
-        canvas.draw_idle()
+        self.plot.draw()
 
-    def _open_canvas(self) -> "FigureCanvasQTAgg":
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-        from matplotlib.figure import Figure
-
-        # a constrained layout takes a third of the drawing's time
-        self.canvas = FigureCanvasQTAgg(Figure())
-        layout = self.layout()
-        assert layout is not None
-        layout.addWidget(self.canvas)
-        return self.canvas
+    def _paint(self, figure: "Figure", theme: Theme) -> None:
+        figure.subplots_adjust(left=0.13, right=0.87, top=0.86, bottom=0.27)
+        training_curve(figure.add_subplot(), self._history, theme)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Follow the theme."""

@@ -13,9 +13,9 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from napari_tem_rf.gui.beforehand import CATALOG, FIELDS_PX, PARAMETERS, when_ready
 from napari_tem_rf.gui.field_words import PixelSize, nm, side, structure
 from napari_tem_rf.gui.widgets.parts import current_theme
-from napari_tem_rf.networks.catalog import Catalog, catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 
@@ -57,14 +57,9 @@ class DesignChart(QWidget):
 
     picked = Signal(object)
 
-    def __init__(self, networks: Catalog | None = None) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self._networks = catalog() if networks is None else networks
-        self._fields = np.log(self._networks.receptive_fields.astype(float))
-        self._parameters = np.log(self._networks.parameters.astype(float))
-        pad = 0.04 * np.ptp(self._fields), 0.04 * np.ptp(self._parameters)
-        self._x_range = (self._fields.min() - pad[0], self._fields.max() + pad[0])
-        self._y_range = (self._parameters.min() - pad[1], self._parameters.max() + pad[1])
+        self._x_range, self._y_range = _padded(FIELDS_PX), _padded(PARAMETERS)
         self._pick: NetworkSpec | None = None
         self._size: PixelSize = None
         self._marks: tuple[Mark, ...] = ()
@@ -77,6 +72,7 @@ class DesignChart(QWidget):
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         self.setAccessibleName("Networks by receptive field and parameters")
         self.setToolTipDuration(4000)
+        when_ready(self, self._paint_anew, CATALOG)
 
     def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
         """Return a size that fits a dock of 380 px."""
@@ -98,8 +94,7 @@ class DesignChart(QWidget):
         """Show nm on the upper axis; none where the pixel size is not known."""
         if size_nm != self._size:
             self._size = size_nm
-            self._background = None
-            self.update()
+            self._paint_anew()
 
     def show_marks(self, marks: Sequence[Mark]) -> None:
         """Mark lengths of the image on the axis of the receptive field."""
@@ -131,7 +126,7 @@ class DesignChart(QWidget):
         y = (plot.bottom() - position.y()) / plot.height()
         field = np.exp(self._x_range[0] + x * (self._x_range[1] - self._x_range[0]))
         parameters = np.exp(self._y_range[0] + y * (self._y_range[1] - self._y_range[0]))
-        return self._networks.nearest(float(field), float(parameters), limit=1)[0].spec
+        return CATALOG.get().nearest(float(field), float(parameters), limit=1)[0].spec
 
     def _x(self, log_field: Any) -> Any:
         plot, (low, high) = self.plot, self._x_range
@@ -156,6 +151,10 @@ class DesignChart(QWidget):
         self._paint_pick(painter)
         painter.end()
 
+    def _paint_anew(self) -> None:
+        self._background = None
+        self.update()
+
     def _paint_background(self) -> QPixmap:
         ratio = self.devicePixelRatioF()
         picture = QPixmap(QSize(round(self.width() * ratio), round(self.height() * ratio)))
@@ -165,8 +164,11 @@ class DesignChart(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         dots = self._ink(75)
         painter.setPen(QPen(dots, _DOT_PX, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
-        points = zip(self._x(self._fields), self._y(self._parameters), strict=True)
-        painter.drawPoints(QPolygonF([QPointF(x, y) for x, y in points]))
+        if CATALOG.is_ready:
+            networks = CATALOG.get()
+            across, up = np.log(networks.receptive_fields), np.log(networks.parameters)
+            points = zip(self._x(across), self._y(up), strict=True)
+            painter.drawPoints(QPolygonF([QPointF(x, y) for x, y in points]))
         self._paint_axes(painter)
         painter.end()
         return picture
@@ -358,13 +360,15 @@ class DesignChart(QWidget):
 
     def _beside(self, spec: NetworkSpec, right: int, up: int) -> NetworkSpec | None:
         """Return the next network in a direction, the nearest on the other axis."""
-        field, parameters = np.log(nominal_receptive_field(spec)), np.log(spec.parameters)
-        along = (self._fields - field) * right + (self._parameters - parameters) * up
-        across = np.abs(self._parameters - parameters if right else self._fields - field)
+        networks = CATALOG.get()
+        fields = np.log(networks.receptive_fields / nominal_receptive_field(spec))
+        parameters = np.log(networks.parameters / spec.parameters)
+        along = fields * right + parameters * up
+        across = np.abs(parameters if right else fields)
         ahead = np.flatnonzero((along > 1e-9) & (across < 0.12))
         if not len(ahead):
             return None
-        return self._networks.specs[int(ahead[np.argmin(along[ahead] + across[ahead])])]
+        return networks.specs[int(ahead[np.argmin(along[ahead] + across[ahead])])]
 
     def _words_at(self, position: QPointF) -> str:
         for run in self._runs:
@@ -385,11 +389,12 @@ class DesignChart(QWidget):
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Follow the theme."""
-        if event.type() in (
-            event.Type.PaletteChange,
-            event.Type.StyleChange,
-            event.Type.FontChange,
-        ):
-            self._background = None
-            self.update()
+        change = event.Type
+        if event.type() in (change.PaletteChange, change.StyleChange, change.FontChange):
+            self._paint_anew()
         super().changeEvent(event)
+
+
+def _padded(span: tuple[int, int]) -> tuple[float, float]:
+    low, high = np.log(span)
+    return float(low - 0.04 * (high - low)), float(high + 0.04 * (high - low))

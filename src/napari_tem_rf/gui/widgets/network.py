@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_tem_rf.gui.beforehand import CATALOG, FIELDS_PX, PARAMETERS
 from napari_tem_rf.gui.field_overlay import overlay_of
 from napari_tem_rf.gui.field_words import PixelSize, by_phase, count, nm, side, structure
 from napari_tem_rf.gui.findings import Findings, findings_of
@@ -25,7 +26,6 @@ from napari_tem_rf.gui.speeds import speeds_of
 from napari_tem_rf.gui.widgets.design_chart import DesignChart, Mark, RunDot
 from napari_tem_rf.gui.widgets.own_network import OwnNetwork
 from napari_tem_rf.gui.widgets.parts import Fold, Sentence, column, listen, row
-from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.speed import Speed
@@ -81,9 +81,8 @@ class NetworkWidget(QWidget):
 
         self.chart = DesignChart()
         self.chart.picked.connect(self._pick)
-        fields, parameters = catalog().receptive_fields, catalog().parameters
-        self.field_slider = LogSlider(fields.min(), fields.max(), "receptive field")
-        self.parameter_slider = LogSlider(parameters.min(), parameters.max(), "parameters")
+        self.field_slider = LogSlider(*FIELDS_PX, "receptive field")
+        self.parameter_slider = LogSlider(*PARAMETERS, "parameters")
         self.field_px = QSpinBox()
         self.field_px.setRange(1, 10_000)
         self.field_px.setSuffix(" px")
@@ -197,7 +196,7 @@ class NetworkWidget(QWidget):
 
     def _take(self, spec: NetworkSpec) -> None:
         """Show the pick; one that was picked elsewhere is wished for as it is."""
-        if spec != catalog().nearest(*self._wish, limit=1)[0].spec:
+        if spec != CATALOG.get().nearest(*self._wish, limit=1)[0].spec:
             self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
         self._show()
 
@@ -207,7 +206,7 @@ class NetworkWidget(QWidget):
     def _wish_for(self, field_px: float | None = None, parameters: float | None = None) -> None:
         """Take the catalog's network nearest to what was asked for, and keep the wish."""
         self._wish = (field_px or self._wish[0], parameters or self._wish[1])
-        self.session.spec = catalog().nearest(*self._wish, limit=1)[0].spec
+        self.session.spec = CATALOG.get().nearest(*self._wish, limit=1)[0].spec
         self._show()
 
     def _slide_field(self, _value: int) -> None:

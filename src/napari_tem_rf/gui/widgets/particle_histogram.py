@@ -1,16 +1,18 @@
 """The sizes of particles as a histogram on a small canvas that follows napari's theme."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-from matplotlib.figure import Figure
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from napari_tem_rf.figures import Theme, size_histogram
 from napari_tem_rf.gui.widgets.particle_table import quantity_and_unit
-from napari_tem_rf.gui.widgets.parts import column, current_theme, row
+from napari_tem_rf.gui.widgets.parts import column, row
+from napari_tem_rf.gui.widgets.plot import Plot
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
 
 _HEIGHT_PX = 170
 _QUANTITIES = {
@@ -31,24 +33,21 @@ class ParticleHistogram(QWidget):
         self.quantity.addItems(list(_QUANTITIES.values()))
         self.quantity.setToolTip("The size whose distribution is shown")
         self.quantity.currentIndexChanged.connect(self._draw)
-        self.canvas = FigureCanvasQTAgg(Figure(layout="constrained"))
-        self.canvas.setFixedHeight(_HEIGHT_PX)
-        self.canvas.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-        self.canvas.setMinimumWidth(0)
-        self.canvas.setToolTip("Line: median. ± is the standard deviation of the sample.")
+        self.plot = Plot(self._paint, _HEIGHT_PX)
+        self.plot.setToolTip("Line: median. ± is the standard deviation of the sample.")
         # drawing takes some 50 ms: once for all changes that come together
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.timeout.connect(self._draw)
-        column(self, [row(QLabel("Sizes"), self.quantity, stretch=1), self.canvas], spacing=4)
+        column(self, [row(QLabel("Sizes"), self.quantity, stretch=1), self.plot], spacing=4)
         self.hide()
 
     @property
     def title(self) -> str:
         """What the picture says of the sizes."""
-        return self.canvas.figure.axes[0].get_title() if self.canvas.figure.axes else ""
+        return self.plot.axes[0].get_title() if self.plot.axes else ""
 
-    def show_table(self, table: pd.DataFrame | None) -> None:
+    def show_table(self, table: "pd.DataFrame | None") -> None:
         """Show the sizes of these particles; hidden without any."""
         if table is not self._table:
             self._table = table
@@ -56,24 +55,17 @@ class ParticleHistogram(QWidget):
             self._pause.start()
 
     def _draw(self, _choice: object = None) -> None:
-        if self._table is None or not len(self._table):
+        if self._table is not None and len(self._table):
+            self.plot.draw()
+
+    def _paint(self, figure: "Figure", theme: Theme) -> None:
+        table, wanted = self._table, list(_QUANTITIES)[self.quantity.currentIndex()]
+        names = [] if table is None else list(map(str, table))
+        name = next((name for name in names if quantity_and_unit(name)[0] == wanted), None)
+        if table is None or name is None:
             return
-        wanted = list(_QUANTITIES)[self.quantity.currentIndex()]
-        name = next(
-            (name for name in map(str, self._table) if quantity_and_unit(name)[0] == wanted), None
-        )
-        if name is None:
-            return
-        colors = current_theme()
-        theme = Theme(colors.text.as_hex("long"), colors.background.as_hex("long"), font_pt=7.5)
-        figure = self.canvas.figure
-        figure.clear()
-        figure.set_facecolor(theme.background)
-        values = self._table[name].to_numpy()
-        size_histogram(
-            figure.add_subplot(), values, quantity_and_unit(name)[1], _QUANTITIES[wanted], theme
-        )
-        self.canvas.draw_idle()
+        values, unit = table[name].to_numpy(), quantity_and_unit(name)[1]
+        size_histogram(figure.add_subplot(), values, unit, _QUANTITIES[wanted], theme)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Follow the theme."""

@@ -2,14 +2,16 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _UNITS = {"nm": "nm", "nm2": "nm²", "px": "px"}
 _TITLES = {
@@ -59,7 +61,7 @@ def quantity_and_unit(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def columns_of(table: pd.DataFrame) -> list[Column]:
+def columns_of(table: "pd.DataFrame") -> list[Column]:
     """Return the columns of a particle table in their order."""
     columns = []
     for name in map(str, table.columns):
@@ -97,7 +99,7 @@ class ParticleModel(QAbstractTableModel):
         """The columns."""
         return self._columns
 
-    def show(self, table: pd.DataFrame) -> None:
+    def show(self, table: "pd.DataFrame") -> None:
         """Show another table, sorted as the one before."""
         self.beginResetModel()
         self._columns = columns_of(table)
@@ -196,7 +198,7 @@ class ParticleTable(QTableView):
         self._table: pd.DataFrame | None = None
         self.selectionModel().selectionChanged.connect(self._on_selection)
 
-    def show_table(self, table: pd.DataFrame) -> None:
+    def show_table(self, table: "pd.DataFrame") -> None:
         """Show another table; particles that are still there stay selected."""
         if table is self._table:
             return

@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.gui import particle_layers
+from napari_tem_rf.gui.beforehand import MATPLOTLIB, PANDAS, prepare
 from napari_tem_rf.gui.layers import mark_of
 from napari_tem_rf.gui.particle_export import export_table
 from napari_tem_rf.gui.particle_finding import Finding
@@ -133,6 +134,7 @@ class ParticlesWidget(QScrollArea):
         listen(self, self.particles.said, self._say)
         listen(self, self.particles.work.progressed, self._on_progress)
         listen(self, self.options.changed, self._show_stale)
+        prepare(self, PANDAS, MATPLOTLIB)  # for the first particles
         for part in (self.marks, self.particles):
             for end in (self.destroyed, self.session.closed):
                 # not a method of the dock: Qt has taken it apart by then
@@ -144,15 +146,15 @@ class ParticlesWidget(QScrollArea):
 
     def _show(self) -> None:
         particles = self.particles
-        mask, layer, table = particles.mask, particles.layer, particles.table
+        mask, layer = particles.mask, particles.layer
         self.masks.show_layers(particle_layers.masks(self.session), mask)
         self._show_ground()
         self.options.show_pixel(particles.pixel_size_nm)
         self.options.show_frames(0 if mask is None else len(particle_layers.frames_in(mask)))
         self.results.setVisible(layer is not None)
         if layer is not None:
-            self.table.show_table(table)
-            self.histogram.show_table(table)
+            self.table.show_table(particles.table)
+            self.histogram.show_table(particles.table)
             finding = mark_of(layer).get("finding")
             self._found_with = None if finding is None else (layer, Finding(**finding))
         self._mark_selected()
@@ -267,7 +269,9 @@ class ParticlesWidget(QScrollArea):
             if particles.can_undo
             else "Nothing to take back: no particle was deleted, merged or painted"
         )
-        self.export_button.setEnabled(len(particles.table) > 0 and free and self._writing is None)
+        # without a layer nothing has loaded pandas, and nothing needs it
+        some = particles.layer is not None and len(particles.table) > 0
+        self.export_button.setEnabled(some and free and self._writing is None)
         if not labels:
             self.hint.say(
                 "Click on a particle in the table or in the image; Ctrl+click adds others. "

@@ -1,16 +1,14 @@
-"""The workspace: the way from image to mask in one dock, in the order of work."""
+"""The workspace: the way from image to mask in one dock, in the order of work.
+
+The parts are imported where they are used: a dock that shows one of them opens without the others.
+"""
 
 import napari
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
+from napari_tem_rf.gui.beforehand import CATALOG, soon, when_ready
 from napari_tem_rf.gui.session import session_of
-from napari_tem_rf.gui.widgets.annotation import AnnotationWidget
-from napari_tem_rf.gui.widgets.export import ExportWidget
-from napari_tem_rf.gui.widgets.load import LoadWidget
-from napari_tem_rf.gui.widgets.network import NetworkWidget
 from napari_tem_rf.gui.widgets.parts import Dock, Fold
-from napari_tem_rf.gui.widgets.place import PlaceWidget
-from napari_tem_rf.gui.widgets.train import TrainWidget
 
 
 class _Sections(Dock):
@@ -45,6 +43,13 @@ class Workspace(_Sections):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.widgets.annotation import AnnotationWidget
+        from napari_tem_rf.gui.widgets.export import ExportWidget
+        from napari_tem_rf.gui.widgets.load import LoadWidget
+        from napari_tem_rf.gui.widgets.network import NetworkWidget
+        from napari_tem_rf.gui.widgets.place import PlaceWidget
+        from napari_tem_rf.gui.widgets.train import TrainWidget
+
         self.session = session_of(viewer)
         self.load = LoadWidget(viewer)
         self.annotation = AnnotationWidget(viewer)
@@ -63,7 +68,7 @@ class Workspace(_Sections):
             self.place,
         )
         # so that torch is loaded, in its own process, by the time it is needed
-        self.session.warm_up()
+        when_ready(self, self.session.warm_up, CATALOG)
 
 
 class TrainDock(_Sections):
@@ -76,11 +81,14 @@ class TrainDock(_Sections):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.widgets.annotation import AnnotationWidget
+        from napari_tem_rf.gui.widgets.train import TrainWidget
+
         self.session = session_of(viewer)
         self.annotation = AnnotationWidget(viewer)
         self.train = TrainWidget(viewer)
         super().__init__([("Annotation", self.annotation), ("Train", self.train)])
-        self.session.warm_up()
+        soon(self, self.session.warm_up)
 
 
 class LoadDock(Dock):
@@ -93,6 +101,8 @@ class LoadDock(Dock):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.widgets.load import LoadWidget
+
         self.load = LoadWidget(viewer)
         super().__init__(self.load)
 
@@ -107,6 +117,8 @@ class NetworkDock(Dock):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.widgets.network import NetworkWidget
+
         self.network = NetworkWidget(viewer)
         super().__init__(self.network)
 
@@ -121,5 +133,7 @@ class ExportDock(Dock):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.widgets.export import ExportWidget
+
         self.result = ExportWidget(viewer)
         super().__init__(self.result)
