@@ -46,7 +46,8 @@ class TrainingPlan:
     agreement : float
         A training on strokes that starts from weights that see already also teaches, on the pixels
         that nobody annotated, what the averaged network is sure of; this is the weight of it in
-        the loss, 0 for none.
+        the loss, 0 for none. Where grey level and texture show where the classes end, the first
+        prediction with these borders is taught instead, as if it were annotated; not with 0.
     balanced : bool
         Weigh the classes in the loss by the inverse root of their frequency.
     augmentation : {"dihedral", "full", "none"}

@@ -62,7 +62,7 @@ def test_features_in_strips_are_those_of_the_whole_image(monkeypatch):
     monkeypatch.setattr(baselines, "_STRIP_ROWS", 53)
     pixels = np.random.default_rng(956).standard_normal((167, 41)).astype(np.float32)
     whole = multiscale_basic_features(pixels, sigma_min=0.5, sigma_max=16)
-    strips = list(baselines._feature_strips(pixels))
+    strips = list(baselines.feature_strips(pixels))
     assert len(strips) == 4
     for rows, features in strips:
         np.testing.assert_allclose(features, whole[rows], rtol=1e-4, atol=1e-5)
@@ -70,9 +70,9 @@ def test_features_in_strips_are_those_of_the_whole_image(monkeypatch):
 
 def test_no_feature_sees_further_than_the_reach():
     pixels = np.zeros((1, 301), np.float32).repeat(173, axis=0)
-    (_, before), *_ = baselines._feature_strips(pixels)
+    (_, before), *_ = baselines.feature_strips(pixels)
     pixels[86, 150] = 100
-    (_, after), *_ = baselines._feature_strips(pixels)
+    (_, after), *_ = baselines.feature_strips(pixels)
     rows, columns = np.nonzero((after != before).any(axis=2))
     furthest = max(np.abs(rows - 86).max(), np.abs(columns - 150).max())
     assert 60 <= furthest <= FOREST_REACH_PX

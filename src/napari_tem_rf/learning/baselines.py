@@ -14,7 +14,14 @@ from napari_tem_rf.measuring.lattice import lattice_period
 from napari_tem_rf.measuring.scores import dice
 from napari_tem_rf.micrographs.annotation import AnnotatedImage
 
-__all__ = ["FOREST_REACH_PX", "FourierFilter", "RandomForest", "fit_forest", "fit_fourier_filter"]
+__all__ = [
+    "FOREST_REACH_PX",
+    "FourierFilter",
+    "RandomForest",
+    "feature_strips",
+    "fit_forest",
+    "fit_fourier_filter",
+]
 
 SMALLEST_SCALE_PX, LARGEST_SCALE_PX = 0.5, 16.0
 """Standard deviations of the Gaussians under the features, doubled from one to the other."""
@@ -38,7 +45,7 @@ class RandomForest:
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return class indices, shape (row, column), of standardised pixels."""
         classes = np.empty(pixels.shape, np.uint8)
-        for rows, features in _feature_strips(pixels):
+        for rows, features in feature_strips(pixels):
             found = self.forest.predict(features.reshape(-1, features.shape[-1]))  # (pixel,)
             classes[rows] = found.reshape(features.shape[:2])
         return classes
@@ -87,7 +94,7 @@ def fit_forest(
     for image, places in zip(images, chosen, strict=True):
         if stopped():
             return None
-        for rows, strip in _feature_strips(image.pixels):
+        for rows, strip in feature_strips(image.pixels):
             first, last = (row * image.pixels.shape[1] for row in (rows.start, rows.stop))
             here = places[(places >= first) & (places < last)]
             features.append(strip.reshape(-1, strip.shape[-1])[here - first])  # (pixel, feature)
@@ -123,7 +130,7 @@ def _draw_pixels(
     return [np.sort(np.concatenate(parts)) for parts in drawn]
 
 
-def _feature_strips(
+def feature_strips(
     pixels: NDArray[np.float32],
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield rows and their features, shape (row, column, feature): memory for a strip at a time."""

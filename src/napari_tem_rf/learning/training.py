@@ -2,6 +2,7 @@
 
 import copy
 import json
+import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import islice
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_tem_rf.learning.borders import NOTHING_SETTLED, settle_borders, with_settled
 from napari_tem_rf.learning.clock import Clock
 from napari_tem_rf.learning.crops import CropSampler
 from napari_tem_rf.learning.device import FullMemoryError, keep_pages, out_of_memory, pick_device
@@ -57,6 +59,8 @@ class TrainingState:
         Batches of the epoch at hand that are behind it.
     losses : list of float
         Their losses.
+    settled : Tensor
+        What `settle_borders` returned.
     """
 
     weights: Weights
@@ -70,6 +74,7 @@ class TrainingState:
     batch: int = 0
     drawn: int = 0
     losses: list[float] = field(default_factory=list)
+    settled: Tensor = NOTHING_SETTLED
 
     def tensors(self) -> dict[str, Any]:
         """Return the state as tensors in plain dicts, for `torch.save`."""
@@ -88,6 +93,7 @@ class TrainingState:
             "average": self.average,
             "best": self.best,
             "optimizer": self.optimizer,
+            "settled": self.settled,
             "words": text,
         }
 
@@ -96,8 +102,9 @@ class TrainingState:
         """Rebuild the state from what `tensors` returned."""
         words = json.loads(bytes(tensors["words"].tolist()))
         history = [EpochReport(**report) for report in words.pop("history")]
-        names = ("weights", "average", "best", "optimizer")
-        return cls(**{name: tensors[name] for name in names}, history=history, **words)
+        names = ("weights", "average", "best", "optimizer", "settled")
+        given = {name: tensors[name] for name in names if name in tensors}
+        return cls(**given, history=history, **words)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,7 +147,10 @@ def train(
         to the annotated pixels first.
     gentle : bool
         Keep what the weights it starts from know: smaller steps, batch norms that keep their
-        statistics, and agreement with the averaged network where nobody annotated.
+        statistics, and agreement with the averaged network where nobody annotated. Where the last
+        layer was fitted to strokes, and grey level and texture tell the classes apart, the first
+        prediction with settled borders teaches instead (`settle_borders`), in steps of the usual
+        size.
     state : TrainingState, optional
         A state to go on from, as ``save`` received it.
     save : callable
@@ -164,7 +174,18 @@ def train(
     keep_pages()
     device = pick_device(plan.device)
     torch.manual_seed(plan.seed)
+    begun_at = time.perf_counter()
     network = _begun(spec, training, plan.seed, start, state is not None)
+    settled = state.settled if state is not None else NOTHING_SETTLED
+    if gentle and state is None and plan.agreement > 0 and _without_head(start):
+        settled = settle_borders(network, training, plan.seed)
+        if len(settled):
+            yield NoteReport(
+                "grey level and texture show where the classes end: the borders that they show "
+                "are taught along with the strokes"
+            )
+    if len(settled):
+        training, gentle = with_settled(training, settled), False
     with_layout(network.to(device), torch.channels_last)
     averaged = copy.deepcopy(network).requires_grad_(False)
     rng = np.random.default_rng(plan.seed)
@@ -172,7 +193,7 @@ def train(
     batch = sampler.batch
     history: list[EpochReport] = []
     best = _copy(averaged)
-    steps, earlier, drawn, losses = 0, 0.0, 0, list[Tensor]()
+    steps, earlier, drawn, losses = 0, time.perf_counter() - begun_at, 0, list[Tensor]()
     weight = class_weights(sampler.counts, plan.balanced).to(device)
     stepper = Stepper.of(network, averaged, plan, weight, gentle, sampler.sparse)
     if state is not None:
@@ -202,6 +223,7 @@ def train(
             batch=batch,
             drawn=drawn,
             losses=[float(each) for each in losses],
+            settled=settled,
         )
 
     if state is None:
@@ -270,11 +292,15 @@ def _begun(
     """Return the network that a training begins with."""
     if start is None or goes_on:  # going on, the state brings its weights
         return random_network(spec, seed)
-    if any(name.startswith(HEAD) for name in start):
+    if not _without_head(start):
         return network_of(spec, start)
     network = network_without_head(spec, start, seed)
     fit_head(network, training, seed)
     return network
+
+
+def _without_head(start: Mapping[str, NDArray[Any]] | None) -> bool:
+    return start is not None and not any(name.startswith(HEAD) for name in start)
 
 
 def _score(network: Network, data: TrainingSet) -> tuple[ValidationResult | None, str]:
