@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
+import numpy as np
+from qtpy.QtCore import QModelIndex, Qt
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtGui import QFont, QFontMetrics
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_tem_rf.comparison import Comparison, network_table
 from napari_tem_rf.gui.field_words import structure
+from napari_tem_rf.gui.widgets.sorted_table import SortedModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +31,7 @@ _PAD_PX, _BOX_PX = 14, 36
 class _Column:
     """A column: where its values come from, and how they are written."""
 
-    key: str
+    name: str
     title: str
     tip: str
     decimals: int = 3
@@ -72,7 +74,7 @@ _COLUMNS = (
 )
 
 
-class CompareModel(QAbstractTableModel):
+class CompareModel(SortedModel):
     """Rows of a comparison in the order shown, the ticked ones by name."""
 
     ticked_changed = QtSignal()
@@ -82,16 +84,14 @@ class CompareModel(QAbstractTableModel):
         super().__init__()
         self._table: pd.DataFrame  # comes with the first results, and pandas
         self._columns: list[_Column] = []
-        self._order: list[int] = []
-        self._sorted_by: tuple[str, bool] | None = None
         self._suggestion: str | None = None
         self._titles: dict[str, str] = {}
         self.ticked: tuple[str, ...] = ()
 
     @property
     def columns(self) -> list[str]:
-        """Keys of the columns shown."""
-        return [column.key for column in self._columns]
+        """Names of the columns shown."""
+        return [column.name for column in self._columns]
 
     @property
     def names(self) -> list[str]:
@@ -102,7 +102,7 @@ class CompareModel(QAbstractTableModel):
         """Show the results of a comparison, sorted as before; ticks stay."""
         self.beginResetModel()
         if comparison is None or not comparison.results:
-            self._columns, self._order, self._titles = [], [], {}
+            self._columns, self._order, self._titles = [], np.zeros(0, np.intp), {}
             self._suggestion = None
         else:
             self._fill(comparison)
@@ -128,8 +128,8 @@ class CompareModel(QAbstractTableModel):
         self._columns = [
             column
             for column in _COLUMNS
-            if column.key not in left_out
-            and (table[column.key].notna().any() or column.key == "dice")
+            if column.name not in left_out
+            and (table[column.name].notna().any() or column.name == "dice")
         ]
 
     def name_at(self, place: int) -> str:
@@ -165,14 +165,6 @@ class CompareModel(QAbstractTableModel):
 
     # Qt's questions
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """Return the number of rows."""
-        return 0 if parent is not None and parent.isValid() else len(self._order)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """Return the number of columns."""
-        return 0 if parent is not None and parent.isValid() else len(self._columns)
-
     def flags(self, index: QModelIndex) -> Any:
         """Return what can be done with a cell: the first one has a box to tick."""
         flags = Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsSelectable
@@ -204,27 +196,15 @@ class CompareModel(QAbstractTableModel):
             return False
         return self.tick(self.name_at(index.row()), Qt.CheckState(value) == Qt.CheckState.Checked)
 
-    def headerData(  # noqa: N802 - Qt's name
-        self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        """Return a column's name with its unit, or what it means."""
-        if orientation != Qt.Orientation.Horizontal or section >= len(self._columns):
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._columns[section].title
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{self._columns[section].tip}.\nClick to sort."
-        return None
-
     def _written(self, row: "pd.Series[Any]", column: _Column) -> str:
-        if column.key == "name":
+        if column.name == "name":
             star = _STAR if row["name"] == self._suggestion else ""
             return f"{star}{self._titles[row['name']]}"
-        value = float(row[column.key])
+        value = float(row[column.name])
         if value != value:
             return "–"
         text = f"{value:,.{column.decimals}f}"
-        spread = float(row[f"{column.key}_sd_seeds"]) if column.has_spread else float("nan")
+        spread = float(row[f"{column.name}_sd_seeds"]) if column.has_spread else float("nan")
         return text if spread != spread else f"{text} ± {spread:.{column.decimals}f}"
 
     def _tip(self, row: "pd.Series[Any]") -> str:
@@ -236,25 +216,9 @@ class CompareModel(QAbstractTableModel):
             words.append(f"Dice differs by ± {spread:.3f} from image to image")
         return "\n".join(words)
 
-    def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:
-        """Sort by a column; what is unknown comes last either way."""
-        if not 0 <= column < len(self._columns):
-            return
-        self.layoutAboutToBeChanged.emit()
-        old = self.persistentIndexList()
-        places = [self._order[each.row()] for each in old]
-        self._sorted_by = (self._columns[column].key, order == Qt.SortOrder.DescendingOrder)
-        self._sort()
-        row_of = {place: row for row, place in enumerate(self._order)}
-        new = [
-            self.index(row_of[place], each.column())
-            for place, each in zip(places, old, strict=True)
-        ]
-        self.changePersistentIndexList(old, new)
-        self.layoutChanged.emit()
-
     def _sort(self) -> None:
-        self._order = list(range(len(self._table)))
+        """Put the rows in order; what is unknown comes last either way."""
+        self._order = np.arange(len(self._table))
         if self._sorted_by is None or self._sorted_by[0] not in self._table:
             return
         key, descending = self._sorted_by
@@ -264,7 +228,7 @@ class CompareModel(QAbstractTableModel):
         ranked = values.reset_index(drop=True).sort_values(
             ascending=not descending, na_position="last", kind="stable"
         )
-        self._order = [int(place) for place in ranked.index]
+        self._order = ranked.index.to_numpy(np.intp)
 
 
 class CompareTable(QTableView):

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QAbstractTableModel, QItemSelection, QItemSelectionModel, QModelIndex, Qt
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt
 from qtpy.QtCore import Signal as QtSignal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+
+from napari_tem_rf.gui.widgets.sorted_table import SortedModel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -85,14 +87,12 @@ def _decimals(values: NDArray[Any]) -> int:
     return int(np.clip(_SIGNIFICANT - 1 - np.floor(np.log10(np.median(sizes))), 0, 6))
 
 
-class ParticleModel(QAbstractTableModel):
+class ParticleModel(SortedModel):
     """Particles in the order that the table shows them in."""
 
     def __init__(self) -> None:
         super().__init__()
         self._columns: list[Column] = []
-        self._order = np.zeros(0, np.intp)
-        self._sorted_by: tuple[str, bool] | None = None
 
     @property
     def columns(self) -> list[Column]:
@@ -115,14 +115,6 @@ class ParticleModel(QAbstractTableModel):
         """Return the place in the unsorted table of a row that is shown."""
         return int(self._order[row])
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """Return the number of particles."""
-        return 0 if parent is not None and parent.isValid() else len(self._order)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """Return the number of columns."""
-        return 0 if parent is not None and parent.isValid() else len(self._columns)
-
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         """Return a value as it is shown."""
         if role == Qt.ItemDataRole.DisplayRole:
@@ -130,33 +122,6 @@ class ParticleModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole:
             return Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         return None
-
-    def headerData(  # noqa: N802 - Qt's name
-        self, section: int, orientation: Any, role: int = Qt.ItemDataRole.DisplayRole
-    ) -> Any:
-        """Return a column's name with its unit, or what it means."""
-        if orientation != Qt.Orientation.Horizontal or section >= len(self._columns):
-            return None
-        if role == Qt.ItemDataRole.DisplayRole:
-            return self._columns[section].title
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{self._columns[section].tip}.\nClick to sort."
-        return None
-
-    def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:
-        """Sort by a column; what is selected stays selected."""
-        if not 0 <= column < len(self._columns):
-            return
-        self.layoutAboutToBeChanged.emit()
-        before = self._order
-        self._sorted_by = (self._columns[column].name, order == Qt.SortOrder.DescendingOrder)
-        self._sort()
-        row_of = np.empty(len(before), np.intp)
-        row_of[self._order] = np.arange(len(before))
-        old = self.persistentIndexList()
-        new = [self.index(int(row_of[before[each.row()]]), each.column()) for each in old]
-        self.changePersistentIndexList(old, new)
-        self.layoutChanged.emit()
 
     def _sort(self) -> None:
         if self._sorted_by is None:
