@@ -50,9 +50,6 @@ PREVIEW_SECONDS = 3.0
 
 FIRST_PREVIEW_SECONDS = 2.0
 
-SPARSE = 0.5
-"""Where less of the images than this is annotated, it is strokes and not masks."""
-
 
 def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
     """Train a network into a run folder, and return its record.
@@ -174,8 +171,7 @@ def asdict_split(parts: Any) -> dict[str, Any]:
 
 def _held_out(data: TrainingSet, kind: str) -> str:
     """Return what is scored, in a word: a score on strokes says less than one on whole masks."""
-    annotated = int(data.counts().sum())
-    if annotated < SPARSE * sum(image.labels.size for image in data.images):
+    if data.is_sparse:
         return "strokes"
     return "blocks" if kind == "blocks" else "images"
 

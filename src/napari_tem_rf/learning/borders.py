@@ -20,7 +20,6 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from napari_tem_rf.learning.baselines import FOREST_REACH_PX, feature_strips
-from napari_tem_rf.learning.crops import is_sparse
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.validation import predict_fitting
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, TrainingSet
@@ -75,7 +74,7 @@ def settle_borders(network: Network, data: TrainingSet, seed: int) -> Tensor:
         The labels, packed, for `with_settled`; `NOTHING_SETTLED` where the annotation is masks, or
         the forests cannot be trusted in every block.
     """
-    if not is_sparse(data):
+    if not data.is_sparse:
         return NOTHING_SETTLED
     folded = network.folded()
     rng = np.random.default_rng(seed)

@@ -16,9 +16,6 @@ from napari_tem_rf.protocol import TrainingPlan
 FEWEST_STEPS, MOST_STEPS = 25, 250
 """Steps an epoch, at least and at most."""
 
-SPARSE = 0.5
-"""An annotation of less than this part of its images is sparse: strokes, not masks."""
-
 PAPER_FEWEST_PARTICLE_PX = 400
 """The paper drops patches with at most so many particle px."""
 
@@ -84,12 +81,6 @@ def _up(length: int, period: int) -> int:
     return -(-length // period) * period
 
 
-def is_sparse(data: TrainingSet) -> bool:
-    """Whether the annotation is strokes and not masks, where there is one."""
-    area = sum(image.labels.size for image in data.images if (image.labels >= 0).any())
-    return int(data.counts().sum()) < SPARSE * area
-
-
 class CropSampler:
     """Draws batches; everything random comes from one generator, so that it can be taken up.
 
@@ -113,7 +104,7 @@ class CropSampler:
         self.places = [_Places(image.labels, len(data.classes.values)) for image in self.images]
         self.annotated = np.array([places.total for places in self.places], float)
         self.counts = np.sum([places.counts for places in self.places], axis=0)
-        self.sparse = is_sparse(data)
+        self.sparse = data.is_sparse
         self.batch = plan.batch or self.geometry.crops_per_step
         crop_px = self.geometry.rows * self.geometry.columns
         pixels = sum(image.pixels.size for image in self.images)

@@ -17,6 +17,9 @@ from napari_tem_rf.protocol import Unlabelled
 
 NOT_ANNOTATED = -1
 
+SPARSE = 0.5
+"""Where less of the images than this is annotated, it is strokes and not masks."""
+
 MOST_CLASSES = 64
 """More are no classes but instances: particles that were numbered one by one."""
 
@@ -83,6 +86,12 @@ class TrainingSet:
         n = len(self.classes.values)
         per_image = (np.bincount(i.labels[i.labels >= 0], minlength=n) for i in self.images)
         return np.sum([np.zeros(n, np.int64), *per_image], axis=0)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether the annotation is strokes and not masks, on the images that have one."""
+        area = sum(image.labels.size for image in self.images if (image.labels >= 0).any())
+        return int(self.counts().sum()) < SPARSE * area
 
 
 @dataclass(frozen=True, slots=True, eq=False)
