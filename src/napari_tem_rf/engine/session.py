@@ -237,7 +237,11 @@ class Session:
 
     async def _warm(self, worker: WorkerSlots) -> None:
         future = self._client.submit(
-            warm_up, workers=[worker.address], pure=False, key=f"warm-{worker.address}-{id(worker)}"
+            warm_up,
+            trains="training" in worker.kinds,
+            workers=[worker.address],
+            pure=False,
+            key=f"warm-{worker.address}-{id(worker)}",
         )
         try:
             worker.device, trouble = await future

@@ -6,6 +6,7 @@ imports the module by name, so it stays light: no torch, no Qt, no `learning`.
 
 import importlib
 import pickle
+import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -147,13 +148,16 @@ def running_jobs() -> int:
     return len(_running)
 
 
-def warm_up(modules: Sequence[str] = ()) -> tuple[str, str]:
-    """Import what the first job would have to wait for.
+def warm_up(modules: Sequence[str] = (), trains: bool = False) -> tuple[str, str]:
+    """Load what the first job would have to wait for.
 
     Parameters
     ----------
     modules : sequence of str
         What to import; without, torch and the parts of `learning` that use it.
+    trains : bool
+        Whether networks are trained here: what is compiled for that, on a machine for the first
+        time, is then made ready behind the answer.
 
     Returns
     -------
@@ -174,6 +178,9 @@ def warm_up(modules: Sequence[str] = ()) -> tuple[str, str]:
         if torch.cuda.is_available():
             torch.zeros(1, device="cuda")
             return "cuda", ""
+        if trains:
+            planar = importlib.import_module(f"{package}.learning.planar")
+            threading.Thread(target=planar.warm_up, name="compiling", daemon=True).start()
         return ("mps" if torch.backends.mps.is_available() else "cpu"), ""
     except Exception as error:
         return "cpu", f"{type(error).__name__}: {error}"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_tem_rf.learning.norm import Norm
+from napari_tem_rf.learning import planar
 from napari_tem_rf.networks.spec import BlockShape, NetworkSpec
 
 
@@ -25,6 +25,10 @@ class Pointwise(nn.Conv2d):
         if x.device.type != "cpu":
             return super().forward(x)
         assert self.bias is not None
+        if x.is_contiguous() and not x.is_contiguous(memory_format=torch.channels_last):
+            weight = self.weight[:, :, 0, 0].expand(len(x), -1, -1)
+            y = torch.baddbmm(self.bias[:, None], weight, x.flatten(2))
+            return y.unflatten(2, x.shape[2:])
         if self.in_channels == 1:
             # oneDNN takes thrice as long for one channel as for twelve
             y = torch.addcmul(self.bias, x.permute(0, 2, 3, 1), self.weight[:, 0, 0, 0])
@@ -40,14 +44,17 @@ class Block(nn.Module):
     def __init__(self, shape: BlockShape) -> None:
         super().__init__()
         i, o, d = shape.channels_in, shape.channels_out, shape.dilation
+        self.stride = shape.stride
         self.conv1 = nn.Conv2d(i, o, 3, padding=d, dilation=d)
-        self.norm1: nn.BatchNorm2d | nn.Identity = Norm(o)
+        self.norm1: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(o)
         self.conv2 = nn.Conv2d(o, o, 3, padding=d, dilation=d)
-        self.norm2: nn.BatchNorm2d | nn.Identity = Norm(o)
+        self.norm2: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(o)
         self.shortcut = Pointwise(i, o)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (crop, channels in, row, column) to (crop, channels out, row, column)."""
+        if self.training and planar.suits(self.conv1, x):
+            return planar.planar_block(self, x, None, 1)
         return functional.relu_(self._normed(self.conv1(x)).add_(self.shortcut(x)))
 
     def decode(self, skip: Tensor, x: Tensor, pool: int) -> Tensor:
@@ -57,6 +64,8 @@ class Block(nn.Module):
         other weights to the same numbers: there it is small, and maps in memory cost more than
         multiply-adds.
         """
+        if self.training and planar.suits(self.conv1, skip):
+            return planar.planar_block(self, skip, x, pool)
         conv, d = self.conv1, self.conv1.dilation[0]
         if not self.training or skip.device.type != "cpu" or d > 1:
             return self(joined(skip, x, pool))
@@ -194,6 +203,10 @@ class Network(nn.Module):
             assert isinstance(block, Block)
             x = block.decode(skips.pop(), x, pool)
         return x
+
+    def blocks(self) -> "list[Block]":
+        """Return all blocks in the order in which they are passed."""
+        return [*self.encoder, self.bottleneck, *self.decoder]
 
     def folded(self) -> "Network":
         """Return a copy for prediction: batch norms folded into the convs, channels last."""

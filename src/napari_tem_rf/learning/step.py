@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from napari_tem_rf.learning import planar
 from napari_tem_rf.learning.crops import Batch
+from napari_tem_rf.learning.device import computing_threads
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
 from napari_tem_rf.protocol import TrainingPlan
@@ -110,28 +112,35 @@ class Stepper:
             images = torch.from_numpy(crops.images[first : first + most]).to(device)
             labels = torch.from_numpy(crops.labels[first : first + most]).to(device)
             images = images.contiguous(memory_format=torch.channels_last)
-            logits = self.network(images)
-            loss = functional.cross_entropy(
-                logits, labels, self.weight, ignore_index=NOT_ANNOTATED, reduction="sum"
-            )
-            loss = loss / counted
-            total += loss.detach()
-            if self.teacher is not None:
-                loss = loss + self._disagreement(images, labels, logits) / crops.labels.size
-            loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.most_gradient)
-        self.optimizer.step()
+            taught = self._taught(images, labels)
+            with planar.threads_for(self.network.blocks(), images):
+                logits = self.network(images)
+                loss = _summed_loss(logits, labels, self.weight) / counted
+                total += loss.detach()
+                if taught is not None:
+                    part = self.agreement / crops.labels.size
+                    loss = loss + part * _summed_loss(logits, taught)
+                loss.backward()
+        with computing_threads(1 if device.type == "cpu" else None):  # too little for more
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.most_gradient)
+            self.optimizer.step()
         return total
 
-    def _disagreement(self, images: Tensor, labels: Tensor, logits: Tensor) -> Tensor:
-        """Return the loss against what the teacher is sure of, summed over pixels."""
-        assert self.teacher is not None
+    def _taught(self, images: Tensor, labels: Tensor) -> Tensor | None:
+        """Return the classes that the teacher is sure of, where nobody annotated."""
+        if self.teacher is None:
+            return None
         self.teacher.eval()
         with torch.no_grad():
             probability, taught = self.teacher(images).softmax(1).max(1)
-            taught[(probability < SURE) | (labels != NOT_ANNOTATED)] = NOT_ANNOTATED
-        loss = functional.cross_entropy(logits, taught, ignore_index=NOT_ANNOTATED, reduction="sum")
-        return self.agreement * loss
+        taught[(probability < SURE) | (labels != NOT_ANNOTATED)] = NOT_ANNOTATED
+        return taught
+
+
+def _summed_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:
+    return functional.cross_entropy(
+        logits, labels, weight, ignore_index=NOT_ANNOTATED, reduction="sum"
+    )
 
 
 def class_weights(counts: NDArray[np.int64], balanced: bool) -> Tensor:

@@ -1,0 +1,337 @@
+"""Residual blocks of few channels, trained on the CPU plane by plane by the kernels.
+
+Torch's convs want the channels of a pixel to fill a vector register, and its layers write every
+map to memory and read it again. A network for few annotations has 4 or 8 channels where its maps
+are largest; there the kernels of a block (`learning.kernels`) take half of the time.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from napari_tem_rf.learning import kernels
+from napari_tem_rf.learning.device import computing_threads
+
+__all__ = ["planar_block", "suits", "threads_for", "warm_up"]
+
+FEW_CHANNELS = 8
+"""Up to so many channels out, the kernels are faster than torch's layers."""
+
+LITTLE_WORK = 8 * 32 * 32 * 16**2
+"""Pixels times the square of the channels out, to which a block goes with its multiply-adds. Up to
+here calling torch's many layers takes more time than the work in them."""
+
+BAND_BYTES = 1 << 20
+"""What a band takes in the cache of a core."""
+
+Array = NDArray[Any]
+_THREADS: ContextVar[int] = ContextVar("threads of the kernels", default=0)
+
+
+def suits(conv: nn.Conv2d, x: Tensor, stride: int = 1) -> bool:
+    """Whether the kernels take the block that begins with this conv, on a CPU.
+
+    Parameters
+    ----------
+    conv : Conv2d
+    x : Tensor, shape (crop, channel, row, column)
+        A map that enters the block, or one that is ``stride`` times as wide and high.
+    stride : int
+    """
+    pixels = len(x) * x.shape[2] * x.shape[3] // stride**2
+    channels = conv.out_channels
+    pays = channels <= FEW_CHANNELS or pixels * channels**2 <= LITTLE_WORK
+    return pays and conv.dilation[0] == 1 and x.device.type == "cpu" and x.dtype == torch.float32
+
+
+def planar_block(block: Any, skip: Tensor, below: Tensor | None, pool: int) -> Tensor:
+    """Return a `Block` of its input, in training.
+
+    Parameters
+    ----------
+    block : Block
+        Its norms take the moments of the crops and move their running ones, or take the running
+        ones where they are told to keep them.
+    skip : Tensor of float32, shape (crop, channel, row, column)
+        What enters the block; in a decoder what comes from its encoder.
+    below : Tensor of float32, shape (crop, channel, row / pool, column / pool), optional
+        What comes from below, to be upsampled by nearest neighbours.
+    pool : int
+
+    Returns
+    -------
+    Tensor of float32, shape (crop, channel out, row, column)
+        Plane by plane.
+    """
+    norms = (block.norm1, block.norm2)
+    out, *moments = _PlanarBlock.apply(
+        skip, below, pool, norms,
+        block.conv1.weight, block.conv1.bias, block.norm1.weight, block.norm1.bias,
+        block.conv2.weight, block.conv2.bias, block.norm2.weight, block.norm2.bias,
+        block.shortcut.weight, block.shortcut.bias,
+    )  # fmt: skip
+    for norm, mean, variance in zip(norms, moments[::2], moments[1::2], strict=True):
+        if norm.training:
+            _move(norm, mean, variance, skip.numel() // skip.shape[1])
+    return out
+
+
+@contextmanager
+def threads_for(blocks: Iterable[Any], crops: Tensor) -> Iterator[None]:
+    """Give torch one thread where the kernels take all blocks of a network for these crops.
+
+    Waking torch's other threads for what little is left takes longer than it.
+    """
+    if not all(suits(block.conv1, crops, block.stride) for block in blocks):
+        yield
+        return
+    token = _THREADS.set(torch.get_num_threads())
+    try:
+        with computing_threads(1):
+            yield
+    finally:
+        _THREADS.reset(token)
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load what was compiled before: the first block would wait for it."""
+    from napari_tem_rf.learning.network import Block
+    from napari_tem_rf.networks.spec import BlockShape
+
+    block = Block(BlockShape("decoder", 3, 2, 1, 1)).train()
+    skip, below = torch.zeros(1, 1, 4, 4, requires_grad=True), torch.zeros(1, 2, 2, 2)
+    planar_block(block, skip, below, 2).sum().backward()
+
+
+@dataclass(frozen=True, slots=True)
+class _Norm:
+    """What a norm does to each channel: its moments, its gain, and the sum of both as a line."""
+
+    mean: Array
+    variance: Array
+    inverse: Array
+    gain: Array
+    shift: Array
+    keeps: bool
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, sums: Array, count: int) -> Any:
+        if norm.training:
+            mean = sums[0] / count
+            variance = np.maximum(sums[1] / count - mean**2, 0)
+        else:
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            mean = norm.running_mean.numpy().astype(float)
+            variance = norm.running_var.numpy().astype(float)
+        inverse = 1 / np.sqrt(variance + norm.eps)
+        gain = _array(weight) * inverse
+        shift = _array(bias) - gain * mean
+        return cls(mean, variance, inverse, gain, shift, not norm.training)
+
+    def backward(self, sums: Array, count: int) -> tuple[Array, Array, Array, Array]:
+        """Return what the gradients are, for the sums of the gradient and of it times the input.
+
+        Returns
+        -------
+        slopes : ndarray, shape (3, channel)
+            The input's gradient is the first times that of the result, plus the second times the
+            input, plus the third.
+        of_weight, of_bias : ndarray, shape (channel,)
+        of_shift : ndarray, shape (channel,)
+            Gradient of what is added to the input: none where the norm takes its mean away.
+        """
+        total = sums[0]
+        along = (sums[1] - self.mean * total) * self.inverse
+        slopes = np.zeros((3, len(total)))
+        slopes[0] = self.gain
+        if not self.keeps:
+            slopes[1] = -self.gain * self.inverse * along / count
+            slopes[2] = -self.gain * total / count - slopes[1] * self.mean
+        return slopes, along, total, self.gain * total * self.keeps
+
+
+class _PlanarBlock(torch.autograd.Function):
+    """The block as a function of its input and weights; also returns the moments it saw."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, skip: Tensor, below: Tensor | None, pool: int, norms: tuple[Any, Any],
+        weight1: Tensor, bias1: Tensor, scale1: Tensor, shift1: Tensor,
+        weight2: Tensor, bias2: Tensor, scale2: Tensor, shift2: Tensor,
+        shortcut: Tensor, shortcut_bias: Tensor,
+    ) -> tuple[Tensor, ...]:  # fmt: skip
+        crops, _, height, width = skip.shape
+        entering = _entering(skip, below)
+        channels, channels_in = weight1.shape[:2]
+        bands = _Bands.of(crops, height, width, channels + channels_in, pool)
+        y1, y2, out = (torch.empty(crops, channels, height, width) for _ in range(3))
+        count = crops * height * width
+
+        def sums() -> list[Array]:
+            return [np.zeros((2, channels))]
+
+        (found,) = bands.run(
+            kernels.first_conv, sums, *entering, pool, _array(weight1), _array(bias1), bands.rows,
+            _array(y1),
+        )  # fmt: skip
+        norm1 = _Norm.of(norms[0], scale1, shift1, found, count)
+        (found,) = bands.run(
+            kernels.second_conv, sums, _array(y1), _single(norm1.gain), _single(norm1.shift),
+            _array(weight2), _array(bias2), bands.rows, _array(y2),
+        )  # fmt: skip
+        norm2 = _Norm.of(norms[1], scale2, shift2, found, count)
+        bands.run(
+            kernels.result, list, *entering, pool, _flat(shortcut), _array(y2),
+            _single(norm2.gain), _single(norm2.shift + _array(shortcut_bias)), bands.rows,
+            _array(out),
+        )  # fmt: skip
+        ctx.save_for_backward(skip, below, weight1, weight2, shortcut, y1, y2, out)
+        ctx.pool, ctx.bands, ctx.norms, ctx.count = pool, bands, (norm1, norm2), count
+        moments = [
+            torch.from_numpy(_single(each))
+            for norm in (norm1, norm2)
+            for each in (norm.mean, norm.variance)
+        ]
+        ctx.mark_non_differentiable(*moments)
+        return out, *moments
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        skip, below, weight1, weight2, shortcut, y1, y2, out = ctx.saved_tensors
+        entering, pool, bands, (norm1, norm2) = (
+            _entering(skip, below),
+            ctx.pool,
+            ctx.bands,
+            ctx.norms,
+        )
+        channels, channels_in = weight1.shape[:2]
+        g, h = torch.empty_like(y1), torch.empty_like(y1)
+
+        of_shortcut, found = bands.run(
+            kernels.of_result, lambda: [np.zeros((channels, channels_in)), np.zeros((2, channels))],
+            _array(gradients[0]), _array(out), _array(y2), *entering, pool, bands.rows, _array(g),
+        )  # fmt: skip
+        of_shortcut_bias = found[0]
+        slopes, of_scale2, of_shift2, of_bias2 = norm2.backward(found, ctx.count)
+        of_weight2, found = bands.run(
+            kernels.of_second_conv,
+            lambda: [np.zeros((channels, channels, 3, 3)), np.zeros((2, channels))],
+            _array(g), _array(y2), _single(slopes), _array(y1), _single(norm1.gain),
+            _single(norm1.shift), _turned(weight2), bands.rows, _array(h),
+        )  # fmt: skip
+        slopes, of_scale1, of_shift1, of_bias1 = norm1.backward(found, ctx.count)
+        wanted = any(ctx.needs_input_grad[:2])
+        of_entering = [np.empty_like(each) for each in entering]
+        (of_weight1,) = bands.run(
+            kernels.of_first_conv, lambda: [np.zeros((channels, channels_in, 3, 3))],
+            _array(h), _array(y1), _single(slopes), *entering, pool, _turned(weight1), _array(g),
+            _flat(shortcut), bands.rows, wanted, *of_entering,
+        )  # fmt: skip
+        of_skip, of_below = (torch.from_numpy(each) for each in of_entering)
+        return (
+            of_skip if wanted else None, of_below if below is not None else None, None, None,
+            *(_tensor(each) for each in (
+                of_weight1, of_bias1, of_scale1, of_shift1,
+                of_weight2, of_bias2, of_scale2, of_shift2,
+                of_shortcut[:, :, None, None], of_shortcut_bias,
+            )),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Bands:
+    """How the maps of a block are cut, and among how many threads its bands are shared."""
+
+    rows: int
+    count: int
+
+    @classmethod
+    def of(cls, crops: int, height: int, width: int, channels: int, pool: int) -> "_Bands":
+        """Cut maps so that a band fits the cache; each begins where a pixel from below does."""
+        fitting = BAND_BYTES // (4 * channels * (width + 2)) - 2
+        rows = min(max(pool, fitting // pool * pool), height)
+        return cls(rows, crops * -(-height // rows))
+
+    @property
+    def threads(self) -> int:
+        """How many threads share the bands."""
+        return max(1, min(_THREADS.get() or torch.get_num_threads(), self.count))
+
+    def run(
+        self, kernel: Callable[..., None], sums: Callable[[], list[Array]], *arguments: Any
+    ) -> list[Array]:
+        """Run a kernel on all bands and return what it summed.
+
+        Each thread has an equal part of the bands and sums of its own, which are added in the
+        order of the bands: the same number of threads gives the same result to the last bit.
+        """
+        threads = self.threads
+        cuts = [self.count * each // threads for each in range(threads + 1)]
+        parts = [sums() for _ in range(threads)]
+        others = [
+            _pool().submit(kernel, *arguments, *parts[each], cuts[each], cuts[each + 1])
+            for each in range(1, threads)
+        ]
+        kernel(*arguments, *parts[0], cuts[0], cuts[1])
+        for other in others:
+            other.result()
+        return [sum(same[1:], same[0]) for same in zip(*parts, strict=True)]
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(os.cpu_count(), "kernel")
+
+
+def _move(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move the running moments as `torch.nn.BatchNorm2d` does: the variance is the unbiased one."""
+    assert norm.momentum is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    with torch.no_grad():
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean, norm.momentum)
+        norm.running_var.lerp_(variance * (count / max(1, count - 1)), norm.momentum)
+
+
+def _entering(skip: Tensor, below: Tensor | None) -> tuple[Array, Array]:
+    if below is None:
+        return _array(skip), np.empty((len(skip), 0, 1, 1), np.float32)
+    return _array(skip), _array(below)
+
+
+def _array(values: Tensor) -> Array:
+    """See a tensor as an array, plane by plane."""
+    return values.detach().contiguous().numpy()
+
+
+def _flat(weight: Tensor) -> Array:
+    """Return the weights of a 1x1 conv, (channel out, channel in)."""
+    return _array(weight[:, :, 0, 0])
+
+
+def _turned(weight: Tensor) -> Array:
+    """Return the weights of the conv that takes gradients back: turned, out and in exchanged."""
+    return _array(weight.flip(2, 3).transpose(0, 1))
+
+
+def _single(values: Array) -> Array:
+    return values.astype(np.float32)
+
+
+def _tensor(values: Array) -> Tensor:
+    return torch.from_numpy(_single(values))

@@ -1,0 +1,142 @@
+"""The block of the kernels against the block of torch's layers, in double precision."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from napari_tem_rf.learning import planar
+from napari_tem_rf.learning.device import computing_threads
+from napari_tem_rf.learning.network import Block, joined, random_network
+from napari_tem_rf.networks.spec import BlockShape, NetworkSpec
+
+
+def block_of(channels_in, channels_out):
+    torch.manual_seed(752)
+    block = Block(BlockShape("block", channels_in, channels_out, 1, 1))
+    for module in block.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.5, 0.5)
+            nn.init.uniform_(module.running_var, 0.5, 2.0)
+            nn.init.uniform_(module.weight, 0.5, 1.5)
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+        elif isinstance(module, nn.Conv2d):
+            nn.init.uniform_(module.bias, -0.5, 0.5)
+    return block.train()
+
+
+def maps(*shape, seed=0):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)) + 0.3
+
+
+def run(block, skip, below, pool, gradient):
+    """Return result, input gradients and weight gradients of a block as dicts of tensors."""
+    skip = skip.clone().requires_grad_()
+    below = None if below is None else below.clone().requires_grad_()
+    if skip.dtype == torch.float64:
+        result = block(skip if below is None else joined(skip, below, pool))
+    else:
+        result = planar.planar_block(block, skip, below, pool)
+    block.zero_grad()
+    result.backward(gradient.to(skip.dtype))
+    found = {"result": result.detach(), "of skip": skip.grad}
+    if below is not None:
+        found["of below"] = below.grad
+    found |= {f"of {name}": each.grad.clone() for name, each in block.named_parameters()}
+    return found | {name: each.clone() for name, each in block.named_buffers()}
+
+
+CASES = [
+    # own, below, pool, out, crops, rows, columns
+    (1, 0, 1, 4, 3, 24, 20),
+    (4, 8, 2, 4, 2, 16, 32),
+    (3, 5, 3, 5, 1, 9, 12),
+    (8, 16, 4, 8, 2, 16, 16),
+    (2, 4, 8, 1, 2, 32, 16),
+]
+
+
+@pytest.mark.parametrize("keeps", [False, True], ids=["moves its norms", "keeps its norms"])
+@pytest.mark.parametrize("band", [1 << 20, 1], ids=["one band a crop", "many bands"])
+@pytest.mark.parametrize(("own", "under", "pool", "out", "crops", "rows", "columns"), CASES)
+def test_results_gradients_and_moments_are_those_of_torch(
+    own, under, pool, out, crops, rows, columns, band, keeps, monkeypatch
+):
+    monkeypatch.setattr(planar, "BAND_BYTES", band)
+    ours = block_of(own + under, out)
+    if keeps:
+        ours.norm1.eval(), ours.norm2.eval()
+    theirs = copy.deepcopy(ours).double()
+    skip, gradient = maps(crops, own, rows, columns), maps(crops, out, rows, columns, seed=2)
+    below = maps(crops, under, rows // pool, columns // pool, seed=1) if under else None
+    double = None if below is None else below.double()
+
+    found = run(ours, skip, below, pool, gradient)
+    expected = run(theirs, skip.double(), double, pool, gradient)
+
+    assert found["result"].is_contiguous()
+    for name, value in expected.items():
+        scale = max(1.0, float(value.abs().max()))
+        torch.testing.assert_close(
+            found[name].double() / scale, value.double() / scale, atol=5e-6, rtol=0, msg=name
+        )
+    moved = not torch.equal(
+        expected["norm1.running_mean"], block_of(own + under, out).norm1.running_mean.double()
+    )
+    assert moved is not keeps
+
+
+def test_a_network_of_such_blocks_has_the_gradients_of_torchs_layers(monkeypatch):
+    """Pools, skips and the head are between the blocks; crops whose side is no whole period."""
+    spec = NetworkSpec((2, 4), filters=4, classes=3)
+    images, weight = maps(2, 1, 40, 52), maps(2, 3, 40, 52, seed=1)
+    found = {}
+    for way in ("kernels", "layers"):
+        network = random_network(spec, 752).train()
+        if way == "layers":
+            monkeypatch.setattr(planar, "suits", lambda *_: False)
+            network, images, weight = network.double(), images.double(), weight.double()
+        (network(images) * weight).sum().backward()
+        found[way] = [each.grad.double() for each in network.parameters()]
+    for ours, theirs in zip(found["kernels"], found["layers"], strict=True):
+        scale = float(theirs.abs().max()) + 1e-3
+        torch.testing.assert_close(ours / scale, theirs / scale, atol=2e-4, rtol=0)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_the_same_threads_give_the_same_bits(threads):
+    skip, gradient = maps(5, 3, 24, 24), maps(5, 4, 24, 24, seed=1)
+    with computing_threads(threads):
+        first, second = (run(block_of(3, 4), skip, None, 1, gradient) for _ in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_torch_has_one_thread_where_the_kernels_do_all():
+    small, wide = NetworkSpec((2,), filters=4), NetworkSpec((2,), filters=32)
+    crops = maps(2, 1, 128, 128)
+    with computing_threads(2):
+        with planar.threads_for(random_network(small, 0).blocks(), crops):
+            assert torch.get_num_threads() == 1
+            assert planar._Bands(8, 16).threads == 2
+        with planar.threads_for(random_network(wide, 0).blocks(), crops):
+            assert torch.get_num_threads() == 2
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(
+    ("channels", "dilation", "side", "dtype", "expected"),
+    [
+        (8, 1, 128, torch.float32, True),
+        (9, 1, 128, torch.float32, False),
+        (16, 1, 32, torch.float32, True),
+        (32, 1, 32, torch.float32, False),
+        (32, 1, 16, torch.float32, True),
+        (4, 2, 128, torch.float32, False),
+        (4, 1, 128, torch.float64, False),
+    ],
+)
+def test_blocks_that_the_kernels_take(channels, dilation, side, dtype, expected):
+    conv = nn.Conv2d(4, channels, 3, dilation=dilation)
+    assert planar.suits(conv, torch.zeros(8, 4, side, side, dtype=dtype)) is expected
+    assert planar.suits(conv, torch.zeros(8, 1, 2 * side, 2 * side, dtype=dtype), 2) is expected
