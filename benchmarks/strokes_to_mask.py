@@ -7,6 +7,7 @@ A random forest learns from the same strokes. Five seeds, each with other images
 weights.
 
     python benchmarks/strokes_to_mask.py [--data ../shared/data] [--seeds 5] [--seconds 20]
+        [--pools 4,4] [--filters 8]
 """
 
 import argparse
@@ -106,6 +107,7 @@ def task(
 
 
 def network_dice(
+    spec: NetworkSpec,
     annotated: tuple[LabelledImage, ...],
     held_out: list[Known],
     start: str | None,
@@ -116,12 +118,12 @@ def network_dice(
         request = jobs.TrainRequest(
             run=Path(folder) / "run",
             images=annotated,
-            spec=DEFAULT,
+            spec=spec,
             plan=TrainingPlan(epochs=None, seconds=seconds, seed=seed),
             start=start,
         )
         jobs.train(request, report=lambda report: None, stopped=lambda: False)
-        network = network_of(DEFAULT, read_run(request.run).read_weights()).folded()
+        network = network_of(spec, read_run(request.run).read_weights()).folded()
     scores = []
     for image in held_out:
         found = predict(network, standardise(image.pixels))
@@ -147,16 +149,20 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(IMAGES), default=list(IMAGES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--pools", default=",".join(map(str, DEFAULT.pools)), help="of the network")
+    parser.add_argument("--filters", type=int, default=DEFAULT.filters, help="of its first level")
     options = parser.parse_args()
     if not options.data.is_dir():
         print(f'"{options.data}" is not there: give the folder of the public sets by --data')
         return
+    pools = tuple(int(pool) for pool in options.pools.split(","))
+    spec = NetworkSpec(pools, filters=options.filters)
     ways = {
-        "from simulated": lambda a, h, s: network_dice(a, h, SIMULATED, options.seconds, s),
-        "from nothing": lambda a, h, s: network_dice(a, h, None, options.seconds, s),
+        "from simulated": lambda a, h, s: network_dice(spec, a, h, SIMULATED, options.seconds, s),
+        "from nothing": lambda a, h, s: network_dice(spec, a, h, None, options.seconds, s),
         "random forest": forest_dice,
     }
-    print(f"Dice on images of other exposures after {options.seconds:g} s; {DEFAULT}")
+    print(f"Dice on images of other exposures after {options.seconds:g} s; {spec}")
     print(f"{'set':18s} {'way':15s} {'mean':>6s} {'sd':>6s}   each seed")
     for name in options.sets:
         images = read_set(options.data / name)

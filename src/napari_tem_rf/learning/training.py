@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_tem_rf.learning import planar
 from napari_tem_rf.learning.borders import NOTHING_SETTLED, settle_borders, with_settled
 from napari_tem_rf.learning.clock import Clock
 from napari_tem_rf.learning.crops import CropSampler
@@ -173,6 +174,8 @@ def train(
     """
     keep_pages()
     device = pick_device(plan.device)
+    if device.type == "cpu":
+        planar.warm_up()  # once a machine it takes seconds, which are not the user's budget
     torch.manual_seed(plan.seed)
     begun_at = time.perf_counter()
     network = _begun(spec, training, plan.seed, start, state is not None)
