@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
 from napari_tem_rf.gui.beforehand import CATALOG, FIELDS_PX, PARAMETERS, when_ready
 from napari_tem_rf.gui.field_words import PixelSize, nm, side, structure
+from napari_tem_rf.gui.widgets.design_dots import picture_of_dots
 from napari_tem_rf.gui.widgets.parts import current_theme
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -25,7 +26,6 @@ PICK_ON_LIGHT, RUN_ON_LIGHT = "#b35c00", "#0072b2"
 _FIELD_TICKS = (5, 10, 20, 50, 100, 200, 500, 1000)
 _PARAMETER_TICKS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 _MARGINS = (38, 18, 8, 32)  # left, top, right, bottom in px
-_DOT_PX = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,13 +162,12 @@ class DesignChart(QWidget):
         picture.fill(Qt.GlobalColor.transparent)
         painter = QPainter(picture)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        dots = self._ink(75)
-        painter.setPen(QPen(dots, _DOT_PX, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
         if CATALOG.is_ready:
-            networks = CATALOG.get()
-            across, up = np.log(networks.receptive_fields), np.log(networks.parameters)
-            points = zip(self._x(across), self._y(up), strict=True)
-            painter.drawPoints(QPolygonF([QPointF(x, y) for x, y in points]))
+            networks, size = CATALOG.get(), (picture.height(), picture.width())
+            across = self._x(np.log(networks.receptive_fields)) * ratio
+            down = self._y(np.log(networks.parameters)) * ratio
+            dots = picture_of_dots(across, down, size, self._ink(75), ratio)
+            painter.drawImage(QRectF(self.rect()), dots)
         self._paint_axes(painter)
         painter.end()
         return picture
