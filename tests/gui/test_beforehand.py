@@ -124,7 +124,7 @@ def test_a_figure_comes_with_matplotlib_and_later_at_once(qtbot):
     plot.draw()
     plot.draw()
     qtbot.waitUntil(lambda: bool(drawn), timeout=20_000)
-    assert plot.axes == drawn
+    assert plot.axes == drawn[-1:]
     plot.draw()
-    assert plot.axes == drawn[1:]
+    assert plot.axes == drawn[-1:]
     assert MATPLOTLIB.is_ready

@@ -8,7 +8,7 @@ import pytest
 from napari.layers import Labels
 
 from napari_tem_rf.gui import census as census_module
-from napari_tem_rf.gui.census import census, count_values
+from napari_tem_rf.gui.census import census, count_values, counted_once
 
 
 @pytest.mark.parametrize("largest", [3, 300, 100_000])
@@ -48,3 +48,24 @@ def test_a_large_stack_is_counted_again_only_where_it_was_painted(
     assert census(layer) == ({}, {}, {}, {})
     layer.data = np.ones((2, 31, 37), np.uint8)
     assert census(layer) == ({1: 31 * 37}, {1: 31 * 37})
+
+
+def test_who_is_told_of_a_change_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[Labels] = []
+
+    def look(layer: Labels) -> Any:
+        looked.append(layer)
+        return layer.data
+
+    monkeypatch.setattr(census_module, "frame_labels", look)
+    layer = Labels(np.zeros((31, 37), np.uint8))
+    with counted_once():
+        assert census(layer) == ({},)
+        with counted_once():
+            assert census(layer) == ({},)
+        assert census(layer) == ({},)
+    assert looked == [layer]
+    layer.data[3, 5] = 2
+    assert census(layer) == ({2: 1},)
+    with counted_once():
+        assert census(layer) == ({2: 1},)

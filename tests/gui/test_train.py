@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.layers import Labels
-from napari.utils import progress
 from qtpy.QtCore import Qt
 
 from napari_tem_rf import jobs
@@ -62,9 +61,7 @@ def test_a_training_leaves_a_run_a_curve_and_a_prediction(
     assert session.training is not None
     assert widget.train_button.isHidden()
     assert not widget.stop_button.isHidden()
-    assert len(progress._all_instances) == 1
     qtbot.waitUntil(idle(session), timeout=10_000)
-    assert len(progress._all_instances) == 0
     assert not widget.train_button.isHidden()
     (run,) = session.runs
     assert session.run is run

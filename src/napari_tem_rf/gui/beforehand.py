@@ -81,11 +81,24 @@ def _whole_catalog() -> Catalog:
     return networks
 
 
+def _matplotlib() -> None:
+    """Load all that a figure in a dock takes, and draw one: the first looks for fonts."""
+    importlib.import_module("matplotlib.backends.backend_qtagg")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    canvas = FigureCanvasAgg(Figure(layout="constrained"))
+    axes = canvas.figure.add_subplot(xlabel="0", ylabel="0")
+    axes.plot([0, 1], label="0")
+    axes.legend()
+    canvas.draw()
+
+
 CATALOG = Beforehand(_whole_catalog)
 """The design space; its arithmetic takes a third of a second."""
 FIELDS_PX, PARAMETERS = (5, 1960), (322, 11_710_576)
 """Smallest and largest of the catalog, for what must know them sooner."""
-MATPLOTLIB = Beforehand(partial(importlib.import_module, "matplotlib.backends.backend_qtagg"))
+MATPLOTLIB = Beforehand(_matplotlib)
 PANDAS = Beforehand(partial(importlib.import_module, "pandas"))
 
 

@@ -1,5 +1,7 @@
 """How many pixels of each value a labels layer holds, frame by frame."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -61,8 +63,33 @@ class _Counted:
 _LARGE: WeakKeyDictionary[Labels, _Counted] = WeakKeyDictionary()
 
 
+_ONCE: list[dict[Labels, tuple[Count, ...]]] = []
+"""The counts of `counted_once`, while it holds."""
+
+
+@contextmanager
+def counted_once() -> Iterator[None]:
+    """Count each layer once while this holds, however often it is asked for; nothing may paint.
+
+    Where one change is told to many, each asks: on a large image they would count for seconds.
+    """
+    _ONCE.append(_ONCE[-1] if _ONCE else {})
+    try:
+        yield
+    finally:
+        _ONCE.pop()
+
+
 def census(layer: Labels) -> tuple[Count, ...]:
     """Return the pixels of each value in each frame of a layer; one frame for a single image."""
+    if not _ONCE:
+        return _count(layer)
+    if layer not in _ONCE[-1]:
+        _ONCE[-1][layer] = _count(layer)
+    return _ONCE[-1][layer]
+
+
+def _count(layer: Labels) -> tuple[Count, ...]:
     shape = image_shape(layer)
     if len(shape) == 2:
         return (count_values(frame_labels(layer)),)

@@ -175,8 +175,7 @@ def _add(session: Session, image: Image, classes: Classes, name: str) -> Labels:
         layer.editable = False
     values, names = classes.prediction_values[1:], classes.names[1:]
     layer.features = {"index": list(values), "class": list(names)}
-    with session.layer_list_kept():
-        layers.insert(layers.index(image) + 1, layer)
+    session.insert_unselected(layers.index(image) + 1, layer)
     # one who corrects a prediction makes it an annotation: it is never written over again
     layer.events.paint.connect(lambda _event: _give_to_user(session, layer, classes))
     return layer

@@ -21,6 +21,7 @@ from napari_tem_rf.gui.annotations import (
     meaning_of_zeros,
     note_classes,
 )
+from napari_tem_rf.gui.census import counted_once
 from napari_tem_rf.gui.layers import frame_pixels, image_shape, is_ours, pixel_size_nm
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.protocol import Unlabelled
@@ -66,7 +67,7 @@ class Selection:
         self._edit_pause = QTimer()
         self._edit_pause.setSingleShot(True)
         self._edit_pause.setInterval(_EDIT_PAUSE_MS)
-        self._edit_pause.timeout.connect(self.annotation_edited.emit)
+        self._edit_pause.timeout.connect(self._on_pause)
         viewer.layers.events.inserted.connect(self._on_layers)
         viewer.layers.events.removed.connect(self._on_layers)
         viewer.layers.selection.events.active.connect(self._on_active)
@@ -220,16 +221,31 @@ class Selection:
                 self.viewer.layers.selection = selected
                 self.viewer.layers.selection.active = active
 
+    def insert_unselected(self, place: int, layer: Layer) -> None:
+        """Add a layer to the layer list, of which the same layers stay selected."""
+        layers = self.viewer.layers
+        selected = set(layers.selection)
+        if not selected:
+            with self.layer_list_kept():
+                layers.insert(place, layer)
+            return
+        # or else napari shows the controls of the new layer and at once the earlier ones again
+        with layers.selection.events.blocker_all():
+            layers.insert(place, layer)
+            layers.selection = selected
+
     # what the viewer does
 
     def _on_layers(self, _event: object = None) -> None:
         images, annotations = self.images(), self.annotations()
-        if self._image not in images:
-            self.image = images[-1] if images else None
-        if self._annotation not in annotations:
-            image = self._image
-            self.annotation = None if image is None else annotation_for(image, annotations, images)
-        self.layers_changed.emit()
+        with counted_once():
+            if self._image not in images:
+                self.image = images[-1] if images else None
+            if self._annotation not in annotations:
+                image = self._image
+                own = None if image is None else annotation_for(image, annotations, images)
+                self.annotation = own
+            self.layers_changed.emit()
 
     def _on_active(self, _event: object = None) -> None:
         """Choose the annotation that the user selects in the layer list: it is painted next."""
@@ -258,6 +274,10 @@ class Selection:
 
     def _on_labels(self, _event: object = None) -> None:
         self._edit_pause.start()
+
+    def _on_pause(self) -> None:
+        with counted_once():
+            self.annotation_edited.emit()
 
     @staticmethod
     def _calibration_events(layer: Layer) -> tuple[Any, ...]:

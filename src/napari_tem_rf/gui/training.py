@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from napari.layers import Image
+from qtpy.QtCore import QTimer
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.annotations import belong, classes_of
@@ -25,6 +26,8 @@ from napari_tem_rf.runs import RECORD, WEIGHTS, RunError, RunRecord, read_run, w
 from napari_tem_rf.starting import SIMULATED, simulated_start
 
 LARGEST_WATCHED_PX = 1_200_000
+_ROOM_MS = 100
+"""Time from the button to the empty overlay."""
 
 
 def labelled_images(session: Session) -> tuple[LabelledImage, ...]:
@@ -134,8 +137,15 @@ def begin_training(session: Session) -> Work:
     session.autosave.save()
     request = training_request(session)
     work = _submit(session, request, image, session.frame)
-    # napari takes a third of a second for a new layer: now, not in the middle of a stroke
-    ensure_layer(session, image, _classes(request), request.spec, run=request.run)
+
+    def make_room() -> None:
+        # works end with the session
+        if work in session.works and image in session.viewer.layers:
+            ensure_layer(session, image, _classes(request), request.spec, run=request.run)
+
+    # napari takes a tenth of a second for a new layer: soon, not in the middle of a stroke, but not
+    # before the window has painted what the button changed
+    QTimer.singleShot(_ROOM_MS, make_room)
     return work
 
 

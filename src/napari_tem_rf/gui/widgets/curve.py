@@ -7,7 +7,6 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtWidgets import QApplication, QVBoxLayout, QWidget
 
 from napari_tem_rf.figures import Theme, training_curve
-from napari_tem_rf.gui.beforehand import MATPLOTLIB
 from napari_tem_rf.gui.widgets.plot import Plot
 from napari_tem_rf.protocol import EpochReport
 
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _HEIGHT_PX = 160
-_PAUSE_MS = 1000
+_PAUSE_MS = 3000
 """Least time between two drawings."""
 _WAIT_MS = 200
 """Time until it is tried again while the mouse paints."""
@@ -32,7 +31,7 @@ class CurveCanvas(QWidget):
         layout.addWidget(self.plot)
         self._history: tuple[EpochReport, ...] = ()
         self._is_drawn = False
-        # drawing takes some 50 ms: short epochs must not draw each time
+        # drawing takes 50 ms and leaves thousands of objects: short epochs must not draw each time
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.setInterval(_PAUSE_MS)
@@ -47,10 +46,6 @@ class CurveCanvas(QWidget):
         if history and not self._pause.isActive():
             # the first epoch shows at once
             self._pause.start(_PAUSE_MS if self._is_drawn else 0)
-
-    def prepare(self) -> None:
-        """Load matplotlib beside the window: on the first epoch it would hold up a stroke."""
-        MATPLOTLIB.begin()
 
     def _draw(self) -> None:
         if QApplication.mouseButtons() != Qt.MouseButton.NoButton:

@@ -1,25 +1,26 @@
 """The train widget: time, start, stop, and how it goes."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import napari
-from napari.utils import progress
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSpinBox,
     QWidget,
 )
 
+from napari_tem_rf.gui.beforehand import MATPLOTLIB, prepare
+from napari_tem_rf.gui.census import counted_once
 from napari_tem_rf.gui.checks import training_checks
 from napari_tem_rf.gui.session import session_of
 from napari_tem_rf.gui.shortcuts import key_of
+from napari_tem_rf.gui.tidying import tidy_at_rest
 from napari_tem_rf.gui.training import begin_training, resume_training, start_of
+from napari_tem_rf.gui.widgets.calm_bar import CalmBar
 from napari_tem_rf.gui.widgets.curve import CurveCanvas
 from napari_tem_rf.gui.widgets.parts import (
     Choice,
@@ -45,8 +46,6 @@ from napari_tem_rf.starting import SIMULATED, simulated_start
 
 _FIRST_EPOCHS = 100
 _LONG_NOTE = 120
-_BAR_SECONDS = 0.5
-"""Least time between two steps of the bar in napari's activity dock."""
 _WAIT_MS = 1000
 
 
@@ -62,8 +61,6 @@ class TrainWidget(QWidget):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.session = session_of(viewer)
-        self._bar_in_napari: progress | None = None
-        self._bar_moved = 0.0
         self._waiting = QTimer(self)
         self._waiting.setInterval(_WAIT_MS)
         self._waiting.timeout.connect(self._say_waiting)
@@ -102,7 +99,8 @@ class TrainWidget(QWidget):
 
         self.more = TrainSettings(self.session)
         self.words = Sentence()
-        self.bar = QProgressBar()
+        self.bar = CalmBar()
+        self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
         self.curve = CurveCanvas()
         self.note = Sentence()
@@ -154,6 +152,8 @@ class TrainWidget(QWidget):
         self._on_history(session.history)
         self._on_training(session.training)
         self._show_interrupted()
+        prepare(self, MATPLOTLIB)  # for the curve
+        tidy_at_rest(self, viewer)
 
     # plan
 
@@ -212,15 +212,16 @@ class TrainWidget(QWidget):
 
     def train(self) -> None:
         """Start a training, or say why not."""
-        stops = [check for check in training_checks(self.session) if check.stops]
-        if stops:
-            self.words.say(stops[0].sentence, "warning")
-            return
-        self.note.say("")
-        try:
-            begin_training(self.session)
-        except (OSError, ValueError) as error:
-            self.words.say(str(error), "error")
+        with counted_once():
+            stops = [check for check in training_checks(self.session) if check.stops]
+            if stops:
+                self.words.say(stops[0].sentence, "warning")
+                return
+            self.note.say("")
+            try:
+                begin_training(self.session)
+            except (OSError, ValueError) as error:
+                self.words.say(str(error), "error")
 
     def resume(self) -> None:
         """Take the interrupted training up again."""
@@ -262,19 +263,16 @@ class TrainWidget(QWidget):
         self.bar.setVisible(goes_on)
         if work is None:
             self._waiting.stop()
-            self._end_bar()
             self._show_checks()
             return
-        # busy until the first report says how far it is
-        self.bar.setRange(0, 0)
+        # nothing that moves by itself, as napari's own bars do: each step of it draws the canvas
+        self.bar.setValue(0)
         self.bar.setFormat("starting")
-        self.curve.prepare()
         self._say_waiting()
         self._waiting.start()
         work.begun.connect(self._on_begun)
         work.reported.connect(self._on_report)
         work.failed.connect(self._on_failed)
-        self._bar_in_napari = progress(total=1000, desc=work.name)
 
     def _say_waiting(self) -> None:
         """Say what a training waits for; it may be a while until a worker takes it."""
@@ -322,20 +320,9 @@ class TrainWidget(QWidget):
 
     def _show_progress(self, fraction: float | None, seconds_left: float | None) -> None:
         if fraction is not None:
-            self.bar.setRange(0, 1000)
             self.bar.setValue(round(1000 * fraction))
         if seconds_left is not None:
             self.bar.setFormat(time_left(seconds_left))
-        bar, now = self._bar_in_napari, time.monotonic()
-        # napari handles all events that wait whenever its bar moves: not with every batch
-        if bar is not None and fraction is not None and now - self._bar_moved > _BAR_SECONDS:
-            self._bar_moved = now
-            bar.update(max(0, round(1000 * fraction) - bar.n))
-
-    def _end_bar(self) -> None:
-        if self._bar_in_napari is not None:
-            self._bar_in_napari.close()
-            self._bar_in_napari = None
 
     def _show_interrupted(self, _interrupted: object = None) -> None:
         self.resume_button.setVisible(self.session.interrupted is not None)
