@@ -65,7 +65,7 @@ def seconds_to_overlay(warm: bool) -> tuple[float, float]:
             now = time.perf_counter() - begun
             if session.training is None:
                 raise RuntimeError(workspace.train.note.text())
-            if predictions(session):
+            if any(np.any(layer.data) for layer in predictions(session)):
                 seen.setdefault("overlay", now)
             if session.history:
                 seen.setdefault("epoch", now)

@@ -238,6 +238,7 @@ def test_layers_changed_in_mid_training_do_not_change_it(
     painted = strokes.data.copy()
     press(qtbot, widget.train_button)
     qtbot.waitUntil(lambda: "It goes on" in widget.note.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: bool(predictions(session)))
     if change == "labels deleted":
         viewer.layers.remove(strokes)
     elif change == "labels reshaped":
