@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
@@ -75,6 +76,7 @@ def test_from_sample_to_mask(
     qtbot.waitUntil(lambda: session.predicting is None, timeout=120_000)
     run = read_run(session.run.folder)
     assert run.record.epochs >= 1
+    assert not progress._all_instances
 
     # 5 the prediction, on the image
     (prediction,) = predictions(session)

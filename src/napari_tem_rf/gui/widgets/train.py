@@ -20,6 +20,7 @@ from napari_tem_rf.gui.session import session_of
 from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.gui.tidying import tidy_at_rest
 from napari_tem_rf.gui.training import begin_training, resume_training, start_of
+from napari_tem_rf.gui.widgets.activity_bar import ActivityBar
 from napari_tem_rf.gui.widgets.calm_bar import CalmBar
 from napari_tem_rf.gui.widgets.curve import CurveCanvas
 from napari_tem_rf.gui.widgets.parts import (
@@ -102,6 +103,7 @@ class TrainWidget(QWidget):
         self.bar = CalmBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
+        self._activity = ActivityBar()
         self.curve = CurveCanvas()
         self.note = Sentence()
         self.resume_button = QPushButton("Go on from the last checkpoint")
@@ -147,6 +149,7 @@ class TrainWidget(QWidget):
         listen(self, session.train_requested, self.train)
         listen(self, session.stop_requested, self.stop)
         listen(self, session.closed, self._waiting.stop)
+        listen(self, session.closed, self._activity.end)
         self._show_plan()
         self._show_starts()
         self._on_history(session.history)
@@ -263,13 +266,15 @@ class TrainWidget(QWidget):
         self.bar.setVisible(goes_on)
         if work is None:
             self._waiting.stop()
+            self._activity.end()
             self._show_checks()
             return
-        # nothing that moves by itself, as napari's own bars do: each step of it draws the canvas
+        # nothing that moves by itself: each step of it draws the canvas
         self.bar.setValue(0)
         self.bar.setFormat("starting")
         self._say_waiting()
         self._waiting.start()
+        self._activity.begin(work.name)
         work.begun.connect(self._on_begun)
         work.reported.connect(self._on_report)
         work.failed.connect(self._on_failed)
@@ -321,6 +326,7 @@ class TrainWidget(QWidget):
     def _show_progress(self, fraction: float | None, seconds_left: float | None) -> None:
         if fraction is not None:
             self.bar.setValue(round(1000 * fraction))
+            self._activity.move(fraction)
         if seconds_left is not None:
             self.bar.setFormat(time_left(seconds_left))
 
