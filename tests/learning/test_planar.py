@@ -140,3 +140,11 @@ def test_blocks_that_the_kernels_take(channels, dilation, side, dtype, expected)
     conv = nn.Conv2d(4, channels, 3, dilation=dilation)
     assert planar.suits(conv, torch.zeros(8, 4, side, side, dtype=dtype)) is expected
     assert planar.suits(conv, torch.zeros(8, 1, 2 * side, 2 * side, dtype=dtype), 2) is expected
+
+
+def test_compiling_draws_no_random_numbers():
+    torch.manual_seed(752)
+    planar.warm_up()
+    drawn = torch.rand(3)
+    torch.manual_seed(752)
+    assert torch.equal(drawn, torch.rand(3))

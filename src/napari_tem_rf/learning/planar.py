@@ -105,18 +105,23 @@ def threads_for(blocks: Iterable[Any], crops: Tensor) -> Iterator[None]:
 
 
 def warm_up() -> None:
-    """Compile the kernels, or load what was compiled before: the first block would wait for it."""
-    from napari_tem_rf.learning.network import Block
-    from napari_tem_rf.networks.spec import BlockShape
+    """Compile the kernels, or load what was compiled before: the first block would wait for it.
 
-    block = Block(BlockShape("decoder", 3, 2, 1, 1)).train()
-    skip, below = torch.zeros(1, 1, 4, 4, requires_grad=True), torch.zeros(1, 2, 2, 2)
-    planar_block(block, skip, below, 2).sum().backward()
+    It draws no random numbers, which a training beside it would miss.
+    """
+    norms = (nn.BatchNorm2d(2), nn.BatchNorm2d(2))
+    line = torch.zeros(2)
+    out, *_ = _PlanarBlock.apply(
+        torch.zeros(1, 1, 4, 4, requires_grad=True), torch.zeros(1, 2, 2, 2), 2, norms,
+        torch.zeros(2, 3, 3, 3), line, line, line, torch.zeros(2, 2, 3, 3), line, line, line,
+        torch.zeros(2, 3, 1, 1), line,
+    )  # fmt: skip
+    out.sum().backward()
 
 
 @dataclass(frozen=True, slots=True)
 class _Norm:
-    """What a norm does to each channel: its moments, its gain, and the sum of both as a line."""
+    """What a norm does to each channel: ``gain`` times its value plus ``shift``, by its moments."""
 
     mean: Array
     variance: Array
@@ -126,7 +131,10 @@ class _Norm:
     keeps: bool
 
     @classmethod
-    def of(cls, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, sums: Array, count: int) -> Any:
+    def of(
+        cls, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, sums: Array, count: int
+    ) -> "_Norm":
+        """Take the moments from the sums of pixels and squares, or those that the norm keeps."""
         if norm.training:
             mean = sums[0] / count
             variance = np.maximum(sums[1] / count - mean**2, 0)
