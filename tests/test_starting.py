@@ -9,6 +9,8 @@ import torch
 from safetensors.numpy import load_file
 
 from napari_tem_rf.jobs import TrainRequest, repeating
+from napari_tem_rf.learning.network import network_of
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import RunError, file_hash, read_run
 from napari_tem_rf.starting import (
@@ -39,6 +41,19 @@ def test_the_windows_network_has_weights_whatever_the_classes():
         assert found.steps > 0
     assert simulated_start(NetworkSpec((3, 3), filters=5)) is None
     assert all(start.path.stat().st_size < 1_000_000 for start in simulated_starts())
+
+
+@pytest.mark.parametrize("start", simulated_starts(), ids=lambda start: start.path.stem)
+def test_the_weights_are_those_of_the_network_and_know_where_they_come_from(start):
+    assert (
+        start.path.stem
+        == f"field_{nominal_receptive_field(start.spec)}_filters_{start.spec.filters}"
+    )
+    network = network_of(start.spec, load_file(start.path))
+    assert all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
+    assert start.scenes > 0
+    assert start.steps > 0
+    assert simulated_start(start.spec.with_classes(2)) == start
 
 
 def test_the_last_layer_is_left_out():
