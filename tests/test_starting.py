@@ -1,5 +1,7 @@
 """Weights that come with the program: which there are, and trainings that start from them."""
 
+import copy
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,21 +119,36 @@ def test_it_is_not_repeated_from_other_weights(tmp_path):
 
 
 def test_agreement_is_taught_only_where_nobody_annotated_and_the_teacher_is_sure():
+    from torch.nn import functional
+
+    from napari_tem_rf.learning.crops import Batch
     from napari_tem_rf.learning.network import random_network
     from napari_tem_rf.learning.step import SURE, Stepper
 
     network, teacher = random_network(SPEC, 1), random_network(SPEC, 2)
     weight = torch.ones(2)
     optimizer = torch.optim.Adam(network.parameters())
-    stepper = Stepper(network, optimizer, weight, 5.0, True, teacher, 0.5)
+    stepper = Stepper(network, optimizer, weight, math.inf, True, teacher, 0.5)
     images = torch.randn(1, 1, 32, 32)
     labels = torch.full((1, 32, 32), -1)
     labels[:, :16] = 1
-    logits = network.eval()(images)
-    found = stepper._disagreement(images, labels, logits).item()
+    found = stepper._taught(images, labels)
     probability = teacher.eval()(images).softmax(1).detach()
     sure = (probability.amax(1) >= SURE) & (labels < 0)
-    taught = probability.argmax(1)
-    picked = logits.log_softmax(1).gather(1, taught[:, None])[:, 0]
     assert 0 < sure.sum() < 512
-    assert found == pytest.approx(-0.5 * picked[sure].sum().item(), rel=1e-4)
+    assert torch.equal(found, torch.where(sure, probability.argmax(1), -1))
+
+    # both parts of the loss are taught: the step is that of their sum
+    network.train()
+    crops = Batch(images.numpy(), labels.numpy())
+    expected = copy.deepcopy(network)
+    for module in (*network.modules(), *expected.modules()):
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.eval()
+    logits = expected(images)
+    loss = functional.cross_entropy(logits, labels, ignore_index=-1)
+    disagreement = functional.cross_entropy(logits, found, ignore_index=-1, reduction="sum")
+    (loss + 0.5 * disagreement / labels.numel()).backward()
+    stepper.step(crops, 1)
+    for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-3)
