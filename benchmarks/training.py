@@ -32,6 +32,7 @@ import numpy as np
 
 from napari_tem_rf import jobs, read_labels, read_micrographs
 from napari_tem_rf.measuring.scores import dice
+from napari_tem_rf.micrographs import splitting
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, LabelledImage, TrainingSet
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.samples import sample_folder
@@ -131,8 +132,9 @@ def speed_of_ours(field: int, repeats: int) -> dict:
     from napari_tem_rf.protocol import EpochReport, TrainingPlan
 
     data = labelled(sample_folder("high_resolution"))
-    training, validation = split(data, 752)
     spec, plan = NetworkSpec(POOLS[field], filters=4), TrainingPlan(epochs=1 + repeats)
+    parts = splitting.split(data, plan.validation, 0, 752)
+    training, validation = parts.training, parts.validation
     sampler = CropSampler(training, spec, plan, np.random.default_rng(0))
     shape = (sampler.geometry.rows, sampler.geometry.columns)
     counted = np.mean([(batch.labels >= 0).mean() for batch in sampler.epoch()])
