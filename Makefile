@@ -34,6 +34,8 @@ run: $(READY) ## the main job on the sample data: train, predict, score, look (O
 
 test: $(READY) ## all tests, on a virtual screen where there is none (ARGS="-k name" for some)
 	@.ci/install-screen
+	@# compiled once a machine: the tests' time limits know nothing of it
+	@$(BIN)/python -c 'from napari_tem_rf.learning import planar; planar.warm_up()'
 	.ci/with-screen $(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## ruff, mypy and the floors
