@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, Classes, TrainingSet
 from napari_tem_rf.micrographs.cleaning import standardise
@@ -16,6 +17,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+def as_after_a_training(module):
+    """Give batch norms statistics and scales, and convs a bias, in place."""
+    for each in module.modules():
+        if isinstance(each, nn.BatchNorm2d):
+            nn.init.uniform_(each.running_mean, -0.5, 0.5)
+            nn.init.uniform_(each.running_var, 0.5, 2.0)
+            nn.init.uniform_(each.weight, 0.5, 1.5)
+            nn.init.uniform_(each.bias, -0.5, 0.5)
+        elif isinstance(each, nn.Conv2d):
+            nn.init.uniform_(each.bias, -0.2, 0.2)
 
 
 def discs(shape, seed, classes=2):

@@ -11,6 +11,8 @@ from torch.nn import functional
 from napari_tem_rf.learning.network import Network, joined
 from napari_tem_rf.networks.spec import NetworkSpec
 
+from .conftest import as_after_a_training
+
 SPECS = [
     NetworkSpec(pools=(), dilations=(2,), filters=3),
     NetworkSpec(pools=(2,), filters=4),
@@ -23,14 +25,7 @@ def network_of(spec, seed=752):
     """Return a network whose batch norms have statistics and scales as after a training."""
     torch.manual_seed(seed)
     network = Network(spec)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-        elif isinstance(module, nn.Conv2d):
-            nn.init.uniform_(module.bias, -0.2, 0.2)
+    as_after_a_training(network)
     return network.double().eval()
 
 

@@ -11,18 +11,13 @@ from napari_tem_rf.learning.device import computing_threads
 from napari_tem_rf.learning.network import Block, joined, random_network
 from napari_tem_rf.networks.spec import BlockShape, NetworkSpec
 
+from .conftest import as_after_a_training
+
 
 def block_of(channels_in, channels_out):
     torch.manual_seed(752)
     block = Block(BlockShape("block", channels_in, channels_out, 1, 1))
-    for module in block.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.5, 0.5)
-            nn.init.uniform_(module.running_var, 0.5, 2.0)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.uniform_(module.bias, -0.5, 0.5)
-        elif isinstance(module, nn.Conv2d):
-            nn.init.uniform_(module.bias, -0.5, 0.5)
+    as_after_a_training(block)
     return block.train()
 
 

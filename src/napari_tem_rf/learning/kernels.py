@@ -56,12 +56,8 @@ def result(skip, below, pool, shortcut, y, scale, shift, most, out, begin, end):
         copy_input(skip, below, pool, crop, first, rows, band)
         for k in range(rows):
             for o in range(y.shape[1]):
-                source, row, a, b = (
-                    y[crop, o, first + k],
-                    out[crop, o, first + k],
-                    scale[o],
-                    shift[o],
-                )
+                source, row = y[crop, o, first + k], out[crop, o, first + k]
+                a, b = scale[o], shift[o]
                 for c in range(width):
                     row[c] = a * source[c] + b
                 for i in range(shortcut.shape[1]):

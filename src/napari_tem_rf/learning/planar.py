@@ -219,12 +219,8 @@ class _PlanarBlock(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         skip, below, weight1, weight2, shortcut, y1, y2, out = ctx.saved_tensors
-        entering, pool, bands, (norm1, norm2) = (
-            _entering(skip, below),
-            ctx.pool,
-            ctx.bands,
-            ctx.norms,
-        )
+        entering, pool, bands = _entering(skip, below), ctx.pool, ctx.bands
+        norm1, norm2 = ctx.norms
         channels, channels_in = weight1.shape[:2]
         g, h = torch.empty_like(y1), torch.empty_like(y1)
 
