@@ -29,62 +29,18 @@ def kernel(function: Function) -> Function:
 
 
 @kernel
-def _spread(row, wide, pool):
-    """Upsample a row by nearest neighbours; the compiler wants to see the usual pools."""
-    if pool == 2:
-        for c in range(len(row)):
-            wide[2 * c] = row[c]
-            wide[2 * c + 1] = row[c]
-    elif pool == 4:
-        for c in range(len(row)):
-            wide[4 * c] = row[c]
-            wide[4 * c + 1] = row[c]
-            wide[4 * c + 2] = row[c]
-            wide[4 * c + 3] = row[c]
-    else:
-        for c in range(len(row)):
-            for k in range(pool):
-                wide[c * pool + k] = row[c]
-
-
-@kernel
-def gather(wide, row, pool):
-    """Sum the pixels that a row was upsampled to: the gradient of `_spread`."""
-    if pool == 2:
-        for c in range(len(row)):
-            row[c] = wide[2 * c] + wide[2 * c + 1]
-    elif pool == 4:
-        for c in range(len(row)):
-            row[c] = (wide[4 * c] + wide[4 * c + 1]) + (wide[4 * c + 2] + wide[4 * c + 3])
-    else:
-        for c in range(len(row)):
-            total = ZERO
-            for k in range(pool):
-                total += wide[c * pool + k]
-            row[c] = total
-
-
-@kernel
-def copy_input(skip, below, pool, crop, first, rows, band):
-    """Copy what enters a block: the skip, then what comes from below, upsampled."""
-    own, height, width = skip.shape[1:]
+def copy_rows(source, crop, first, rows, band):
+    """Copy rows of a map, and those that touch them."""
+    height, width = source.shape[2:]
     band[:] = 0
     for k in range(rows + 2):
         r = first + k - 1
         if r < 0 or r >= height:
             continue
-        for i in range(own):
-            source, target = skip[crop, i, r], band[i, k]
+        for i in range(source.shape[1]):
+            given, target = source[crop, i, r], band[i, k]
             for c in range(width):
-                target[c + 1] = source[c]
-        for i in range(below.shape[1]):
-            target = band[own + i, k]
-            if k > 0 and r % pool:  # the row before is the same
-                source = band[own + i, k - 1]
-                for c in range(1, width + 1):
-                    target[c] = source[c]
-            else:
-                _spread(below[crop, i, r // pool], target[1:], pool)
+                target[c + 1] = given[c]
 
 
 @kernel
@@ -220,13 +176,14 @@ def correlate(band, rows, gradient, total):
                     t6 += v * a6
                     t7 += v * a7
                     t8 += v * a8
-                _add(total[o, i], s0, s1, s2, s3, s4, s5, s6, s7, s8)
+                add_to_kernel(total[o, i], s0, s1, s2, s3, s4, s5, s6, s7, s8)
                 if other > o:
-                    _add(total[other, i], t0, t1, t2, t3, t4, t5, t6, t7, t8)
+                    add_to_kernel(total[other, i], t0, t1, t2, t3, t4, t5, t6, t7, t8)
 
 
 @kernel
-def _add(total, s0, s1, s2, s3, s4, s5, s6, s7, s8):
+def add_to_kernel(total, s0, s1, s2, s3, s4, s5, s6, s7, s8):
+    """Add nine numbers to a 3x3 kernel."""
     total[0, 0] += s0
     total[0, 1] += s1
     total[0, 2] += s2
@@ -239,14 +196,18 @@ def _add(total, s0, s1, s2, s3, s4, s5, s6, s7, s8):
 
 
 @kernel
-def conv_and_sum(band, weight, bias, y, crop, first, rows, sums):
-    """Write the conv of a band; add its pixels, and their squares, of each channel."""
+def fill(values, y, crop, first, rows):
+    """Write a value for each channel to rows of a map."""
     for o in range(y.shape[1]):
         for k in range(rows):
-            row, b = y[crop, o, first + k], bias[o]
+            row, value = y[crop, o, first + k], values[o]
             for c in range(len(row)):
-                row[c] = b
-    conv(band, weight, y, crop, first, rows)
+                row[c] = value
+
+
+@kernel
+def add_moments(y, crop, first, rows, sums):
+    """Add the pixels of rows of a map, and their squares, of each channel."""
     for o in range(y.shape[1]):
         for k in range(rows):
             row = y[crop, o, first + k]

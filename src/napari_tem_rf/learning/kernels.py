@@ -1,8 +1,8 @@
 """A residual block on the CPU, forwards and backwards, compiled by Numba.
 
 Maps are float32, planes of rows: (crop, channel, row, column). What enters a block is a skip and,
-in a decoder, what comes from below, upsampled by nearest neighbours while it is copied; an encoder
-has no channels from below.
+in a decoder, what comes from below (`learning.levels`); an encoder has no channels from below.
+What leaves an encoder is also pooled; the pooled map of a decoder has no pixels.
 
 Each kernel works on the bands ``begin`` to ``end`` (`learning.bands`), of ``most`` rows, and adds
 what it sums over them to arrays of its own, so that threads share nothing.
@@ -12,15 +12,24 @@ import numpy as np
 
 from napari_tem_rf.learning.bands import (
     ZERO,
+    add_moments,
     conv,
-    conv_and_sum,
     copy_active,
     copy_gradient,
-    copy_input,
+    copy_rows,
     correlate,
-    gather,
+    fill,
     kernel,
     place,
+)
+from napari_tem_rf.learning.levels import (
+    add_to_largest,
+    cells_of,
+    of_upsampled_conv,
+    pool_rows,
+    spread,
+    sum_cells,
+    write_upsampled_conv,
 )
 
 # forwards
@@ -29,11 +38,16 @@ from napari_tem_rf.learning.bands import (
 @kernel
 def first_conv(skip, below, pool, weight, bias, most, y, sums, begin, end):
     """Write the first conv and add its moments."""
-    band = np.empty((weight.shape[1], most + 2, y.shape[3] + 2), np.float32)
+    band = np.empty((skip.shape[1], most + 2, y.shape[3] + 2), np.float32)
     for number in range(begin, end):
         crop, first, rows = place(number, y.shape[2], most)
-        copy_input(skip, below, pool, crop, first, rows, band)
-        conv_and_sum(band, weight, bias, y, crop, first, rows, sums)
+        if below.shape[1]:
+            write_upsampled_conv(below, pool, weight, bias, crop, first, rows, y)
+        else:
+            fill(bias, y, crop, first, rows)
+        copy_rows(skip, crop, first, rows, band)
+        conv(band, weight, y, crop, first, rows)
+        add_moments(y, crop, first, rows, sums)
 
 
 @kernel
@@ -42,64 +56,94 @@ def second_conv(before, scale, shift, weight, bias, most, y, sums, begin, end):
     band = np.empty((weight.shape[1], most + 2, y.shape[3] + 2), np.float32)
     for number in range(begin, end):
         crop, first, rows = place(number, y.shape[2], most)
+        fill(bias, y, crop, first, rows)
         copy_active(before, scale, shift, crop, first, rows, band)
-        conv_and_sum(band, weight, bias, y, crop, first, rows, sums)
+        conv(band, weight, y, crop, first, rows)
+        add_moments(y, crop, first, rows, sums)
 
 
 @kernel
-def result(skip, below, pool, shortcut, y, scale, shift, most, out, begin, end):
-    """Write ReLU of the second conv's result, normalised, plus the shortcut."""
-    width = y.shape[3]
-    band = np.empty((shortcut.shape[1], most + 2, width + 2), np.float32)
+def result(
+    skip, below, pool, shortcut, y, scale, shift, down, most, out, pooled, which, begin, end
+):
+    """Write the second conv's result, normalised, plus the shortcut; and it pooled."""
+    width, own = y.shape[3], skip.shape[1]
+    wide = np.zeros(width, np.float32)
+    small = below.shape[3]
+    cells = np.empty(most // pool * small, np.float32)
     for number in range(begin, end):
         crop, first, rows = place(number, y.shape[2], most)
-        copy_input(skip, below, pool, crop, first, rows, band)
-        for k in range(rows):
-            for o in range(y.shape[1]):
+        for o in range(y.shape[1]):
+            if below.shape[1]:
+                cells[:] = 0
+                for i in range(below.shape[1]):
+                    entered, p = cells_of(below, pool, crop, i, first, rows), shortcut[o, own + i]
+                    for c in range(len(entered)):
+                        cells[c] += p * entered[c]
+            for k in range(rows):
+                if below.shape[1] and k % pool == 0:
+                    spread(cells[k // pool * small : (k // pool + 1) * small], wide, pool)
                 source, row = y[crop, o, first + k], out[crop, o, first + k]
                 a, b = scale[o], shift[o]
                 for c in range(width):
-                    row[c] = a * source[c] + b
-                for i in range(shortcut.shape[1]):
-                    entered, p = band[i, k + 1], shortcut[o, i]
+                    row[c] = a * source[c] + b + wide[c]
+                for i in range(own):
+                    entered, p = skip[crop, i, first + k], shortcut[o, i]
                     for c in range(width):
-                        row[c] += p * entered[c + 1]
+                        row[c] += p * entered[c]
                 for c in range(width):
                     row[c] = max(row[c], ZERO)
+            if down:
+                pool_rows(out, down, crop, o, first, rows, pooled, which)
 
 
 # backwards
 
 
 @kernel
-def of_result(gradient, out, y, skip, below, pool, most, g, of_shortcut, sums, begin, end):
+def of_result(
+    gradient, of_pooled, which, out, y, skip, below, pool, down, most, g, of_shortcut, sums,
+    begin, end,
+):  # fmt: skip
     """Write the gradient before the last ReLU, and add that of the shortcut.
 
     Adds its pixels, and those times the second conv's result, of each channel.
     """
-    width = y.shape[3]
-    band = np.empty((of_shortcut.shape[1], most + 2, width + 2), np.float32)
+    width, own = y.shape[3], skip.shape[1]
+    wide = np.empty(width, np.float32)
+    cells = np.empty(most // pool * below.shape[3], np.float32)
     for number in range(begin, end):
         crop, first, rows = place(number, y.shape[2], most)
-        copy_input(skip, below, pool, crop, first, rows, band)
-        for k in range(rows):
-            for o in range(y.shape[1]):
+        for o in range(y.shape[1]):
+            for k in range(rows):
                 given, shown = gradient[crop, o, first + k], out[crop, o, first + k]
                 source, row = y[crop, o, first + k], g[crop, o, first + k]
+                for c in range(width):
+                    row[c] = given[c]
+                if down:
+                    add_to_largest(of_pooled, which, down, crop, o, first + k, row)
                 total = along = ZERO
                 for c in range(width):
-                    value = given[c] if shown[c] > ZERO else ZERO
+                    value = row[c] if shown[c] > ZERO else ZERO
                     row[c] = value
                     total += value
                     along += value * source[c]
                 sums[0, o] += total
                 sums[1, o] += along
-                for i in range(of_shortcut.shape[1]):
-                    entered = band[i, k + 1]
+                for i in range(own):
+                    entered = skip[crop, i, first + k]
                     total = ZERO
                     for c in range(width):
-                        total += row[c] * entered[c + 1]
+                        total += row[c] * entered[c]
                     of_shortcut[o, i] += total
+            if below.shape[1]:
+                sum_cells(g[crop, o], first, rows, pool, wide, cells)
+                for i in range(below.shape[1]):
+                    entered = cells_of(below, pool, crop, i, first, rows)
+                    total = ZERO
+                    for c in range(len(entered)):
+                        total += cells[c] * entered[c]
+                    of_shortcut[o, own + i] += total
 
 
 @kernel
@@ -141,38 +185,41 @@ def of_second_conv(
 
 @kernel
 def of_first_conv(
-    h, y, slopes, skip, below, pool, turned, g, shortcut, most, wanted, of_skip, of_below,
+    h, y, slopes, skip, below, pool, weight, turned, g, shortcut, most, wanted, of_skip, of_below,
     of_weight, begin, end,
 ):  # fmt: skip
-    """Add the gradient of the first conv's weights and, where wanted, write that of the input."""
-    width, own, entering = y.shape[3], skip.shape[1], shortcut.shape[1]
-    band = np.empty((entering, most + 2, width + 2), np.float32)
+    """Add the gradient of the first conv's weights, and write that of what entered.
+
+    That of the skip only where it is wanted.
+    """
+    width, own = y.shape[3], skip.shape[1]
+    band = np.empty((own, most + 2, width + 2), np.float32)
     gradient = np.empty((y.shape[1], most + 2, width + 2), np.float32)
-    of_input = np.empty((1, entering, most, width), np.float32)
+    wide = np.empty(width, np.float32)
+    cells = np.empty(most // pool * below.shape[3], np.float32)
     for number in range(begin, end):
         crop, first, rows = place(number, y.shape[2], most)
-        copy_input(skip, below, pool, crop, first, rows, band)
         copy_gradient(h, y, slopes, crop, first, rows, gradient)
+        copy_rows(skip, crop, first, rows, band)
         correlate(band, rows, gradient, of_weight)
+        if below.shape[1]:
+            for i in range(below.shape[1]):
+                cells_of(of_below, pool, crop, i, first, rows)[:] = 0
+            for o in range(y.shape[1]):
+                sum_cells(g[crop, o], first, rows, pool, wide, cells)
+                for i in range(below.shape[1]):
+                    given, p = cells_of(of_below, pool, crop, i, first, rows), shortcut[o, own + i]
+                    for c in range(len(given)):
+                        given[c] += p * cells[c]
+            of_upsampled_conv(gradient, below, pool, weight, crop, first, rows, of_weight, of_below)
         if not wanted:
             continue
-        for i in range(entering):
+        for i in range(own):
             for k in range(rows):
-                row = of_input[0, i, k]
+                row = of_skip[crop, i, first + k]
                 row[:] = 0
                 for o in range(y.shape[1]):
                     source, p = g[crop, o, first + k], shortcut[o, i]
                     for c in range(width):
                         row[c] += p * source[c]
-        conv(gradient, turned, of_input, 0, 0, rows)
-        for i in range(own):
-            for k in range(rows):
-                of_skip[crop, i, first + k] = of_input[0, i, k]
-        for i in range(entering - own):
-            for k in range(0, rows, pool):
-                wide = of_input[0, own + i, k]
-                for other in range(k + 1, k + pool):
-                    row = of_input[0, own + i, other]
-                    for c in range(width):
-                        wide[c] += row[c]
-                gather(wide, of_below[crop, i, (first + k) // pool], pool)
+        conv(gradient, turned, of_skip, crop, first, rows)

@@ -54,8 +54,15 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map (crop, channels in, row, column) to (crop, channels out, row, column)."""
         if self.training and planar.suits(self.conv1, x):
-            return planar.planar_block(self, x, None, 1)
+            return planar.planar_block(self, x)[0]
         return functional.relu_(self._normed(self.conv1(x)).add_(self.shortcut(x)))
+
+    def encode(self, x: Tensor, pool: int) -> tuple[Tensor, Tensor]:
+        """Return the block of what enters an encoder, for the decoder, and pooled, to go down."""
+        if self.training and planar.suits(self.conv1, x):
+            return planar.planar_block(self, x, down=pool)
+        skip = self(x)
+        return skip, functional.max_pool2d(skip, pool)
 
     def decode(self, skip: Tensor, x: Tensor, pool: int) -> Tensor:
         """Return the block of what enters a decoder: the skip, and what comes from below.
@@ -65,7 +72,7 @@ class Block(nn.Module):
         multiply-adds.
         """
         if self.training and planar.suits(self.conv1, skip):
-            return planar.planar_block(self, skip, x, pool)
+            return planar.planar_block(self, skip, x, up=pool)[0]
         conv, d = self.conv1, self.conv1.dilation[0]
         if not self.training or skip.device.type != "cpu" or d > 1:
             return self(joined(skip, x, pool))
@@ -195,9 +202,9 @@ class Network(nn.Module):
         pools = self.spec.pools[level:]
         skips = []
         for block, pool in zip(list(self.encoder)[level:], pools, strict=True):
-            x = block(x)
-            skips.append(x)
-            x = functional.max_pool2d(x, pool)
+            assert isinstance(block, Block)
+            skip, x = block.encode(x, pool)
+            skips.append(skip)
         x = self.bottleneck(x)
         for block, pool in zip(list(self.decoder)[: len(pools)], reversed(pools), strict=True):
             assert isinstance(block, Block)

@@ -55,8 +55,10 @@ def suits(conv: nn.Conv2d, x: Tensor, stride: int = 1) -> bool:
     return pays and conv.dilation[0] == 1 and x.device.type == "cpu" and x.dtype == torch.float32
 
 
-def planar_block(block: Any, skip: Tensor, below: Tensor | None, pool: int) -> Tensor:
-    """Return a `Block` of its input, in training.
+def planar_block(
+    block: Any, skip: Tensor, below: Tensor | None = None, *, up: int = 1, down: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Return a `Block` of its input, in training, and what leaves it pooled.
 
     Parameters
     ----------
@@ -65,18 +67,23 @@ def planar_block(block: Any, skip: Tensor, below: Tensor | None, pool: int) -> T
         ones where they are told to keep them.
     skip : Tensor of float32, shape (crop, channel, row, column)
         What enters the block; in a decoder what comes from its encoder.
-    below : Tensor of float32, shape (crop, channel, row / pool, column / pool), optional
+    below : Tensor of float32, shape (crop, channel, row / up, column / up), optional
         What comes from below, to be upsampled by nearest neighbours.
-    pool : int
+    up : int
+        Pool between this level and the one below, in a decoder.
+    down : int
+        Pool of the level, in an encoder; 0 for none.
 
     Returns
     -------
-    Tensor of float32, shape (crop, channel out, row, column)
-        Plane by plane.
+    result : Tensor of float32, shape (crop, channel out, row, column)
+        Plane by plane, as all maps here.
+    pooled : Tensor of float32, shape (crop, channel out, row / down, column / down)
+        Its maxima; no pixels where ``down`` is 0.
     """
     norms = (block.norm1, block.norm2)
-    out, *moments = _PlanarBlock.apply(
-        skip, below, pool, norms,
+    out, pooled, *moments = _PlanarBlock.apply(
+        skip, below, up, down, norms,
         block.conv1.weight, block.conv1.bias, block.norm1.weight, block.norm1.bias,
         block.conv2.weight, block.conv2.bias, block.norm2.weight, block.norm2.bias,
         block.shortcut.weight, block.shortcut.bias,
@@ -84,7 +91,7 @@ def planar_block(block: Any, skip: Tensor, below: Tensor | None, pool: int) -> T
     for norm, mean, variance in zip(norms, moments[::2], moments[1::2], strict=True):
         if norm.training:
             _move(norm, mean, variance, skip.numel() // skip.shape[1])
-    return out
+    return out, pooled
 
 
 @contextmanager
@@ -112,7 +119,7 @@ def warm_up() -> None:
     norms = (nn.BatchNorm2d(2), nn.BatchNorm2d(2))
     line = torch.zeros(2)
     out, *_ = _PlanarBlock.apply(
-        torch.zeros(1, 1, 4, 4, requires_grad=True), torch.zeros(1, 2, 2, 2), 2, norms,
+        torch.zeros(1, 1, 4, 4, requires_grad=True), torch.zeros(1, 2, 2, 2), 2, 0, norms,
         torch.zeros(2, 3, 3, 3), line, line, line, torch.zeros(2, 2, 3, 3), line, line, line,
         torch.zeros(2, 3, 1, 1), line,
     )  # fmt: skip
@@ -175,7 +182,7 @@ class _PlanarBlock(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, skip: Tensor, below: Tensor | None, pool: int, norms: tuple[Any, Any],
+        ctx: Any, skip: Tensor, below: Tensor | None, up: int, down: int, norms: tuple[Any, Any],
         weight1: Tensor, bias1: Tensor, scale1: Tensor, shift1: Tensor,
         weight2: Tensor, bias2: Tensor, scale2: Tensor, shift2: Tensor,
         shortcut: Tensor, shortcut_bias: Tensor,
@@ -183,15 +190,17 @@ class _PlanarBlock(torch.autograd.Function):
         crops, _, height, width = skip.shape
         entering = _entering(skip, below)
         channels, channels_in = weight1.shape[:2]
-        bands = _Bands.of(crops, height, width, channels + channels_in, pool)
+        bands = _Bands.of(crops, height, width, channels + channels_in, max(up, down))
         y1, y2, out = (torch.empty(crops, channels, height, width) for _ in range(3))
+        small = (crops, channels, height // down, width // down) if down else (crops, channels, 0, 0)
+        pooled, which = torch.empty(small), torch.empty(small, dtype=torch.int32)
         count = crops * height * width
 
         def sums() -> list[Array]:
             return [np.zeros((2, channels))]
 
         (found,) = bands.run(
-            kernels.first_conv, sums, *entering, pool, _array(weight1), _array(bias1), bands.rows,
+            kernels.first_conv, sums, *entering, up, _array(weight1), _array(bias1), bands.rows,
             _array(y1),
         )  # fmt: skip
         norm1 = _Norm.of(norms[0], scale1, shift1, found, count)
@@ -201,32 +210,33 @@ class _PlanarBlock(torch.autograd.Function):
         )  # fmt: skip
         norm2 = _Norm.of(norms[1], scale2, shift2, found, count)
         bands.run(
-            kernels.result, list, *entering, pool, _flat(shortcut), _array(y2),
-            _single(norm2.gain), _single(norm2.shift + _array(shortcut_bias)), bands.rows,
-            _array(out),
+            kernels.result, list, *entering, up, _flat(shortcut), _array(y2),
+            _single(norm2.gain), _single(norm2.shift + _array(shortcut_bias)), down, bands.rows,
+            _array(out), _array(pooled), _array(which),
         )  # fmt: skip
-        ctx.save_for_backward(skip, below, weight1, weight2, shortcut, y1, y2, out)
-        ctx.pool, ctx.bands, ctx.norms, ctx.count = pool, bands, (norm1, norm2), count
+        ctx.save_for_backward(skip, below, weight1, weight2, shortcut, y1, y2, out, which)
+        ctx.pools, ctx.bands, ctx.norms, ctx.count = (up, down), bands, (norm1, norm2), count
         moments = [
             torch.from_numpy(_single(each))
             for norm in (norm1, norm2)
             for each in (norm.mean, norm.variance)
         ]
         ctx.mark_non_differentiable(*moments)
-        return out, *moments
+        return out, pooled, *moments
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        skip, below, weight1, weight2, shortcut, y1, y2, out = ctx.saved_tensors
-        entering, pool, bands = _entering(skip, below), ctx.pool, ctx.bands
+        skip, below, weight1, weight2, shortcut, y1, y2, out, which = ctx.saved_tensors
+        entering, (up, down), bands = _entering(skip, below), ctx.pools, ctx.bands
         norm1, norm2 = ctx.norms
         channels, channels_in = weight1.shape[:2]
         g, h = torch.empty_like(y1), torch.empty_like(y1)
 
         of_shortcut, found = bands.run(
             kernels.of_result, lambda: [np.zeros((channels, channels_in)), np.zeros((2, channels))],
-            _array(gradients[0]), _array(out), _array(y2), *entering, pool, bands.rows, _array(g),
+            _array(gradients[0]), _array(gradients[1]), _array(which), _array(out), _array(y2),
+            *entering, up, down, bands.rows, _array(g),
         )  # fmt: skip
         of_shortcut_bias = found[0]
         slopes, of_scale2, of_shift2, of_bias2 = norm2.backward(found, ctx.count)
@@ -237,17 +247,17 @@ class _PlanarBlock(torch.autograd.Function):
             _single(norm1.shift), _turned(weight2), bands.rows, _array(h),
         )  # fmt: skip
         slopes, of_scale1, of_shift1, of_bias1 = norm1.backward(found, ctx.count)
-        wanted = any(ctx.needs_input_grad[:2])
+        wanted = ctx.needs_input_grad[0]
         of_entering = [np.empty_like(each) for each in entering]
         (of_weight1,) = bands.run(
             kernels.of_first_conv, lambda: [np.zeros((channels, channels_in, 3, 3))],
-            _array(h), _array(y1), _single(slopes), *entering, pool, _turned(weight1), _array(g),
-            _flat(shortcut), bands.rows, wanted, *of_entering,
+            _array(h), _array(y1), _single(slopes), *entering, up, _array(weight1), _turned(weight1),
+            _array(g), _flat(shortcut), bands.rows, wanted, *of_entering,
         )  # fmt: skip
         of_skip, of_below = (torch.from_numpy(each) for each in of_entering)
         return (
             of_skip if wanted else None, of_below if below is not None else None, None, None,
-            *(_tensor(each) for each in (
+            None, *(_tensor(each) for each in (
                 of_weight1, of_bias1, of_scale1, of_shift1,
                 of_weight2, of_bias2, of_scale2, of_shift2,
                 of_shortcut[:, :, None, None], of_shortcut_bias,
