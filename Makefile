@@ -2,6 +2,8 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+KERNELS := $(VENV)/.kernels
+LEARNING := src/napari_tem_rf/learning
 OUT ?= demo_output
 # modules, what wants arguments, and the study, which takes days
 NO_BENCH := paper_unet sparse_series effective_field_widths receptive_field_study
@@ -29,13 +31,17 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
 	@touch $@
 
-run: $(READY) ## the main job on the sample data: train, predict, score, look (OUT=folder)
+# Numba compiles again where the file of a function changed, not where one that it calls did.
+$(KERNELS): $(addprefix $(LEARNING)/,bands.py kernels.py levels.py) $(READY)
+	@rm -f $(LEARNING)/__pycache__/*.nb[ci]
+	@$(BIN)/python -c 'from napari_tem_rf.learning import planar; planar.warm_up()'
+	@touch $@
+
+run: $(KERNELS) ## the main job on the sample data: train, predict, score, look (OUT=folder)
 	$(BIN)/napari-tem-rf demo --out $(OUT) --show
 
-test: $(READY) ## all tests, on a virtual screen where there is none (ARGS="-k name" for some)
+test: $(KERNELS) ## all tests, on a virtual screen where there is none (ARGS="-k name" for some)
 	@.ci/install-screen
-	@# compiled once a machine: the tests' time limits know nothing of it
-	@$(BIN)/python -c 'from napari_tem_rf.learning import planar; planar.warm_up()'
 	.ci/with-screen $(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY) ## ruff, mypy and the floors
@@ -44,12 +50,12 @@ lint: $(READY) ## ruff, mypy and the floors
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(READY) ## every benchmark; each prints a table (BENCH=benchmarks/one.py for one)
+bench: $(KERNELS) ## every benchmark; each prints a table (BENCH=benchmarks/one.py for one)
 	@.ci/install-screen
 	@for script in $(BENCH); do \
 		echo "== $$script"; .ci/with-screen $(BIN)/python $$script || exit 1; done
 
-docs-pictures: $(READY) ## the pictures of the user guide, from the real program
+docs-pictures: $(KERNELS) ## the pictures of the user guide, from the real program
 	@.ci/install-screen
 	@for script in docs/pictures_*.py; do \
 		echo "== $$script"; .ci/with-screen $(BIN)/python $$script || exit 1; done

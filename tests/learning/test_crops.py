@@ -1,12 +1,13 @@
 """Crops show the image as it is, and count only what they show whole."""
 
+import threading
 from dataclasses import replace
 from itertools import chain, islice
 
 import numpy as np
 import pytest
 
-from napari_tem_rf.learning.crops import CropGeometry, CropSampler, augment, cut, turn
+from napari_tem_rf.learning.crops import CropGeometry, CropSampler, ahead, augment, cut, turn
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, Classes, TrainingSet
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan, sytwu2022
@@ -325,3 +326,41 @@ def test_paper_patches_of_images_smaller_than_a_patch(shape):
     for batch in batches:
         assert batch.images.shape[2] == batch.images.shape[3]
         assert ((batch.labels >= 0).sum((1, 2)) == shape[0] * shape[1]).all()
+
+
+def test_batches_drawn_ahead_are_the_same_and_so_is_what_is_drawn_after_them():
+    data = set_of(numbered((200, 180)), numbered((90, 300), name="wide"))
+    plain, early = sampler_of(data), sampler_of(data)
+    for _ in range(2):
+        for one, other in zip(plain.epoch(), ahead(early.epoch()), strict=True):
+            assert np.array_equal(one.images, other.images)
+            assert np.array_equal(one.labels, other.labels)
+    assert plain.rng.bit_generator.state == early.rng.bit_generator.state
+
+
+def test_drawing_ahead_is_one_batch_early_and_ends_with_who_asked():
+    drawn = []
+
+    def batches():
+        for number in range(10):
+            drawn.append((number, threading.current_thread().name))
+            yield number
+
+    for number in ahead(batches()):
+        if number == 3:
+            break
+    threads = {name for _, name in drawn}
+    assert [number for number, _ in drawn] in ([0, 1, 2, 3], [0, 1, 2, 3, 4])
+    assert threading.current_thread().name not in threads
+    assert not threads & {each.name for each in threading.enumerate()}
+
+
+def test_what_goes_wrong_while_drawing_ahead_reaches_who_asked():
+    def batches():
+        yield "first"
+        raise ValueError("no pixel is annotated")
+
+    coming = ahead(batches())
+    assert next(coming) == "first"
+    with pytest.raises(ValueError, match="no pixel is annotated"):
+        next(coming)

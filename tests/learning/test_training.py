@@ -14,7 +14,7 @@ from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
 from napari_tem_rf.learning.crops import CropSampler
 from napari_tem_rf.learning.network import Network, random_network
 from napari_tem_rf.learning.prediction import predict
-from napari_tem_rf.learning.step import Stepper, average, class_weights
+from napari_tem_rf.learning.step import RunningAverage, Stepper, class_weights
 from napari_tem_rf.learning.training import train
 from napari_tem_rf.learning.validation import ValidationResult, foreground_dice, validate
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -448,14 +448,14 @@ def test_running_average_of_the_weights():
     """Against the sum written out: decay 0.5 from (0, 4, 8) with start 0, capped at n/(n + 10)."""
     network, averaged = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False)
     nn.init.zeros_(averaged.weight)
-    expected = 0.0
+    average, expected = RunningAverage(averaged, network, 0.5), 0.0
     for step, value in enumerate([4.0, 8.0, 2.0, -6.0] * 10, start=1):
         nn.init.constant_(network.weight, value)
-        average(averaged, network, 0.5, step)
+        average.move(step)
         decay = min(0.5, step / (step + 10))
         expected = decay * expected + (1 - decay) * value
         assert averaged.weight.item() == pytest.approx(expected, rel=1e-5)
-    average(averaged, network, 0.0, 5)
+    RunningAverage(averaged, network, 0.0).move(5)
     assert averaged.weight.item() == -6.0
 
 

@@ -1,6 +1,7 @@
 """Training set -> batches of crops with true context, augmented."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -176,6 +177,15 @@ class CropSampler:
                 pixels, labels = cut(self.images[index], row, column, self.geometry)
                 crops.append((turn(pixels, symmetry), turn(labels, symmetry)))
             yield self._stack(crops)
+
+
+def ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """Yield the batches, each drawn in another thread while the one before is worked with."""
+    with ThreadPoolExecutor(1, "crops") as drawer:
+        coming = drawer.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = drawer.submit(next, batches, None)
+            yield batch
 
 
 class _Places:

@@ -81,17 +81,13 @@ def planar_block(
     pooled : Tensor of float32, shape (crop, channel out, row / down, column / down)
         Its maxima; no pixels where ``down`` is 0.
     """
-    norms = (block.norm1, block.norm2)
-    out, pooled, *moments = _PlanarBlock.apply(
-        skip, below, up, down, norms,
+    result: tuple[Tensor, Tensor] = _PlanarBlock.apply(
+        skip, below, up, down, (block.norm1, block.norm2),
         block.conv1.weight, block.conv1.bias, block.norm1.weight, block.norm1.bias,
         block.conv2.weight, block.conv2.bias, block.norm2.weight, block.norm2.bias,
         block.shortcut.weight, block.shortcut.bias,
     )  # fmt: skip
-    for norm, mean, variance in zip(norms, moments[::2], moments[1::2], strict=True):
-        if norm.training:
-            _move(norm, mean, variance, skip.numel() // skip.shape[1])
-    return out, pooled
+    return result
 
 
 @contextmanager
@@ -118,7 +114,7 @@ def warm_up() -> None:
     """
     norms = (nn.BatchNorm2d(2), nn.BatchNorm2d(2))
     line = torch.zeros(2)
-    out, *_ = _PlanarBlock.apply(
+    out, _ = _PlanarBlock.apply(
         torch.zeros(1, 1, 4, 4, requires_grad=True), torch.zeros(1, 2, 2, 2), 2, 0, norms,
         torch.zeros(2, 3, 3, 3), line, line, line, torch.zeros(2, 2, 3, 3), line, line, line,
         torch.zeros(2, 3, 1, 1), line,
@@ -141,10 +137,14 @@ class _Norm:
     def of(
         cls, norm: nn.BatchNorm2d, weight: Tensor, bias: Tensor, sums: Array, count: int
     ) -> "_Norm":
-        """Take the moments from the sums of pixels and squares, or those that the norm keeps."""
+        """Take the moments from the sums of pixels and squares, or those that the norm keeps.
+
+        The norm's running moments move as those of `torch.nn.BatchNorm2d` do.
+        """
         if norm.training:
             mean = sums[0] / count
             variance = np.maximum(sums[1] / count - mean**2, 0)
+            _move(norm, mean, variance, count)
         else:
             assert norm.running_mean is not None
             assert norm.running_var is not None
@@ -178,7 +178,7 @@ class _Norm:
 
 
 class _PlanarBlock(torch.autograd.Function):
-    """The block as a function of its input and weights; also returns the moments it saw."""
+    """The block as a function of its input and weights; moves the norms' running moments."""
 
     @staticmethod
     def forward(
@@ -192,8 +192,9 @@ class _PlanarBlock(torch.autograd.Function):
         channels, channels_in = weight1.shape[:2]
         bands = _Bands.of(crops, height, width, channels + channels_in, max(up, down))
         y1, y2, out = (torch.empty(crops, channels, height, width) for _ in range(3))
-        small = (crops, channels, height // down, width // down) if down else (crops, channels, 0, 0)
-        pooled, which = torch.empty(small), torch.empty(small, dtype=torch.int32)
+        small = (height // down, width // down) if down else (0, 0)
+        pooled = torch.empty(crops, channels, *small)
+        which = torch.empty(crops, channels, *small, dtype=torch.int32)
         count = crops * height * width
 
         def sums() -> list[Array]:
@@ -216,13 +217,7 @@ class _PlanarBlock(torch.autograd.Function):
         )  # fmt: skip
         ctx.save_for_backward(skip, below, weight1, weight2, shortcut, y1, y2, out, which)
         ctx.pools, ctx.bands, ctx.norms, ctx.count = (up, down), bands, (norm1, norm2), count
-        moments = [
-            torch.from_numpy(_single(each))
-            for norm in (norm1, norm2)
-            for each in (norm.mean, norm.variance)
-        ]
-        ctx.mark_non_differentiable(*moments)
-        return out, pooled, *moments
+        return out, pooled
 
     @staticmethod
     @once_differentiable
@@ -251,8 +246,8 @@ class _PlanarBlock(torch.autograd.Function):
         of_entering = [np.empty_like(each) for each in entering]
         (of_weight1,) = bands.run(
             kernels.of_first_conv, lambda: [np.zeros((channels, channels_in, 3, 3))],
-            _array(h), _array(y1), _single(slopes), *entering, up, _array(weight1), _turned(weight1),
-            _array(g), _flat(shortcut), bands.rows, wanted, *of_entering,
+            _array(h), _array(y1), _single(slopes), *entering, up, _array(weight1),
+            _turned(weight1), _array(g), _flat(shortcut), bands.rows, wanted, *of_entering,
         )  # fmt: skip
         of_skip, of_below = (torch.from_numpy(each) for each in of_entering)
         return (
@@ -310,16 +305,17 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(os.cpu_count(), "kernel")
 
 
-def _move(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Move the running moments as `torch.nn.BatchNorm2d` does: the variance is the unbiased one."""
+def _move(norm: nn.BatchNorm2d, mean: Array, variance: Array, count: int) -> None:
+    """Move the running moments of a norm; the variance is the unbiased one."""
     assert norm.momentum is not None
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
-    with torch.no_grad():
-        norm.num_batches_tracked.add_(1)
-        norm.running_mean.lerp_(mean, norm.momentum)
-        norm.running_var.lerp_(variance * (count / max(1, count - 1)), norm.momentum)
+    unbiased = variance * (count / max(1, count - 1))
+    for running, now in ((norm.running_mean, mean), (norm.running_var, unbiased)):
+        values = running.numpy()
+        values += norm.momentum * (now - values)
+    norm.num_batches_tracked.numpy()[...] += 1
 
 
 def _entering(skip: Tensor, below: Tensor | None) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ from napari_tem_rf.learning.network import Network
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
 from napari_tem_rf.protocol import TrainingPlan
 
-__all__ = ["Stepper", "average", "class_weights"]
+__all__ = ["RunningAverage", "Stepper", "class_weights"]
 
 MOST_GRADIENT = 5.0
 """Norm to which a larger gradient is cut: one odd crop must not throw the training off.
@@ -152,14 +152,29 @@ def class_weights(counts: NDArray[np.int64], balanced: bool) -> Tensor:
     return torch.tensor(weights / (weights * share).sum(), dtype=torch.float32)
 
 
-def average(averaged: Network, network: Network, decay: float, steps: int) -> None:
-    """Move the running average towards the weights; quickly at first, when they still travel."""
-    decay = min(decay, steps / (steps + 10)) if decay else 0.0
-    pairs = list(zip(averaged.state_dict().values(), network.state_dict().values(), strict=True))
-    move = get_ema_multi_avg_fn(decay)
-    with torch.no_grad():
-        weights = [pair for pair in pairs if pair[0].dtype.is_floating_point]
-        move([mean for mean, _ in weights], [now for _, now in weights], steps)
-        for mean, now in pairs:
-            if not mean.dtype.is_floating_point:
+class RunningAverage:
+    """Average of a network's weights over its steps, kept in another network.
+
+    Parameters
+    ----------
+    averaged, network : Network
+        Both keep their tensors: what is loaded into them is loaded in place.
+    decay : float
+        Share of the average that each step keeps; 0 keeps the weights of the last step.
+    """
+
+    def __init__(self, averaged: Network, network: Network, decay: float) -> None:
+        self._decay = decay
+        pairs = list(
+            zip(averaged.state_dict().values(), network.state_dict().values(), strict=True)
+        )
+        self._weights = [pair for pair in pairs if pair[0].dtype.is_floating_point]
+        self._counts = [pair for pair in pairs if not pair[0].dtype.is_floating_point]
+
+    def move(self, steps: int) -> None:
+        """Move towards the weights; quickly at first, when they still travel."""
+        move = get_ema_multi_avg_fn(min(self._decay, steps / (steps + 10)) if self._decay else 0.0)
+        with torch.no_grad():
+            move([mean for mean, _ in self._weights], [now for _, now in self._weights], steps)
+            for mean, now in self._counts:
                 mean.copy_(now)

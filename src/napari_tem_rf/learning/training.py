@@ -16,11 +16,11 @@ from torch import Tensor
 from napari_tem_rf.learning import planar
 from napari_tem_rf.learning.borders import NOTHING_SETTLED, settle_borders, with_settled
 from napari_tem_rf.learning.clock import Clock
-from napari_tem_rf.learning.crops import CropSampler
+from napari_tem_rf.learning.crops import CropSampler, ahead
 from napari_tem_rf.learning.device import FullMemoryError, keep_pages, out_of_memory, pick_device
 from napari_tem_rf.learning.head import HEAD, fit_head, network_without_head
 from napari_tem_rf.learning.network import Network, network_of, random_network, with_layout
-from napari_tem_rf.learning.step import Stepper, average, class_weights
+from napari_tem_rf.learning.step import RunningAverage, Stepper, class_weights
 from napari_tem_rf.learning.validation import ValidationResult, validate
 from napari_tem_rf.micrographs.annotation import TrainingSet
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -191,6 +191,7 @@ def train(
         training, gentle = with_settled(training, settled), False
     with_layout(network.to(device), torch.channels_last)
     averaged = copy.deepcopy(network).requires_grad_(False)
+    average = RunningAverage(averaged, network, plan.averaging)
     rng = np.random.default_rng(plan.seed)
     sampler = CropSampler(training, spec, plan, rng)
     batch = sampler.batch
@@ -234,7 +235,7 @@ def train(
     # what was begun is scored and told of, even if there is no time to go on with it
     while whole and (losses or not (clock.over(len(history), steps) or _impatient(history, plan))):
         # crops of this epoch that were trained on before are drawn again, for those that follow
-        for crops in islice(sampler.epoch(), drawn, None):
+        for crops in ahead(islice(sampler.epoch(), drawn, None)):
             by_hand = stopped()
             if by_hand or clock.over(len(history), steps):
                 whole = False
@@ -249,7 +250,7 @@ def train(
                 yield NoteReport(f"memory was full: going on with batches of {batch}")
                 continue
             steps += 1
-            average(averaged, network, plan.averaging, steps)
+            average.move(steps)
             yield ProgressReport(clock.fraction(len(history), len(losses), steps), clock.left())
             if (seen := watch(averaged, len(history) + 1)) is not None:
                 yield seen

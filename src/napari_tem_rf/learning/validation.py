@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn import functional
 
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.prediction import Prediction, predict
-from napari_tem_rf.micrographs.annotation import AnnotatedImage, TrainingSet
+from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, AnnotatedImage, TrainingSet
 from napari_tem_rf.networks.receptive_field import receptive_field
 
 SMOOTH = 1.0
@@ -46,12 +47,18 @@ def validate(network: Network, data: TrainingSet) -> ValidationResult:
         counted = labels >= 0
         result = predict_fitting(folded, image.pixels[window], probabilities=True)
         assert result.probabilities is not None
-        truth = labels[counted].astype(np.intp)
-        likelihood = np.take_along_axis(result.probabilities[:, counted], truth[None], 0)
-        losses.append(float(-np.log(np.maximum(likelihood, 1e-7)).mean()))
-        scores.append((image.name, foreground_dice(result.classes[counted], truth, classes)))
+        losses.append(_cross_entropy(result.probabilities, labels))
+        score = foreground_dice(result.classes[counted], labels[counted], classes)
+        scores.append((image.name, score))
     dice = float(np.mean([score for _, score in scores]))
     return ValidationResult(float(np.mean(losses)), dice, tuple(scores))
+
+
+def _cross_entropy(probabilities: NDArray[np.float32], labels: NDArray[np.int16]) -> float:
+    """Return the mean over annotated pixels; an impossible class counts as one in ten millions."""
+    logarithms = torch.from_numpy(probabilities).clamp_min(1e-7).log()
+    truth = torch.from_numpy(labels.astype(np.int64))
+    return float(functional.nll_loss(logarithms[None], truth[None], ignore_index=NOT_ANNOTATED))
 
 
 def predict_fitting(
