@@ -15,6 +15,9 @@ from numba import njit
 Function = TypeVar("Function", bound=Callable[..., Any])
 ZERO = np.float32(0)
 
+ROWS_AT_ONCE = 64
+"""Rows that one loop sums in single precision, at most."""
+
 
 def kernel(function: Function) -> Function:
     """Compile at the first call and keep the result on disk, where there is a place for it."""
@@ -143,17 +146,24 @@ def conv(band, weight, y, crop, first, rows):
 
 @kernel
 def correlate(band, rows, gradient, total):
-    """Add the gradient of a conv's weights: of what entered it, times that of its result."""
-    channels, width = gradient.shape[0], band.shape[2] - 2
-    for k in range(rows):
+    """Add the gradient of a conv's weights: of what entered it, times that of its result.
+
+    Both have frames of zeros, so that one loop goes over several rows.
+    """
+    channels, line = gradient.shape[0], band.shape[2]
+    for k in range(0, rows, ROWS_AT_ONCE):
+        begin = k * line
+        length = min(ROWS_AT_ONCE, rows - k) * line - 2
         for i in range(band.shape[0]):
-            above, at, under = band[i, k], band[i, k + 1], band[i, k + 2]
+            above = band[i].ravel()[begin:]
+            at, under = above[line:], above[2 * line :]
             for o in range(0, channels, 2):
                 other = min(o + 1, channels - 1)
-                g, h = gradient[o, k + 1], gradient[other, k + 1]
+                g = gradient[o].ravel()[begin + line :]
+                h = gradient[other].ravel()[begin + line :]
                 s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = ZERO
                 t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = ZERO
-                for c in range(width):
+                for c in range(length):
                     u, v = g[c + 1], h[c + 1]
                     a0, a1, a2 = above[c], above[c + 1], above[c + 2]
                     a3, a4, a5 = at[c], at[c + 1], at[c + 2]
