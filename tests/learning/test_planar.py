@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from torch import nn
 from torch.nn import functional
 
 from napari_tem_rf.learning import planar
@@ -98,7 +97,7 @@ def test_results_gradients_and_moments_are_those_of_torch(
     assert moved is not keeps
 
 
-def test_a_network_of_such_blocks_has_the_gradients_of_torchs_layers(monkeypatch):
+def test_a_network_of_such_blocks_has_the_gradients_of_torchs_layers():
     """Pools, skips and the head are between the blocks; crops whose side is no whole period."""
     spec = NetworkSpec((2, 4), filters=4, classes=3)
     images, weight = maps(2, 1, 40, 52), maps(2, 3, 40, 52, seed=1)
@@ -106,7 +105,6 @@ def test_a_network_of_such_blocks_has_the_gradients_of_torchs_layers(monkeypatch
     for way in ("kernels", "layers"):
         network = random_network(spec, 752).train()
         if way == "layers":
-            monkeypatch.setattr(planar, "suits", lambda *_: False)
             network, images, weight = network.double(), images.double(), weight.double()
         (network(images) * weight).sum().backward()
         found[way] = [each.grad.double() for each in network.parameters()]
@@ -127,30 +125,37 @@ def test_torch_has_one_thread_where_the_kernels_do_all():
     small, wide = NetworkSpec((2,), filters=4), NetworkSpec((2,), filters=32)
     crops = maps(2, 1, 128, 128)
     with computing_threads(2):
-        with planar.threads_for(random_network(small, 0).blocks(), crops):
+        with planar.threads_for(small, crops):
             assert torch.get_num_threads() == 1
             assert planar._Bands(8, 16).threads == 2
-        with planar.threads_for(random_network(wide, 0).blocks(), crops):
+        with planar.threads_for(wide, crops):
+            assert torch.get_num_threads() == 2
+        with planar.threads_for(small, crops.double()):
             assert torch.get_num_threads() == 2
         assert torch.get_num_threads() == 2
 
 
 @pytest.mark.parametrize(
-    ("channels", "dilation", "side", "dtype", "expected"),
+    ("spec", "expected"),
     [
-        (8, 1, 128, torch.float32, True),
-        (9, 1, 128, torch.float32, False),
-        (16, 1, 32, torch.float32, True),
-        (32, 1, 32, torch.float32, False),
-        (32, 1, 16, torch.float32, True),
-        (4, 2, 128, torch.float32, False),
-        (4, 1, 128, torch.float64, False),
+        (NetworkSpec((4, 4), filters=12), True),
+        (NetworkSpec((), filters=12), True),
+        (NetworkSpec((4, 4), filters=13), False),
+        (NetworkSpec((2, 2, 2, 2), filters=8), True),
+        (NetworkSpec((2, 2, 2, 2, 2), filters=8), False),
+        (NetworkSpec((4,), (1, 2), filters=4), False),
     ],
 )
-def test_blocks_that_the_kernels_take(channels, dilation, side, dtype, expected):
-    conv = nn.Conv2d(4, channels, 3, dilation=dilation)
-    assert planar.suits(conv, torch.zeros(8, 4, side, side, dtype=dtype)) is expected
-    assert planar.suits(conv, torch.zeros(8, 1, 2 * side, 2 * side, dtype=dtype), 2) is expected
+def test_networks_that_the_kernels_train(spec, expected, monkeypatch):
+    done = []
+    block = planar.planar_block
+    monkeypatch.setattr(planar, "planar_block", lambda *a, **k: done.append(0) or block(*a, **k))
+    network, crops = random_network(spec, 0).train(), maps(1, 1, spec.period, 2 * spec.period)
+    network(crops)
+    assert len(done) == (2 * spec.levels + 1 if expected else 0)
+    network.eval()(crops)
+    network.double().train()(crops.double())
+    assert len(done) == (2 * spec.levels + 1 if expected else 0)
 
 
 def test_compiling_draws_no_random_numbers():

@@ -39,12 +39,15 @@ class Pointwise(nn.Conv2d):
 
 
 class Block(nn.Module):
-    """Residual block: conv, norm, ReLU, conv, norm, plus a 1x1 conv of the input, then ReLU."""
+    """Residual block: conv, norm, ReLU, conv, norm, plus a 1x1 conv of the input, then ReLU.
 
-    def __init__(self, shape: BlockShape) -> None:
+    ``planar``: the kernels of `learning.planar` train it where they can.
+    """
+
+    def __init__(self, shape: BlockShape, planar: bool = False) -> None:
         super().__init__()
         i, o, d = shape.channels_in, shape.channels_out, shape.dilation
-        self.stride = shape.stride
+        self.planar = planar
         self.conv1 = nn.Conv2d(i, o, 3, padding=d, dilation=d)
         self.norm1: nn.BatchNorm2d | nn.Identity = nn.BatchNorm2d(o)
         self.conv2 = nn.Conv2d(o, o, 3, padding=d, dilation=d)
@@ -53,13 +56,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (crop, channels in, row, column) to (crop, channels out, row, column)."""
-        if self.training and planar.suits(self.conv1, x):
+        if self._takes(x):
             return planar.planar_block(self, x)[0]
         return functional.relu_(self._normed(self.conv1(x)).add_(self.shortcut(x)))
 
     def encode(self, x: Tensor, pool: int) -> tuple[Tensor, Tensor]:
         """Return the block of what enters an encoder, for the decoder, and pooled, to go down."""
-        if self.training and planar.suits(self.conv1, x):
+        if self._takes(x):
             return planar.planar_block(self, x, down=pool)
         skip = self(x)
         return skip, functional.max_pool2d(skip, pool)
@@ -71,7 +74,7 @@ class Block(nn.Module):
         other weights to the same numbers: there it is small, and maps in memory cost more than
         multiply-adds.
         """
-        if self.training and planar.suits(self.conv1, skip):
+        if self._takes(skip):
             return planar.planar_block(self, skip, x, up=pool)[0]
         conv, d = self.conv1, self.conv1.dilation[0]
         if not self.training or skip.device.type != "cpu" or d > 1:
@@ -84,6 +87,9 @@ class Block(nn.Module):
         small = functional.conv2d(x, pointwise.weight[:, over:])
         z = z + functional.interpolate(small, scale_factor=pool, mode="nearest")
         return functional.relu_(y.add_(z))
+
+    def _takes(self, x: Tensor) -> bool:
+        return self.training and self.planar and planar.takes(x)
 
     def _normed(self, y: Tensor) -> Tensor:
         """Return what leaves the second norm for what leaves the first conv."""
@@ -156,7 +162,8 @@ class Network(nn.Module):
     def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         self.spec = spec
-        blocks = [Block(shape) for shape in spec.blocks()]
+        few = planar.suits(spec)
+        blocks = [Block(shape, few) for shape in spec.blocks()]
         self.encoder = nn.ModuleList(blocks[: spec.levels])
         self.bottleneck = blocks[spec.levels]
         self.decoder = nn.ModuleList(blocks[spec.levels + 1 :])
@@ -210,10 +217,6 @@ class Network(nn.Module):
             assert isinstance(block, Block)
             x = block.decode(skips.pop(), x, pool)
         return x
-
-    def blocks(self) -> "list[Block]":
-        """Return all blocks in the order in which they are passed."""
-        return [*self.encoder, self.bottleneck, *self.decoder]
 
     def folded(self) -> "Network":
         """Return a copy for prediction: batch norms folded into the convs, channels last."""

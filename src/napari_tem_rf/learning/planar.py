@@ -1,12 +1,12 @@
 """Residual blocks of few channels, trained on the CPU plane by plane by the kernels.
 
 Torch's convs want the channels of a pixel to fill a vector register, and its layers write every
-map to memory and read it again. A network for few annotations has 4 or 8 channels where its maps
-are largest; there the kernels of a block (`learning.kernels`) take half of the time.
+map to memory and read it again. A network for few annotations has 4 to 12 channels where its maps
+are largest; there the kernels of a block (`learning.kernels`) take half of the time or less.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -22,15 +22,13 @@ from torch.autograd.function import once_differentiable
 
 from napari_tem_rf.learning import kernels
 from napari_tem_rf.learning.device import computing_threads
+from napari_tem_rf.networks.spec import NetworkSpec
 
-__all__ = ["planar_block", "suits", "threads_for", "warm_up"]
+__all__ = ["planar_block", "suits", "takes", "threads_for", "warm_up"]
 
-FEW_CHANNELS = 8
-"""Up to so many channels out, the kernels are faster than torch's layers."""
-
-LITTLE_WORK = 8 * 32 * 32 * 16**2
-"""Pixels times the square of the channels out, to which a block goes with its multiply-adds. Up to
-here calling torch's many layers takes more time than the work in them."""
+FEW_FILTERS, NARROW = 12, 128
+"""Networks of up to so many filters, and nowhere wider than so many channels, train faster so. All
+of their blocks do or none: between the kernels and torch's layers threads and layouts change."""
 
 BAND_BYTES = 1 << 20
 """What a band takes in the cache of a core."""
@@ -39,20 +37,15 @@ Array = NDArray[Any]
 _THREADS: ContextVar[int] = ContextVar("threads of the kernels", default=0)
 
 
-def suits(conv: nn.Conv2d, x: Tensor, stride: int = 1) -> bool:
-    """Whether the kernels take the block that begins with this conv, on a CPU.
+def suits(spec: NetworkSpec) -> bool:
+    """Whether the kernels train a network on a CPU."""
+    few = spec.filters <= FEW_FILTERS and max(spec.widths) <= NARROW
+    return few and max(spec.dilations) == 1
 
-    Parameters
-    ----------
-    conv : Conv2d
-    x : Tensor, shape (crop, channel, row, column)
-        A map that enters the block, or one that is ``stride`` times as wide and high.
-    stride : int
-    """
-    pixels = len(x) * x.shape[2] * x.shape[3] // stride**2
-    channels = conv.out_channels
-    pays = channels <= FEW_CHANNELS or pixels * channels**2 <= LITTLE_WORK
-    return pays and conv.dilation[0] == 1 and x.device.type == "cpu" and x.dtype == torch.float32
+
+def takes(x: Tensor) -> bool:
+    """Whether the kernels compute with maps like this one."""
+    return x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def planar_block(
@@ -91,12 +84,12 @@ def planar_block(
 
 
 @contextmanager
-def threads_for(blocks: Iterable[Any], crops: Tensor) -> Iterator[None]:
-    """Give torch one thread where the kernels take all blocks of a network for these crops.
+def threads_for(spec: NetworkSpec, crops: Tensor) -> Iterator[None]:
+    """Give torch one thread where the kernels train the network on these crops.
 
     Waking torch's other threads for what little is left takes longer than it.
     """
-    if not all(suits(block.conv1, crops, block.stride) for block in blocks):
+    if not (suits(spec) and takes(crops)):
         yield
         return
     token = _THREADS.set(torch.get_num_threads())

@@ -113,7 +113,7 @@ class Stepper:
             labels = torch.from_numpy(crops.labels[first : first + most]).to(device)
             images = images.contiguous(memory_format=torch.channels_last)
             taught = self._taught(images, labels)
-            with planar.threads_for(self.network.blocks(), images):
+            with planar.threads_for(self.network.spec, images):
                 logits = self.network(images)
                 loss = _summed_loss(logits, labels, self.weight) / counted
                 total += loss.detach()
