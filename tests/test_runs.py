@@ -21,6 +21,7 @@ from napari_tem_rf.runs import (
     RunRecord,
     array_hash,
     create_run,
+    labels_as_given,
     library_versions,
     read_run,
 )
@@ -289,6 +290,16 @@ def test_hashes_tell_values_types_and_shapes_apart():
     assert len({array_hash(each) for each in others}) == len(others)
     turned = np.asfortranarray(values.reshape(3, 4))
     assert array_hash(turned) == array_hash(values.reshape(3, 4))
+
+
+@pytest.mark.parametrize("kind", ["u1", "u2", "i4", "i8", "bool"])
+def test_labels_kept_in_a_smaller_type_are_given_back_as_they_were(kind):
+    given = (np.arange(12).reshape(3, 4) % 2).astype(kind)
+    found = labels_as_given(given.astype(np.uint8), array_hash(given))
+    assert found is not None
+    assert found.dtype == given.dtype
+    assert np.array_equal(found, given)
+    assert labels_as_given(1 - given.astype(np.uint8), array_hash(given)) is None
 
 
 def test_versions_are_those_installed():

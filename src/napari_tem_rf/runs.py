@@ -35,6 +35,7 @@ __all__ = [
     "array_hash",
     "create_run",
     "file_hash",
+    "labels_as_given",
     "library_versions",
     "read_run",
     "what_remains",
@@ -51,6 +52,7 @@ RECORD, WEIGHTS, CHECKPOINT, HISTORY = (
 )
 _OF_THE_MOMENT = ("seconds_left", "kept", "held_out")
 """What an epoch's report says beside the history."""
+_LABEL_TYPES = ("u1", "i4", "i8", "u2", "i2", "u4", "i1", "u8", "b1")
 _LIBRARIES = ("napari-tem-rf", "torch", "numpy", "scipy", "scikit-image", "napari")
 
 
@@ -322,6 +324,23 @@ def array_hash(values: NDArray[Any]) -> str:
     digest = hashlib.sha256(f"{values.dtype.str}{values.shape}".encode())
     digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
+
+
+def labels_as_given(kept: NDArray[Any], sha256: str) -> NDArray[Any] | None:
+    """Return labels in the type that they were given in; None where they are not those.
+
+    Parameters
+    ----------
+    kept : ndarray of int
+        As they were kept: masks are written in the smallest type that holds them.
+    sha256 : str
+        The `array_hash` of those that were given.
+    """
+    for dtype in dict.fromkeys((kept.dtype.str, *_LABEL_TYPES)):
+        labels = kept.astype(dtype)
+        if array_hash(labels) == sha256:
+            return labels
+    return None
 
 
 def file_hash(path: str | Path) -> str | None:

@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 from napari_tem_rf.comparison.record import Comparison, ImageEntry, annotation_path
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
-from napari_tem_rf.runs import RunError, array_hash
+from napari_tem_rf.runs import RunError, array_hash, labels_as_given
 
 __all__ = ["recall_images"]
 
 Offer = Callable[[ImageEntry], Iterable[NDArray[Any]]]
 """Returns arrays that may be the pixels of an image of the record."""
-
-_TYPES = (np.uint8, np.uint16, np.int32, np.int64, np.int16, np.uint32, np.uint64, np.int8)
 
 
 def _nothing(_entry: ImageEntry) -> Iterable[NDArray[Any]]:
@@ -60,11 +58,9 @@ def _labels(folder: Path, index: int, entry: ImageEntry) -> NDArray[Any]:
     for path in filter(Path.exists, places):
         labels = read_labels(path)
         for plane in _planes(labels):
-            # a mask is written in the smallest type that holds it
-            for kind in _TYPES:
-                values = plane.astype(kind)
-                if array_hash(values) == entry.labels_sha256:
-                    return values
+            given = labels_as_given(plane, entry.labels_sha256)
+            if given is not None:
+                return given
     raise RunError(
         f'the labels of "{entry.name}" are not in "{places[0].parent}" as they were when the '
         "comparison was begun: restore them, or compare anew in another folder"

@@ -25,12 +25,10 @@ from napari_tem_rf.runs import (
     RunError,
     array_hash,
     file_hash,
+    labels_as_given,
     library_versions,
 )
 from napari_tem_rf.starting import SIMULATED, start_file
-
-_LABEL_TYPES = ("u1", "i4", "i8", "u2", "i2", "u4", "i1", "u8", "b1")
-"""Types that labels may have been of: a run keeps them in the smallest that holds them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,10 +202,9 @@ def _kept(run: Run, name: str) -> Path:
 def _labels(run: Run, entry: DataEntry) -> NDArray[Any]:
     """Return an image's labels as they were given, from the run's own copy."""
     values = read_labels(_kept(run, entry.annotation))
-    for dtype in dict.fromkeys((values.dtype.str, *_LABEL_TYPES)):
-        labels = values.astype(dtype)
-        if array_hash(labels) == entry.labels_sha256:
-            return labels
+    labels = labels_as_given(values, entry.labels_sha256)
+    if labels is not None:
+        return labels
     raise RunError(
         f'the labels of image "{entry.name}" in run "{run.folder}" ({entry.annotation}) are not '
         "those that it was trained from: restore the file from a copy"
