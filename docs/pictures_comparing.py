@@ -10,7 +10,8 @@ import argparse
 from pathlib import Path
 
 # sets the places of settings and runs before napari is imported
-from pictures_window import _HOME, NEW_IMAGE, Window, let_settle, process_until
+from driving import HOME, Window, let_settle, process_until
+from pictures_window import NEW_IMAGE
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
@@ -98,7 +99,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    window = CompareWindow(options.out, Path(_HOME.name, "runs"))
+    window = CompareWindow(options.out, Path(HOME.name, "runs"))
     try:
         picture_plan(window, options.parameters, options.seconds)
         run(window)
@@ -107,7 +108,7 @@ def main() -> None:
     finally:
         window.session.close()
         window.viewer.close()
-        _HOME.cleanup()
+        HOME.cleanup()
 
 
 if __name__ == "__main__":

@@ -8,16 +8,17 @@ screen (`xvfb-run` will do).
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+# sets the places of settings and runs before napari is imported
+from driving import HOME, let_settle, process_until  # isort: skip
+
 import napari
 import numpy as np
-from qtpy.QtCore import QEventLoop, Qt, QTimer
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPainter, QPixmap
-from qtpy.QtWidgets import QApplication, QDockWidget, QWidget
+from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_tem_rf.gui.field_overlay import overlay_of
 from napari_tem_rf.gui.field_subject import trained
@@ -39,23 +40,6 @@ NETWORKS = (
 )
 AT = (262, 238)
 """(row, column) of the pixel whose field is shown."""
-
-
-def process_until(holds: Callable[[], bool], seconds: float = 120) -> None:
-    """Let the window work until something holds."""
-    ticks = QTimer()
-    ticks.start(20)
-    end = time.monotonic() + seconds
-    while not holds():
-        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 50)
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {seconds:.0f} s")
-
-
-def let_settle(seconds: float = 0.6) -> None:
-    """Let layouts and drawings settle."""
-    end = time.monotonic() + seconds
-    process_until(lambda: time.monotonic() > end)
 
 
 def open_sample(viewer: Any) -> Session:
@@ -179,7 +163,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="of training, each network")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
-    parser.add_argument("--runs", type=Path, default=None, help="folder for the runs")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer()
@@ -187,12 +170,13 @@ def main() -> None:
     viewer.window._qt_window.resize(*WINDOW)
     session = open_sample(viewer)
     session.warm_up()
-    train(session, options.seconds, options.runs or options.out / "runs")
+    train(session, options.seconds, Path(HOME.name, "runs"))
     picture_chart(viewer, options.out)
     picture_field(viewer, options.out)
     picture_comparison(viewer, options.out)
     session.close()
     viewer.close()
+    HOME.cleanup()
 
 
 if __name__ == "__main__":

@@ -9,109 +9,23 @@ Needs a screen (`xvfb-run` will do).
 
 import argparse
 import json
-import os
-import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-# before napari reads the place of its settings on import
-_HOME = tempfile.TemporaryDirectory(prefix="napari-tem-rf-pictures-")
-os.environ["NAPARI_CONFIG"] = str(Path(_HOME.name, "napari.yaml"))
-for _name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
-    os.environ[_name] = str(Path(_HOME.name, _name.lower()))
-os.environ.pop("TEM_RF_SCHEDULER", None)
+# sets the places of settings and runs before napari is imported
+from driving import HOME, Window, let_settle, process_until  # isort: skip
 
-import napari  # noqa: E402
-import psutil  # noqa: E402
-import tifffile  # noqa: E402
-from PIL import Image  # noqa: E402
-from qtpy.QtCore import QEventLoop, Qt, QTimer  # noqa: E402
-from qtpy.QtTest import QTest  # noqa: E402
-from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
-from rsciio.hspy import file_writer  # noqa: E402
+import psutil
+import tifffile
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from rsciio.hspy import file_writer
 
-from napari_tem_rf.gui.predictions import predictions  # noqa: E402
-from napari_tem_rf.gui.session import Session, session_of  # noqa: E402
+from napari_tem_rf.gui.predictions import predictions
 
-WINDOW = (1500, 950)
 NEW_IMAGE = "gold_hr_08"
 """An image without strokes: the network has not seen it."""
 AT = (256, 256)
 """(row, column) of the pixel whose field is shown on it."""
-
-
-def process_until(holds: Callable[[], bool], seconds: float = 300) -> None:
-    """Let the window work until something holds."""
-    ticks = QTimer()
-    ticks.start(20)
-    end = time.monotonic() + seconds
-    while not holds():
-        QApplication.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents, 50)
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {seconds:.0f} s")
-
-
-def let_settle(seconds: float = 1.5) -> None:
-    """Let layouts and drawings settle."""
-    end = time.monotonic() + seconds
-    process_until(lambda: time.monotonic() > end)
-
-
-class Window:
-    """The program's window, driven as a user drives it, and its pictures."""
-
-    def __init__(self, out: Path, runs: Path) -> None:
-        self.out = out
-        self.viewer = napari.Viewer(title="napari")
-        self.viewer.theme = "dark"
-        self.viewer.window._qt_window.resize(*WINDOW)
-        self.session: Session = session_of(self.viewer)
-        self.session.runs_folder = runs
-        self.dock, self.workspace = self.viewer.window.add_plugin_dock_widget(
-            "napari-tem-rf", "TEM segmentation"
-        )
-        self.viewer.window._qt_window.resizeDocks([self.dock], [400], Qt.Orientation.Horizontal)
-        let_settle()
-
-    def press(self, button: Any) -> None:
-        """Click on a button as the mouse does."""
-        self.workspace.ensureWidgetVisible(button)
-        if not button.isEnabled():
-            raise RuntimeError(f"the button {button.text()} cannot be pressed")
-        QTest.mouseClick(button, Qt.MouseButton.LeftButton)
-
-    def scroll_to(self, section: QWidget | None) -> None:
-        """Show a section of the dock from its title on; None: the dock's end."""
-        let_settle(0.5)
-        bar = self.workspace.verticalScrollBar()
-        if section is None:
-            bar.setValue(bar.maximum())
-        else:
-            title = section.parentWidget()
-            bar.setValue(title.mapTo(self.workspace.widget(), title.rect().topLeft()).y())
-
-    def save(self, name: str) -> None:
-        """Save the whole window."""
-        let_settle()
-        path = self.out / f"window_{name}.png"
-        shot = Image.fromarray(self.viewer.screenshot(canvas_only=False, flash=False)[..., :3])
-        # 256 colours of its own: noise does not compress, and the repository keeps every version
-        colors = shot.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        colors.save(path, optimize=True)
-        print(path, flush=True)
-
-    def look_at(self, name: str, zoom: float = 1.0) -> None:
-        """Choose an image in the dock and fit it into the view."""
-        self.workspace.load._choose(self.viewer.layers[name])
-        let_settle(0.5)
-        self.viewer.scene.camera.zoom *= zoom
-
-    def point_at(self, row: int, column: int) -> None:
-        """Put the cursor on a pixel of the chosen image."""
-        self.viewer.mouse_over_canvas = True
-        self.viewer.cursor.position = tuple(self.session.image.data_to_world((row, column)))
 
 
 def picture_empty(window: Window) -> None:
@@ -293,13 +207,13 @@ def main() -> None:
     parser.add_argument("--broken", action="store_true", help="only trainings that are broken off")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    window = Window(options.out, Path(_HOME.name, "runs"))
+    window = Window(options.out, Path(HOME.name, "runs"))
     try:
         if options.broken:
             window.viewer.open_sample("napari-tem-rf", "gold_high_resolution")
         else:
             picture_empty(window)
-            picture_file(window, Path(_HOME.name))
+            picture_file(window, Path(HOME.name))
             picture_annotation(window)
             picture_blocked(window)
             picture_training(window, options.epochs)
@@ -311,7 +225,7 @@ def main() -> None:
     finally:
         window.session.close()
         window.viewer.close()
-        _HOME.cleanup()
+        HOME.cleanup()
 
 
 if __name__ == "__main__":
