@@ -9,7 +9,8 @@ differs there differs by rounding, at pixels whose classes are equally probable,
 how many labels differ between our tiles and that one pass. A second table follows our time and
 memory to larger images. Every way runs in a process of its own.
 
-    python benchmarks/prediction.py [--side 4096] [--large 8192 16384] [--repeats 3]
+    python benchmarks/prediction.py [--fields 44 120 392] [--side 4096] [--large 8192 16384]
+        [--repeats 3]
 
 MONAI is no dependency: pip install -c constraints.txt monai, or its rows are left out.
 """
@@ -154,8 +155,8 @@ def work(way: str, field: int, weights: Path, image: Path, labels: Path, repeats
 class Bench:
     """Runs ways in processes of their own; files lie in a folder."""
 
-    def __init__(self, folder: Path, repeats: int) -> None:
-        self.folder, self.repeats = folder, repeats
+    def __init__(self, folder: Path, fields: list[int], repeats: int) -> None:
+        self.folder, self.fields, self.repeats = folder, fields, repeats
 
     def run(self, way: str, field: int, image: Path, repeats: int | None = None) -> dict:
         """Return seconds, MiB and labels of a way."""
@@ -187,7 +188,7 @@ def compare(bench: Bench, image: Path, quarter: Path) -> None:
         f"{'field/px':>8}  {'way':28}  {'median/s':>8}  {'min to max/s':>14}  {'ours is':>8}  "
         f"{'MiB':>6}  {'of whole':>8}  labels that differ from the whole pass"
     )
-    for field in POOLS:
+    for field in bench.fields:
         whole, ours, folded = (bench.run(way, field, image) for way in ("whole", "ours", "folded"))
         rows = {"whole pass": whole, "ours": ours, "folded, one pass": folded}
         if with_monai:
@@ -219,7 +220,7 @@ def follow(bench: Bench, image: Path, sides: list[int]) -> None:
         large = bench.folder / "large.npy"
         copies = -(-side // len(pixels))
         np.save(large, np.tile(pixels, (copies, copies))[:side, :side])
-        for field in POOLS:
+        for field in bench.fields:
             result = bench.run("ours", field, large)
             seconds, mib = seconds_of(result), result["mib"] - side**2 / 2**20
             each = 1e9 * seconds / side**2
@@ -228,6 +229,7 @@ def follow(bench: Bench, image: Path, sides: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--fields", type=int, nargs="+", choices=POOLS, default=list(POOLS))
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--large", type=int, nargs="*", default=[8192])
     parser.add_argument("--repeats", type=int, default=3)
@@ -244,9 +246,9 @@ def main() -> None:
         image, quarter = folder / "image.npy", folder / "quarter.npy"
         np.save(image, pixels)
         np.save(quarter, pixels[: options.side // 2, : options.side // 2])
-        for field in POOLS:
+        for field in options.fields:
             save_network(field, pixels, folder / f"{field}.pt")
-        bench = Bench(folder, options.repeats)
+        bench = Bench(folder, options.fields, options.repeats)
         compare(bench, image, quarter)
         follow(bench, image, [options.side, *options.large])
 

@@ -7,7 +7,7 @@ A random forest learns from the same strokes. Five seeds, each with other images
 weights.
 
     python benchmarks/strokes_to_mask.py [--data ../shared/data] [--seeds 5] [--seconds 20]
-        [--pools 4,4] [--filters 8]
+        [--pools 4,8] [--filters 8]
 """
 
 import argparse
@@ -29,6 +29,7 @@ from napari_tem_rf.learning.prediction import predict
 from napari_tem_rf.measuring.scores import dice
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, standardise
+from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan
 from napari_tem_rf.runs import read_run
@@ -37,9 +38,6 @@ from napari_tem_rf.starting import SIMULATED
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "sample_data"))
 from strokes import BACKGROUND, PARTICLE, longest_walk, paint_walk  # noqa: E402
-
-DEFAULT = NetworkSpec((4, 4), filters=8)
-"""The window's network: field 120 px, 31,634 parameters."""
 
 STROKES_PER_CLASS = 4
 WIDTHS_PX = (2.2, 3.6)
@@ -149,8 +147,12 @@ def main() -> None:
     parser.add_argument("--sets", nargs="+", choices=list(IMAGES), default=list(IMAGES))
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=20.0)
-    parser.add_argument("--pools", default=",".join(map(str, DEFAULT.pools)), help="of the network")
-    parser.add_argument("--filters", type=int, default=DEFAULT.filters, help="of its first level")
+    parser.add_argument(
+        "--pools", default=",".join(map(str, FIRST_NETWORK.pools)), help="of the network"
+    )
+    parser.add_argument(
+        "--filters", type=int, default=FIRST_NETWORK.filters, help="of its first level"
+    )
     options = parser.parse_args()
     if not options.data.is_dir():
         print(f'"{options.data}" is not there: give the folder of the public sets by --data')

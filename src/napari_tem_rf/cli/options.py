@@ -5,7 +5,7 @@ from typing import get_args
 
 import typer
 
-from napari_tem_rf.networks.catalog import catalog
+from napari_tem_rf.networks.catalog import FIRST_NETWORK, catalog
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Device
 
@@ -93,9 +93,11 @@ def pick_network(
     pools: str | None,
     dilations: str | None,
     filters: int | None,
-    default: NetworkSpec,
 ) -> tuple[NetworkSpec, str]:
-    """Return the network of a wish (field in px, parameters) or of named pools, and a sentence."""
+    """Return the network of a wish (field in px, parameters) or of named pools, and a sentence.
+
+    Where nothing is said it is the program's first pick.
+    """
     named = [
         name
         for name, value in (("--pools", pools), ("--dilations", dilations), ("--filters", filters))
@@ -112,7 +114,7 @@ def pick_network(
             f"network: {match.spec}; field {match.receptive_field} px, "
             f"{match.parameters:,} parameters ({off})"
         )
-    spec = spec_of(pools, dilations, filters) if named else default
+    spec = spec_of(pools, dilations, filters) if named else FIRST_NETWORK
     return spec, f"network: {spec}; {spec.parameters:,} parameters"
 
 

@@ -33,12 +33,9 @@ from napari_tem_rf.cli.repeating import (
 )
 from napari_tem_rf.cli.scheduling import SCHEDULER, train_at
 from napari_tem_rf.micrographs.cleaning import Cleaning
-from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import PRESETS, TrainingPlan
 from napari_tem_rf.runs import Run, RunRecord, read_run
 from napari_tem_rf.starting import named_start
-
-_DEFAULT = NetworkSpec((4, 4), (), 8)
 
 GROUP_BY = typer.Option(
     None, "--group-by", help="Regular expression that finds the exposure in an image's name."
@@ -113,9 +110,7 @@ def train(
     }
     if resume:
         earlier = read_run(run)
-        refuse_changes(
-            context, earlier, pick=lambda: pick_network(wish, pools, dilations, filters, _DEFAULT)
-        )
+        refuse_changes(context, earlier, pick=lambda: pick_network(wish, pools, dilations, filters))
         request = _resumed(earlier, images, labels, pixel_size, group_by, settings)
         record = train_request(request, scheduler)
         _show(record, run, json)
@@ -123,7 +118,7 @@ def train(
     if not images or not labels:
         raise typer.BadParameter("give images, and their labels with --labels")
     plan = plan_of(preset, settings)
-    spec, sentence = pick_network(wish, pools, dilations, filters, _DEFAULT)
+    spec, sentence = pick_network(wish, pools, dilations, filters)
     cleaning = cleaning_of(spikes, spike_threshold, flatten, binning)
     files = read_labelled(images, labels, pixel_size, group_by)
     for note in (*files.notes, sentence):

@@ -23,6 +23,7 @@ from napari_tem_rf.gui.selection import Selection
 from napari_tem_rf.gui.settings import read_settings
 from napari_tem_rf.gui.work import Desk, Work
 from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from napari_tem_rf.gui.predicting import Predicting
     from napari_tem_rf.gui.training import Interrupted
 
-FIRST_NETWORK = NetworkSpec(pools=(4, 4), filters=8)
-"""Field 120 px, 31,634 parameters: good on high-resolution images, quick on all."""
 FIRST_SECONDS = 20.0
 
 

@@ -174,7 +174,7 @@ def train(
     """
     keep_pages()
     device = pick_device(plan.device)
-    if device.type == "cpu":
+    if device.type == "cpu" and planar.suits(spec):
         planar.warm_up()  # once a machine it takes seconds, which are not the user's budget
     torch.manual_seed(plan.seed)
     begun_at = time.perf_counter()
