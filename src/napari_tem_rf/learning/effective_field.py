@@ -8,12 +8,13 @@ classes alike, and it is taken on one real image, not on noise.
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from napari_tem_rf.learning.network import Network, with_layout
@@ -181,7 +182,8 @@ def _logits_at(network: Network, image: Tensor, at: tuple[int, int]) -> Tensor:
         pool, coarse, window = spec.pools[level], wanted[level + 1], seen[level]
         up = functional.interpolate(x, scale_factor=pool, mode="nearest")
         up = window.moved(coarse.top * pool, coarse.left * pool).of(up)
-        x = network.decoder[spec.levels - 1 - level](torch.cat([window.of(skips[level]), up], 1))
+        skip = _Part.apply(skips[level], window)
+        x = network.decoder[spec.levels - 1 - level](torch.cat([skip, up], 1))
         x = wanted[level].moved(window.top, window.left).of(x)
     return network.head(x)[0, :, 0, 0]
 
@@ -213,3 +215,24 @@ class _Window(NamedTuple):
 
     def of(self, features: Tensor) -> Tensor:
         return features[..., self.top : self.bottom, self.left : self.right]
+
+
+class _Part(torch.autograd.Function):
+    """A window of a map; its gradient lies in memory as the map does.
+
+    Torch's own would lie channels first whatever the map, and be slow to add to another one.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, window: _Window) -> Tensor:
+        ctx.window = window
+        ctx.save_for_backward(features)
+        return window.of(features)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (features,) = ctx.saved_tensors
+        whole = torch.zeros_like(features)
+        ctx.window.of(whole).copy_(gradients[0])
+        return whole, None
