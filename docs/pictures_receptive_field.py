@@ -15,7 +15,6 @@ from typing import Any
 from driving import HOME, let_settle, process_until  # isort: skip
 
 import napari
-import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPainter, QPixmap
 from qtpy.QtWidgets import QDockWidget, QWidget
@@ -38,24 +37,22 @@ NETWORKS = (
     NetworkSpec((8, 8), filters=8),
     NetworkSpec((4, 4), filters=8),
 )
+NAME = "gold_hr_08"
 AT = (262, 238)
 """(row, column) of the pixel whose field is shown."""
 
 
 def open_sample(viewer: Any) -> Session:
-    """Open the high-resolution sample with its true masks."""
+    """Open an image of the high-resolution sample with its true mask."""
     viewer.open_sample("napari-tem-rf", "gold_high_resolution")
     session = session_of(viewer)
-    image = session.image
-    masks = [
-        read_labels(path)
-        for path in sorted((sample_folder("high_resolution") / "labels").glob("*.tif"))
-    ]
-    for layer in session.annotations():
+    image = viewer.layers[NAME]
+    for layer in [each for each in viewer.layers if each is not image]:
         viewer.layers.remove(layer)
+    session.image = image
     session.annotation = viewer.add_labels(
-        np.stack(masks) if image.ndim == 3 else masks[0],
-        name="true masks",
+        read_labels(sample_folder("high_resolution") / "labels" / f"{NAME}.tif"),
+        name="true mask",
         opacity=0.35,
         **placement(image),
     )

@@ -24,6 +24,8 @@ from napari_tem_rf.gui.predictions import predictions
 
 NEW_IMAGE = "gold_hr_08"
 """An image without strokes: the network has not seen it."""
+CURVE_S = 3.5
+"""After so long the curve has drawn all that there is."""
 AT = (256, 256)
 """(row, column) of the pixel whose field is shown on it."""
 
@@ -165,12 +167,13 @@ def picture_particles(window: Window) -> None:
     first = int(widget.table.particles.labels()[0])
     widget._on_click(first, False)
     window.save("particles")
+    window.viewer.window.remove_dock_widget(dock)
+    window.dock.show()
 
 
 def begin_long_training(window: Window, epochs: int) -> None:
     """Train for long, so that there is time for what happens to it."""
     train = window.workspace.train
-    window.dock.show()
     window.look_at("gold_hr_01")
     train.unit.setCurrentText("epochs")
     train.unit.activated.emit(train.unit.currentIndex())
@@ -184,6 +187,7 @@ def picture_stopped(window: Window, epochs: int) -> None:
     begin_long_training(window, epochs)
     window.press(window.workspace.train.stop_button)
     process_until(lambda: window.session.training is None and window.session.predicting is None)
+    let_settle(CURVE_S)
     window.scroll_to(window.workspace.train)
     window.save("stopped")
 
@@ -192,9 +196,11 @@ def picture_failed(window: Window, epochs: int) -> None:
     """Kill the worker of a training and save what the window says."""
     begin_long_training(window, epochs)
     for process in psutil.Process().children():
-        if process.cmdline()[-1].startswith("training"):
+        ended = process.status() == psutil.STATUS_ZOMBIE
+        if not ended and process.cmdline()[-1].startswith("training"):
             process.kill()
     process_until(lambda: window.session.training is None)
+    let_settle(CURVE_S)
     window.scroll_to(window.workspace.train)
     window.save("failed")
 

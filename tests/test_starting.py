@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 
 from napari_tem_rf.jobs import TrainRequest, repeating
 from napari_tem_rf.learning.network import network_of
+from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import RunError, file_hash, read_run
@@ -56,6 +57,10 @@ def test_the_weights_are_those_of_the_network_and_know_where_they_come_from(star
     assert start.scenes > 0
     assert start.steps > 0
     assert simulated_start(start.spec.with_classes(2)) == start
+
+
+def test_the_first_pick_has_weights():
+    assert simulated_start(FIRST_NETWORK.with_classes(3)) is not None
 
 
 def test_the_last_layer_is_left_out():

@@ -107,7 +107,7 @@ def test_predict_all_goes_through_images_and_frames(
     press(qtbot, widget.all_button)
     qtbot.waitUntil(lambda: session.predicting is None, timeout=10_000)
     assert widget.words.text() == "4 images predicted."
-    stack = viewer.layers["series: field 120 px"]
+    stack = viewer.layers["series: field 200 px"]
     assert stack.data.shape == (3, 29, 31)
     assert (stack.data[:, :, :15] == 2).all()
     assert (stack.data[:, :, 15:] == 0).all()

@@ -5,7 +5,13 @@ import itertools
 import numpy as np
 import pytest
 
-from napari_tem_rf.networks.catalog import Catalog, Match, catalog, nearest_networks
+from napari_tem_rf.networks.catalog import (
+    FIRST_NETWORK,
+    Catalog,
+    Match,
+    catalog,
+    nearest_networks,
+)
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 
@@ -159,3 +165,8 @@ def test_the_pick_is_the_nearest_where_no_doubling_network_meets_the_wish():
     for wish in wishes:
         picked, nearest = catalog().pick(*wish), catalog().nearest(*wish, limit=1)[0]
         assert picked == nearest or (picked.spec.growth == 2 and picked.within <= 0.1)
+
+
+def test_the_first_pick_is_what_its_numbers_pick():
+    spec = FIRST_NETWORK
+    assert catalog().pick(nominal_receptive_field(spec), spec.parameters).spec == spec
