@@ -297,3 +297,19 @@ def test_the_curve_comes_with_the_history_even_when_opened_late(
     widget = TrainWidget(viewer)
     qtbot.addWidget(widget)
     assert not widget.curve.isHidden()
+
+
+def test_the_curve_draws_what_waits_when_no_more_epochs_come(
+    widget: TrainWidget, qtbot: Any
+) -> None:
+    def epochs_drawn() -> int:
+        lines = [line for axes in widget.curve.plot.axes for line in axes.get_lines()]
+        return max((len(line.get_xdata()) for line in lines), default=0)
+
+    reports = [EpochReport(n, 5 * n, 1.0, 3.0, 0.7 / n, 0.8, 0.5, 1, 0.5) for n in (1, 2, 3)]
+    widget.curve.show_history(reports[:1])
+    qtbot.waitUntil(lambda: epochs_drawn() == 1, timeout=10_000)
+    widget.curve.show_history(reports)
+    assert epochs_drawn() == 1
+    widget.curve.hurry()
+    qtbot.waitUntil(lambda: epochs_drawn() == 3, timeout=2_000)

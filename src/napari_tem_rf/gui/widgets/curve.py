@@ -47,6 +47,11 @@ class CurveCanvas(QWidget):
             # the first epoch shows at once
             self._pause.start(_PAUSE_MS if self._is_drawn else 0)
 
+    def hurry(self) -> None:
+        """Draw what waits to be drawn: no more epochs come."""
+        if self._pause.isActive():
+            self._pause.start(0)
+
     def _draw(self) -> None:
         if QApplication.mouseButtons() != Qt.MouseButton.NoButton:
             self._pause.start(_WAIT_MS)  # nobody's stroke is held up by a curve

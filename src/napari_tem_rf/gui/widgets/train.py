@@ -267,6 +267,7 @@ class TrainWidget(QWidget):
         if work is None:
             self._waiting.stop()
             self._activity.end()
+            self.curve.hurry()
             self._show_checks()
             return
         # nothing that moves by itself: each step of it draws the canvas
@@ -342,3 +343,5 @@ class TrainWidget(QWidget):
 
     def _on_history(self, history: Any) -> None:
         self.curve.show_history(history)
+        if self.session.training is None:
+            self.curve.hurry()
