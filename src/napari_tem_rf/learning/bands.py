@@ -72,9 +72,9 @@ def copy_gradient(gradient, y, slopes, crop, first, rows, band):
             continue
         for o in range(y.shape[1]):
             direct, source, target = gradient[crop, o, r], y[crop, o, r], band[o, k]
-            a, b, d = slopes[0, o], slopes[1, o], slopes[2, o]
+            a, b, d, mean = slopes[0, o], slopes[1, o], slopes[2, o], slopes[3, o]
             for c in range(width):
-                target[c + 1] = a * direct[c] + b * source[c] + d
+                target[c + 1] = a * direct[c] + b * (source[c] - mean) + d
 
 
 # convs of a band

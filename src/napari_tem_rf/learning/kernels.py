@@ -25,9 +25,9 @@ from napari_tem_rf.learning.bands import (
 from napari_tem_rf.learning.levels import (
     add_to_largest,
     cells_of,
+    interleave,
     of_upsampled_conv,
     pool_rows,
-    spread,
     sum_cells,
     write_upsampled_conv,
 )
@@ -82,7 +82,8 @@ def result(
                         cells[c] += p * entered[c]
             for k in range(rows):
                 if below.shape[1] and k % pool == 0:
-                    spread(cells[k // pool * small : (k // pool + 1) * small], wide, pool)
+                    each = cells[k // pool * small : (k // pool + 1) * small]
+                    interleave(each, each, each, wide, pool)
                 source, row = y[crop, o, first + k], out[crop, o, first + k]
                 a, b = scale[o], shift[o]
                 for c in range(width):
@@ -102,12 +103,13 @@ def result(
 
 @kernel
 def of_result(
-    gradient, of_pooled, which, out, y, skip, below, pool, down, most, g, of_shortcut, sums,
-    begin, end,
+    gradient, of_pooled, which, out, y, skip, below, pool, shortcut, down, most, g, of_below,
+    of_shortcut, sums, begin, end,
 ):  # fmt: skip
     """Write the gradient before the last ReLU, and add that of the shortcut.
 
-    Adds its pixels, and those times the second conv's result, of each channel.
+    Writes what the shortcut gives back to what comes from below. Adds its pixels, and those times
+    the second conv's result, of each channel.
     """
     width, own = y.shape[3], skip.shape[1]
     wide = np.empty(width, np.float32)
@@ -140,9 +142,13 @@ def of_result(
                 sum_cells(g[crop, o], first, rows, pool, wide, cells)
                 for i in range(below.shape[1]):
                     entered = cells_of(below, pool, crop, i, first, rows)
+                    given, p = cells_of(of_below, pool, crop, i, first, rows), shortcut[o, own + i]
+                    if o == 0:
+                        given[:] = 0
                     total = ZERO
                     for c in range(len(entered)):
                         total += cells[c] * entered[c]
+                        given[c] += p * cells[c]
                     of_shortcut[o, own + i] += total
 
 
@@ -188,29 +194,19 @@ def of_first_conv(
     h, y, slopes, skip, below, pool, weight, turned, g, shortcut, most, wanted, of_skip, of_below,
     of_weight, begin, end,
 ):  # fmt: skip
-    """Add the gradient of the first conv's weights, and write that of what entered.
+    """Add the gradient of the first conv's weights, and that of what came from below.
 
-    That of the skip only where it is wanted.
+    Write that of the skip where it is wanted.
     """
     width, own = y.shape[3], skip.shape[1]
     band = np.empty((own, most + 2, width + 2), np.float32)
     gradient = np.empty((y.shape[1], most + 2, width + 2), np.float32)
-    wide = np.empty(width, np.float32)
-    cells = np.empty(most // pool * below.shape[3], np.float32)
     for number in range(begin, end):
         crop, first, rows = place(number, y.shape[2], most)
         copy_gradient(h, y, slopes, crop, first, rows, gradient)
         copy_rows(skip, crop, first, rows, band)
         correlate(band, rows, gradient, of_weight)
         if below.shape[1]:
-            for i in range(below.shape[1]):
-                cells_of(of_below, pool, crop, i, first, rows)[:] = 0
-            for o in range(y.shape[1]):
-                sum_cells(g[crop, o], first, rows, pool, wide, cells)
-                for i in range(below.shape[1]):
-                    given, p = cells_of(of_below, pool, crop, i, first, rows), shortcut[o, own + i]
-                    for c in range(len(given)):
-                        given[c] += p * cells[c]
             of_upsampled_conv(gradient, below, pool, weight, crop, first, rows, of_weight, of_below)
         if not wanted:
             continue

@@ -17,27 +17,11 @@ from napari_tem_rf.learning.bands import ZERO, add_to_kernel, copy_rows, kernel
 
 
 @kernel
-def spread(row, wide, pool):
-    """Upsample a row by nearest neighbours; the compiler wants to see the usual pools."""
-    if pool == 2:
-        for c in range(len(row)):
-            wide[2 * c] = row[c]
-            wide[2 * c + 1] = row[c]
-    elif pool == 4:
-        for c in range(len(row)):
-            wide[4 * c] = row[c]
-            wide[4 * c + 1] = row[c]
-            wide[4 * c + 2] = row[c]
-            wide[4 * c + 3] = row[c]
-    else:
-        for c in range(len(row)):
-            for k in range(pool):
-                wide[c * pool + k] = row[c]
+def interleave(left, middle, right, wide, pool):
+    """Write a row of cells from their first, inner and last columns.
 
-
-@kernel
-def _interleave(left, middle, right, wide, pool):
-    """Write a row of cells from their first, inner and last columns."""
+    The compiler wants to see the usual pools.
+    """
     if pool == 2:
         for c in range(len(left)):
             wide[2 * c] = left[c]
@@ -58,7 +42,7 @@ def _interleave(left, middle, right, wide, pool):
 
 @kernel
 def _gather(wide, row, pool):
-    """Sum a row over the columns of each cell: the gradient of `spread`."""
+    """Sum a row over the columns of each cell: the gradient of upsampling."""
     if pool == 2:
         for c in range(len(row)):
             row[c] = wide[2 * c] + wide[2 * c + 1]
@@ -152,7 +136,7 @@ def write_upsampled_conv(below, pool, weight, bias, crop, first, rows, y):
             end = (1, pool - 1, pool)[kind]
             for q in range(count):
                 here = slice(q * line, q * line + small)
-                _interleave(left[here], middle[here], right[here], wide, pool)
+                interleave(left[here], middle[here], right[here], wide, pool)
                 for k in range(begin, end):
                     row = y[crop, o, first + q * pool + k]
                     for c in range(len(row)):
@@ -160,7 +144,7 @@ def write_upsampled_conv(below, pool, weight, bias, crop, first, rows, y):
 
 
 @kernel
-def pool_rows(out, down, crop, o, first, rows, pooled, place):
+def pool_rows(out, down, crop, o, first, rows, pooled, which):
     """Write the largest pixel of each cell, and where in the cell it is; of equal ones one."""
     width = out.shape[3]
     best, at = np.empty(width, np.float32), np.empty(width, np.int32)
@@ -175,7 +159,7 @@ def pool_rows(out, down, crop, o, first, rows, pooled, place):
                 larger = row[c] > best[c]
                 best[c] = row[c] if larger else best[c]
                 at[c] = k * down if larger else at[c]
-        largest, where = pooled[crop, o, first // down + q], place[crop, o, first // down + q]
+        largest, where = pooled[crop, o, first // down + q], which[crop, o, first // down + q]
         for c in range(len(largest)):
             value, found = best[c * down], at[c * down]
             for k in range(1, down):
@@ -189,9 +173,9 @@ def pool_rows(out, down, crop, o, first, rows, pooled, place):
 
 
 @kernel
-def add_to_largest(of_pooled, place, down, crop, o, r, row):
+def add_to_largest(of_pooled, which, down, crop, o, r, row):
     """Add the gradient of the pooled map to row ``r`` of the gradient of the map."""
-    given, where = of_pooled[crop, o, r // down], place[crop, o, r // down]
+    given, where = of_pooled[crop, o, r // down], which[crop, o, r // down]
     begin = r % down * down
     for c in range(len(given)):
         at = where[c] - begin

@@ -153,20 +153,20 @@ class _Norm:
 
         Returns
         -------
-        slopes : ndarray, shape (3, channel)
+        slopes : ndarray, shape (4, channel)
             The input's gradient is the first times that of the result, plus the second times the
-            input, plus the third.
+            input less the fourth, its mean, plus the third.
         of_weight, of_bias : ndarray, shape (channel,)
         of_shift : ndarray, shape (channel,)
             Gradient of what is added to the input: none where the norm takes its mean away.
         """
         total = sums[0]
         along = (sums[1] - self.mean * total) * self.inverse
-        slopes = np.zeros((3, len(total)))
-        slopes[0] = self.gain
+        slopes = np.zeros((4, len(total)))
+        slopes[0], slopes[3] = self.gain, self.mean
         if not self.keeps:
             slopes[1] = -self.gain * self.inverse * along / count
-            slopes[2] = -self.gain * total / count - slopes[1] * self.mean
+            slopes[2] = -self.gain * total / count
         return slopes, along, total, self.gain * total * self.keeps
 
 
@@ -220,11 +220,12 @@ class _PlanarBlock(torch.autograd.Function):
         norm1, norm2 = ctx.norms
         channels, channels_in = weight1.shape[:2]
         g, h = torch.empty_like(y1), torch.empty_like(y1)
+        of_entering = [np.empty_like(each) for each in entering]
 
         of_shortcut, found = bands.run(
             kernels.of_result, lambda: [np.zeros((channels, channels_in)), np.zeros((2, channels))],
             _array(gradients[0]), _array(gradients[1]), _array(which), _array(out), _array(y2),
-            *entering, up, down, bands.rows, _array(g),
+            *entering, up, _flat(shortcut), down, bands.rows, _array(g), of_entering[1],
         )  # fmt: skip
         of_shortcut_bias = found[0]
         slopes, of_scale2, of_shift2, of_bias2 = norm2.backward(found, ctx.count)
@@ -236,7 +237,6 @@ class _PlanarBlock(torch.autograd.Function):
         )  # fmt: skip
         slopes, of_scale1, of_shift1, of_bias1 = norm1.backward(found, ctx.count)
         wanted = ctx.needs_input_grad[0]
-        of_entering = [np.empty_like(each) for each in entering]
         (of_weight1,) = bands.run(
             kernels.of_first_conv, lambda: [np.zeros((channels, channels_in, 3, 3))],
             _array(h), _array(y1), _single(slopes), *entering, up, _array(weight1),
