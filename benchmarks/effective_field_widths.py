@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from napari_tem_rf.gui.widgets.receptive_field import spread_pixels
+from napari_tem_rf.gui.field.dock import spread_pixels
 from napari_tem_rf.learning.effective_field import mean_effective_field, prepared
 from napari_tem_rf.learning.network import Network, network_of
 from napari_tem_rf.micrographs.cleaning import clean, standardise

@@ -194,8 +194,8 @@ import sys, threading, time
 from pathlib import Path
 import napari
 from napari_tem_rf.gui.manifest import read_layers
-from napari_tem_rf.gui.session import session_of
-from napari_tem_rf.gui.widgets.export import ExportWidget
+from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.segment.result import ExportWidget
 viewer = napari.Viewer()
 series, run, home = sys.argv[1:]
 session_of(viewer).runs_folder = Path(home)

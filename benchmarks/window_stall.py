@@ -32,8 +32,8 @@ from qtpy.QtCore import QEvent, QEventLoop, QPoint, Qt, QTimer  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
-from napari_tem_rf.gui.predictions import predictions  # noqa: E402
-from napari_tem_rf.gui.session import session_of  # noqa: E402
+from napari_tem_rf.gui.session.predictions import predictions  # noqa: E402
+from napari_tem_rf.gui.session.session import session_of  # noqa: E402
 
 WINDOW = (1366, 768)
 BEAT_MS = 2

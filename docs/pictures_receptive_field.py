@@ -19,14 +19,14 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor, QPainter, QPixmap
 from qtpy.QtWidgets import QDockWidget, QWidget
 
-from napari_tem_rf.gui.field_overlay import overlay_of
-from napari_tem_rf.gui.field_subject import trained
-from napari_tem_rf.gui.layers import placement
-from napari_tem_rf.gui.session import Session, session_of
-from napari_tem_rf.gui.training import begin_training
-from napari_tem_rf.gui.widgets.network import NetworkWidget
-from napari_tem_rf.gui.widgets.parts import current_theme
-from napari_tem_rf.gui.widgets.receptive_field import ReceptiveFieldWidget
+from napari_tem_rf.gui.field.dock import ReceptiveFieldWidget
+from napari_tem_rf.gui.field.overlay import overlay_of
+from napari_tem_rf.gui.field.subject import trained
+from napari_tem_rf.gui.layers.layers import placement
+from napari_tem_rf.gui.pieces.parts import current_theme
+from napari_tem_rf.gui.segment.network import NetworkWidget
+from napari_tem_rf.gui.segment.training import begin_training
+from napari_tem_rf.gui.session.session import Session, session_of
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.samples import sample_folder

@@ -20,7 +20,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from rsciio.hspy import file_writer
 
-from napari_tem_rf.gui.predictions import predictions
+from napari_tem_rf.gui.session.predictions import predictions
 
 NEW_IMAGE = "gold_hr_08"
 """An image without strokes: the network has not seen it."""

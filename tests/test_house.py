@@ -62,7 +62,7 @@ def test_the_window_loads_no_torch():
 
 def test_the_window_opens_without_figures():
     """Matplotlib takes a third of a second to import: it comes with the first curve."""
-    workspace = "napari_tem_rf.gui.widgets.workspace"
+    workspace = "napari_tem_rf.gui.segment.dock"
     assert loaded_after([workspace], ("matplotlib", "qtpy")) == {"qtpy"}
 
 

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf import jobs
 from napari_tem_rf.engine import InlineEngine
-from napari_tem_rf.gui.session import Session, session_of
+from napari_tem_rf.gui.session.session import Session, session_of
 from napari_tem_rf.protocol import EpochReport, NoteReport, PreviewReport, ProgressReport
 from napari_tem_rf.runs import RunRecord, create_run
 
@@ -110,7 +110,9 @@ def fake_predict(
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let work be done in a thread, by functions that answer at once."""
-    monkeypatch.setattr("napari_tem_rf.gui.work.Engine", lambda: InlineEngine(threaded=True))
+    monkeypatch.setattr(
+        "napari_tem_rf.gui.session.work.Engine", lambda: InlineEngine(threaded=True)
+    )
     monkeypatch.setattr(jobs, "train", fake_train)
     monkeypatch.setattr(jobs, "predict", fake_predict)
 
@@ -118,7 +120,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def strokes(session: Session, image: Image) -> Any:
     """An annotation with strokes of both classes on the image."""
-    from napari_tem_rf.gui.annotations import start_annotation
+    from napari_tem_rf.gui.session.annotations import start_annotation
 
     layer = start_annotation(image, "ignore", [])
     layer.data[25:35, 35:45] = 2

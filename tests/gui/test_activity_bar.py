@@ -7,8 +7,8 @@ from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication
 
-from napari_tem_rf.gui.widgets import activity_bar
-from napari_tem_rf.gui.widgets.activity_bar import ActivityBar
+from napari_tem_rf.gui.pieces import activity_bar
+from napari_tem_rf.gui.pieces.activity_bar import ActivityBar
 
 
 @pytest.fixture

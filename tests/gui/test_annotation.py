@@ -7,10 +7,10 @@ import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
-from napari_tem_rf.gui.annotations import classes_of, meaning_of_zeros
-from napari_tem_rf.gui.predictions import predictions, show_prediction
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.widgets.annotation import AnnotationWidget
+from napari_tem_rf.gui.segment.annotation import AnnotationWidget
+from napari_tem_rf.gui.session.annotations import classes_of, meaning_of_zeros
+from napari_tem_rf.gui.session.predictions import predictions, show_prediction
+from napari_tem_rf.gui.session.session import Session
 
 
 @pytest.fixture

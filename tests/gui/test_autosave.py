@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_tem_rf.gui.autosave import SavedAnnotation, read, take, write
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.widgets.annotation import AnnotationWidget
+from napari_tem_rf.gui.segment.annotation import AnnotationWidget
+from napari_tem_rf.gui.session.autosave import SavedAnnotation, read, take, write
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.annotation import Classes
 
 

@@ -11,10 +11,10 @@ from qtpy.QtCore import QTimer
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QApplication, QProgressBar, QWidget
 
-from napari_tem_rf.gui import tidying
-from napari_tem_rf.gui.tidying import tidy_at_rest
-from napari_tem_rf.gui.widgets.calm_bar import CalmBar
-from napari_tem_rf.gui.widgets.design_dots import picture_of_dots
+from napari_tem_rf.gui.pieces import garbage
+from napari_tem_rf.gui.pieces.bars import CalmBar
+from napari_tem_rf.gui.pieces.design_dots import picture_of_dots
+from napari_tem_rf.gui.pieces.garbage import tidy_at_rest
 
 
 @pytest.mark.parametrize(("kind", "painted_at_once"), [(CalmBar, False), (QProgressBar, True)])
@@ -89,7 +89,7 @@ def test_garbage_is_collected_when_it_is_due_and_the_mouse_rests(
     qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collected, generations = [], [0]
-    monkeypatch.setattr(tidying, "_LOOK_MS", 10)
+    monkeypatch.setattr(garbage, "_LOOK_MS", 10)
     monkeypatch.setattr(gc, "get_count", lambda: (0, 0, generations[0]))
     monkeypatch.setattr(gc, "collect", lambda: collected.append(True))
     widget, viewer = QWidget(), Viewer()
@@ -113,7 +113,7 @@ def test_nothing_is_collected_for_a_dock_that_is_gone(
     qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = []
-    monkeypatch.setattr(tidying, "_LOOK_MS", 10)
+    monkeypatch.setattr(garbage, "_LOOK_MS", 10)
     monkeypatch.setattr(gc, "get_count", lambda: looks.append(True) or (0, 0, 0))
     widget, viewer = QWidget(), Viewer()
     tidy_at_rest(widget, viewer)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_tem_rf.gui.checks import training_checks
-from napari_tem_rf.gui.session import Session
+from napari_tem_rf.gui.session.checks import training_checks
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.spec import NetworkSpec
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.training import training_request
-from napari_tem_rf.gui.widgets.load import LoadWidget
+from napari_tem_rf.gui.segment.image import LoadWidget
+from napari_tem_rf.gui.segment.training import training_request
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean
 
 

@@ -16,20 +16,20 @@ from qtpy.QtGui import QFont
 from napari_tem_rf import jobs
 from napari_tem_rf.comparison import Contest, Costs, ImageScores, Result, ensemble
 from napari_tem_rf.comparison.record import annotation_path
-from napari_tem_rf.gui.annotations import start_annotation
-from napari_tem_rf.gui.checks import training_checks
-from napari_tem_rf.gui.comparing_plan import (
+from napari_tem_rf.gui.compare.dock import CompareWidget
+from napari_tem_rf.gui.compare.grid_chart import spread_over
+from napari_tem_rf.gui.compare.wishes import (
     Wishes,
     expected_seconds,
     length_in_words,
     numbers_in,
     said_before,
 )
-from napari_tem_rf.gui.layers import is_ours
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.widgets.compare import CompareWidget
-from napari_tem_rf.gui.widgets.compare_chart import spread_over
-from napari_tem_rf.gui.widgets.network import NetworkWidget
+from napari_tem_rf.gui.layers.layers import is_ours
+from napari_tem_rf.gui.segment.network import NetworkWidget
+from napari_tem_rf.gui.session.annotations import start_annotation
+from napari_tem_rf.gui.session.checks import training_checks
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -87,7 +87,7 @@ def compared(worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
         path.write_text(f"<p>{len(comparison.results)} results</p>")
         return path
 
-    monkeypatch.setattr("napari_tem_rf.gui.comparing.report_on", report_on)
+    monkeypatch.setattr("napari_tem_rf.gui.compare.comparing.report_on", report_on)
 
 
 @pytest.fixture
@@ -484,7 +484,7 @@ def test_the_seeds_of_a_network_are_asked_together(
         assert len(runs) == 2
         return ensemble(maps, (0, 1))
 
-    monkeypatch.setattr("napari_tem_rf.gui.comparing_predictions.predict_ensemble", together)
+    monkeypatch.setattr("napari_tem_rf.gui.compare.predictions.predict_ensemble", together)
     run(widget, qtbot)
     name = widget.table.name
     qtbot.mouseClick(widget.ensemble_button, Qt.MouseButton.LeftButton)

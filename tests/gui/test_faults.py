@@ -16,10 +16,10 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.predictions import predictions
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.widgets.export import ExportWidget
-from napari_tem_rf.gui.widgets.train import TrainWidget
+from napari_tem_rf.gui.segment.result import ExportWidget
+from napari_tem_rf.gui.segment.train import TrainWidget
+from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import NoteReport
@@ -141,8 +141,8 @@ import sys
 from pathlib import Path
 import napari, numpy as np, psutil
 from qtpy.QtCore import QTimer
-from napari_tem_rf.gui.session import session_of
-from napari_tem_rf.gui.training import begin_training
+from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.segment.training import begin_training
 from napari_tem_rf.networks.spec import NetworkSpec
 
 viewer = napari.Viewer(show=True)

@@ -8,16 +8,16 @@ import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.field_drawing import outline, scene_overlay, to_scene
-from napari_tem_rf.gui.field_overlay import REST_MS, overlay_of
-from napari_tem_rf.gui.field_subject import read_field
-from napari_tem_rf.gui.field_words import box_sides, by_phase, count, side, structure
-from napari_tem_rf.gui.session import session_of
-from napari_tem_rf.gui.widgets.receptive_field import ReceptiveFieldWidget, spread_pixels
+from napari_tem_rf.gui.field.dock import ReceptiveFieldWidget, spread_pixels
+from napari_tem_rf.gui.field.overlay import REST_MS, overlay_of
+from napari_tem_rf.gui.field.subject import read_field
+from napari_tem_rf.gui.layers.boxes import outline, scene_overlay, to_scene
+from napari_tem_rf.gui.session.session import session_of
 from napari_tem_rf.micrographs.cleaning import Cleaning, standardise
 from napari_tem_rf.networks.effective_field import effective_field_of
 from napari_tem_rf.networks.receptive_field import Interval, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.networks.words import box_sides, by_phase, count, side, structure
 
 
 @pytest.fixture

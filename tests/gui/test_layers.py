@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_tem_rf.gui.layers import (
+from napari_tem_rf.gui.layers.layers import (
     MARK,
     frame_pixels,
     is_ours,

@@ -9,9 +9,9 @@ import tifffile
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
-from napari_tem_rf.gui.layers import pixel_size_nm
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.widgets.load import LoadWidget, format_pixel_size, parse_pixel_size
+from napari_tem_rf.gui.layers.layers import pixel_size_nm
+from napari_tem_rf.gui.segment.image import LoadWidget, format_pixel_size, parse_pixel_size
+from napari_tem_rf.gui.session.session import Session
 
 
 @pytest.mark.parametrize(

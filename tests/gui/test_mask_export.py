@@ -10,12 +10,12 @@ import tifffile
 from napari.layers import Image, Labels
 from qtpy.QtWidgets import QFileDialog
 
-from napari_tem_rf.gui.masks import export_instances, outgoing
-from napari_tem_rf.gui.predictions import predictions, show_prediction
-from napari_tem_rf.gui.session import Session, TrainedRun
-from napari_tem_rf.gui.training import training_request
-from napari_tem_rf.gui.widgets.mask_export import MaskExport
-from napari_tem_rf.gui.widgets.particles import ParticlesWidget
+from napari_tem_rf.gui.export.mask_export import MaskExport
+from napari_tem_rf.gui.export.masks import export_instances, outgoing
+from napari_tem_rf.gui.particles.dock import ParticlesWidget
+from napari_tem_rf.gui.segment.training import training_request
+from napari_tem_rf.gui.session.predictions import predictions, show_prediction
+from napari_tem_rf.gui.session.session import Session, TrainedRun
 from napari_tem_rf.measuring.particles import find_particles
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.writing import write_labels

@@ -7,9 +7,9 @@ import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.findings import find
-from napari_tem_rf.gui.widgets.design_chart import DesignChart, Mark, RunDot
-from napari_tem_rf.gui.widgets.network import NetworkWidget
+from napari_tem_rf.gui.pieces.design_chart import DesignChart, Mark, RunDot
+from napari_tem_rf.gui.segment.image_findings import find
+from napari_tem_rf.gui.segment.network import NetworkWidget
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec

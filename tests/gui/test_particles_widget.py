@@ -12,13 +12,13 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_tem_rf.gui import particle_finding
-from napari_tem_rf.gui.annotations import STROKES, belong, note_classes
-from napari_tem_rf.gui.layers import MARK, placement, set_pixel_size_nm
-from napari_tem_rf.gui.particle_finding import Finding, Ground, find_in
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.widgets.particles import ParticlesWidget
+from napari_tem_rf.gui.layers.layers import MARK, placement, set_pixel_size_nm
+from napari_tem_rf.gui.particles.dock import ParticlesWidget
+from napari_tem_rf.gui.session.annotations import STROKES, belong, note_classes
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.measuring import series as particle_finding
 from napari_tem_rf.measuring.particles import find_particles
+from napari_tem_rf.measuring.series import Finding, Ground, find_in
 from napari_tem_rf.micrographs.framewise import PackedLabels
 
 from .conftest import NM, SHAPE

@@ -9,8 +9,8 @@ from napari.utils.action_manager import action_manager
 from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf.engine import InlineEngine
-from napari_tem_rf.gui import session as session_module
-from napari_tem_rf.gui.session import Session, session_of
+from napari_tem_rf.gui.session import session as session_module
+from napari_tem_rf.gui.session.session import Session, session_of
 
 
 def answer(value: int, *, report: Any, stopped: Any) -> int:
@@ -108,7 +108,7 @@ def test_closing_the_window_ends_the_session_and_its_engine(
             closed.append(self)
             super().close()
 
-    monkeypatch.setattr("napari_tem_rf.gui.work.Engine", lambda: Engine(threaded=True))
+    monkeypatch.setattr("napari_tem_rf.gui.session.work.Engine", lambda: Engine(threaded=True))
     viewer = make_napari_viewer()
     session = session_of(viewer)
     engine = session.engine

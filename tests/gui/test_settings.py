@@ -7,11 +7,11 @@ import pytest
 from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf.engine import Engine, InlineEngine
-from napari_tem_rf.gui import settings
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.settings import Settings, address_trouble, read_settings, remember
-from napari_tem_rf.gui.widgets.parts import Choice
-from napari_tem_rf.gui.widgets.place import PlaceWidget, SettingsDialog
+from napari_tem_rf.gui.pieces.parts import Choice
+from napari_tem_rf.gui.segment.place import PlaceWidget, SettingsDialog
+from napari_tem_rf.gui.session import settings
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.settings import Settings, address_trouble, read_settings, remember
 
 
 @pytest.fixture(autouse=True)
@@ -91,7 +91,9 @@ def wait(state, *, report, stopped):
 
 
 def test_work_that_goes_on_keeps_its_place(session, monkeypatch, qtbot):
-    monkeypatch.setattr("napari_tem_rf.gui.work.Engine", lambda *_: InlineEngine(threaded=True))
+    monkeypatch.setattr(
+        "napari_tem_rf.gui.session.work.Engine", lambda *_: InlineEngine(threaded=True)
+    )
     dialog = SettingsDialog(session)
     qtbot.addWidget(dialog)
     work = session.submit(wait, 1, name="training on gold")
@@ -122,7 +124,9 @@ def test_where_nobody_answers_one_sentence_and_the_user_decides(
     assert isinstance(session.engine, Engine)
     assert session.engine.address == "tcp://127.0.0.1:9"
 
-    monkeypatch.setattr("napari_tem_rf.gui.work.Engine", lambda *_: InlineEngine(threaded=True))
+    monkeypatch.setattr(
+        "napari_tem_rf.gui.session.work.Engine", lambda *_: InlineEngine(threaded=True)
+    )
     place.here_button.click()
     QApplication.processEvents()
     assert session.desk.address == ""

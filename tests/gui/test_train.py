@@ -9,15 +9,15 @@ from napari.layers import Labels
 from qtpy.QtCore import Qt
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.predictions import predictions
-from napari_tem_rf.gui.session import Session
-from napari_tem_rf.gui.training import (
+from napari_tem_rf.gui.segment.train import TrainWidget
+from napari_tem_rf.gui.segment.training import (
     labelled_images,
     start_of,
     training_request,
     window_in_view,
 )
-from napari_tem_rf.gui.widgets.train import TrainWidget
+from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, NoteReport
 from napari_tem_rf.starting import SIMULATED
@@ -259,7 +259,7 @@ def test_frames_of_a_stack_are_images_of_one_group(session: Session, viewer: Any
 def test_annotations_of_several_images_train_together(
     session: Session, strokes: Labels, viewer: Any
 ) -> None:
-    from napari_tem_rf.gui.annotations import start_annotation
+    from napari_tem_rf.gui.session.annotations import start_annotation
 
     other = viewer.add_image(np.zeros((29, 31), np.float32), name="other")
     more = start_annotation(other, "ignore", [])

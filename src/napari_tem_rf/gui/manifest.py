@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_tem_rf.gui.annotations import STROKES
-from napari_tem_rf.gui.layers import MARK, label_colors, micrograph_layer
+from napari_tem_rf.gui.layers.layers import MARK, label_colors, micrograph_layer
+from napari_tem_rf.gui.session.annotations import STROKES
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.samples import sample_folder
 
@@ -48,7 +48,7 @@ def write_labels_layer(path: str, data: Any, attributes: dict[str, Any]) -> list
     """Write a Labels layer as a mask that carries its pixel size; the ending says the format."""
     from napari.layers import Labels
 
-    from napari_tem_rf.gui.layers import pixel_size_nm
+    from napari_tem_rf.gui.layers.layers import pixel_size_nm
     from napari_tem_rf.micrographs.writing import write_labels
 
     layer = Labels(

@@ -6,7 +6,7 @@ from napari.settings import get_settings
 from napari.utils.action_manager import action_manager
 from napari.viewer import Viewer, ViewerModel
 
-from napari_tem_rf.gui.session import session_of
+from napari_tem_rf.gui.session.session import session_of
 
 
 def train(viewer: Viewer) -> None:
@@ -27,7 +27,7 @@ def toggle_field(viewer: Viewer) -> None:
 
 def measure_field(viewer: Viewer) -> None:
     """Measure the effective receptive field at the cursor, and show it."""
-    from napari_tem_rf.gui.field_overlay import overlay_of
+    from napari_tem_rf.gui.field.overlay import overlay_of
 
     session = session_of(viewer)
     session.field_overlay = True

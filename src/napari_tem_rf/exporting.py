@@ -1,0 +1,116 @@
+"""The table of particles as CSV, with a record of how it was made beside it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari_tem_rf.measuring.series import Finding
+from napari_tem_rf.provenance import file_hash, provenance_of, provenance_path
+from napari_tem_rf.runs import library_versions, now, read_run
+from napari_tem_rf.storage import refuse_existing, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a table of particles comes from.
+
+    Attributes
+    ----------
+    image : str
+        Name of the image, or of the mask where no image is known.
+    mask : str
+        Name of the mask.
+    source : Path, optional
+        File of the image.
+    run : Path, optional
+        The run that predicted the mask.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel in nm.
+    finding : Finding, optional
+        How the particles were found; None where that is not known.
+    by_hand : bool
+        Whether particles were deleted, merged or painted, or the mask was drawn.
+    is_particles : bool
+        Whether it is of particles, and not of the mask itself.
+    resampling : mapping, optional
+        From which pixel size to which the network was shown the image.
+    """
+
+    image: str
+    mask: str
+    source: Path | None = None
+    run: Path | None = None
+    pixel_size_nm: tuple[float, float] | None = None
+    finding: Finding | None = None
+    by_hand: bool = False
+    is_particles: bool = True
+    resampling: Mapping[str, Any] | None = None
+
+
+def export_table(
+    path: Path, table: "pd.DataFrame", origin: Origin, overwrite: bool = False
+) -> tuple[bool, str]:
+    """Write particles and how they were made; return whether it went well, and a sentence.
+
+    Parameters
+    ----------
+    path : Path
+        Where to; ``.csv``.
+    table : DataFrame
+        The particles, with their labels in the column ``index``.
+    origin : Origin
+    overwrite : bool
+        Whether a file of that name may be replaced.
+    """
+    try:
+        if path.suffix.lower() != ".csv":
+            raise ValueError(f'"{path.name}" ends in "{path.suffix}": tables are written as .csv')
+        refuse_existing(path, overwrite)
+        rows = table.rename(columns={"index": "label"})
+        rows.insert(0, "image", origin.image)
+        if "frame" in rows:
+            rows.insert(1, "frame", rows.pop("frame"))
+        record = record_of(origin)
+        write_text(path, rows.to_csv(index=False, lineterminator="\n"))
+        beside = provenance_path(path)
+        write_text(beside, json.dumps(record, indent=2, allow_nan=False) + "\n")
+    except (OSError, ValueError) as error:
+        return False, str(error)
+    count = f"{len(rows):,} particle{'s' * (len(rows) != 1)}"
+    return True, f"Written: {path} with {count}, and how they were found: {beside.name}"
+
+
+def record_of(origin: Origin) -> dict[str, Any]:
+    """Return how something was made from a mask, as plain JSON values."""
+    size, source = origin.pixel_size_nm, origin.source
+    try:
+        run = None if origin.run is None else read_run(origin.run)
+    except (OSError, ValueError):
+        run = None  # moved or deleted since: the sizes are as good without it
+    if run is None:
+        record: dict[str, Any] = {
+            "image": origin.image,
+            "source": None if source is None else str(source.resolve()),
+            "source_sha256": None if source is None else file_hash(source),
+            "pixel_size_nm": None if size is None else list(size),
+            "versions": library_versions(),
+            "date": now(),
+        }
+    else:
+        record = provenance_of(run, origin.image, source, size)
+    record["mask"] = origin.mask
+    if origin.resampling is not None:
+        record["resampling"] = dict(origin.resampling)
+    if origin.is_particles:
+        record["particles"] = {
+            **({} if origin.finding is None else asdict(origin.finding)),
+            "corrected_by_hand": origin.by_hand,
+        }
+    elif origin.by_hand:
+        record["by_hand"] = True
+    return record

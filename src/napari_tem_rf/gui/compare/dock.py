@@ -1,0 +1,270 @@
+"""The compare dock: which network for these images? Plan, run, read, look, use."""
+
+import shutil
+from pathlib import Path
+
+import napari
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QLabel,
+    QPushButton,
+    QWidget,
+)
+
+from napari_tem_rf.comparison import Comparison, network_table
+from napari_tem_rf.gui.compare.comparing import comparing_of
+from napari_tem_rf.gui.compare.curve import CompareCurve
+from napari_tem_rf.gui.compare.plan_part import PlanPart
+from napari_tem_rf.gui.compare.predictions import Ensembles, run_of
+from napari_tem_rf.gui.compare.run_part import RunPart
+from napari_tem_rf.gui.compare.table import CompareTable
+from napari_tem_rf.gui.compare.view_part import ViewPart
+from napari_tem_rf.gui.pieces.parts import (
+    DOCK_MARGIN,
+    Dock,
+    Fold,
+    Sentence,
+    column,
+    listen,
+    row,
+    sentence,
+)
+from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, prepare
+from napari_tem_rf.gui.session.session import TrainedRun, session_of
+from napari_tem_rf.runs import read_run
+from napari_tem_rf.storage import write_text
+
+__all__ = ["CompareWidget"]
+
+_SAVED_AS = (
+    "Report, one page (*.html)",
+    "Table of networks (*.csv)",
+    "Curve shown (*.png)",
+    "Curve shown (*.svg)",
+)
+_MOST_FINDINGS = 5
+
+
+class CompareWidget(Dock):
+    """Compare networks on the same annotations.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self.comparing = comparing_of(self.session)
+        self.ensembles = Ensembles(self.session, self.comparing)
+        self._shown: Comparison | None = None
+
+        self.plan = PlanPart(self.session)
+        self.run = RunPart(self.session, self.plan)
+        self._make_results()
+        self.run.begins.connect(self.view.forget)
+        self.plan_fold = Fold("Networks to compare", self.plan, is_open=True, heading=True)
+        self.result_fold = Fold("Result", self._results, is_open=True, heading=True)
+        content = QWidget()
+        column(
+            content,
+            [self.plan_fold, self.run, self.result_fold],
+            margin=DOCK_MARGIN,
+        ).addStretch(1)
+        self.setWidget(content)
+
+        listen(self, self.comparing.changed, self._show)
+        listen(self, self.comparing.report_written, self._on_written)
+        listen(self, self.ensembles.shown, self._say)
+        listen(self, self.ensembles.failed, self._say_error)
+        self._show()
+        # for the first result
+        prepare(self, PANDAS, MATPLOTLIB)
+
+    def _make_results(self) -> None:
+        self._results = QWidget()
+        self.findings = QLabel()
+        self.findings.setWordWrap(True)
+        self.findings.setTextFormat(Qt.TextFormat.RichText)
+        self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.findings.setStyleSheet("background: transparent;")
+        self.table = CompareTable()
+        self.view = ViewPart(self.session, self.comparing)
+        self.table.ticked.connect(self.view.show_ticked)
+        self.table.refused.connect(self.view.refuse)
+        self.table.chosen.connect(self._show_chosen)
+        self.curve = CompareCurve()
+        self.chosen = Sentence()
+        self.use_button = QPushButton("Use this network")
+        self.use_button.setToolTip(
+            "Make it the picked network, and its best seed the run that predicts"
+        )
+        self.use_button.clicked.connect(self.use)
+        self.ensemble_button = QPushButton("Ask all seeds")
+        self.ensemble_button.setToolTip(
+            "Predict the image in view with all seeds of this network: mean probability, and\n"
+            "spread, which tells where chance decides"
+        )
+        self.ensemble_button.clicked.connect(self.ask_seeds)
+        self.report_button = QPushButton("Open report")
+        self.report_button.setToolTip("The HTML page with table, curves and pictures")
+        self.report_button.clicked.connect(self.open_report)
+        self.save_button = QPushButton("Save...")
+        self.save_button.setToolTip(
+            "Write the report (.html), the table (.csv) or the curve shown (.png, .svg);\n"
+            "the file's ending chooses"
+        )
+        self.save_button.clicked.connect(self._ask_file)
+        self.note = Sentence(tone="quiet")
+        column(
+            self._results,
+            [
+                self.findings,
+                self.table,
+                self.chosen,
+                row(self.use_button, self.ensemble_button),
+                self.note,
+                self.view,
+                self.curve,
+                row(self.report_button, self.save_button),
+            ],
+        )
+
+    # doing
+
+    def use(self) -> None:
+        """Pick the chosen row's network and make its best run the one that predicts."""
+        comparison, name = self.comparing.comparison, self.table.name
+        if comparison is None or name is None:
+            return
+        contestant = run_of(comparison, name)
+        if contestant.spec is None:
+            return
+        try:
+            run = read_run(comparison.folder / contestant.folder)
+        except ValueError as error:
+            self._say_error(str(error))
+            return
+        self.session.spec = contestant.spec.with_classes(2)
+        self.session.add_run(TrainedRun(run.folder, run.record))
+        self._say(
+            f"{name} is picked; its run with seed {contestant.seed} predicts: press Predict under "
+            "Result, or train it on all of the annotation."
+        )
+
+    def ask_seeds(self) -> None:
+        """Show what all seeds of the chosen network say together of the image in view."""
+        image, name = self.session.image, self.table.name
+        if image is None or name is None:
+            return
+        try:
+            self.ensembles.ask(name, (image, self.session.frame))
+        except ValueError as error:
+            self._say(sentence(str(error)))
+        else:
+            self._say("Predicting with all seeds.")
+
+    def open_report(self) -> None:
+        """Open the report in the browser."""
+        path = self.comparing.report
+        if path is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path.resolve())))
+
+    def _ask_file(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save", "comparison", ";;".join(_SAVED_AS))
+        if name:
+            self.save(Path(name))
+
+    def save(self, path: Path) -> None:
+        """Write report, table or curve; the path's ending chooses."""
+        comparison, report = self.comparing.comparison, self.comparing.report
+        if comparison is None:
+            return
+        try:
+            match path.suffix.lower():
+                case ".html" if report is not None:
+                    shutil.copyfile(report, path)
+                case ".html":
+                    raise ValueError("the report is not written yet: wait a moment")
+                case ".csv":
+                    write_text(path, network_table(comparison.results).to_csv(index=False))
+                case ".png" | ".svg" | ".pdf":
+                    self.curve.save(path)
+                case other:
+                    raise ValueError(
+                        f'"{other}" is no ending that can be written: give .html, .csv, .png, .svg'
+                    )
+        except (OSError, ValueError) as error:
+            self._say_error(str(error))
+        else:
+            self._say(f"Saved as {path}.")
+
+    # showing
+
+    def _say(self, words: str) -> None:
+        self.note.say(words, "quiet")
+
+    def _say_error(self, words: str) -> None:
+        self.note.say(sentence(words), "error")
+
+    def _show(self, _change: object = None) -> None:
+        comparison = self.comparing.comparison
+        if comparison is None or (
+            self._shown is not None and comparison.folder != self._shown.folder
+        ):
+            self.view.forget()
+            self.table.tick(())
+            self.note.say("")
+        self._shown = comparison
+        self.table.show_comparison(comparison)
+        self.curve.show_comparison(comparison)
+        self._show_results()
+
+    def _show_results(self) -> None:
+        comparison = self.comparing.comparison
+        has_results = comparison is not None and bool(comparison.results)
+        self.result_fold.setVisible(comparison is not None)
+        self.table.setVisible(has_results)
+        for part in (self.use_button, self.ensemble_button, self.save_button, self.view):
+            part.setVisible(has_results)
+        self.report_button.setVisible(has_results)
+        self.report_button.setEnabled(self.comparing.report is not None)
+        self.findings.setText("" if comparison is None else _says(comparison))
+        self._show_chosen(self.table.name or "")
+
+    def _show_chosen(self, name: str) -> None:
+        comparison = self.comparing.comparison
+        if comparison is None or not name:
+            self.chosen.say("")
+            return
+        results = [each for each in comparison.results if each.contestant.name == name]
+        is_network = bool(results) and not results[0].is_baseline
+        self.use_button.setEnabled(is_network)
+        self.ensemble_button.setEnabled(is_network and len(results) > 1)
+        reason = "" if is_network else " (a baseline is no run: it cannot be picked)"
+        self.chosen.say(f"Chosen: {name}{reason}", "plain")
+
+    def _on_written(self, _path: Path | None) -> None:
+        self._show_results()
+        if self.comparing.trouble:
+            self._say_error(self.comparing.trouble)
+
+
+def _says(comparison: Comparison) -> str:
+    """Return what a comparison says as HTML, the suggestion first and in bold."""
+    first, *others = comparison.findings.sentences[:_MOST_FINDINGS] or ("",)
+    lines = [f"<b>{first}.</b>"] if first else []
+    lines += [f"{each}." for each in others]
+    lines += [
+        f"The {each.contestant.name} is left out: {sentence(each.note)}"
+        for each in comparison.left_out
+    ]
+    if not lines:
+        return "No network is done yet."
+    if comparison.missing:
+        lines.append(f"<i>So far: {len(comparison.missing)} are still missing.</i>")
+    return "".join(f'<p style="margin: 2px 0;">{line}</p>' for line in lines)

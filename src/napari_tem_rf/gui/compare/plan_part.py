@@ -1,0 +1,350 @@
+"""What to compare: networks by lists or by the chart, seeds, length, what is held out."""
+
+from pathlib import Path
+
+from napari.qt.threading import create_worker
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_tem_rf.comparison import Comparison
+from napari_tem_rf.gui.compare.comparing import comparing_of
+from napari_tem_rf.gui.compare.grid_chart import Box, GridChart
+from napari_tem_rf.gui.compare.wishes import (
+    Prepared,
+    Wishes,
+    comparison_checks,
+    new_comparison_folder,
+    prepare_comparison,
+    said_before,
+    split_in_words,
+    wished_networks,
+)
+from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, form, listen, row
+from napari_tem_rf.gui.pieces.preloading import CATALOG, when_ready
+from napari_tem_rf.gui.session.checks import Check, training_checks
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.networks.words import nm
+
+__all__ = ["PlanPart"]
+
+_FIELDS, _PARAMETERS = "5, 44, 120, 392", "8000, 32000"
+_PAUSE_MS = 400
+_FIRST_LENGTH = {"s": 60, "min": 2, "epochs": 50}
+
+
+class PlanPart(QWidget):
+    """The wishes of a comparison, and in words what comes of them before anything starts.
+
+    Signals
+    -------
+    looked()
+        The words are up to date: `obstacle` says whether a comparison can begin.
+    """
+
+    looked = Signal()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__()
+        self.session = session
+        self.comparing = comparing_of(session)
+        self._specs: tuple[NetworkSpec, ...] = ()
+        self._is_listed = False
+        self._split: Check | None = None
+        self._ticket = 0
+        self._is_closed = False
+
+        self.chart = GridChart()
+        self.chart.setToolTip("Draw a box for a grid of networks; click to add or remove one")
+        self.chart.boxed.connect(self._take_box)
+        self.chart.toggled.connect(self._toggle)
+        self.fields = QLineEdit(_FIELDS)
+        self.fields.setToolTip(
+            "Nominal receptive fields in px, as 5, 44, 120; the nearest networks are taken"
+        )
+        self.parameters = QLineEdit(_PARAMETERS)
+        self.parameters.setToolTip(
+            "Numbers of trainable parameters, as 8000, 32k; each is trained at every field"
+        )
+        for edit in (self.fields, self.parameters):
+            edit.editingFinished.connect(self._take_lists)
+            edit.setMinimumWidth(60)
+        self.fields_nm = Sentence(tone="quiet")
+        self.note = Sentence(tone="quiet")
+
+        self.seeds = QSpinBox()
+        self.seeds.setRange(1, 50)
+        self.seeds.setValue(3)
+        self.seeds.setFixedWidth(66)
+        self.seeds.setToolTip(
+            "Trainings of each network, which differ by chance only: they tell the spread"
+        )
+        self.length = QSpinBox()
+        self.length.setRange(1, 1_000_000)
+        self.length.setValue(_FIRST_LENGTH["s"])
+        self.length.setFixedWidth(84)
+        self.unit = QComboBox()
+        self.unit.addItems(list(_FIRST_LENGTH))
+        self.unit.setMinimumWidth(64)
+        self.unit.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        for part in (self.length, self.unit):
+            part.setToolTip(
+                "Length of each training: the same time budget for all, or the same number of\n"
+                "epochs (rounds over what is annotated)"
+            )
+        self.baselines = QCheckBox("with baselines")
+        self.baselines.setChecked(True)
+        self.baselines.setToolTip(
+            "Random forest and Fourier filter, which learn from the same annotation:\n"
+            "where they are as good, no network is needed"
+        )
+        self.held_out = QSpinBox()
+        self.held_out.setRange(1, 50)
+        self.held_out.setValue(20)
+        self.held_out.setSuffix(" %")
+        self.held_out.setToolTip(
+            "Part of the annotation that is scored and that nothing is trained on: whole images\n"
+            "(or exposures) from three on, blocks of each image below that"
+        )
+        self.group_by = QLineEdit()
+        self.group_by.setPlaceholderText(r"each image, or as gold_(\d+)_")
+        self.group_by.setToolTip(
+            "Where several images show the same place: a regular expression that finds what\n"
+            "their names share. Images of one exposure are held out together."
+        )
+        self.split = Sentence(tone="quiet")
+        self.before = Sentence()
+        self._lay_out()
+
+        self.seeds.valueChanged.connect(self._later)
+        self.length.valueChanged.connect(self._later)
+        self.unit.currentTextChanged.connect(self._set_unit)
+        self.baselines.toggled.connect(self._later)
+        self.held_out.valueChanged.connect(self._later)
+        self.group_by.editingFinished.connect(self._later)
+        self._pause = QTimer(self)
+        self._pause.setSingleShot(True)
+        self._pause.setInterval(_PAUSE_MS)
+        self._pause.timeout.connect(self._look)
+        for signal in (
+            session.layers_changed,
+            session.image_changed,
+            session.annotation_changed,
+            session.annotation_edited,
+            session.unlabelled_changed,
+            session.cleaning_changed,
+            session.plan_changed,
+            session.training_changed,
+            session.runs_changed,
+            self.comparing.changed,
+        ):
+            listen(self, signal, self._later)
+        listen(self, session.closed, self._close)
+        listen(self, session.calibration_changed, self._show_specs)
+        listen(self, session.image_changed, self._show_specs)
+        when_ready(self, self._take_first, CATALOG)
+
+    def _lay_out(self) -> None:
+        lists = QWidget()
+        grid = QGridLayout(lists)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(6)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(QLabel("fields"), 0, 0)
+        grid.addWidget(self.fields, 0, 1)
+        grid.addWidget(QLabel("px"), 0, 2)
+        grid.addWidget(self.fields_nm, 1, 1)
+        grid.addWidget(QLabel("parameters"), 2, 0)
+        grid.addWidget(self.parameters, 2, 1, 1, 2)
+        settings = QWidget()
+        lines = form(settings)
+        lines.addRow("held out", self.held_out)
+        lines.addRow("exposures", self.group_by)
+        self.settings = Fold("What is held out", settings)
+        column(
+            self,
+            [
+                self.chart,
+                lists,
+                self.note,
+                row(QLabel("seeds"), self.seeds, QLabel("each"), self.length, self.unit, stretch=4),
+                row(self.baselines),
+                self.settings,
+                self.split,
+                self.before,
+            ],
+        )
+
+    # the networks
+
+    @property
+    def specs(self) -> tuple[NetworkSpec, ...]:
+        """The networks chosen."""
+        self._take_first()
+        return self._specs
+
+    def _take_first(self) -> None:
+        if not self._is_listed and not self._is_closed:
+            self._take_lists()
+            self.looked.emit()
+
+    def _take_lists(self) -> None:
+        self._is_listed = True
+        try:
+            self._specs, note = wished_networks(self.fields.text(), self.parameters.text())
+        except ValueError as error:
+            self._specs = ()
+            self.note.say(str(error), "warning")
+        else:
+            self.note.say(note, "quiet")
+        self._show_specs()
+        self._later()
+
+    def _take_box(self, box: Box) -> None:
+        fields, parameters = box.wishes
+        self.fields.setText(", ".join(f"{each:g}" for each in fields))
+        self.parameters.setText(", ".join(f"{each:.0f}" for each in parameters))
+        self._take_lists()
+
+    def _toggle(self, spec: NetworkSpec) -> None:
+        if spec in self.specs:
+            self._specs = tuple(each for each in self._specs if each != spec)
+        else:
+            self._specs = (*self._specs, spec)
+        self.note.say("Networks added or removed by a click stay until a list changes.", "quiet")
+        self._show_specs()
+        self._later()
+
+    def show_comparison(self, comparison: Comparison) -> None:
+        """Show the networks and settings of a comparison that was opened."""
+        plan = comparison.record.plan
+        self._specs = tuple(spec.with_classes(2) for spec in plan.specs)
+        self._is_listed = True
+        self.seeds.setValue(len(plan.seeds))
+        self.baselines.setChecked(bool(plan.baselines))
+        self.held_out.setValue(round(100 * plan.held_out))
+        training = plan.training
+        unit = "epochs" if training.seconds is None else "s"
+        self.unit.setCurrentText(unit)
+        self.length.setValue(round(training.seconds or training.epochs or 1))
+        self.note.say("The networks of the comparison that was opened.", "quiet")
+        self._show_specs()
+
+    def _show_specs(self, _change: object = None) -> None:
+        size = self.session.pixel_size_nm
+        self.chart.show_pixel_size(size)
+        self.chart.show_chosen(self._specs)
+        try:
+            fields = [float(part) for part in self.fields.text().split(",")]
+        except ValueError:
+            fields = []
+        if size is None or not fields:
+            self.fields_nm.say("")
+            return
+        side = (size[0] * size[1]) ** 0.5
+        lengths = ", ".join(nm(field * side).removesuffix(" nm") for field in fields)
+        self.fields_nm.say(f"= {lengths} nm", "quiet")
+
+    # the wishes
+
+    def wishes(self) -> Wishes:
+        """Return what is asked for."""
+        length, unit = self.length.value(), self.unit.currentText()
+        return Wishes(
+            specs=self.specs,
+            seeds=self.seeds.value(),
+            seconds=None if unit == "epochs" else float(length * (60 if unit == "min" else 1)),
+            epochs=length if unit == "epochs" else None,
+            baselines=self.baselines.isChecked(),
+            held_out=self.held_out.value() / 100,
+            group_by=self.group_by.text().strip(),
+        )
+
+    def _set_unit(self, unit: str) -> None:
+        self.length.setValue(_FIRST_LENGTH[unit])
+        self._later()
+
+    def prepare(self) -> tuple[Prepared, Path]:
+        """Return all that a comparison needs, and the new folder to keep it in.
+
+        Raises
+        ------
+        ValueError
+            When something speaks against it; the sentence says what.
+        """
+        for check in comparison_checks(self.session, self.wishes()):
+            if check.stops:
+                raise ValueError(check.sentence)
+        return prepare_comparison(self.session, self.wishes()), new_comparison_folder(self.session)
+
+    # what comes of them, in words
+
+    @property
+    def obstacle(self) -> str:
+        """Why nothing can be started, and what to do; empty when all is well."""
+        if not self._is_listed:
+            stops = [check.sentence for check in training_checks(self.session) if check.stops]
+            return stops[0] if stops else "The networks are being listed."
+        for check in (*comparison_checks(self.session, self.wishes()), self._split):
+            if check is not None and check.stops:
+                return check.sentence
+        return ""
+
+    def _later(self, _change: object = None) -> None:
+        if not self._is_closed:
+            self._pause.start()
+
+    def _close(self) -> None:
+        """Ask the engine no more: it ends with the viewer."""
+        self._is_closed = True
+        self._ticket += 1
+        self._pause.stop()
+
+    def _look(self) -> None:
+        """Say how long it takes and what is held out; splitting is left to a thread."""
+        if not self._is_listed:
+            return  # once they are listed it is looked again
+        self._ticket += 1
+        wishes = self.wishes()
+        self._say_before(wishes)
+        if self.comparing.is_running:
+            return
+        if any(check.stops for check in comparison_checks(self.session, wishes)):
+            self._show_split(self._ticket, None)
+            return
+        try:
+            prepared = prepare_comparison(self.session, wishes)
+        except ValueError as error:
+            self._show_split(self._ticket, Check(str(error), stops=True))
+            return
+        ticket = self._ticket
+        create_worker(
+            split_in_words,
+            prepared,
+            _connect={"returned": lambda check: self._show_split(ticket, check)},
+            _start_thread=True,
+        )
+
+    def _say_before(self, wishes: Wishes) -> None:
+        if not wishes.specs:
+            self.before.say("")
+            return
+        self.before.say(said_before(wishes, self.session.engine.width, self.session.runs))
+
+    def _show_split(self, ticket: int, check: Check | None) -> None:
+        if ticket != self._ticket:
+            return
+        self._split = check
+        self.split.say("" if check is None or check.stops else check.sentence, "quiet")
+        self.looked.emit()

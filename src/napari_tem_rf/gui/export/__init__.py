@@ -1,0 +1,1 @@
+"""Masks written to files."""

@@ -1,0 +1,201 @@
+"""The line that writes masks, instances and probabilities."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from napari.layers import Labels
+from napari.qt.threading import create_worker
+from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QWidget
+
+from napari_tem_rf import jobs
+from napari_tem_rf.gui.export.masks import (
+    export_instances,
+    export_mask,
+    export_probabilities,
+    outgoing,
+)
+from napari_tem_rf.gui.layers.layers import frame_pixels, is_ours, mark_of
+from napari_tem_rf.gui.particles.layers import KIND, image_under
+from napari_tem_rf.gui.particles.marks import shown_frame
+from napari_tem_rf.gui.pieces.parts import LayerChoice, Sentence, column, listen, row
+from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.micrographs.resampling import Resampling
+
+_LABELS = (
+    "Calibrated TIFF (*.tif)",
+    "OME-Zarr (*.ome.zarr)",
+    "PNG, without pixel size (*.png)",
+    "NumPy, without pixel size (*.npy)",
+)
+_KINDS = {
+    "labels": _LABELS,
+    "COCO instances": ("COCO (*.json)",),
+    "probabilities": ("32-bit TIFF (*.tif)",),
+}
+
+
+class MaskExport(QWidget):
+    """Choose a mask or particles, and write them with a record of how they were made.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: Any) -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self._mask: Labels | None = None
+        self._writing: Any = None
+        self.masks = LayerChoice("no mask yet: train or predict first")
+        self.masks.on_chosen(self._choose_mask)
+        self.kind = QComboBox()
+        self.kind.addItems(list(_KINDS))
+        self.kind.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
+        self.kind.setMinimumWidth(96)
+        self.kind.setToolTip(
+            "labels: the mask, or the particles, pixel by pixel\n"
+            "COCO instances: each particle with its area and box; those of a mask are found first\n"
+            "probabilities: of each class, for the frame that is shown, predicted anew by its run"
+        )
+        self.export_button = QPushButton("Export...")
+        self.export_button.setToolTip(
+            "Write it with the image's pixel size; the file's ending chooses the format.\n"
+            "A record of how it was made is written beside it."
+        )
+        self.export_button.clicked.connect(self._ask_file)
+        self.words = Sentence()
+        column(self, [row(self.masks, self.kind, self.export_button, stretch=0), self.words])
+        for signal in (
+            self.session.layers_changed,
+            self.session.image_changed,
+            self.session.annotation_changed,
+            self.session.predicting_changed,
+        ):
+            listen(self, signal, self.show_masks)
+        self.show_masks()
+
+    def show_masks(self, _value: object = None) -> None:
+        """Show what there is to write."""
+        session = self.session
+        mine = predictions(session)
+        masks = [*mine, *(layer for layer in session.annotations() if layer not in mine)]
+        masks += [
+            layer
+            for layer in session.viewer.layers
+            if isinstance(layer, Labels) and is_ours(layer, KIND) and layer not in masks
+        ]
+        if self._mask not in masks:
+            self._mask = None
+        first = mine[-1] if mine else session.annotation
+        self.masks.show_layers(masks, first if self._mask is None else self._mask)
+        self._enable()
+
+    def _enable(self) -> None:
+        self.export_button.setEnabled(self.masks.chosen() is not None and self._writing is None)
+
+    def _choose_mask(self, layer: Labels) -> None:
+        self._mask = layer
+        self.show_masks()
+
+    def _ask_file(self) -> None:
+        layer = self.masks.chosen()
+        if layer is None:
+            return
+        kind = self.kind.currentText()
+        if kind == "probabilities" and mark_of(layer).get("run") is None:
+            self.words.say(
+                f'"{layer.name}" was not predicted by a run: choose a prediction, whose run gives '
+                "the probabilities.",
+                "warning",
+            )
+            return
+        folder = self.session.runs_folder if self.session.runs_folder.exists() else Path.home()
+        name = layer.name.replace(": ", "_").replace(" ", "_").replace("/", "_")
+        if kind == "probabilities":
+            name += "_probabilities"
+        filters = _KINDS[kind]
+        ending = _ending(filters[0])
+        path, form = QFileDialog.getSaveFileName(
+            self, f"Export {kind}", str(folder / f"{name}{ending}"), ";;".join(filters)
+        )
+        if not path:
+            return
+        chosen = Path(path)
+        # the dialog has asked about a file of the name that was typed, and of no other
+        overwrite = chosen.is_file()
+        if not chosen.suffix:
+            chosen = chosen.with_name(chosen.name + (_ending(form) or ending))
+            overwrite = False
+        self.export_to(chosen, layer, overwrite=overwrite)
+
+    def export_to(self, path: Path, layer: Labels, *, overwrite: bool = False) -> None:
+        """Write what is chosen of a layer in the background, with its record beside it."""
+        kind = self.kind.currentText()
+        if kind == "probabilities":
+            self._predict_probabilities(path, layer, overwrite)
+            return
+        write = export_instances if kind == "COCO instances" else export_mask
+        out = outgoing(self.session, layer)
+        self._begin(path, partial(write, path, out, overwrite))
+
+    def _predict_probabilities(self, path: Path, layer: Labels, overwrite: bool) -> None:
+        session = self.session
+        image, mark = image_under(session, layer), mark_of(layer)
+        if image is None or mark.get("run") is None:
+            self.words.say(f'the image of "{layer.name}" is not open any more: open it', "error")
+            return
+        made = mark.get("resampling")
+        resampling = None
+        if made is not None:
+            resampling = Resampling(tuple(made["from_nm"]), tuple(made["to_nm"]))
+        frame = shown_frame(session, layer)
+        origin = replace(outgoing(session, layer).origin, by_hand=False)
+        if layer.ndim == 3:
+            origin = replace(origin, image=f"{origin.image}[{frame}]")
+
+        def done(result: jobs.PredictionResult | None) -> None:
+            self._writing = None
+            if result is not None and result.probabilities is not None:
+                likely = result.probabilities
+                self._begin(path, partial(export_probabilities, path, likely, origin, overwrite))
+
+        self.words.say(f"Predicting the probabilities of {origin.image}...", "quiet")
+        self._writing = session.submit(
+            jobs.predict,
+            Path(mark["run"]),
+            frame_pixels(image, frame),
+            None,
+            True,
+            "auto",
+            resampling,
+            name=f"predicting {image.name}",
+            on_done=done,
+            on_failed=lambda sentence: self._on_written((False, sentence)),
+        )
+        self._enable()
+
+    def _begin(self, path: Path, write: Callable[[], tuple[bool, str]]) -> None:
+        self.words.say(f"Writing {path.name}...", "quiet")
+        self._writing = create_worker(write, _start_thread=False)
+        self._enable()
+        self._writing.returned.connect(self._on_written)
+        self._writing.start()
+
+    def _on_written(self, result: tuple[bool, str]) -> None:
+        self._writing = None
+        well, words = result
+        self.words.say(words, "good" if well else "error")
+        self._enable()
+
+
+def _ending(form: str) -> str:
+    """Return the ending that a dialog's filter names: ``TIFF (*.tif)`` gives ``.tif``."""
+    return form.rpartition("*")[2].rstrip(")")

@@ -1,0 +1,1 @@
+"""The Receptive field dock, and the field drawn at the cursor."""

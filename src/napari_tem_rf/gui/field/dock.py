@@ -1,0 +1,388 @@
+"""The receptive field dock: what a network sees of the image, exactly and effectively."""
+
+from functools import partial
+
+import napari
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tem_rf import jobs
+from napari_tem_rf.gui.field.overlay import FieldOverlay, overlay_of
+from napari_tem_rf.gui.field.pins import Pin
+from napari_tem_rf.gui.field.subject import Reading, Subject
+from napari_tem_rf.gui.field.two_networks import (
+    FieldComparison,
+    SubjectChoice,
+    subjects_of,
+)
+from napari_tem_rf.gui.layers.layers import pixel_size_nm
+from napari_tem_rf.gui.pieces.parts import (
+    DOCK_MARGIN,
+    Dock,
+    Sentence,
+    column,
+    listen,
+    row,
+    swatch,
+)
+from napari_tem_rf.gui.session.session import Session, session_of
+from napari_tem_rf.gui.session.work import Work
+from napari_tem_rf.gui.shortcuts import key_of
+from napari_tem_rf.networks.effective_field import EffectiveField
+from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.words import PixelSize, box_sides, side
+from napari_tem_rf.protocol import ProgressReport, Report
+
+MEAN_PIXELS = 64
+"""Over how many pixels of the image a mean field is measured."""
+
+
+class ReceptiveFieldWidget(Dock):
+    """Shows, measures, pins and compares receptive fields.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self.overlay = overlay_of(self.session)
+        content = QWidget()
+        self.controls = _Controls(self.session, self.overlay)
+        self.cursor = _AtCursor(self.session, self.overlay)
+        self.pins = _Pins(self.session, self.overlay)
+        self.comparison = FieldComparison(self.session, self.overlay)
+        column(
+            content,
+            [
+                self.controls,
+                _heading("At the cursor"),
+                self.cursor,
+                _heading("Pins"),
+                self.pins,
+                _heading("Two networks at one pixel"),
+                self.comparison,
+            ],
+            margin=DOCK_MARGIN,
+        ).addStretch(1)
+        self.setWidget(content)
+
+
+class _Controls(QWidget):
+    """Which network, and what of its field is drawn."""
+
+    def __init__(self, session: Session, overlay: FieldOverlay) -> None:
+        super().__init__()
+        self._session, self._overlay = session, overlay
+        words = Sentence(
+            "The yellow box is all of the image that the network's answer for the pixel under the "
+            "cursor can depend on. The heat is how much it does.",
+            "quiet",
+        )
+        self.network = SubjectChoice()
+        self.network.activated.connect(self._choose)
+        self.box = QCheckBox(f"Exact box {_key('toggle_field')}")
+        self.box.setToolTip(
+            "The exact receptive field. It jumps from pixel to pixel: with pooling it depends on\n"
+            "the pixel's position modulo the product of the pools. Dashed: outside the image."
+        )
+        self.nominal = QCheckBox("Nominal box")
+        self.nominal.setToolTip("The layer-by-layer formula's square, which knows no phases")
+        self.heat = QCheckBox(f"Heat when the mouse rests {_key('measure_field')}")
+        self.heat.setToolTip(
+            "The effective field: the gradient of the network's decision with respect to the\n"
+            "image. The key measures it once, at the cursor."
+        )
+        self.before = QCheckBox("Weights before training")
+        self.before.setToolTip("The random weights that the run began with")
+        grid = QGridLayout()
+        grid.setContentsMargins(0, 0, 0, 0)
+        for place, box in enumerate((self.box, self.nominal, self.heat, self.before)):
+            grid.addWidget(box, place, 0)
+        column(self, [words, row(QLabel("network"), self.network, stretch=1), grid], spacing=4)
+        self.box.toggled.connect(lambda on: setattr(session, "field_overlay", on))
+        self.nominal.toggled.connect(lambda on: setattr(overlay, "nominal", on))
+        self.heat.toggled.connect(lambda on: setattr(overlay, "heat", on))
+        self.before.toggled.connect(lambda on: setattr(overlay, "before_training", on))
+        listen(self, session.field_overlay_changed, self._show_switch)
+        listen(self, overlay.options_changed, self._show)
+        listen(self, overlay.subject_changed, self._show)
+        listen(self, session.runs_changed, self._show)
+        listen(self, session.spec_changed, self._show)
+        self.box.setChecked(session.field_overlay)
+        self._show()
+
+    def _show_switch(self, on: bool) -> None:
+        self.box.setChecked(on)
+
+    def _choose(self, _place: int) -> None:
+        if self.network.chosen is not None:
+            self._overlay.subject = self.network.chosen
+
+    def _show(self, _change: object = None) -> None:
+        subject = self._overlay.subject
+        self.network.show_subjects(subjects_of(self._session), subject)
+        for box, on in (
+            (self.nominal, self._overlay.nominal),
+            (self.heat, self._overlay.heat),
+            (self.before, self._overlay.before_training),
+        ):
+            box.blockSignals(True)
+            box.setChecked(on)
+            box.blockSignals(False)
+        self.before.setEnabled(subject.run is not None)
+        self.before.setText(
+            "Weights before training"
+            if subject.run is not None
+            else "Weights before training (this network is not trained)"
+        )
+
+
+class _AtCursor(QWidget):
+    """What is measured at the cursor, and the mean over the image."""
+
+    def __init__(self, session: Session, overlay: FieldOverlay) -> None:
+        super().__init__()
+        self._session, self._overlay = session, overlay
+        self._work: Work | None = None
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        self.words.setTextFormat(Qt.TextFormat.RichText)
+        self.words.setStyleSheet("background: transparent;")
+        self.words.setMinimumHeight(118)
+        self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.note = Sentence(tone="warning")
+        self.mean_button = QPushButton(f"Mean over {MEAN_PIXELS} pixels")
+        self.mean_button.setToolTip(
+            "The effective field averaged over pixels spread over the image, all phases among them"
+        )
+        self.mean_button.clicked.connect(self._measure_mean)
+        self.mean = Sentence()
+        column(self, [self.words, self.note, row(self.mean_button), self.mean], spacing=4)
+        listen(self, overlay.reading_changed, self._show)
+        listen(self, overlay.heat_changed, self._show)
+        listen(self, overlay.note_changed, self._say)
+        listen(self, overlay.subject_changed, self._forget_mean)
+        listen(self, overlay.options_changed, self._forget_mean)
+        listen(self, session.image_changed, self._forget_mean)
+        self._show()
+
+    def _say(self, sentence: str) -> None:
+        self.note.say(sentence, "warning")
+
+    def _show(self, _change: object = None) -> None:
+        image, reading = self._session.image, self._overlay.reading
+        self.mean_button.setEnabled(image is not None)
+        if image is None or reading is None:
+            self.words.setText(
+                "Open an image first."
+                if image is None
+                else "Move the mouse over the image."
+                if self._session.field_overlay
+                else "Switch the box on and move the mouse over the image."
+            )
+            return
+        size = pixel_size_nm(image)
+        self.words.setText(_table(_reading_lines(reading, self._overlay, size)))
+
+    def _forget_mean(self, _change: object = None) -> None:
+        if self._work is not None:
+            self._work.stop()
+        self.mean.say("")
+        self._show()
+
+    def _measure_mean(self) -> None:
+        image = self._session.image
+        if image is None:
+            return
+        if self._work is not None and not self._work.over:
+            self._work.stop()
+            return
+        subject, frame = self._overlay.shown_subject, self._session.frame
+        self.mean.say("Preparing the image.", "quiet")
+        self._overlay.measuring.pixels.get(
+            image, frame, subject.cleaning, partial(self._begin_mean, image, subject), self._say
+        )
+
+    def _begin_mean(self, image: Image, subject: Subject, pixels: NDArray[np.float32]) -> None:
+        at = spread_pixels((pixels.shape[0], pixels.shape[1]), MEAN_PIXELS)
+        self.mean_button.setText("Stop")
+        self._work = work = self._session.submit(
+            jobs.mean_effective_field,
+            subject.run,
+            subject.spec,
+            pixels,
+            at,
+            subject.seed,
+            name="mean effective field",
+            on_report=self._report_mean,
+            on_done=partial(self._show_mean, image, subject),
+            on_failed=self._say,
+        )
+        work.ended.connect(self._mean_ended)
+
+    def _mean_ended(self, _work: Work) -> None:
+        self.mean_button.setText(f"Mean over {MEAN_PIXELS} pixels")
+
+    def _report_mean(self, report: Report) -> None:
+        if isinstance(report, ProgressReport):
+            self.mean.say(f"{report.fraction:.0%} of the pixels measured.".replace("%", " %"))
+
+    def _show_mean(self, image: Image, subject: Subject, field: EffectiveField) -> None:
+        size, by = pixel_size_nm(image), subject.cleaning.binning
+        share = field.w95_px / receptive_field(subject.spec).nominal
+        self.mean.say(
+            f"Mean over {field.pixels} pixels: 50 % within {side(field.w50_px * by, size)}, "
+            f"95 % within {side(field.w95_px * by, size)}, {share:.2f} of the nominal field; "
+            f"total {field.total:.3g}."
+        )
+
+
+class _Pins(QWidget):
+    """The list of pins."""
+
+    def __init__(self, session: Session, overlay: FieldOverlay) -> None:
+        super().__init__()
+        self._session, self._overlay = session, overlay
+        self.tool = QPushButton("Pin with a click")
+        self.tool.setCheckable(True)
+        self.tool.setToolTip("While this is on, a click on the image holds the field at that pixel")
+        self.tool.toggled.connect(lambda on: setattr(overlay, "pinning", on))
+        self.clear = QPushButton("Remove all")
+        self.clear.clicked.connect(self._remove_all)
+        self.words = Sentence(tone="quiet")
+        self._list = QWidget()
+        self._lines = QVBoxLayout(self._list)
+        self._lines.setContentsMargins(0, 0, 0, 0)
+        self._lines.setSpacing(2)
+        column(self, [row(self.tool, self.clear), self.words, self._list], spacing=4)
+        listen(self, overlay.pins_changed, self._show)
+        listen(self, overlay.pinning_changed, self._show_pinning)
+        self._show()
+
+    def _show_pinning(self, on: bool) -> None:
+        self.tool.setChecked(on)
+
+    def _remove_all(self) -> None:
+        for pin in self._overlay.pins:
+            self._overlay.remove_pin(pin.number)
+
+    def _show(self) -> None:
+        while (item := self._lines.takeAt(0)) is not None:
+            widget = item.widget()
+            widget.hide()
+            widget.deleteLater()
+        pins = self._overlay.pins
+        self.clear.setEnabled(bool(pins))
+        self.words.say("" if pins else "Press the button, then click on pixels of the image.")
+        for pin in pins:
+            self._lines.addWidget(self._line(pin))
+
+    def _line(self, pin: Pin) -> QWidget:
+        line = QWidget()
+        layout = QHBoxLayout(line)
+        layout.setContentsMargins(0, 0, 0, 0)
+        icon = QLabel()
+        icon.setPixmap(swatch(pin.color, 12).pixmap(12, 12))
+        by, size = pin.subject.cleaning.binning, pixel_size_nm(pin.image)
+        words = f"<b>{pin.number}</b> {pin.image.name} at {pin.reading.at[0]}, {pin.reading.at[1]}"
+        if pin.field is not None:
+            half, most = pin.field.w50_px * by, pin.field.w95_px * by
+            words += f"<br>50 % in {half} px, 95 % in {side(most, size)}"
+        label = QLabel(words)
+        label.setWordWrap(True)
+        label.setToolTip(pin.subject.title)
+        label.setStyleSheet("background: transparent;")
+        remove = QToolButton()
+        remove.setText("✕")
+        remove.setAutoRaise(True)
+        remove.setToolTip(f"Remove pin {pin.number}")
+        remove.clicked.connect(partial(self._remove, pin.number))
+        layout.addWidget(icon)
+        layout.addWidget(label, 1)
+        layout.addWidget(remove)
+        return line
+
+    def _remove(self, number: int, _checked: bool = False) -> None:
+        self._overlay.remove_pin(number)
+
+
+def spread_pixels(shape: tuple[int, int], number: int) -> list[tuple[int, int]]:
+    """Return pixels spread evenly over an image, at all phases of any small period.
+
+    They are the additive recurrence of the plastic number, which fills the square evenly and
+    keeps clear of every lattice (M. Roberts, The Unreasonable Effectiveness of Quasirandom
+    Sequences, 2018).
+    """
+    plastic = 1.324717957244746
+    place = np.arange(1, number + 1)
+    rows = (0.5 + place / plastic) % 1
+    columns = (0.5 + place / plastic**2) % 1
+    return [
+        (int(row * shape[0]), int(column * shape[1]))
+        for row, column in zip(rows, columns, strict=True)
+    ]
+
+
+def _reading_lines(
+    reading: Reading, overlay: FieldOverlay, size: PixelSize
+) -> list[tuple[str, str]]:
+    period = receptive_field(overlay.subject.spec).period
+    by, field = overlay.subject.cleaning.binning, overlay.field
+    lines = [
+        (
+            "pixel",
+            f"row {reading.at[0]}, column {reading.at[1]}"
+            + (
+                f"; phase {reading.at[0] // by % period}, {reading.at[1] // by % period} "
+                f"of {period}"
+                if period > 1
+                else ""
+            ),
+        ),
+        ("nominal", side(reading.nominal, size)),
+        ("exact", f"<b>{box_sides(reading.rows, reading.columns, size)}</b>"),
+    ]
+    if reading.rows.clipped or reading.columns.clipped:
+        lines.append(("", "reaches beyond the image: that part is padding"))
+    if field is not None:
+        lines += [
+            ("50 %", f"of the influence within {side(field.w50_px * by, size)}"),
+            ("95 %", f"of the influence within <b>{side(field.w95_px * by, size)}</b>"),
+            ("total", f"{field.total:.3g} logits per standard deviation of grey value"),
+        ]
+    return lines
+
+
+def _table(lines: list[tuple[str, str]]) -> str:
+    rows = "".join(
+        f'<tr><td style="padding-right: 8px;">{name}</td><td>{words}</td></tr>'
+        for name, words in lines
+    )
+    return f'<table cellspacing="0" cellpadding="1">{rows}</table>'
+
+
+def _heading(text: str) -> QLabel:
+    label = QLabel(text)
+    label.setStyleSheet("font-weight: bold; background: transparent; padding-top: 4px;")
+    return label
+
+
+def _key(name: str) -> str:
+    key = key_of(name)
+    return f" ({key})" if key else ""

@@ -1,0 +1,1 @@
+"""Micrographs and labels as napari layers, and back."""

@@ -1,0 +1,1 @@
+"""Small things that widgets are made of."""

@@ -1,0 +1,384 @@
+"""The pieces that all dock widgets are made of."""
+
+from collections.abc import Callable
+from typing import Any, Literal
+from weakref import WeakMethod
+
+import napari
+from napari.settings import get_settings
+from napari.utils.theme import Theme, get_theme
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QToolButton,
+    QToolTip,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_tem_rf.gui.pieces.lifetimes import when_gone
+
+DOCK_WIDTH = 380
+"""Width in px that every dock must fit."""
+
+DOCK_MARGIN = 8
+
+_TEXT_MARGIN = 8
+_LEAST_TAIL = 40
+_WIDEST_LIST = 640
+
+Tone = Literal["plain", "quiet", "good", "advice", "warning", "error"]
+
+_SIGNS: dict[Tone, str] = {
+    "plain": "",
+    "quiet": "",
+    "good": "✓ ",
+    "advice": "",
+    "warning": "⚠ ",
+    "error": "✗ ",
+}
+
+
+def current_theme() -> Theme:
+    """Return the theme of the viewer in use."""
+    viewer = napari.current_viewer()
+    return get_theme(get_settings().appearance.theme if viewer is None else viewer.theme)
+
+
+def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
+    """Connect a psygnal or napari signal to a widget's function for as long as the widget lives."""
+    # a slot of Qt's own has no signature that psygnal could read
+    is_method = hasattr(function, "__func__")
+    slot = function if is_method else lambda *values: function(*values)
+    signal.connect(slot)
+    held: Callable[[], Callable[..., None] | None] = WeakMethod(slot) if is_method else lambda: slot
+
+    def forget() -> None:
+        connected = held()
+        if connected is None:
+            return
+        try:
+            signal.disconnect(connected)
+        except (ValueError, TypeError, KeyError):
+            return  # the signal's owner is gone already
+
+    when_gone(widget, forget)
+
+
+class Sentence(QLabel):
+    """One line of words to the user, wrapped; hidden while it says nothing.
+
+    The tone shows in a sign before the words, not by colour alone.
+    """
+
+    def __init__(self, text: str = "", tone: Tone = "plain", parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        self.say(text, tone)
+        self._tone: Tone = tone
+
+    def say(self, text: str, tone: Tone = "plain") -> None:
+        """Show a sentence in a tone; an empty one hides the line."""
+        self._tone = tone
+        self.setText(f"{_SIGNS[tone]}{text}" if text else "")
+        self.setVisible(bool(text))
+        self._paint()
+
+    def _paint(self) -> None:
+        theme = current_theme()
+        dark = theme.type == "dark"
+        colors = {
+            "plain": theme.text.as_hex(),
+            "quiet": _mixed(theme.text.as_hex(), theme.background.as_hex(), 0.25),
+            "good": "#56b4e9" if dark else "#005a8c",
+            "advice": theme.text.as_hex(),
+            "warning": "#f0b640" if dark else "#8a5a00",
+            "error": "#ff9a7a" if dark else "#b02a00",
+        }
+        style = f"color: {colors[self._tone]}; background: transparent;"
+        if style != self.styleSheet():
+            self.setStyleSheet(style)
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == event.Type.StyleChange and hasattr(self, "_tone"):
+            self._paint()
+
+
+def _mixed(color: str, other: str, share: float) -> str:
+    a, b = QColor(color), QColor(other)
+    parts = zip(a.getRgb()[:3], b.getRgb()[:3], strict=True)
+    return QColor(*(round(x * (1 - share) + y * share) for x, y in parts)).name()
+
+
+class Fold(QWidget):
+    """A line to click that shows or hides what is below it."""
+
+    def __init__(
+        self, title: str, content: QWidget, *, is_open: bool = False, heading: bool = False
+    ) -> None:
+        super().__init__()
+        self._button = QToolButton()
+        self._button.setText(title)
+        self._button.setCheckable(True)
+        self._button.setChecked(is_open)
+        self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self._button.setAutoRaise(True)
+        self._button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        weight = "font-weight: bold;" if heading else ""
+        self._button.setStyleSheet(
+            f"QToolButton {{ background: transparent; border: none; text-align: left; {weight} }}"
+        )
+        self._button.toggled.connect(self._show)
+        self._content = content
+        column(self, [self._button, content], spacing=2)
+        self._show(is_open)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the content shows."""
+        return bool(self._button.isChecked())
+
+    def set_title(self, title: str) -> None:
+        """Change the line's words."""
+        self._button.setText(title)
+
+    def open(self) -> None:
+        """Show the content."""
+        self._button.setChecked(True)
+
+    def _show(self, is_open: bool) -> None:
+        arrow = Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow
+        self._button.setArrowType(arrow)
+        self._content.setVisible(is_open)
+
+
+class Dock(QScrollArea):
+    """The frame of a dock: as wide as it must be, scrolling up and down, never sideways."""
+
+    def __init__(self, content: QWidget | None = None) -> None:
+        super().__init__()
+        self.setWidgetResizable(True)
+        self.setFrameShape(QScrollArea.Shape.NoFrame)
+        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setMinimumWidth(DOCK_WIDTH)
+        if content is not None:
+            holder = QWidget()
+            column(holder, [content], margin=DOCK_MARGIN).addStretch(1)
+            self.setWidget(holder)
+
+
+def column(widget: QWidget, parts: list[Any], *, spacing: int = 6, margin: int = 0) -> QVBoxLayout:
+    """Lay widgets (or layouts) of a widget out from top to bottom."""
+    layout = QVBoxLayout(widget)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    layout.setSpacing(spacing)
+    for part in parts:
+        layout.addWidget(part) if isinstance(part, QWidget) else layout.addLayout(part)
+    return layout
+
+
+def row(*parts: Any, stretch: int | None = None) -> QHBoxLayout:
+    """Lay widgets (or layouts) out from left to right; ``stretch``: which takes the room left."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    for place, part in enumerate(parts):
+        share = 1 if place == stretch else 0
+        if isinstance(part, QWidget):
+            layout.addWidget(part, share)
+        else:
+            layout.addLayout(part, share)
+    if stretch is None:
+        layout.addStretch(1)
+    return layout
+
+
+def form(widget: QWidget) -> QFormLayout:
+    """Lay a widget out as a form: names at the left, values at the right."""
+    layout = QFormLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(6)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
+    return layout
+
+
+def swatch(color: str, side: int = 14) -> QIcon:
+    """Return a square of a colour as an icon."""
+    picture = QPixmap(side, side)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.fillRect(0, 0, side, side, QColor(color))
+    painter.setPen(QColor(128, 128, 128))
+    painter.drawRect(0, 0, side - 1, side - 1)
+    painter.end()
+    return QIcon(picture)
+
+
+class Choice(QComboBox):
+    """A choice among names that may be long: they are cut in the middle, not the dock widened.
+
+    The list that opens is as wide as its names, and the tooltip has the whole of a name that is
+    cut.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        # an explicit least width: long names, or long words for "none", must not widen the dock
+        self.setMinimumWidth(80)
+        self.view().setTextElideMode(Qt.TextElideMode.ElideMiddle)
+
+    @property
+    def shown_text(self) -> str:
+        """The name as it is drawn: with dots in its middle where there is no room for it."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        place = self.style().subControlRect(
+            QStyle.ComplexControl.CC_ComboBox,
+            option,
+            QStyle.SubControl.SC_ComboBoxEditField,
+            self,
+        )
+        return self._cut(option.currentText, place.width() - _TEXT_MARGIN)
+
+    def _cut(self, text: str, room: int) -> str:
+        """Cut a name in its middle, or what stands in brackets at its end if that is enough."""
+        letters = self.fontMetrics()
+        head, bracket, tail = text.rpartition(" (")
+        left = room - letters.horizontalAdvance(head + bracket)
+        is_enough = bool(bracket) and left >= _LEAST_TAIL
+        cut = tail if is_enough else text
+        short: str = letters.elidedText(
+            cut, Qt.TextElideMode.ElideMiddle, left if is_enough else room
+        )
+        return head + bracket + short if is_enough else short
+
+    def paintEvent(self, _event: Any) -> None:  # noqa: N802 - Qt's name
+        """Draw the name with dots in its middle: at both ends it says what matters."""
+        option = QStyleOptionComboBox()
+        self.initStyleOption(option)
+        option.currentText = self.shown_text
+        painter = QStylePainter(self)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def event(self, event: Any) -> bool:
+        """Put the whole name before the tooltip where it is cut."""
+        name, tip = self.currentText(), self.toolTip()
+        if event.type() == event.Type.ToolTip and name != self.shown_text and name not in tip:
+            QToolTip.showText(event.globalPos(), "\n\n".join(filter(None, (name, tip))), self)
+            return True
+        return bool(super().event(event))
+
+    def showPopup(self) -> None:  # noqa: N802 - Qt's name
+        """Open a list that is as wide as its names."""
+        wide = self.view().sizeHintForColumn(0) + 2 * _TEXT_MARGIN
+        self.view().setMinimumWidth(min(wide, _WIDEST_LIST))
+        super().showPopup()
+
+
+class LayerChoice(Choice):
+    """A choice among layers, by name."""
+
+    def __init__(self, empty: str) -> None:
+        super().__init__()
+        self._empty = empty
+        self._layers: list[Any] = []
+        self._on_chosen: Callable[[Any], None] | None = None
+        self.activated.connect(self._choose)
+
+    def on_chosen(self, function: Callable[[Any], None]) -> None:
+        """Call a function with the layer that the user chooses."""
+        self._on_chosen = function
+
+    def show_layers(self, layers: list[Any], chosen: Any) -> None:
+        """Show the layers to choose from, and the one chosen."""
+        self._layers = list(layers)
+        self.blockSignals(True)
+        self.clear()
+        self.addItems([layer.name for layer in layers] or [self._empty])
+        if chosen in layers:
+            self.setCurrentIndex(layers.index(chosen))
+        elif layers:
+            self.setCurrentIndex(-1)
+            self.setPlaceholderText(self._empty)
+        self.blockSignals(False)
+        self.setToolTip(chosen.name if chosen is not None else self._empty)
+
+    def chosen(self) -> Any:
+        """Return the layer that is shown as chosen; None without one."""
+        place = self.currentIndex()
+        return self._layers[place] if 0 <= place < len(self._layers) else None
+
+    def _choose(self, place: int) -> None:
+        if self._on_chosen is not None and 0 <= place < len(self._layers):
+            self._on_chosen(self._layers[place])
+
+
+class Themed:
+    """A Qt widget whose style sheet follows napari's theme; named before the widget's class."""
+
+    def style_of(self, theme: Theme) -> str:
+        """Return the style sheet in the colours of a theme."""
+        raise NotImplementedError
+
+    def dress(self) -> None:
+        """Take the style of the theme in use; a style that stays is not set again."""
+        style = self.style_of(current_theme())
+        widget: Any = self
+        if style != widget.styleSheet():
+            widget.setStyleSheet(style)
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Follow the theme."""
+        super().changeEvent(event)  # type: ignore[misc]  # the widget's class has it
+        if event.type() == event.Type.StyleChange:
+            self.dress()
+
+
+class PrimaryButton(Themed, QPushButton):
+    """The button that the eye finds first, in the theme's own colour of what is current."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.setMinimumWidth(84)
+        self.dress()
+
+    def style_of(self, theme: Theme) -> str:
+        """Return the style sheet in the colours of a theme."""
+        return (
+            f"QPushButton:enabled {{ background-color: {theme.current.as_hex()};"
+            f" color: {theme.text.as_hex()}; font-weight: bold; }}"
+            f"QPushButton:enabled:hover {{ background-color: {theme.highlight.as_hex()}; }}"
+        )
+
+
+def sentence(words: str) -> str:
+    """Return words with a capital at the start and a stop at the end."""
+    return f"{words[:1].upper()}{words[1:].rstrip('.')}." if words else ""
+
+
+def time_left(seconds: float) -> str:
+    """Return a time in words: ``12 s left``, ``3 min left``."""
+    if seconds < 90:
+        return f"{max(0, round(seconds))} s left"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min left"
+    return f"{seconds / 3600:.1f} h left"

@@ -1,0 +1,1 @@
+"""The TEM segmentation dock: the way from image to mask."""

@@ -1,0 +1,307 @@
+"""The annotation widget: a labels layer to paint on, its classes, what its zeros mean."""
+
+from functools import partial
+
+import napari
+from napari.layers import Labels
+from napari.utils.theme import Theme
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QButtonGroup,
+    QColorDialog,
+    QGridLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QRadioButton,
+    QToolButton,
+    QWidget,
+)
+
+from napari_tem_rf.gui.layers.layers import PALETTE
+from napari_tem_rf.gui.pieces.parts import (
+    LayerChoice,
+    Sentence,
+    Themed,
+    column,
+    listen,
+    row,
+    swatch,
+)
+from napari_tem_rf.gui.session.annotations import (
+    MOST_CLASSES,
+    classes_of,
+    count_pixels,
+    note_classes,
+    start_annotation,
+)
+from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.micrographs.annotation import Classes
+
+
+class _ClassButton(Themed, QToolButton):
+    """The button of a class; the class that is painted with stands out in the current colour."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setCheckable(True)
+        self.dress()
+
+    def style_of(self, theme: Theme) -> str:
+        """Return the style sheet in the colours of a theme."""
+        return (
+            f"QToolButton:checked {{ background-color: {theme.current.as_hex()};"
+            f" border: 2px solid {theme.text.as_hex()}; font-weight: bold; }}"
+        )
+
+
+class AnnotationWidget(QWidget):
+    """Make or choose the annotation, name its classes, see how much is painted.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self._classes = Classes((), ())
+        self._shown: tuple[object, ...] = ()
+
+        self.layers = LayerChoice("no annotation: press New")
+        self.layers.on_chosen(self._choose)
+        self.new_button = QPushButton("New")
+        self.new_button.setToolTip(
+            "Add a labels layer that lies on the image, ready to paint:\n"
+            "a few strokes on particles and a few on background are enough."
+        )
+        self.new_button.clicked.connect(self._new)
+
+        self._grid_holder = QWidget()
+        self._grid = QGridLayout(self._grid_holder)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setHorizontalSpacing(6)
+        self._grid.setVerticalSpacing(4)
+        self._grid.setColumnStretch(1, 1)
+        self._labels: list[QToolButton] = []
+        self._names: list[QLineEdit] = []
+        self._counts: list[QLabel] = []
+        self._group = QButtonGroup(self)
+
+        self.add_button = QPushButton("+ class")
+        self.add_button.setToolTip("Add a class, for example for a second kind of particle")
+        self.add_button.clicked.connect(self._add_class)
+
+        self.zeros_ignored = QRadioButton("not annotated")
+        self.zeros_ignored.setToolTip(
+            "Pixels that you did not paint say nothing: paint strokes of every class.\nFor strokes."
+        )
+        self.zeros_background = QRadioButton("background")
+        self.zeros_background.setToolTip(
+            "Pixels that you did not paint are background.\nFor finished masks only."
+        )
+        self.zeros_ignored.toggled.connect(self._set_meaning)
+
+        self.words = Sentence()
+        self.restore_button = QPushButton("Take it back")
+        self.restore_button.setToolTip(
+            "Annotations are saved every minute while you paint; this one was left when the\n"
+            "program ended"
+        )
+        self.restore_button.clicked.connect(self._restore)
+        column(
+            self,
+            [
+                row(self.layers, self.new_button, stretch=0),
+                self._grid_holder,
+                row(QLabel("zeros are"), self.zeros_ignored, self.zeros_background),
+                self.words,
+                self.restore_button,
+            ],
+        )
+        session = self.session
+        listen(self, session.layers_changed, self._show)
+        listen(self, session.image_changed, self._show)
+        listen(self, session.annotation_changed, self._show)
+        listen(self, session.unlabelled_changed, self._show)
+        listen(self, session.annotation_edited, self._show)
+        self._show()
+
+    # showing
+
+    def _show(self, _value: object = None) -> None:
+        session = self.session
+        annotation = session.annotation
+        self.layers.show_layers(session.annotations(), annotation)
+        self.new_button.setEnabled(session.image is not None)
+        for button in (self.zeros_ignored, self.zeros_background):
+            button.blockSignals(True)
+            button.setChecked((button is self.zeros_ignored) == (session.unlabelled == "ignore"))
+            button.blockSignals(False)
+        self.restore_button.hide()
+        if annotation is None:
+            self._classes = Classes((), ())
+            self._build(())
+            self._say_what_to_do()
+            return
+        self._classes = classes_of(annotation, session.unlabelled)
+        self._build(self._classes.values)
+        self._fill(annotation)
+        self._say()
+
+    def _say_what_to_do(self) -> None:
+        saved = self.session.autosave.offer()
+        if self.session.image is None:
+            self.words.say("Open an image first.", "quiet")
+        elif saved is None:
+            self.words.say("Press New and paint a few strokes.", "quiet")
+        else:
+            self.words.say(
+                f"An annotation of this image was saved on {saved:%d %B at %H:%M}: "
+                "take it back, or press New.",
+                "quiet",
+            )
+            self.restore_button.show()
+
+    def _build(self, values: tuple[int, ...]) -> None:
+        """Make one line a class; only when the classes changed, so that typing is not cut off."""
+        shown = (self.session.annotation, values)
+        if shown == self._shown:
+            return
+        self._shown = shown
+        for button in self._labels:
+            self._group.removeButton(button)
+        while self._grid.count():
+            part = self._grid.takeAt(0).widget()
+            if part is not None and part is not self.add_button:
+                part.hide()
+                part.deleteLater()
+        self._labels, self._counts, self._names = [], [], []
+        for place, value in enumerate(values):
+            self._add_line(place, value)
+        self._grid.addWidget(self.add_button, len(values), 0, 1, 2, Qt.AlignmentFlag.AlignLeft)
+        self.add_button.setVisible(bool(values))
+        self._grid_holder.setVisible(bool(values))
+
+    def _add_line(self, place: int, value: int) -> None:
+        label = _ClassButton()
+        label.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        label.setText(f" {value}")
+        label.setMinimumWidth(64)
+        label.setToolTip(f"Paint with label {value}; the arrow changes the colour")
+        label.clicked.connect(partial(self._paint_with, value))
+        label.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        menu = QMenu(label)
+        menu.addAction("Colour...", partial(self._ask_color, place))
+        label.setMenu(menu)
+        name = QLineEdit()
+        name.setToolTip("Name of the class: type to change it")
+        name.editingFinished.connect(partial(self._rename, place, name))
+        count = QLabel()
+        count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        count.setToolTip("Annotated pixels of this class")
+        count.setMinimumWidth(86)
+        self._group.addButton(label)
+        self._labels.append(label)
+        self._names.append(name)
+        self._counts.append(count)
+        for at, part in enumerate((label, name, count)):
+            self._grid.addWidget(part, place, at)
+
+    def _fill(self, annotation: Labels) -> None:
+        classes = self._classes
+        counts = count_pixels(annotation, classes, self.session.unlabelled)
+        for place, value in enumerate(classes.values):
+            self._labels[place].setIcon(swatch(classes.colors[place]))
+            self._labels[place].setChecked(annotation.selected_label == value)
+            if not self._names[place].hasFocus():
+                self._names[place].setText(classes.names[place])
+            self._counts[place].setText(f"{counts[place]:,} px")
+
+    def _say(self) -> None:
+        pairs = self.session.annotated()
+        pixels = sum(sum(count) for _, count in pairs)
+        frames = sum(len(pair.annotated_frames()) for pair, _ in pairs)
+        if not pixels:
+            self.words.say(
+                "Nothing is painted yet: choose a class and paint a few strokes.", "quiet"
+            )
+        elif len(self._classes.values) > MOST_CLASSES - 1:
+            self.words.say(
+                f"This layer holds {MOST_CLASSES} values or more: it looks like particles numbered "
+                "one by one; a class layer holds one value a class.",
+                "warning",
+            )
+        else:
+            images = "1 image" if frames == 1 else f"{frames} images"
+            self.words.say(f"{images} annotated, {pixels:,} px in all.", "quiet")
+
+    # doing
+
+    def _choose(self, layer: Labels) -> None:
+        self.session.annotation = layer
+
+    def _new(self) -> None:
+        session = self.session
+        if session.image is None:
+            return
+        taken = [layer.name for layer in session.viewer.layers]
+        layer = start_annotation(session.image, session.unlabelled, taken)
+        session.viewer.add_layer(layer)
+        session.annotation = layer
+        session.viewer.layers.selection.active = layer
+        layer.mode = "paint"
+        self._show()
+
+    def _restore(self) -> None:
+        trouble = self.session.autosave.restore()
+        if trouble:
+            self.words.say(trouble, "error")
+
+    def _paint_with(self, value: int, _checked: bool = False) -> None:
+        annotation = self.session.annotation
+        if annotation is not None:
+            annotation.selected_label = value
+            annotation.visible = True
+            self.session.viewer.layers.selection.active = annotation
+            annotation.mode = "paint"
+            self._fill(annotation)
+
+    def _add_class(self) -> None:
+        annotation, classes = self.session.annotation, self._classes
+        if annotation is None or not classes.values:
+            return
+        place = len(classes.values)
+        value = classes.values[-1] + 1
+        more = Classes(
+            (*classes.values, value),
+            (*classes.names, f"class {place}"),
+            (*classes.colors, PALETTE[place % len(PALETTE)]),
+        )
+        self._keep(more)
+        self._paint_with(value)
+
+    def _rename(self, place: int, edit: QLineEdit) -> None:
+        classes, name = self._classes, edit.text().strip()
+        if place < len(classes.names) and name and name != classes.names[place]:
+            names = (*classes.names[:place], name, *classes.names[place + 1 :])
+            self._keep(Classes(classes.values, names, classes.colors))
+
+    def _ask_color(self, place: int) -> None:
+        classes = self._classes
+        color = QColorDialog.getColor(parent=self, title=f"Colour of {classes.names[place]}")
+        if color.isValid():
+            colors = (*classes.colors[:place], color.name(), *classes.colors[place + 1 :])
+            self._keep(Classes(classes.values, classes.names, colors))
+
+    def _keep(self, classes: Classes) -> None:
+        annotation = self.session.annotation
+        if annotation is not None:
+            note_classes(annotation, classes, self.session.unlabelled)
+            self._show()
+
+    def _set_meaning(self, ignored: bool) -> None:
+        self.session.unlabelled = "ignore" if ignored else "background"

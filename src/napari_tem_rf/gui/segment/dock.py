@@ -1,0 +1,139 @@
+"""The workspace: the way from image to mask in one dock, in the order of work.
+
+The parts are imported where they are used: a dock that shows one of them opens without the others.
+"""
+
+import napari
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from napari_tem_rf.gui.pieces.parts import Dock, Fold
+from napari_tem_rf.gui.pieces.preloading import CATALOG, soon, when_ready
+from napari_tem_rf.gui.session.session import session_of
+
+
+class _Sections(Dock):
+    """Titled widgets one below the other."""
+
+    def __init__(self, sections: list[tuple[str, QWidget]], last: QWidget | None = None) -> None:
+        super().__init__()
+        content = QWidget()
+        layout = QVBoxLayout(content)
+        layout.setContentsMargins(6, 4, 6, 8)
+        layout.setSpacing(6)
+        for place, (title, widget) in enumerate(sections):
+            if place:
+                line = QFrame()
+                line.setFixedHeight(1)
+                line.setStyleSheet("background: rgba(128, 128, 128, 110);")
+                layout.addWidget(line)
+            layout.addWidget(Fold(title, widget, is_open=True, heading=True))
+        layout.addStretch(1)
+        if last is not None:
+            layout.addWidget(last)
+        self.setWidget(content)
+
+
+class Workspace(_Sections):
+    """Image, annotation, network, training and result, in the order of work.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.segment.annotation import AnnotationWidget
+        from napari_tem_rf.gui.segment.image import LoadWidget
+        from napari_tem_rf.gui.segment.network import NetworkWidget
+        from napari_tem_rf.gui.segment.place import PlaceWidget
+        from napari_tem_rf.gui.segment.result import ExportWidget
+        from napari_tem_rf.gui.segment.train import TrainWidget
+
+        self.session = session_of(viewer)
+        self.load = LoadWidget(viewer)
+        self.annotation = AnnotationWidget(viewer)
+        self.network = NetworkWidget(viewer)
+        self.train = TrainWidget(viewer)
+        self.result = ExportWidget(viewer)
+        self.place = PlaceWidget(viewer)
+        super().__init__(
+            [
+                ("1  Image", self.load),
+                ("2  Annotation", self.annotation),
+                ("3  Network", self.network),
+                ("4  Train", self.train),
+                ("5  Result", self.result),
+            ],
+            self.place,
+        )
+        # so that torch is loaded, in its own process, by the time it is needed
+        when_ready(self, self.session.warm_up, CATALOG)
+
+
+class TrainDock(_Sections):
+    """Annotation and training, for those who keep the other parts in docks of their own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.segment.annotation import AnnotationWidget
+        from napari_tem_rf.gui.segment.train import TrainWidget
+
+        self.session = session_of(viewer)
+        self.annotation = AnnotationWidget(viewer)
+        self.train = TrainWidget(viewer)
+        super().__init__([("Annotation", self.annotation), ("Train", self.train)])
+        soon(self, self.session.warm_up)
+
+
+class LoadDock(Dock):
+    """The load widget in a dock of its own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.segment.image import LoadWidget
+
+        self.load = LoadWidget(viewer)
+        super().__init__(self.load)
+
+
+class NetworkDock(Dock):
+    """The network widget in a dock of its own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.segment.network import NetworkWidget
+
+        self.network = NetworkWidget(viewer)
+        super().__init__(self.network)
+
+
+class ExportDock(Dock):
+    """The export widget in a dock of its own.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.segment.result import ExportWidget
+
+        self.result = ExportWidget(viewer)
+        super().__init__(self.result)

@@ -1,0 +1,387 @@
+"""The load widget: open files, see and set the pixel size, read what the microscope wrote."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import napari
+from napari.layers import Image, Layer, Shapes
+from napari.qt.threading import create_worker
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QFileDialog,
+    QHeaderView,
+    QLabel,
+    QLineEdit,
+    QPushButton,
+    QTableWidget,
+    QTableWidgetItem,
+    QWidget,
+)
+
+from napari_tem_rf.gui.layers.layers import (
+    MARK,
+    image_shape,
+    mark_of,
+    pixel_size_nm,
+    set_pixel_size_nm,
+)
+from napari_tem_rf.gui.manifest import LayerData, read_layers
+from napari_tem_rf.gui.pieces.parts import Fold, LayerChoice, Sentence, column, listen, row
+from napari_tem_rf.gui.segment.cleaning import CleaningWidget
+from napari_tem_rf.gui.session.annotations import image_of
+from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.micrographs.cleaning import Cleaning
+
+_NUMBER = r"[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?"
+_UNITS = {"nm": 1.0, "pm": 1e-3, "å": 0.1, "a": 0.1, "angstrom": 0.1, "µm": 1e3, "um": 1e3}
+_SCALE_BAR = "scale bar"
+
+
+def parse_pixel_size(text: str) -> tuple[float, float] | None:
+    """Return a typed pixel size as (row, column) in nm; None for an empty text.
+
+    ``0.02``, ``0.02 nm``, ``20 pm``, ``0.2 angstrom`` and ``0.02 x 0.021`` are understood.
+
+    Raises
+    ------
+    ValueError
+        When it is no length above 0; the message says what is understood.
+    """
+    words = text.strip().lower().replace("/px", "").replace("×", "x")
+    if not words:
+        return None
+    match = re.fullmatch(rf"({_NUMBER})(?:\s*x\s*({_NUMBER}))?\s*([a-zµå]*)", words)
+    factor = _UNITS.get(match[3] or "nm") if match else None
+    if match is None or factor is None:
+        raise ValueError(f'"{text}" is no pixel size: type nm per pixel, like 0.02 or 20 pm')
+    first, second = (
+        float((each or match[1]).replace(",", ".")) * factor for each in match.group(1, 2)
+    )
+    if not (first > 0 and second > 0):
+        raise ValueError(f'"{text}" is no pixel size: it must be above 0')
+    return first, second
+
+
+def format_pixel_size(size_nm: tuple[float, float] | None) -> str:
+    """Return a pixel size in nm as text with four significant digits."""
+    if size_nm is None:
+        return ""
+    rows, columns = (f"{each:.4g}" for each in size_nm)
+    return rows if rows == columns else f"{rows} x {columns}"
+
+
+_TALLEST_TABLE_PX = 200
+_TERM_UNITS = {"kv": "kV", "nm": "nm", "s": "s"}
+
+
+class LoadWidget(QWidget):
+    """Open micrographs, choose one, see and set its pixel size.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self.setAcceptDrops(True)
+        self._bar: Shapes | None = None
+        self._reading: Any = None
+
+        self.images = LayerChoice("no image: open one, or drop it here")
+        self.images.on_chosen(self._choose)
+        self.open_button = QPushButton("Open...")
+        self.open_button.setToolTip(
+            "Open micrographs: dm3, dm4, emd, ser, emi, mrc, hspy, zspy, TIFF, PNG, NPY.\n"
+            "Or drop files on this dock."
+        )
+        self.open_button.clicked.connect(self._ask_files)
+
+        self.size = QLineEdit()
+        self.size.setMaximumWidth(110)
+        self.size.setPlaceholderText("unknown")
+        self.size.setToolTip(
+            "Pixel size in nm per pixel (row x column where they differ).\n"
+            "Type it like 0.02, 20 pm or 0.02 x 0.021 and press Enter."
+        )
+        self.size.editingFinished.connect(self._set_size)
+        self._unit = QLabel("nm/px")
+        self.bar_button = QPushButton("From scale bar...")
+        self.bar_button.setToolTip(
+            "Draw a line along the image's scale bar, then type the bar's length in nm"
+        )
+        self.bar_button.clicked.connect(self._begin_bar)
+
+        self._bar_line = QWidget()
+        self.bar_length = QLineEdit()
+        self.bar_length.setMaximumWidth(80)
+        self.bar_length.setPlaceholderText("length")
+        self.bar_length.setToolTip("Length of the drawn line in nm")
+        self.bar_length.returnPressed.connect(self._end_bar)
+        self.bar_use = QPushButton("Use")
+        self.bar_use.clicked.connect(self._end_bar)
+        self.bar_cancel = QPushButton("Cancel")
+        self.bar_cancel.clicked.connect(self._drop_bar)
+        self._bar_words = Sentence("Draw a line along the scale bar, then type its length.")
+        column(
+            self._bar_line,
+            [
+                self._bar_words,
+                row(
+                    QLabel("the line is"),
+                    self.bar_length,
+                    QLabel("nm"),
+                    self.bar_use,
+                    self.bar_cancel,
+                ),
+            ],
+        )
+        self._bar_line.hide()
+
+        self.words = Sentence()
+        self.table = QTableWidget(0, 2)
+        self.table.setHorizontalHeaderLabels(["the file says", ""])
+        self.table.verticalHeader().hide()
+        self.table.horizontalHeader().setSectionResizeMode(
+            0, QHeaderView.ResizeMode.ResizeToContents
+        )
+        self.table.horizontalHeader().setStretchLastSection(True)
+        self.table.horizontalHeader().hide()
+        self.table.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.table.setShowGrid(False)
+        self.fold = Fold("What the file says", self.table)
+        self.cleaning = CleaningWidget(viewer)
+        self.cleaning_fold = Fold("Cleaning: nothing", self.cleaning)
+
+        column(
+            self,
+            [
+                row(self.images, self.open_button, stretch=0),
+                row(QLabel("pixel size"), self.size, self._unit, self.bar_button),
+                self._bar_line,
+                self.words,
+                self.fold,
+                self.cleaning_fold,
+            ],
+        )
+        listen(self, self.session.layers_changed, self._show)
+        listen(self, self.session.image_changed, self._show)
+        listen(self, self.session.calibration_changed, self._show)
+        listen(self, self.session.cleaning_changed, self._show_cleaning)
+        self._show()
+        self._show_cleaning(self.session.cleaning)
+
+    # showing
+
+    def _show_cleaning(self, cleaning: Cleaning) -> None:
+        self.cleaning_fold.set_title(f"Cleaning: {cleaning.sentence}")
+
+    def _show(self, _layer: object = None) -> None:
+        image = self.session.image
+        self.images.show_layers(self.session.images(), image)
+        for part in (self.size, self.bar_button):
+            part.setEnabled(image is not None)
+        if image is None:
+            self.size.clear()
+            self.words.say("")
+            self.fold.hide()
+            return
+        if not self.size.hasFocus():
+            self.size.setText(format_pixel_size(pixel_size_nm(image)))
+        self._say_what_it_is(image)
+        self._fill_table(image.metadata)
+
+    def _say_what_it_is(self, image: Image) -> None:
+        shape = image_shape(image)
+        size = pixel_size_nm(image)
+        what = f"{shape[-2]} x {shape[-1]} px"
+        if len(shape) == 3:
+            what = f"{shape[0]} frames of {what}"
+        if size is None:
+            self.words.say(
+                f"{what}; no pixel size is known, so lengths are in px: "
+                "type it above, or draw it along a scale bar.",
+                "warning",
+            )
+            return
+        sides = f"{shape[-2] * size[0]:.4g} x {shape[-1] * size[1]:.4g} nm"
+        notes = mark_of(image).get("notes", ())
+        self.words.say(" ".join([f"{what}, {sides}.", *notes]), "quiet")
+
+    def _fill_table(self, metadata: Mapping[str, Any]) -> None:
+        lines = list(_flat({key: value for key, value in metadata.items() if key != MARK}))
+        self.table.setRowCount(len(lines))
+        for place, (name, value) in enumerate(lines):
+            for at, text in enumerate((name, value)):
+                item = QTableWidgetItem(text)
+                item.setToolTip(text)
+                self.table.setItem(place, at, item)
+        height = self.table.verticalHeader().length() + 2 * self.table.frameWidth()
+        self.table.setFixedHeight(min(height, _TALLEST_TABLE_PX))
+        self.fold.set_title(f"What the file says ({len(lines)} entries)")
+        self.fold.setVisible(bool(lines))
+
+    def _choose(self, image: Image) -> None:
+        self.session.image = image
+        image.visible = True
+        self.session.viewer.layers.selection.active = self.session.annotation or image
+        self.session.viewer.fit_to_view(layers=[image])
+
+    # opening
+
+    def _ask_files(self) -> None:
+        names, _ = QFileDialog.getOpenFileNames(self, "Open micrographs")
+        if names:
+            self.open_files([Path(name) for name in names])
+
+    def open_files(self, paths: list[Path]) -> None:
+        """Read files in the background and add their images as layers."""
+        if self._reading is not None:
+            self.words.say(
+                "Still reading the files before: try again when they are shown.", "warning"
+            )
+            return
+        names = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
+        self.words.say(f"Reading {names}...", "quiet")
+        self._reading = create_worker(
+            _read_each,
+            paths,
+            _start_thread=False,
+        )
+        self._reading.returned.connect(self._add)
+        self._reading.start()
+
+    def _add(self, result: tuple[list[LayerData], list[str]]) -> None:
+        self._reading = None
+        data, refusals = result
+        added = [Layer.create(*each) for each in data]
+        for layer in added:
+            self.session.viewer.add_layer(layer)
+        images = [layer for layer in added if isinstance(layer, Image)]
+        if images:
+            self._choose(images[0])
+        if refusals:
+            self.words.say(" ".join(refusals), "error")
+
+    def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Take files."""
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Open the files dropped."""
+        paths = [Path(url.toLocalFile()) for url in event.mimeData().urls() if url.isLocalFile()]
+        if paths:
+            self.open_files(paths)
+
+    # pixel size
+
+    def _set_size(self) -> None:
+        image = self.session.image
+        if image is None or not self.size.isModified():
+            return
+        self.size.setModified(False)
+        try:
+            size = parse_pixel_size(self.size.text())
+        except ValueError as error:
+            self.words.say(str(error), "error")
+            return
+        self._calibrate(image, size)
+
+    def _calibrate(self, image: Image, size: tuple[float, float] | None) -> None:
+        """Calibrate an image and what lies on it: its annotation and the program's own layers."""
+        images = self.session.images()
+        on_it = [
+            layer
+            for layer in self.session.viewer.layers
+            if layer is not image
+            and layer is not self._bar
+            and (layer is self.session.annotation or image_of(layer, images) is image)
+            and image_shape(layer)[-2:] == image_shape(image)[-2:]
+        ]
+        for layer in (*on_it, image):
+            set_pixel_size_nm(layer, size)
+        self.session.viewer.reset_view()
+        self._show()
+
+    def _begin_bar(self) -> None:
+        image = self.session.image
+        if image is None:
+            return
+        self._drop_bar()
+        self._bar = self.session.viewer.add_shapes(
+            ndim=2,
+            name=_SCALE_BAR,
+            scale=image.scale[-2:],
+            translate=image.translate[-2:],
+            units=image.units[-2:],
+            edge_color="#e69f00",
+            edge_width=max(1, image_shape(image)[-1] / 250),
+            metadata={MARK: {"kind": "scale bar"}},
+        )
+        self._bar.mode = "add_line"
+        self._bar_line.show()
+
+    def _end_bar(self) -> None:
+        image, bar = self.session.image, self._bar
+        if image is None or bar is None or bar not in self.session.viewer.layers:
+            self._drop_bar()
+            return
+        if not bar.data:
+            self._bar_words.say("No line is drawn yet: draw one along the scale bar.", "warning")
+            return
+        start, stop = bar.data[-1][0], bar.data[-1][-1]
+        length_px = float(((stop - start) ** 2).sum() ** 0.5)
+        try:
+            length = parse_pixel_size(self.bar_length.text())
+        except ValueError:
+            length = None
+        if length is None or length_px == 0:
+            self._bar_words.say("Type the length of the line in nm, like 5.", "warning")
+            return
+        self._drop_bar()
+        size = length[0] / length_px
+        self._calibrate(image, (size, size))
+
+    def _drop_bar(self) -> None:
+        layers = self.session.viewer.layers
+        if self._bar is not None and self._bar in layers:
+            layers.remove(self._bar)
+        self._bar = None
+        self._bar_line.hide()
+        self._bar_words.say("Draw a line along the scale bar, then type its length.")
+
+
+def _read_each(paths: list[Path]) -> tuple[list[LayerData], list[str]]:
+    """Read files one by one, so that one that cannot be read does not hold the others up."""
+    data: list[LayerData] = []
+    refusals: list[str] = []
+    for path in paths:
+        try:
+            data += read_layers(str(path))
+        except (OSError, ValueError) as error:
+            refusals.append(str(error))
+    return data, refusals
+
+
+def _with_unit(name: str) -> str:
+    """Return the name of a term of `Micrograph.metadata` as people write it."""
+    term, _, unit = name.rpartition("_")
+    return f"{term} ({_TERM_UNITS[unit]})" if unit in _TERM_UNITS else name.replace("_", " ")
+
+
+def _flat(values: Mapping[str, Any], before: str = "") -> list[tuple[str, str]]:
+    """Return nested metadata as lines of (name, value)."""
+    lines: list[tuple[str, str]] = []
+    for name, value in values.items():
+        title = before + _with_unit(str(name))
+        if isinstance(value, Mapping):
+            lines += _flat(value, f"{title}: ")
+        else:
+            text = f"{value:.6g}" if isinstance(value, float) else str(value)
+            lines.append((title, text))
+    return lines

@@ -1,0 +1,342 @@
+"""The network widget: pick a network by what it sees and by how complex it is."""
+
+from math import exp, log, sqrt
+
+import napari
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QLabel,
+    QPushButton,
+    QSlider,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_tem_rf.gui.field.overlay import overlay_of
+from napari_tem_rf.gui.pieces.design_chart import DesignChart, Mark, RunDot
+from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen, row
+from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS
+from napari_tem_rf.gui.segment.image_findings import Findings, findings_of
+from napari_tem_rf.gui.segment.own_network import OwnNetwork
+from napari_tem_rf.gui.segment.speeds import speeds_of
+from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.shortcuts import key_of
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.networks.speed import Speed
+from napari_tem_rf.networks.words import PixelSize, by_phase, count, nm, side, structure
+
+_STEPS = 400
+_WORTH_SAYING = 0.05
+_BOX_WIDTH = 74
+
+
+class LogSlider(QSlider):
+    """A slider over a range of positive numbers, even steps being even ratios."""
+
+    def __init__(self, smallest: float, largest: float, name: str) -> None:
+        super().__init__(Qt.Orientation.Horizontal)
+        self._low, self._high = log(smallest), log(largest)
+        self.setRange(0, _STEPS)
+        self.setPageStep(_STEPS // 20)
+        self.setAccessibleName(name)
+        self.setMinimumWidth(60)
+
+    @property
+    def number(self) -> float:
+        """The number under the handle."""
+        return exp(self._low + (self._high - self._low) * self.value() / _STEPS)
+
+    def show_number(self, number: float) -> None:
+        """Move the handle without telling anyone."""
+        share = (log(max(number, 1e-9)) - self._low) / (self._high - self._low)
+        self.blockSignals(True)
+        self.setValue(round(_STEPS * min(max(share, 0), 1)))
+        self.blockSignals(False)
+
+
+class NetworkWidget(QWidget):
+    """Pick a network by receptive field and number of parameters, independently.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self.overlay = overlay_of(self.session)
+        self.watch = findings_of(self.session)
+        self.speeds = speeds_of(self.session)
+        spec = self.session.spec
+        # what was asked for: moving one slider must not let the other's wish drift
+        self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
+        self._is_sliding = False
+
+        self.chart = DesignChart()
+        self.chart.picked.connect(self._pick)
+        self.field_slider = LogSlider(*FIELDS_PX, "receptive field")
+        self.parameter_slider = LogSlider(*PARAMETERS, "parameters")
+        self.field_px = QSpinBox()
+        self.field_px.setRange(1, 10_000)
+        self.field_px.setSuffix(" px")
+        self.field_nm = QDoubleSpinBox()
+        self.field_nm.setRange(0.001, 100_000)
+        self.field_nm.setDecimals(2)
+        self.field_nm.setSuffix(" nm")
+        self.parameters = QSpinBox()
+        self.parameters.setRange(1, 100_000_000)
+        self.parameters.setGroupSeparatorShown(True)
+        self._lay_out_numbers()
+
+        self.snap = Sentence(tone="quiet")
+        self.words = QLabel()
+        self.words.setWordWrap(True)
+        self.words.setTextFormat(Qt.TextFormat.RichText)
+        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.words.setStyleSheet("background: transparent;")
+        self.advice = Sentence(tone="advice")
+        self.compare_button = QPushButton("Compare...")
+        self.compare_button.setToolTip(
+            "Train several networks on this annotation and see which one suits it best"
+        )
+        self.compare_button.clicked.connect(self._open_comparison)
+        key = key_of("toggle_field")
+        self.show_field = QCheckBox("Show the field at the cursor" + (f"  ({key})" if key else ""))
+        self.show_field.setToolTip(
+            "Draw the exact receptive field of the pixel under the cursor, in px and nm.\n"
+            "It jumps from pixel to pixel: with pooling it depends on the pixel's phase."
+        )
+        self.show_field.toggled.connect(self._switch_field)
+        self.advanced = OwnNetwork(self._pick_own)
+        self.fold = Fold("Advanced: own pools, dilations and filters", self.advanced)
+        column(
+            self,
+            [
+                self.chart,
+                self._numbers,
+                self.snap,
+                self.words,
+                self.advice,
+                row(self.show_field, self.compare_button, stretch=0),
+                self.fold,
+            ],
+        )
+
+        self.field_slider.valueChanged.connect(self._slide_field)
+        self.parameter_slider.valueChanged.connect(self._slide_parameters)
+        for slider in (self.field_slider, self.parameter_slider):
+            slider.sliderPressed.connect(self._begin_sliding)
+            slider.sliderReleased.connect(self._end_sliding)
+        self.field_px.editingFinished.connect(self._type_px)
+        self.field_nm.editingFinished.connect(self._type_nm)
+        self.parameters.editingFinished.connect(self._type_parameters)
+        session = self.session
+        listen(self, session.spec_changed, self._take)
+        listen(self, session.image_changed, self._show)
+        listen(self, session.calibration_changed, self._show)
+        listen(self, session.runs_changed, self._show_runs)
+        listen(self, session.run_changed, self._show_runs)
+        listen(self, session.field_overlay_changed, self._show_switch)
+        listen(self, self.watch.changed, self._show_findings)
+        listen(self, self.speeds.measured, self._show_words)
+        self.show_field.setChecked(session.field_overlay)
+        self._show()
+        self._show_runs()
+        self._show_findings(self.watch.findings)
+
+    def _lay_out_numbers(self) -> None:
+        self._numbers = QWidget()
+        grid = QGridLayout(self._numbers)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setHorizontalSpacing(6)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(1, 1)
+        tips = (
+            "Nominal receptive field: the side of the square of the image, in px and nm, that\n"
+            "one pixel of the prediction can depend on, by the layer-by-layer formula.",
+            "Trainable parameters: the network's complexity. More can learn more, cost more\n"
+            "time, and need more annotation.",
+        )
+        places = (
+            (0, "field", self.field_slider, (self.field_px, self.field_nm), tips[0]),
+            (1, "parameters", self.parameter_slider, (self.parameters,), tips[1]),
+        )
+        for line, name, slider, boxes, tip in places:
+            label = QLabel(name)
+            for place, part in enumerate((label, slider, *boxes)):
+                part.setToolTip(tip)
+                span = 2 if part is self.parameters else 1
+                grid.addWidget(part, line, place, 1, span)
+        for box in (self.field_px, self.field_nm, self.parameters):
+            box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+            box.setKeyboardTracking(False)
+            box.setAlignment(Qt.AlignmentFlag.AlignRight)
+            if box is not self.parameters:
+                box.setFixedWidth(_BOX_WIDTH)
+
+    def _show_switch(self, visible: bool) -> None:
+        self.show_field.setChecked(visible)
+
+    # picking
+
+    def _pick(self, spec: NetworkSpec) -> None:
+        self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
+        self.session.spec = spec
+        self._show()
+
+    def _pick_own(self, spec: NetworkSpec) -> None:
+        self._pick(spec)
+
+    def _take(self, spec: NetworkSpec) -> None:
+        """Show the pick; one that was picked elsewhere is wished for as it is."""
+        if spec != CATALOG.get().nearest(*self._wish, limit=1)[0].spec:
+            self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
+        self._show()
+
+    def _open_comparison(self) -> None:
+        self.session.viewer.window.add_plugin_dock_widget("napari-tem-rf", "Compare")
+
+    def _wish_for(self, field_px: float | None = None, parameters: float | None = None) -> None:
+        """Take the catalog's network nearest to what was asked for, and keep the wish."""
+        self._wish = (field_px or self._wish[0], parameters or self._wish[1])
+        self.session.spec = CATALOG.get().nearest(*self._wish, limit=1)[0].spec
+        self._show()
+
+    def _slide_field(self, _value: int) -> None:
+        self._wish_for(field_px=self.field_slider.number)
+
+    def _slide_parameters(self, _value: int) -> None:
+        self._wish_for(parameters=self.parameter_slider.number)
+
+    def _begin_sliding(self) -> None:
+        self._is_sliding = True
+
+    def _end_sliding(self) -> None:
+        self._is_sliding = False
+        self._show()
+
+    def _type_px(self) -> None:
+        if self.field_px.value() != nominal_receptive_field(self.session.spec):
+            self._wish_for(field_px=self.field_px.value())
+
+    def _type_nm(self) -> None:
+        size = self._pixel_side()
+        shown = None if size is None else nominal_receptive_field(self.session.spec) * size
+        if size is not None and shown is not None and abs(self.field_nm.value() - shown) > 6e-3:
+            self._wish_for(field_px=max(self.field_nm.value() / size, 1.0))
+
+    def _type_parameters(self) -> None:
+        if self.parameters.value() != self.session.spec.parameters:
+            self._wish_for(parameters=self.parameters.value())
+
+    def _switch_field(self, on: bool) -> None:
+        self.session.field_overlay = on
+
+    def _pixel_side(self) -> float | None:
+        size = self.session.pixel_size_nm
+        return None if size is None else sqrt(size[0] * size[1])
+
+    # showing
+
+    def _show(self, _change: object = None) -> None:
+        spec, size = self.session.spec, self.session.pixel_size_nm
+        field, pixel_side = receptive_field(spec), self._pixel_side()
+        self.chart.show_pixel_size(size)
+        self.chart.show_pick(spec)
+        self.field_nm.setVisible(pixel_side is not None)
+        values: list[tuple[QAbstractSpinBox, float]] = [
+            (self.field_px, field.nominal),
+            (self.parameters, spec.parameters),
+        ]
+        if pixel_side is not None:
+            values.append((self.field_nm, field.nominal * pixel_side))
+        for box, value in values:
+            box.blockSignals(True)
+            box.setValue(value)
+            box.blockSignals(False)
+        if not self._is_sliding:
+            self.field_slider.show_number(field.nominal)
+            self.parameter_slider.show_number(spec.parameters)
+        self._show_words()
+        self.snap.say(_snapped(self._wish, spec), "quiet")
+        self.advanced.show_spec(spec)
+
+    def _show_words(self, _change: object = None) -> None:
+        spec = self.session.spec
+        self.words.setText(_in_words(spec, self.session.pixel_size_nm, self.speeds.of(spec)))
+
+    def _show_runs(self, _change: object = None) -> None:
+        current = self.session.run
+        self.chart.show_runs(
+            [
+                RunDot(run.spec.with_classes(2), run.dice, run.title, run is current)
+                for run in self.session.runs
+            ]
+        )
+
+    def _show_findings(self, findings: Findings | None) -> None:
+        marks = []
+        if findings is not None and findings.lattice is not None:
+            marks.append(Mark(findings.lattice.period_px, "lattice"))
+        if findings is not None and findings.particle_px is not None:
+            marks.append(Mark(findings.particle_px, "particle"))
+        self.chart.show_marks(marks)
+        self.advice.say("" if findings is None else findings.advice.sentence, "advice")
+        self.advice.setToolTip(
+            "" if findings is None else f"<qt>{_paragraphs(findings.advice.details)}</qt>"
+        )
+
+
+def _snapped(wish: tuple[float, float], spec: NetworkSpec) -> str:
+    """Say how far the nearest network is from the wish; nothing where it is near."""
+    got = (nominal_receptive_field(spec), spec.parameters)
+    off = [value / wished - 1 for value, wished in zip(got, wish, strict=True)]
+    if max(abs(each) for each in off) < _WORTH_SAYING:
+        return ""
+    parts = [
+        f"{got[0]} px is {_ratio(off[0])}" if abs(off[0]) >= _WORTH_SAYING else "",
+        f"{got[1]:,} parameters are {_ratio(off[1])}" if abs(off[1]) >= _WORTH_SAYING else "",
+    ]
+    return f"The nearest network: {' and '.join(part for part in parts if part)} than asked for."
+
+
+def _ratio(off: float) -> str:
+    return f"{abs(off):.0%} {'more' if off > 0 else 'less'}".replace("%", " %")
+
+
+def _in_words(spec: NetworkSpec, size: PixelSize, speed: Speed | None) -> str:
+    field = receptive_field(spec)
+    exact = by_phase(field)
+    if size is not None:
+        pixel = sqrt(size[0] * size[1])
+        low, high = field.smallest * pixel, field.largest * pixel
+        exact += f" = {nm(low)}" if low == high else f" = {nm(low)[:-3]} to {nm(high)}"
+    lines = [
+        ("nominal", f"<b>{side(field.nominal, size)}</b>"),
+        ("exact", exact),
+        ("network", f"{structure(spec)}"),
+        ("halo", f"{side(field.halo, size)} of context around each tile"),
+        (
+            "cost",
+            f"<b>{spec.parameters:,}</b> parameters, "
+            f"{count(spec.macs_per_pixel)} multiply-adds a pixel",
+        ),
+    ]
+    if speed is not None:
+        lines.append(("speed", speed.sentence))
+    rows = "".join(
+        f'<tr><td style="padding-right: 8px;">{name}</td><td>{words}</td></tr>'
+        for name, words in lines
+    )
+    return f'<table cellspacing="0" cellpadding="1">{rows}</table>'
+
+
+def _paragraphs(text: str) -> str:
+    return "".join(f"<p>{part}</p>" for part in text.split("\n\n"))

@@ -1,0 +1,249 @@
+"""The export widget: the current run and its score, predict, write masks."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import napari
+from napari.layers import Image
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QProgressBar, QPushButton, QWidget
+
+from napari_tem_rf.gui.export.mask_export import MaskExport
+from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
+from napari_tem_rf.gui.pieces.parts import (
+    Choice,
+    Sentence,
+    column,
+    listen,
+    row,
+    sentence,
+    time_left,
+)
+from napari_tem_rf.gui.segment.predicting import Predicting
+from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.session.session import TrainedRun, session_of
+from napari_tem_rf.gui.shortcuts import key_of
+from napari_tem_rf.jobs.pixel_sizes import size_note
+from napari_tem_rf.runs import read_run
+
+
+class ExportWidget(QWidget):
+    """Use a run: predict images, show and hide what it says, write masks.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self._predicting: Predicting | None = None
+
+        self.runs = Choice()
+        self.runs.setToolTip("The run that predicts")
+        self.runs.activated.connect(self._choose_run)
+        self.open_button = QPushButton("Open run...")
+        self.open_button.setToolTip("Use a run of an earlier day: choose its folder")
+        self.open_button.clicked.connect(self._ask_run)
+        self.score = Sentence()
+        self.sizes = Sentence()
+
+        self.predict_button = QPushButton("Predict")
+        self.predict_button.setToolTip("Predict the frame that is shown with this run")
+        self.predict_button.clicked.connect(self._predict_shown)
+        self.all_button = QPushButton("Predict all")
+        self.all_button.setToolTip("Predict every image and every frame in the layer list")
+        self.all_button.clicked.connect(self._predict_all)
+        self.folder_button = QPushButton("Folder...")
+        self.folder_button.setToolTip(
+            "Predict every image file of a folder into masks on disk, in a folder beside the run;\n"
+            "what is there already is kept, so that a stopped folder goes on where it was"
+        )
+        self.folder_button.clicked.connect(self._ask_folder)
+        self.resample = QCheckBox("resample to the network's pixel size")
+        self.resample.setToolTip(
+            "Show images of another pixel size to the network at the size that it was trained at.\n"
+            "The prediction comes back on the image's own pixels."
+        )
+        self.resample.hide()
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip("Stop predicting; what is done stays")
+        self.stop_button.clicked.connect(self._stop)
+        self.show_button = QPushButton("Show / hide")
+        self.show_button.setToolTip(f"Show or hide the predictions ({key_of('toggle_prediction')})")
+        self.show_button.clicked.connect(self._toggle)
+        self.bar = QProgressBar()
+        self.bar.setRange(0, 1000)
+        self.bar.hide()
+
+        self.mask_export = MaskExport(viewer)
+        self.export_button = self.mask_export.export_button
+        self.words = Sentence()
+
+        column(
+            self,
+            [
+                row(self.runs, self.open_button, stretch=0),
+                self.score,
+                self.sizes,
+                self.resample,
+                row(self.predict_button, self.all_button, self.folder_button, self.show_button),
+                row(self.bar, self.stop_button, stretch=0),
+                self.words,
+                self.mask_export,
+            ],
+        )
+        session = self.session
+        for signal in (
+            session.runs_changed,
+            session.run_changed,
+            session.layers_changed,
+            session.image_changed,
+            session.annotation_changed,
+            session.calibration_changed,
+        ):
+            listen(self, signal, self._show)
+        listen(self, session.predicting_changed, self._on_predicting)
+        listen(self, session.prediction_toggled, self._toggle)
+        self._show()
+        self._on_predicting(session.predicting)
+
+    # showing
+
+    def _show(self, _value: object = None) -> None:
+        session = self.session
+        runs = list(reversed(session.runs))
+        self.runs.blockSignals(True)
+        self.runs.clear()
+        self.runs.addItems([run.title for run in runs] or ["no run yet: train, or open one"])
+        if session.run in runs:
+            self.runs.setCurrentIndex(runs.index(session.run))
+        self.runs.blockSignals(False)
+        self._say_score(session.run)
+        self._say_sizes()
+        self.show_button.setEnabled(bool(predictions(session)))
+        self._enable()
+
+    def _enable(self) -> None:
+        session = self.session
+        idle = session.predicting is None
+        can = session.run is not None and session.image is not None and idle
+        self.predict_button.setEnabled(can)
+        self.all_button.setEnabled(can)
+        self.folder_button.setEnabled(session.run is not None and idle)
+        self.stop_button.setEnabled(not idle)
+        self.stop_button.setVisible(not idle)
+
+    def _say_score(self, run: TrainedRun | None) -> None:
+        if run is None:
+            self.score.say("There is no result yet: train a network, or open a run.", "quiet")
+            return
+        split = run.record.split
+        if run.record.state == "training":
+            self.score.say("Its training was broken off before it was scored.", "quiet")
+        elif run.dice is None:
+            why = split.get("sentence", "")
+            self.score.say(sentence(f"no score: {why}" if why else "no score"), "quiet")
+        else:
+            parts = split.get("scored") or ("images" if split.get("kind") == "groups" else "blocks")
+            self.score.say(f"Dice {run.dice:.3f} on held-out {parts}.", "plain")
+        self.score.setToolTip(f"{sentence(split.get('sentence', ''))}\nRun: {run.folder}")
+
+    def _say_sizes(self) -> None:
+        """Say by how much the image's pixels differ from those trained on, and offer a remedy."""
+        run, image = self.session.run, self.session.image
+        note, name = None, "" if image is None else image.name
+        if run is not None and image is not None:
+            note = size_note(run.record, pixel_size_nm(image))
+        self.sizes.say("" if note is None else f"{name}: {note}.", "warning")
+        self.resample.setVisible(note is not None)
+
+    def _choose_run(self, place: int) -> None:
+        runs = list(reversed(self.session.runs))
+        if place < len(runs):
+            self.session.run = runs[place]
+
+    def _ask_run(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a run", str(self.session.runs_folder))
+        if folder:
+            self.open_run(Path(folder))
+
+    def open_run(self, folder: Path) -> None:
+        """Use a run of an earlier session."""
+        try:
+            run = read_run(folder)
+        except (OSError, ValueError) as error:
+            self.words.say(str(error), "error")
+            return
+        self.words.say("")
+        self.session.add_run(TrainedRun(run.folder, run.record))
+
+    # predicting
+
+    def _predict_shown(self) -> None:
+        if self.session.image is not None:
+            self._predict([(self.session.image, self.session.frame)])
+
+    def _predict_all(self) -> None:
+        targets = []
+        for image in self.session.images():
+            shape = image_shape(image)
+            frames = range(shape[0]) if len(shape) == 3 else range(1)
+            targets += [(image, frame) for frame in frames]
+        self._predict(targets)
+
+    def _predict(self, targets: Sequence[tuple[Image, int]]) -> None:
+        run = self.session.run
+        if run is not None and self.session.predicting is None:
+            self.words.say("")
+            self._new_round(run).begin(targets)
+
+    def _new_round(self, run: TrainedRun) -> Predicting:
+        return Predicting(self.session, run, resample=self.resample.isChecked())
+
+    def _ask_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Predict the images of a folder")
+        if folder:
+            self.predict_folder(Path(folder))
+
+    def predict_folder(self, folder: Path) -> None:
+        """Predict the files of a folder into masks beside the run."""
+        run = self.session.run
+        if run is None or self.session.predicting is not None:
+            return
+        self.words.say("")
+        try:
+            self._new_round(run).begin_folder(folder)
+        except ValueError as error:
+            self.words.say(str(error), "error")
+
+    def _stop(self) -> None:
+        if self.session.predicting is not None:
+            self.session.predicting.stop()
+            self.stop_button.setEnabled(False)
+
+    def _on_predicting(self, predicting: Predicting | None) -> None:
+        self.bar.setVisible(predicting is not None)
+        self._enable()
+        if predicting is not None:
+            self.bar.setValue(0)
+            self.bar.setFormat("predicting")
+            predicting.progressed.connect(self._on_progress)
+            predicting.ended.connect(self._on_predicted)
+        else:
+            self._show()
+
+    def _on_progress(self, fraction: float, seconds_left: float | None, what: str) -> None:
+        self.bar.setValue(round(1000 * fraction))
+        left = "" if seconds_left is None else f", {time_left(seconds_left)}"
+        self.bar.setFormat(f"{what}{left}")
+
+    def _on_predicted(self, words: str, well: bool) -> None:
+        self.words.say(words, "quiet" if well else "error")
+
+    def _toggle(self) -> None:
+        layers = predictions(self.session)
+        visible = not any(layer.visible for layer in layers)
+        for layer in layers:
+            layer.visible = visible

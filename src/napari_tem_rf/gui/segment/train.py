@@ -1,0 +1,347 @@
+"""The train widget: time, start, stop, and how it goes."""
+
+from pathlib import Path
+from typing import Any
+
+import napari
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import (
+    QComboBox,
+    QLabel,
+    QPushButton,
+    QSpinBox,
+    QWidget,
+)
+
+from napari_tem_rf.gui.pieces.activity_bar import ActivityBar
+from napari_tem_rf.gui.pieces.bars import CalmBar
+from napari_tem_rf.gui.pieces.garbage import tidy_at_rest
+from napari_tem_rf.gui.pieces.parts import (
+    Choice,
+    Fold,
+    PrimaryButton,
+    Sentence,
+    column,
+    listen,
+    row,
+    sentence,
+    time_left,
+)
+from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, prepare
+from napari_tem_rf.gui.segment.curve import CurveCanvas
+from napari_tem_rf.gui.segment.train_settings import TrainSettings
+from napari_tem_rf.gui.segment.training import begin_training, resume_training, start_of
+from napari_tem_rf.gui.session.checks import training_checks
+from napari_tem_rf.gui.session.label_counts import counted_once
+from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.work import Work
+from napari_tem_rf.gui.shortcuts import key_of
+from napari_tem_rf.protocol import (
+    EpochReport,
+    NoteReport,
+    PreviewReport,
+    ProgressReport,
+    Report,
+)
+from napari_tem_rf.starting import SIMULATED, simulated_start
+
+_FIRST_EPOCHS = 100
+_LONG_NOTE = 120
+_WAIT_MS = 1000
+
+
+class TrainWidget(QWidget):
+    """Train the picked network on what is annotated, watch it, stop it.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer to work in.
+    """
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        super().__init__()
+        self.session = session_of(viewer)
+        self._waiting = QTimer(self)
+        self._waiting.setInterval(_WAIT_MS)
+        self._waiting.timeout.connect(self._say_waiting)
+
+        self.train_button = PrimaryButton("Train")
+        self.train_button.setToolTip(
+            f"Train the picked network on everything that is annotated ({key_of('train')})"
+        )
+        self.train_button.clicked.connect(self.train)
+        self.stop_button = QPushButton("Stop")
+        self.stop_button.setToolTip(
+            f"Stop the training; the best weights so far are kept ({key_of('stop')})"
+        )
+        self.stop_button.clicked.connect(self.stop)
+
+        self.length = QSpinBox()
+        self.length.setRange(1, 1_000_000)
+        self.length.setFixedWidth(110)
+        self.unit = QComboBox()
+        self.unit.addItems(["s", "min", "epochs"])
+        tip = (
+            "How long to train: a time budget in seconds or minutes,\n"
+            "or a number of epochs (rounds over what is annotated)"
+        )
+        self.length.setToolTip(tip)
+        self.unit.setToolTip(tip)
+
+        self.start = Choice()
+        self.start.setToolTip(
+            "simulated micrographs: the network has seen lattices, amorphous matter and dark\n"
+            "particles already, which makes the most of a few strokes (for some networks).\n"
+            "new weights: start afresh. A run: go on from its weights with the annotation as it\n"
+            "is now, which is quick after correcting a few strokes (same network only)."
+        )
+        self.start.activated.connect(self._set_start)
+
+        self.more = TrainSettings(self.session)
+        self.words = Sentence()
+        self.bar = CalmBar()
+        self.bar.setRange(0, 1000)
+        self.bar.setTextVisible(True)
+        self._activity = ActivityBar()
+        self.curve = CurveCanvas()
+        self.note = Sentence()
+        self.resume_button = QPushButton("Go on from the last checkpoint")
+        self.resume_button.setToolTip(
+            "Take the training up where it was interrupted, with the same images and labels"
+        )
+        self.resume_button.clicked.connect(self.resume)
+
+        column(
+            self,
+            [
+                row(self.train_button, self.stop_button, QLabel("for"), self.length, self.unit),
+                row(QLabel("start from"), self.start, stretch=1),
+                Fold("Settings", self.more),
+                self.bar,
+                self.words,
+                self.curve,
+                self.note,
+                self.resume_button,
+            ],
+        )
+        self.length.valueChanged.connect(self._set_length)
+        self.unit.activated.connect(self._set_unit)
+
+        session = self.session
+        for signal in (
+            session.layers_changed,
+            session.image_changed,
+            session.annotation_changed,
+            session.annotation_edited,
+            session.unlabelled_changed,
+            session.runs_folder_changed,
+        ):
+            listen(self, signal, self._show_checks)
+        listen(self, session.spec_changed, self._show_starts)
+        listen(self, session.plan_changed, self._show_plan)
+        listen(self, session.plan_changed, self._show_starts)
+        listen(self, session.runs_changed, self._show_starts)
+        listen(self, session.start_changed, self._show_starts)
+        listen(self, session.training_changed, self._on_training)
+        listen(self, session.history_changed, self._on_history)
+        listen(self, session.interrupted_changed, self._show_interrupted)
+        listen(self, session.train_requested, self.train)
+        listen(self, session.stop_requested, self.stop)
+        listen(self, session.closed, self._waiting.stop)
+        listen(self, session.closed, self._activity.end)
+        self._show_plan()
+        self._show_starts()
+        self._on_history(session.history)
+        self._on_training(session.training)
+        self._show_interrupted()
+        prepare(self, MATPLOTLIB)  # for the curve
+        tidy_at_rest(self, viewer)
+
+    # plan
+
+    def _show_plan(self, _plan: object = None) -> None:
+        plan = self.session.plan
+        self.length.blockSignals(True)
+        if plan.seconds is None:
+            self.unit.setCurrentText("epochs")
+            self.length.setValue(plan.epochs or _FIRST_EPOCHS)
+        elif self.unit.currentText() == "min":
+            self.length.setValue(max(1, round(plan.seconds / 60)))
+        else:
+            self.unit.setCurrentText("s")
+            self.length.setValue(round(plan.seconds))
+        self.length.blockSignals(False)
+        self._show_checks()
+
+    def _set_length(self, length: int) -> None:
+        unit = self.unit.currentText()
+        if unit == "epochs":
+            self.session.change_plan(epochs=length, seconds=None)
+        else:
+            factor = 60 if unit == "min" else 1
+            self.session.change_plan(epochs=None, seconds=float(length * factor))
+
+    def _set_unit(self, _place: int) -> None:
+        first = {"s": 20, "min": 2, "epochs": _FIRST_EPOCHS}[self.unit.currentText()]
+        self.length.blockSignals(True)
+        self.length.setValue(first)
+        self.length.blockSignals(False)
+        self._set_length(first)
+
+    def _show_starts(self, _value: object = None) -> None:
+        session = self.session
+        fitting = [
+            run for run in session.runs if run.spec == session.spec.with_classes(run.spec.classes)
+        ]
+        self.start.blockSignals(True)
+        self.start.clear()
+        if session.plan.preset == "default" and simulated_start(session.spec) is not None:
+            self.start.addItem("simulated micrographs", SIMULATED)
+        self.start.addItem("new weights", None)
+        for run in reversed(fitting):
+            self.start.addItem(run.title, run.folder)
+        if isinstance(session.start, Path) and self.start.findData(session.start) < 0:
+            session.start = SIMULATED
+        self.start.setCurrentIndex(max(0, self.start.findData(start_of(session))))
+        self.start.setEnabled(self.start.count() > 1)
+        self.start.blockSignals(False)
+        self._show_checks()
+
+    def _set_start(self, place: int) -> None:
+        self.session.start = self.start.itemData(place)
+
+    # doing
+
+    def train(self) -> None:
+        """Start a training, or say why not."""
+        with counted_once():
+            stops = [check for check in training_checks(self.session) if check.stops]
+            if stops:
+                self.words.say(stops[0].sentence, "warning")
+                return
+            self.note.say("")
+            try:
+                begin_training(self.session)
+            except (OSError, ValueError) as error:
+                self.words.say(str(error), "error")
+
+    def resume(self) -> None:
+        """Take the interrupted training up again."""
+        self.note.say("")
+        resume_training(self.session)
+
+    def stop(self) -> None:
+        """Ask the training to stop; it keeps its best weights."""
+        work = self.session.training
+        if work is not None:
+            waiting = work.state == "waiting"
+            self.stop_button.setEnabled(False)
+            if not waiting:
+                self.words.say("Stopping; the best weights so far are kept.", "quiet")
+            work.stop()
+
+    # showing
+
+    def _show_checks(self, _value: object = None) -> None:
+        if self.session.training is not None:
+            return
+        checks = training_checks(self.session)
+        can_train = not any(check.stops for check in checks)
+        self.train_button.setEnabled(can_train)
+        if checks:
+            self.words.say(checks[0].sentence, "warning" if can_train else "advice")
+        else:
+            self.words.say(self._ready(), "quiet")
+
+    def _ready(self) -> str:
+        history = self.session.history
+        return sentence(history[-1].sentence) if history else "Ready to train."
+
+    def _on_training(self, work: Work | None) -> None:
+        goes_on = work is not None
+        self.train_button.setVisible(not goes_on)
+        self.stop_button.setVisible(goes_on)
+        self.stop_button.setEnabled(work is not None and work.state != "stopping")
+        self.bar.setVisible(goes_on)
+        if work is None:
+            self._waiting.stop()
+            self._activity.end()
+            self.curve.hurry()
+            self._show_checks()
+            return
+        # nothing that moves by itself: each step of it draws the canvas
+        self.bar.setValue(0)
+        self.bar.setFormat("starting")
+        self._say_waiting()
+        self._waiting.start()
+        self._activity.begin(work.name)
+        work.begun.connect(self._on_begun)
+        work.reported.connect(self._on_report)
+        work.failed.connect(self._on_failed)
+
+    def _say_waiting(self) -> None:
+        """Say what a training waits for; it may be a while until a worker takes it."""
+        work = self.session.training
+        if work is None or work.state != "waiting":
+            self._waiting.stop()
+        elif self.session.engine.state != "ready":
+            self.words.say("The worker process starts; the training begins when it is up.", "quiet")
+        elif self._waiting.isActive():
+            self.bar.setFormat("waiting")
+            self.words.say(
+                "Waiting for a free worker: other work goes on there. Stop takes this training "
+                "back.",
+                "quiet",
+            )
+        else:
+            self.words.say("Sending the images to the worker.", "quiet")
+
+    def _on_begun(self) -> None:
+        self._waiting.stop()
+        self.bar.setFormat("starting")
+        self.words.say("A worker has it; the images are being prepared.", "quiet")
+
+    def _on_report(self, report: Report) -> None:
+        match report:
+            case EpochReport():
+                self.words.say(sentence(report.sentence), "plain")
+                self._show_progress(None, report.seconds_left)
+            case ProgressReport():
+                self._show_progress(report.fraction, report.seconds_left)
+                if report.sentence and not self.session.history:
+                    self.words.say(sentence(report.sentence), "quiet")
+            case NoteReport():
+                self._say_note(report.sentence)
+            case PreviewReport():
+                pass  # `begin_training` shows it on the canvas
+
+    def _say_note(self, words: str) -> None:
+        """Show a note; of a long one what comes before the colon, the rest in the tooltip."""
+        short = words.partition(": ")[0] if len(words) > _LONG_NOTE else words
+        self.note.say(sentence(short), "quiet")
+        self.note.setToolTip(sentence(words))
+        if not self.session.history:
+            self.words.say("Training goes on; the first epoch is not over yet.", "quiet")
+
+    def _show_progress(self, fraction: float | None, seconds_left: float | None) -> None:
+        if fraction is not None:
+            self.bar.setValue(round(1000 * fraction))
+            self._activity.move(fraction)
+        if seconds_left is not None:
+            self.bar.setFormat(time_left(seconds_left))
+
+    def _show_interrupted(self, _interrupted: object = None) -> None:
+        self.resume_button.setVisible(self.session.interrupted is not None)
+
+    def _on_failed(self, words: str) -> None:
+        work = self.session.training
+        if work is not None and work.cancelled:
+            self.note.say("Taken back before it began.", "quiet")
+        else:
+            self.note.say(sentence(words), "error")
+
+    def _on_history(self, history: Any) -> None:
+        self.curve.show_history(history)
+        if self.session.training is None:
+            self.curve.hurry()

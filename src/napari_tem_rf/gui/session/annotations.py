@@ -1,0 +1,170 @@
+"""Labels layers as annotations: their classes, what is painted, which image they belong to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from napari.layers import Image, Labels
+
+from napari_tem_rf.gui.layers.layers import (
+    MARK,
+    PALETTE,
+    image_shape,
+    label_colors,
+    mark_of,
+    new_annotation,
+    placement,
+)
+from napari_tem_rf.gui.session.label_counts import census
+from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.protocol import Unlabelled
+
+STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=PALETTE[:2])
+"""The classes of a new annotation whose zeros are not annotated."""
+
+MASK = Classes(values=(0, 1), names=("background", "particle"), colors=PALETTE[:2])
+"""The classes of a new annotation whose zeros are background."""
+
+MOST_CLASSES = 16
+"""More values than this are instances, not classes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AnnotatedLayer:
+    """An annotation layer and the image layer that it describes."""
+
+    image: Image
+    labels: Labels
+
+    @property
+    def fits(self) -> bool:
+        """Whether both have the same shape."""
+        return image_shape(self.image) == image_shape(self.labels)
+
+    def annotated_frames(self) -> tuple[int, ...]:
+        """Return the frames that hold labels; (0,) for a single image that does."""
+        return tuple(frame for frame, count in enumerate(census(self.labels)) if count)
+
+
+def values_in(layer: Labels) -> tuple[int, ...]:
+    """Return the values painted in a layer, ascending, zero left out."""
+    return tuple(sorted(set().union(*census(layer))))
+
+
+def meaning_of_zeros(layer: Labels) -> Unlabelled:
+    """Return what zeros of a layer mean: what was chosen for it, or else what is likely.
+
+    A layer that holds nothing but zeros and one other value is taken for a finished mask.
+    """
+    chosen = mark_of(layer).get("unlabelled")
+    if chosen in ("ignore", "background"):
+        return chosen
+    return "background" if len(values_in(layer)) == 1 else "ignore"
+
+
+def classes_of(layer: Labels, unlabelled: Unlabelled) -> Classes:
+    """Return the classes of an annotation layer: those named in it and those painted in it."""
+    noted = mark_of(layer).get("classes", {})
+    named = {int(value): (name, color) for value, name, color in noted}
+    painted = values_in(layer)[:MOST_CLASSES]
+    if unlabelled == "background":
+        # a class of strokes that stands for background says nothing beside zeros that do
+        named = {
+            value: entry
+            for value, entry in named.items()
+            if entry[0] != "background" or value == 0 or value in painted
+        }
+    values = {value for value in named if value != 0} | set(painted)
+    values.add(0 if unlabelled == "background" else 1)
+    ordered = tuple(sorted(values))
+    names, colors = [], []
+    for place, value in enumerate(ordered):
+        name, color = named.get(value, (None, None))
+        names.append(name or _first_name(place, len(ordered)))
+        colors.append(color or PALETTE[place % len(PALETTE)])
+    return Classes(values=ordered, names=tuple(names), colors=tuple(colors))
+
+
+def _first_name(place: int, classes: int) -> str:
+    if place == 0:
+        return "background"
+    return "particle" if classes <= 2 else f"class {place}"
+
+
+def note_classes(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> None:
+    """Keep classes with their layer, colour it by them, and let napari's status bar name them."""
+    entries = list(zip(classes.values, classes.names, classes.colors, strict=True))
+    mark: dict[str, Any] = {**mark_of(layer), "classes": entries, "unlabelled": unlabelled}
+    mark.setdefault("kind", "annotation")
+    layer.metadata = {**layer.metadata, MARK: mark}
+    layer.colormap = label_colors(classes)
+    layer.features = {"index": classes.values, "class": classes.names}
+
+
+def start_annotation(image: Image, unlabelled: Unlabelled, taken: Sequence[str]) -> Labels:
+    """Return an empty annotation layer for an image under a free name."""
+    name, count = f"{image.name}: strokes", 1
+    while name in taken:
+        count += 1
+        name = f"{image.name}: strokes {count}"
+    classes = STROKES if unlabelled == "ignore" else MASK
+    layer = new_annotation(image, classes, name)
+    note_classes(layer, classes, unlabelled)
+    belong(layer, image)
+    return layer
+
+
+def belong(layer: Labels, image: Image) -> None:
+    """Note in an annotation layer which image it describes."""
+    mark = {**mark_of(layer), "image": image.name, "image_id": str(image.unique_id)}
+    layer.metadata = {**layer.metadata, MARK: mark}
+
+
+def image_of(layer: Labels, images: Sequence[Image]) -> Image | None:
+    """Return the image that an annotation layer describes, as far as it is noted."""
+    mark = mark_of(layer)
+    for image in images:
+        if mark.get("image_id") == str(image.unique_id):
+            return image
+    for image in images:
+        if mark.get("image") == image.name and image_shape(image) == image_shape(layer):
+            return image
+    return None
+
+
+def annotation_for(
+    image: Image, annotations: Sequence[Labels], images: Sequence[Image]
+) -> Labels | None:
+    """Return the annotation layer that fits an image best: its own, or an unclaimed one."""
+    own = [layer for layer in annotations if image_of(layer, images) is image]
+    if own:
+        return own[-1]
+    free = [
+        layer
+        for layer in annotations
+        if image_of(layer, images) is None and image_shape(layer) == image_shape(image)
+    ]
+    return free[-1] if free else None
+
+
+def align(layer: Labels, image: Image) -> None:
+    """Lay an annotation layer of the same shape exactly on its image."""
+    for name, value in placement(image).items():
+        setattr(layer, name, value)
+
+
+def count_pixels(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> tuple[int, ...]:
+    """Return how many pixels of each class a layer holds.
+
+    Zeros that mean background count in frames that hold any label only: a frame without is not
+    annotated.
+    """
+    rows, columns = image_shape(layer)[-2:]
+    frames = [count for count in census(layer) if count]
+    return tuple(
+        sum(
+            count.get(value, 0) if value != 0 else rows * columns - sum(count.values())
+            for count in frames
+        )
+        for value in classes.values
+    )

@@ -1,0 +1,100 @@
+"""How many pixels of each value a labels layer holds, frame by frame."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from napari.layers import Labels
+from numpy.typing import NDArray
+
+from napari_tem_rf.gui.layers.layers import frame_labels, image_shape
+
+Count = dict[int, int]
+"""Pixels by label value, zero left out."""
+
+COUNTED_AT_ONCE_PX = 4_000_000
+"""Up to so many pixels a layer is counted anew each time: that takes some 20 ms."""
+
+_LARGEST_VALUE = 65_535
+
+
+def count_values(plane: NDArray[np.integer]) -> Count:
+    """Return the pixels of each value in one frame, zero left out."""
+    if not plane.any():
+        return {}
+    if plane.min() < 0 or plane.max() > _LARGEST_VALUE:
+        values, counts = np.unique(plane, return_counts=True)
+    else:
+        table = np.bincount(plane.ravel())
+        values = np.flatnonzero(table)
+        counts = table[values]
+    return {
+        int(value): int(count) for value, count in zip(values, counts, strict=True) if value != 0
+    }
+
+
+class _Counted:
+    """The counts of a large layer, kept; painting makes only the frame in view uncertain."""
+
+    def __init__(self, layer: Labels) -> None:
+        self._frames: list[Count | None] = [None] * image_shape(layer)[0]
+        layer.events.paint.connect(self._on_paint)
+        layer.events.labels_update.connect(self._on_paint)
+        layer.events.set_data.connect(self._on_paint)
+        layer.events.data.connect(self._on_data)
+
+    def frames(self, layer: Labels) -> tuple[Count, ...]:
+        for place, count in enumerate(self._frames):
+            if count is None:
+                self._frames[place] = count_values(frame_labels(layer, place))
+        return tuple(count or {} for count in self._frames)
+
+    def _on_paint(self, event: Any) -> None:
+        # the frame that napari slices is the one that is painted on
+        frame = int(np.clip(round(event.source._data_slice.point[0]), 0, len(self._frames) - 1))
+        self._frames[frame] = None
+
+    def _on_data(self, event: Any) -> None:
+        self._frames = [None] * image_shape(event.source)[0]
+
+
+_LARGE: WeakKeyDictionary[Labels, _Counted] = WeakKeyDictionary()
+
+
+_ONCE: list[dict[Labels, tuple[Count, ...]]] = []
+"""The counts of `counted_once`, while it holds."""
+
+
+@contextmanager
+def counted_once() -> Iterator[None]:
+    """Count each layer once while this holds, however often it is asked for; nothing may paint.
+
+    Where one change is told to many, each asks: on a large image they would count for seconds.
+    """
+    _ONCE.append(_ONCE[-1] if _ONCE else {})
+    try:
+        yield
+    finally:
+        _ONCE.pop()
+
+
+def census(layer: Labels) -> tuple[Count, ...]:
+    """Return the pixels of each value in each frame of a layer; one frame for a single image."""
+    if not _ONCE:
+        return _count(layer)
+    if layer not in _ONCE[-1]:
+        _ONCE[-1][layer] = _count(layer)
+    return _ONCE[-1][layer]
+
+
+def _count(layer: Labels) -> tuple[Count, ...]:
+    shape = image_shape(layer)
+    if len(shape) == 2:
+        return (count_values(frame_labels(layer)),)
+    if int(np.prod(shape)) <= COUNTED_AT_ONCE_PX:
+        return tuple(count_values(frame_labels(layer, frame)) for frame in range(shape[0]))
+    if layer not in _LARGE:
+        _LARGE[layer] = _Counted(layer)
+    return _LARGE[layer].frames(layer)

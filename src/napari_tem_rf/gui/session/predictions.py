@@ -1,0 +1,191 @@
+"""Predictions on the canvas: layers of the program's own, made or updated, never the user's."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels
+from numpy.typing import NDArray
+
+from napari_tem_rf.gui.layers.layers import (
+    MARK,
+    find_ours,
+    image_shape,
+    is_ours,
+    label_colors,
+    mark_of,
+    placement,
+    prediction_layer,
+)
+from napari_tem_rf.gui.segment.series import goes_to_disk
+from napari_tem_rf.gui.session.annotations import note_classes
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.resampling import Resampling
+from napari_tem_rf.micrographs.series_labels import SeriesLabels
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+
+
+def layer_name(image: Image, spec: NetworkSpec) -> str:
+    """Return the name of a prediction: ``<image>: field 120 px``."""
+    return f"{image.name}: field {nominal_receptive_field(spec)} px"
+
+
+def predictions(session: Session) -> list[Labels]:
+    """Return the prediction layers in the viewer, those of the chosen image last."""
+    found = [layer for layer in session.viewer.layers if is_ours(layer, "prediction")]
+    chosen = None if session.image is None else str(session.image.unique_id)
+    return sorted(found, key=lambda layer: mark_of(layer).get("image_id") == chosen)
+
+
+def show_prediction(
+    session: Session,
+    image: Image,
+    labels: NDArray[np.generic],
+    classes: Classes,
+    spec: NetworkSpec,
+    *,
+    run: Path,
+    frame: int = 0,
+    origin: tuple[int, int] = (0, 0),
+    resampling: Resampling | None = None,
+) -> Labels:
+    """Show labels on an image, in the program's own layer of that image and field.
+
+    Parameters
+    ----------
+    session : Session
+    image : Image
+        The image that was predicted.
+    labels : ndarray of int, shape (row, column)
+        All of the image, or a part of it.
+    classes : Classes
+        The annotation's values, names and colours.
+    spec : NetworkSpec
+        The network that predicted.
+    run : Path
+        Its run folder.
+    frame : int
+        Frame of a stack.
+    origin : tuple of int
+        (row, column) of the labels' first pixel.
+    resampling : Resampling, optional
+        How the network was shown the image.
+
+    Returns
+    -------
+    Labels
+        The layer: a new one, or the earlier one of the same name, updated.
+    """
+    layer = _layer(session, image, classes, spec, run, resampling)
+    data = layer.data
+    if isinstance(data, SeriesLabels):
+        plane = data.draft(frame)
+    else:
+        plane = data[frame] if data.ndim == 3 else data
+    rows, columns = labels.shape
+    plane[origin[0] : origin[0] + rows, origin[1] : origin[1] + columns] = labels
+    layer.refresh()
+    return layer
+
+
+def ensure_layer(
+    session: Session, image: Image, classes: Classes, spec: NetworkSpec, *, run: Path
+) -> None:
+    """Add the layer that predictions of an image will be shown in, empty; an earlier one stays."""
+    if find_ours(session.viewer.layers, layer_name(image, spec), "prediction") is None:
+        _layer(session, image, classes, spec, run, None)
+
+
+def show_series(
+    session: Session,
+    image: Image,
+    path: Path,
+    classes: Classes,
+    spec: NetworkSpec,
+    *,
+    run: Path,
+    resampling: Resampling | None = None,
+) -> Labels:
+    """Show the labels of a series that are written to ``path`` as they come; see `show_prediction`.
+
+    The layer reads from the disk what is looked at, and cannot be painted on.
+    """
+    layer = _layer(session, image, classes, spec, run, resampling)
+    data = layer.data
+    if not isinstance(data, SeriesLabels) or data.path != path:
+        layer.data = SeriesLabels(path, image_shape(image), _dtype(classes))
+        layer.editable = False
+    return layer
+
+
+def _layer(
+    session: Session,
+    image: Image,
+    classes: Classes,
+    spec: NetworkSpec,
+    run: Path,
+    resampling: Resampling | None,
+) -> Labels:
+    """Return the program's own layer for predictions of an image with a field, made or updated."""
+    name = layer_name(image, spec)
+    layer = find_ours(session.viewer.layers, name, "prediction")
+    if layer is None or image_shape(layer) != image_shape(image):
+        if layer is not None:
+            session.viewer.layers.remove(layer)
+        layer = _add(session, image, classes, name)
+    else:
+        for attribute, value in placement(image).items():
+            if not np.array_equal(getattr(layer, attribute), value):
+                setattr(layer, attribute, value)
+        colors = label_colors(classes, background=False)
+        if colors.color_dict.keys() != layer.colormap.color_dict.keys() or any(
+            not np.array_equal(color, layer.colormap.color_dict[value])
+            for value, color in colors.color_dict.items()
+        ):
+            layer.colormap = colors
+    mark = {
+        **mark_of(layer),
+        "image": image.name,
+        "image_id": str(image.unique_id),
+        "run": str(run),
+        "resampling": None if resampling is None else resampling.to_dict(),
+        "title": name,
+        "name": layer.name,
+    }
+    if mark != mark_of(layer):
+        layer.metadata = {**layer.metadata, MARK: mark}
+    return layer
+
+
+def _dtype(classes: Classes) -> type[np.unsignedinteger]:
+    return np.uint8 if max(classes.values) < 256 else np.uint16
+
+
+def _add(session: Session, image: Image, classes: Classes, name: str) -> Labels:
+    """Add an empty prediction just above its image, and leave the user's selection alone."""
+    layers = session.viewer.layers
+    shape = image_shape(image)
+    on_disk = goes_to_disk(image)
+    kind = _dtype(classes)
+    empty: Any = SeriesLabels(None, shape, kind) if on_disk else np.zeros(shape, kind)
+    layer = prediction_layer(image, empty, classes, name)
+    if on_disk:
+        layer.editable = False
+    values, names = classes.prediction_values[1:], classes.names[1:]
+    layer.features = {"index": list(values), "class": list(names)}
+    session.insert_unselected(layers.index(image) + 1, layer)
+    # one who corrects a prediction makes it an annotation: it is never written over again
+    layer.events.paint.connect(lambda _event: _give_to_user(session, layer, classes))
+    return layer
+
+
+def _give_to_user(session: Session, layer: Labels, classes: Classes) -> None:
+    if not is_ours(layer, "prediction"):
+        return
+    mask = Classes(classes.prediction_values, classes.names, classes.colors)
+    layer.metadata = {**layer.metadata, MARK: {**mark_of(layer), "kind": "annotation"}}
+    note_classes(layer, mask, "background")
+    layer.name = f"{layer.name}, corrected"
+    session.layers_changed.emit()
