@@ -26,7 +26,7 @@ from qtpy.QtWidgets import QApplication
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.field.overlay import REST_MS, overlay_of
 from napari_tem_rf.gui.layers.boxes import scene_overlay
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, TrainingPlan

@@ -33,7 +33,7 @@ from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
 from napari_tem_rf.gui.session.predictions import predictions  # noqa: E402
-from napari_tem_rf.gui.session.session import session_of  # noqa: E402
+from napari_tem_rf.gui.session.viewers import session_of  # noqa: E402
 
 WINDOW = (1366, 768)
 BEAT_MS = 2

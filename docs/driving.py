@@ -23,7 +23,8 @@ from qtpy.QtCore import QEventLoop, Qt, QTimer  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
-from napari_tem_rf.gui.session.session import Session, session_of  # noqa: E402
+from napari_tem_rf.gui.session.session import Session  # noqa: E402
+from napari_tem_rf.gui.session.viewers import session_of  # noqa: E402
 
 WINDOW = (1500, 950)
 

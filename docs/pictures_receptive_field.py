@@ -26,7 +26,8 @@ from napari_tem_rf.gui.layers.layers import placement
 from napari_tem_rf.gui.pieces.parts import current_theme
 from napari_tem_rf.gui.segment.network import NetworkWidget
 from napari_tem_rf.gui.segment.training import begin_training
-from napari_tem_rf.gui.session.session import Session, session_of
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.samples import sample_folder

@@ -9,7 +9,7 @@ from typing import Any
 
 from qtpy.QtCore import Qt
 
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.protocol import TrainingPlan
 
 SECONDS = 2

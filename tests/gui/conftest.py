@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf import jobs
 from napari_tem_rf.engine import InlineEngine
-from napari_tem_rf.gui.session.session import Session, session_of
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.protocol import EpochReport, NoteReport, PreviewReport, ProgressReport
 from napari_tem_rf.runs import RunRecord, create_run
 

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_tem_rf.gui.session.predictions import predictions
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.runs import read_run
 from napari_tem_rf.samples import sample_folder

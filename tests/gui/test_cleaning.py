@@ -7,7 +7,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_tem_rf.gui.segment.image import LoadWidget
-from napari_tem_rf.gui.segment.training import training_request
+from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean
 

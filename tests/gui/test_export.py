@@ -12,8 +12,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_tem_rf.gui.segment.result import ExportWidget
-from napari_tem_rf.gui.segment.training import training_request
 from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session, TrainedRun
 
 from .conftest import fake_train

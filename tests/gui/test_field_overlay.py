@@ -12,7 +12,7 @@ from napari_tem_rf.gui.field.dock import ReceptiveFieldWidget, spread_pixels
 from napari_tem_rf.gui.field.overlay import REST_MS, overlay_of
 from napari_tem_rf.gui.field.subject import read_field
 from napari_tem_rf.gui.layers.boxes import outline, scene_overlay, to_scene
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.cleaning import Cleaning, standardise
 from napari_tem_rf.networks.effective_field import effective_field_of
 from napari_tem_rf.networks.receptive_field import Interval, receptive_field

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QScrollArea, QWidget
 from napari_tem_rf.gui.layers.layers import pixel_size_nm
 from napari_tem_rf.gui.manifest import get_reader, write_labels_layer
 from napari_tem_rf.gui.pieces.parts import DOCK_WIDTH
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.samples import sample_folder, sample_sets
 
 ROOT = Path(__file__).parents[2]

@@ -13,8 +13,8 @@ from qtpy.QtWidgets import QFileDialog
 from napari_tem_rf.gui.export.mask_export import MaskExport
 from napari_tem_rf.gui.export.masks import export_instances, outgoing
 from napari_tem_rf.gui.particles.dock import ParticlesWidget
-from napari_tem_rf.gui.segment.training import training_request
 from napari_tem_rf.gui.session.predictions import predictions, show_prediction
+from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session, TrainedRun
 from napari_tem_rf.measuring.particles import find_particles
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs

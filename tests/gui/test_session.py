@@ -9,8 +9,9 @@ from napari.utils.action_manager import action_manager
 from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf.engine import InlineEngine
-from napari_tem_rf.gui.session import session as session_module
-from napari_tem_rf.gui.session.session import Session, session_of
+from napari_tem_rf.gui.session import viewers as session_module
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.viewers import session_of
 
 
 def answer(value: int, *, report: Any, stopped: Any) -> int:

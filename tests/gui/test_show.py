@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from napari_tem_rf.gui.session.predictions import predictions
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.show import main, show_demo
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.cleaning import Cleaning

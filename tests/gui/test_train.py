@@ -10,13 +10,13 @@ from qtpy.QtCore import Qt
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.segment.train import TrainWidget
-from napari_tem_rf.gui.segment.training import (
+from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.session.request import (
     labelled_images,
     start_of,
     training_request,
     window_in_view,
 )
-from napari_tem_rf.gui.session.predictions import predictions
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, NoteReport

@@ -6,7 +6,7 @@ from napari.settings import get_settings
 from napari.utils.action_manager import action_manager
 from napari.viewer import Viewer, ViewerModel
 
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 
 
 def train(viewer: Viewer) -> None:

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.gui.manifest import sample_layers
 from napari_tem_rf.gui.session.predictions import show_prediction
-from napari_tem_rf.gui.session.session import TrainedRun, session_of
+from napari_tem_rf.gui.session.session import TrainedRun
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.runs import read_run
 from napari_tem_rf.samples import sample_sets

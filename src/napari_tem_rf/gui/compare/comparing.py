@@ -28,8 +28,7 @@ from napari_tem_rf.comparison import (
 )
 from napari_tem_rf.comparison.record import ImageEntry
 from napari_tem_rf.engine import AnyEngine
-from napari_tem_rf.gui.layers.layers import frame_pixels, image_shape
-from napari_tem_rf.gui.segment.training import frame_name
+from napari_tem_rf.gui.layers.layers import frame_name, frame_pixels, image_shape
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.work import WindowThread
 from napari_tem_rf.micrographs.annotation import LabelledImage

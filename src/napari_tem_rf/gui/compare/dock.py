@@ -32,7 +32,8 @@ from napari_tem_rf.gui.pieces.parts import (
     sentence,
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, prepare
-from napari_tem_rf.gui.session.session import TrainedRun, session_of
+from napari_tem_rf.gui.session.session import TrainedRun
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.runs import read_run
 from napari_tem_rf.storage import write_text
 

@@ -20,9 +20,8 @@ from napari_tem_rf.comparison import (
     predict_ensemble,
 )
 from napari_tem_rf.gui.compare.comparing import Comparing
-from napari_tem_rf.gui.layers.layers import MARK, find_ours, frame_pixels, mark_of
+from napari_tem_rf.gui.layers.layers import MARK, find_ours, frame_name, frame_pixels, mark_of
 from napari_tem_rf.gui.layers.plane import plane_placement
-from napari_tem_rf.gui.segment.training import frame_name
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.work import Work
 

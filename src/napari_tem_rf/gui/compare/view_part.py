@@ -26,6 +26,7 @@ from napari_tem_rf.gui.layers.layers import (
     MARK,
     find_ours,
     frame_labels,
+    frame_name,
     image_shape,
     is_ours,
     mark_of,
@@ -33,7 +34,6 @@ from napari_tem_rf.gui.layers.layers import (
 from napari_tem_rf.gui.layers.plane import look_at
 from napari_tem_rf.gui.pieces.lifetimes import when_gone
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, row, sentence
-from napari_tem_rf.gui.segment.training import frame_name
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.words import count

@@ -9,8 +9,8 @@ from pathlib import Path
 from napari_tem_rf.comparison import BASELINES, ComparisonPlan, grid, hold_out, seeds
 from napari_tem_rf.gui.compare.comparing import comparing_of
 from napari_tem_rf.gui.pieces.preloading import CATALOG
-from napari_tem_rf.gui.segment.training import training_request
 from napari_tem_rf.gui.session.checks import Check, training_checks
+from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session, TrainedRun
 from napari_tem_rf.micrographs.annotation import LabelledImage, group_of
 from napari_tem_rf.networks.spec import NetworkSpec

@@ -18,11 +18,11 @@ from napari_tem_rf.gui.export.masks import (
     outgoing,
 )
 from napari_tem_rf.gui.layers.layers import frame_pixels, is_ours, mark_of
+from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.particles.layers import KIND, image_under
-from napari_tem_rf.gui.particles.marks import shown_frame
 from napari_tem_rf.gui.pieces.parts import LayerChoice, Sentence, column, listen, row
 from napari_tem_rf.gui.session.predictions import predictions
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.resampling import Resampling
 
 _LABELS = (
@@ -156,7 +156,7 @@ class MaskExport(QWidget):
         resampling = None
         if made is not None:
             resampling = Resampling(tuple(made["from_nm"]), tuple(made["to_nm"]))
-        frame = shown_frame(session, layer)
+        frame = shown_frame(session.viewer, layer)
         origin = replace(outgoing(session, layer).origin, by_hand=False)
         if layer.ndim == 3:
             origin = replace(origin, image=f"{origin.image}[{frame}]")

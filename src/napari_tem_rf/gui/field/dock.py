@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.field.overlay import FieldOverlay, overlay_of
@@ -37,7 +38,8 @@ from napari_tem_rf.gui.pieces.parts import (
     row,
     swatch,
 )
-from napari_tem_rf.gui.session.session import Session, session_of
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.session.work import Work
 from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.networks.effective_field import EffectiveField
@@ -142,9 +144,8 @@ class _Controls(QWidget):
             (self.heat, self._overlay.heat),
             (self.before, self._overlay.before_training),
         ):
-            box.blockSignals(True)
-            box.setChecked(on)
-            box.blockSignals(False)
+            with signals_blocked(box):
+                box.setChecked(on)
         self.before.setEnabled(subject.run is not None)
         self.before.setText(
             "Weights before training"

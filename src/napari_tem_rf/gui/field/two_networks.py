@@ -7,6 +7,7 @@ from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.field.overlay import FieldOverlay
 from napari_tem_rf.gui.field.picture import FieldPicture, FieldView
@@ -46,12 +47,11 @@ class SubjectChoice(Choice):
     def show_subjects(self, subjects: list[Subject], chosen: Subject | None) -> None:
         """Show the networks to choose from, and the one chosen."""
         self.subjects = subjects
-        self.blockSignals(True)
-        self.clear()
-        self.addItems([subject.title for subject in subjects])
-        if chosen in subjects:
-            self.setCurrentIndex(subjects.index(chosen))
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.clear()
+            self.addItems([subject.title for subject in subjects])
+            if chosen in subjects:
+                self.setCurrentIndex(subjects.index(chosen))
 
     @property
     def chosen(self) -> Subject | None:

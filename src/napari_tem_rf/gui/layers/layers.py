@@ -15,6 +15,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES
 from napari_tem_rf.micrographs.micrograph import Micrograph
 
 MARK = "napari-tem-rf"
@@ -213,3 +214,21 @@ def find_ours(layers: Sequence[Layer], title: str, kind: str) -> Layer | None:
         if is_ours(layer, kind) and mark.get("title") == title and mark.get("name") == layer.name:
             return layer
     return None
+
+
+def goes_to_disk(image: Image) -> bool:
+    """Return whether predictions of an image layer are written to disk and not kept in memory.
+
+    So it is for series that are lazy themselves, and for those whose labels exceed 64 MiB.
+    """
+    shape = image_shape(image)
+    if len(shape) == 2 or image.rgb:
+        return False
+    data = image.data[0] if image.multiscale else image.data
+    pixels = shape[0] * shape[1] * shape[2]
+    return pixels > IN_MEMORY_BYTES or not hasattr(data, "__array_interface__")
+
+
+def frame_name(image: Image, frame: int) -> str:
+    """Return the name of one frame of an image layer: the layer's name for a single image."""
+    return f"{image.name} [{frame}]" if len(image_shape(image)) == 3 else str(image.name)

@@ -1,14 +1,17 @@
 """One frame of an image layer as a layer of its own: where it lies, and where to look at it."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 
 from napari_tem_rf.gui.layers.layers import image_shape, placement
 
-__all__ = ["look_at", "plane_placement"]
+if TYPE_CHECKING:
+    pass
+
+__all__ = ["look_at", "plane_placement", "shown_frame"]
 
 _SHOWN_SIDES = 4.0
 
@@ -51,3 +54,11 @@ def look_at(viewer: Viewer, image: Image, frame: int, at: tuple[int, int], side_
     side = side_px * float(np.mean(image.scale[-2:]))
     if room > 0:
         viewer.scene.camera.zoom = float(room) / (_SHOWN_SIDES * side)
+
+
+def shown_frame(viewer: Viewer, layer: Labels) -> int:
+    """Return the frame of a layer that the viewer shows; 0 for a single image."""
+    if layer.ndim == 2:
+        return 0
+    position = layer.world_to_data(viewer.dims.point)
+    return int(np.clip(round(float(position[0])), 0, layer.data.shape[0] - 1))

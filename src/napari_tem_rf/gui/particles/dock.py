@@ -39,7 +39,7 @@ from napari_tem_rf.gui.pieces.parts import (
     time_left,
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, prepare
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.measuring.series import Finding
 
 _TABLE_HEIGHT_PX = 210

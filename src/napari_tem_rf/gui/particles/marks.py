@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_tem_rf.gui.layers.boxes import Box, Drawing, scene_overlay, to_scene
 from napari_tem_rf.gui.layers.layers import frame_labels
+from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.receptive_field import Interval
 
@@ -22,6 +23,7 @@ MOST_BOXES = 200
 MOST_LABELS = 12
 SMALLEST_ON_SCREEN_PX = 40
 """The camera comes nearer to a particle that is smaller than this."""
+
 
 _MARGIN_PX = 2
 
@@ -151,7 +153,7 @@ class ParticleMarks:
         if layer is None or layer not in viewer.layers or viewer.dims.ndisplay != 2:
             self._overlay.visible = False
             return
-        frame = shown_frame(self._session, layer)
+        frame = shown_frame(viewer, layer)
         here = [spot for spot in self._spots if spot.frame == frame][:MOST_BOXES]
         if not here:
             self._overlay.visible = False
@@ -190,11 +192,3 @@ class ParticleMarks:
 
 def _with_margin(span: tuple[int, int], length: int) -> Interval:
     return Interval(max(0, span[0] - _MARGIN_PX), min(length, span[1] + _MARGIN_PX), length)
-
-
-def shown_frame(session: Session, layer: Labels) -> int:
-    """Return the frame of a layer that the viewer shows; 0 for a single image."""
-    if layer.ndim == 2:
-        return 0
-    position = layer.world_to_data(session.viewer.dims.point)
-    return int(np.clip(round(float(position[0])), 0, layer.data.shape[0] - 1))

@@ -3,6 +3,7 @@
 import numpy as np
 from psygnal import Signal
 from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBox, QWidget
+from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.pieces.parts import column, row
 from napari_tem_rf.measuring.series import Finding
@@ -94,10 +95,9 @@ class ParticleOptions(QWidget):
         if self._area_nm2 is not None:
             pixel = self._area_nm2**0.5
             # other decimals round the value, which is no wish of the user
-            self.diameter.blockSignals(True)
-            self.diameter.setDecimals(int(np.clip(1 - np.floor(np.log10(pixel)), 0, 6)))
-            self.diameter.setSingleStep(pixel)
-            self.diameter.blockSignals(False)
+            with signals_blocked(self.diameter):
+                self.diameter.setDecimals(int(np.clip(1 - np.floor(np.log10(pixel)), 0, 6)))
+                self.diameter.setSingleStep(pixel)
         self._show_size()
 
     def _show_size(self) -> None:
@@ -105,9 +105,8 @@ class ParticleOptions(QWidget):
         if area is None:
             self.area.setText("")
             return
-        self.diameter.blockSignals(True)
-        self.diameter.setValue((4 * self.smallest.value() * area / np.pi) ** 0.5)
-        self.diameter.blockSignals(False)
+        with signals_blocked(self.diameter):
+            self.diameter.setValue((4 * self.smallest.value() * area / np.pi) ** 0.5)
         self.area.setText(f"{self.smallest.value() * area:.3g} nm²")
 
     def _on_pixels(self, _value: int) -> None:

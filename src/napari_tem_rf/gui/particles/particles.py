@@ -18,8 +18,8 @@ from napari_tem_rf.gui.layers.layers import (
     pixel_size_nm,
     source_of,
 )
+from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.particles import layers as particle_layers
-from napari_tem_rf.gui.particles.marks import shown_frame
 from napari_tem_rf.gui.particles.work import Job, ParticleWork
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.series import (
@@ -193,7 +193,7 @@ class Particles:
         frames = list(particle_layers.frames_in(mask))
         others: dict[int, Measured] = {}
         if not all_frames and len(frames) > 1:
-            frames = [shown_frame(session, mask)]
+            frames = [shown_frame(session.viewer, mask)]
             others = {key: value for key, value in self._measured.items() if key not in frames}
         labels = [int(each.table["label"].max()) for each in others.values() if len(each.table)]
         shape = image_shape(mask)
@@ -357,7 +357,7 @@ class Particles:
             self._measured if mark_of(layer).get("pixel_size_nm") == ground.pixel_size_nm else {}
         )
         frames = set(self._measured) or set(particle_layers.frames_in(layer))
-        frames.add(shown_frame(self.session, layer))
+        frames.add(shown_frame(self.session.viewer, layer))
         self._begin(
             lambda stopped: measure_again(
                 partial(frame_labels, layer), sorted(frames), ground, known, stopped

@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.pieces.lifetimes import when_gone
 
@@ -311,15 +312,14 @@ class LayerChoice(Choice):
     def show_layers(self, layers: list[Any], chosen: Any) -> None:
         """Show the layers to choose from, and the one chosen."""
         self._layers = list(layers)
-        self.blockSignals(True)
-        self.clear()
-        self.addItems([layer.name for layer in layers] or [self._empty])
-        if chosen in layers:
-            self.setCurrentIndex(layers.index(chosen))
-        elif layers:
-            self.setCurrentIndex(-1)
-            self.setPlaceholderText(self._empty)
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.clear()
+            self.addItems([layer.name for layer in layers] or [self._empty])
+            if chosen in layers:
+                self.setCurrentIndex(layers.index(chosen))
+            elif layers:
+                self.setCurrentIndex(-1)
+                self.setPlaceholderText(self._empty)
         self.setToolTip(chosen.name if chosen is not None else self._empty)
 
     def chosen(self) -> Any:

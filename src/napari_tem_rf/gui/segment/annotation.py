@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QToolButton,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.layers.layers import PALETTE
 from napari_tem_rf.gui.pieces.parts import (
@@ -36,7 +37,7 @@ from napari_tem_rf.gui.session.annotations import (
     note_classes,
     start_annotation,
 )
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes
 
 
@@ -138,9 +139,10 @@ class AnnotationWidget(QWidget):
         self.layers.show_layers(session.annotations(), annotation)
         self.new_button.setEnabled(session.image is not None)
         for button in (self.zeros_ignored, self.zeros_background):
-            button.blockSignals(True)
-            button.setChecked((button is self.zeros_ignored) == (session.unlabelled == "ignore"))
-            button.blockSignals(False)
+            with signals_blocked(button):
+                button.setChecked(
+                    (button is self.zeros_ignored) == (session.unlabelled == "ignore")
+                )
         self.restore_button.hide()
         if annotation is None:
             self._classes = Classes((), ())

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QPushButton, QSpinBox, QWi
 
 from napari_tem_rf.gui.layers.layers import MARK, find_ours, frame_pixels, placement
 from napari_tem_rf.gui.pieces.parts import Sentence, column, form, listen, row
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean
 
 _SPIKES = {"none": "leave", "robust": "above local noise", "paper": "above median (paper)"}

@@ -8,7 +8,7 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from napari_tem_rf.gui.pieces.parts import Dock, Fold
 from napari_tem_rf.gui.pieces.preloading import CATALOG, soon, when_ready
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 
 
 class _Sections(Dock):

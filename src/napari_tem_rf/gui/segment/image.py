@@ -31,7 +31,7 @@ from napari_tem_rf.gui.manifest import LayerData, read_layers
 from napari_tem_rf.gui.pieces.parts import Fold, LayerChoice, Sentence, column, listen, row
 from napari_tem_rf.gui.segment.cleaning import CleaningWidget
 from napari_tem_rf.gui.session.annotations import image_of
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.cleaning import Cleaning
 
 _NUMBER = r"[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?"

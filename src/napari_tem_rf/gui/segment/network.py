@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.field.overlay import overlay_of
 from napari_tem_rf.gui.pieces.design_chart import DesignChart, Mark, RunDot
@@ -23,7 +24,7 @@ from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS
 from napari_tem_rf.gui.segment.image_findings import Findings, findings_of
 from napari_tem_rf.gui.segment.own_network import OwnNetwork
 from napari_tem_rf.gui.segment.speeds import speeds_of
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -54,9 +55,8 @@ class LogSlider(QSlider):
     def show_number(self, number: float) -> None:
         """Move the handle without telling anyone."""
         share = (log(max(number, 1e-9)) - self._low) / (self._high - self._low)
-        self.blockSignals(True)
-        self.setValue(round(_STEPS * min(max(share, 0), 1)))
-        self.blockSignals(False)
+        with signals_blocked(self):
+            self.setValue(round(_STEPS * min(max(share, 0), 1)))
 
 
 class NetworkWidget(QWidget):
@@ -258,9 +258,8 @@ class NetworkWidget(QWidget):
         if pixel_side is not None:
             values.append((self.field_nm, field.nominal * pixel_side))
         for box, value in values:
-            box.blockSignals(True)
-            box.setValue(value)
-            box.blockSignals(False)
+            with signals_blocked(box):
+                box.setValue(value)
         if not self._is_sliding:
             self.field_slider.show_number(field.nominal)
             self.parameter_slider.show_number(spec.parameters)

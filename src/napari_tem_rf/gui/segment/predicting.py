@@ -12,12 +12,11 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.layers.layers import frame_pixels, pixel_size_nm
-from napari_tem_rf.gui.particles.marks import shown_frame
+from napari_tem_rf.gui.layers.layers import frame_pixels, goes_to_disk, pixel_size_nm
+from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.segment.series import (
     Outcome,
     Step,
-    goes_to_disk,
     guarded,
     masks_folder,
     micrograph_of_layer,
@@ -233,7 +232,7 @@ class Predicting:
             run=self._run.folder,
             resampling=step.file.resampling,
         )
-        if step.frame is not None and step.frame == shown_frame(self._session, layer):
+        if step.frame is not None and step.frame == shown_frame(self._session.viewer, layer):
             layer.refresh()
 
     def _on_series(self, outcome: Outcome) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import napari
 from napari.layers import Image
 from qtpy.QtWidgets import QCheckBox, QFileDialog, QProgressBar, QPushButton, QWidget
+from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.export.mask_export import MaskExport
 from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
@@ -20,7 +21,8 @@ from napari_tem_rf.gui.pieces.parts import (
 )
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.session.predictions import predictions
-from napari_tem_rf.gui.session.session import TrainedRun, session_of
+from napari_tem_rf.gui.session.session import TrainedRun
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.runs import read_run
@@ -114,12 +116,11 @@ class ExportWidget(QWidget):
     def _show(self, _value: object = None) -> None:
         session = self.session
         runs = list(reversed(session.runs))
-        self.runs.blockSignals(True)
-        self.runs.clear()
-        self.runs.addItems([run.title for run in runs] or ["no run yet: train, or open one"])
-        if session.run in runs:
-            self.runs.setCurrentIndex(runs.index(session.run))
-        self.runs.blockSignals(False)
+        with signals_blocked(self.runs):
+            self.runs.clear()
+            self.runs.addItems([run.title for run in runs] or ["no run yet: train, or open one"])
+            if session.run in runs:
+                self.runs.setCurrentIndex(runs.index(session.run))
         self._say_score(session.run)
         self._say_sizes()
         self.show_button.setEnabled(bool(predictions(session)))

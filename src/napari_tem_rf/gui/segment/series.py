@@ -13,9 +13,8 @@ from napari.layers import Image
 
 from napari_tem_rf import jobs
 from napari_tem_rf.engine import AnyEngine, EngineError, Job
-from napari_tem_rf.gui.layers.layers import frame_pixels, image_shape, pixel_size_nm, source_of
+from napari_tem_rf.gui.layers.layers import frame_pixels, pixel_size_nm, source_of
 from napari_tem_rf.jobs.mask_files import MaskFile, own_mask_file
-from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import image_name, read_micrographs
 from napari_tem_rf.runs import Run
@@ -65,19 +64,6 @@ class Outcome:
     def note(self, sentences: Iterable[str]) -> None:
         """Keep sentences, each once."""
         self.notes = tuple(dict.fromkeys((*self.notes, *sentences)))
-
-
-def goes_to_disk(image: Image) -> bool:
-    """Return whether predictions of an image layer are written to disk and not kept in memory.
-
-    So it is for series that are lazy themselves, and for those whose labels exceed 64 MiB.
-    """
-    shape = image_shape(image)
-    if len(shape) == 2 or image.rgb:
-        return False
-    data = image.data[0] if image.multiscale else image.data
-    pixels = shape[0] * shape[1] * shape[2]
-    return pixels > IN_MEMORY_BYTES or not hasattr(data, "__array_interface__")
 
 
 def masks_folder(run: Path) -> Path:

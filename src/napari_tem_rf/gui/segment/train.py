@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.pieces.activity_bar import ActivityBar
 from napari_tem_rf.gui.pieces.bars import CalmBar
@@ -30,10 +31,11 @@ from napari_tem_rf.gui.pieces.parts import (
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, prepare
 from napari_tem_rf.gui.segment.curve import CurveCanvas
 from napari_tem_rf.gui.segment.train_settings import TrainSettings
-from napari_tem_rf.gui.segment.training import begin_training, resume_training, start_of
+from napari_tem_rf.gui.segment.training import begin_training, resume_training
 from napari_tem_rf.gui.session.checks import training_checks
 from napari_tem_rf.gui.session.label_counts import counted_once
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.request import start_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.session.work import Work
 from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.protocol import (
@@ -162,16 +164,15 @@ class TrainWidget(QWidget):
 
     def _show_plan(self, _plan: object = None) -> None:
         plan = self.session.plan
-        self.length.blockSignals(True)
-        if plan.seconds is None:
-            self.unit.setCurrentText("epochs")
-            self.length.setValue(plan.epochs or _FIRST_EPOCHS)
-        elif self.unit.currentText() == "min":
-            self.length.setValue(max(1, round(plan.seconds / 60)))
-        else:
-            self.unit.setCurrentText("s")
-            self.length.setValue(round(plan.seconds))
-        self.length.blockSignals(False)
+        with signals_blocked(self.length):
+            if plan.seconds is None:
+                self.unit.setCurrentText("epochs")
+                self.length.setValue(plan.epochs or _FIRST_EPOCHS)
+            elif self.unit.currentText() == "min":
+                self.length.setValue(max(1, round(plan.seconds / 60)))
+            else:
+                self.unit.setCurrentText("s")
+                self.length.setValue(round(plan.seconds))
         self._show_checks()
 
     def _set_length(self, length: int) -> None:
@@ -184,9 +185,8 @@ class TrainWidget(QWidget):
 
     def _set_unit(self, _place: int) -> None:
         first = {"s": 20, "min": 2, "epochs": _FIRST_EPOCHS}[self.unit.currentText()]
-        self.length.blockSignals(True)
-        self.length.setValue(first)
-        self.length.blockSignals(False)
+        with signals_blocked(self.length):
+            self.length.setValue(first)
         self._set_length(first)
 
     def _show_starts(self, _value: object = None) -> None:
@@ -194,18 +194,17 @@ class TrainWidget(QWidget):
         fitting = [
             run for run in session.runs if run.spec == session.spec.with_classes(run.spec.classes)
         ]
-        self.start.blockSignals(True)
-        self.start.clear()
-        if session.plan.preset == "default" and simulated_start(session.spec) is not None:
-            self.start.addItem("simulated micrographs", SIMULATED)
-        self.start.addItem("new weights", None)
-        for run in reversed(fitting):
-            self.start.addItem(run.title, run.folder)
-        if isinstance(session.start, Path) and self.start.findData(session.start) < 0:
-            session.start = SIMULATED
-        self.start.setCurrentIndex(max(0, self.start.findData(start_of(session))))
-        self.start.setEnabled(self.start.count() > 1)
-        self.start.blockSignals(False)
+        with signals_blocked(self.start):
+            self.start.clear()
+            if session.plan.preset == "default" and simulated_start(session.spec) is not None:
+                self.start.addItem("simulated micrographs", SIMULATED)
+            self.start.addItem("new weights", None)
+            for run in reversed(fitting):
+                self.start.addItem(run.title, run.folder)
+            if isinstance(session.start, Path) and self.start.findData(session.start) < 0:
+                session.start = SIMULATED
+            self.start.setCurrentIndex(max(0, self.start.findData(start_of(session))))
+            self.start.setEnabled(self.start.count() > 1)
         self._show_checks()
 
     def _set_start(self, place: int) -> None:

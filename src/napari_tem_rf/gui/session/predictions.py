@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from napari_tem_rf.gui.layers.layers import (
     MARK,
     find_ours,
+    goes_to_disk,
     image_shape,
     is_ours,
     label_colors,
@@ -17,7 +18,6 @@ from napari_tem_rf.gui.layers.layers import (
     placement,
     prediction_layer,
 )
-from napari_tem_rf.gui.segment.series import goes_to_disk
 from napari_tem_rf.gui.session.annotations import note_classes
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.annotation import Classes

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from napari.viewer import Viewer
 from psygnal import Signal
 
 from napari_tem_rf.engine import Engine
-from napari_tem_rf.gui.pieces.lifetimes import when_gone
 from napari_tem_rf.gui.session.selection import Selection
 from napari_tem_rf.gui.session.settings import read_settings
 from napari_tem_rf.gui.session.work import Desk, Work
@@ -372,28 +370,3 @@ class Session(Selection):
         self.closed.emit()
         self._let_go()
         self._desk.close()
-
-
-_SESSIONS: dict[int, Session] = {}
-
-
-def session_of(viewer: Viewer) -> Session:
-    """Return the session of a viewer, made on first use and closed with the viewer's window."""
-    from napari_tem_rf.gui.session.autosave import Autosave
-    from napari_tem_rf.gui.shortcuts import register_shortcuts
-
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    session = _SESSIONS.get(id(viewer))
-    if session is None or session._viewer() is not viewer:
-        register_shortcuts()
-        session = _SESSIONS[id(viewer)] = Session(viewer)
-        session.autosave = Autosave(session)
-        # napari says nothing public when a window closes; the Qt window does
-        when_gone(viewer.window._qt_window, partial(_close, id(viewer)))
-    return session
-
-
-def _close(key: int) -> None:
-    session = _SESSIONS.pop(key, None)
-    if session is not None:
-        session.close()
