@@ -105,8 +105,7 @@ class ViewPart(QWidget):
         listen(self, self.predictions.failed, self._on_failed)
         listen(self, self.view.changed, self._on_view)
         listen(self, session.closed, self._close)
-        listen(self, session.image_changed, self._on_image)
-        listen(self, session.frame_changed, self._on_image)
+        session.watch(self, lambda now: (now.choices.image, now.scene.frame), self._on_image)
         when_gone(self, partial(_leave, self.view))
         self._show()
 
@@ -156,7 +155,7 @@ class ViewPart(QWidget):
             return [shown]
         others = [
             (each, frame)
-            for each in self.session.images()
+            for each in self.session.images
             for frame in range(image_shape(each)[0] if len(image_shape(each)) == 3 else 1)
         ]
         return [shown, *(each for each in others if each != shown)]
@@ -215,10 +214,11 @@ class ViewPart(QWidget):
             Cell(_title(comparison, name), labels, classes)
             for name, labels in zip(self._names, self._found[target], strict=True)
         ]
-        for pair, _ in self.session.annotated():
-            if pair.image is image and frame in pair.annotated_frames():
-                painted = frame_labels(pair.labels, frame).copy()
-                cells.insert(0, Cell("annotation", painted, self.session.classes, True))
+        scene = self.session.refresh().scene
+        for each in scene.annotated:
+            if each.pair.image is image and frame in each.frames:
+                painted = frame_labels(each.pair.labels, frame).copy()
+                cells.insert(0, Cell("annotation", painted, scene.classes, True))
                 break
         self.view.show(image, frame, cells, self._maps[target])
 

@@ -20,8 +20,9 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.field.overlay import FieldOverlay, overlay_of
+from napari_tem_rf.gui.field.overlay import FieldOverlay
 from napari_tem_rf.gui.field.pins import Pin
+from napari_tem_rf.gui.field.shortcuts import register_shortcuts
 from napari_tem_rf.gui.field.subject import Reading, Subject
 from napari_tem_rf.gui.field.two_networks import (
     FieldComparison,
@@ -38,10 +39,11 @@ from napari_tem_rf.gui.pieces.parts import (
     row,
     swatch,
 )
+from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.session.work import Work
-from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.words import PixelSize, box_sides, side
@@ -62,8 +64,9 @@ class ReceptiveFieldWidget(Dock):
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
+        register_shortcuts()
         self.session = session_of(viewer)
-        self.overlay = overlay_of(self.session)
+        self.overlay = self.session.part(FieldOverlay)
         content = QWidget()
         self.controls = _Controls(self.session, self.overlay)
         self.cursor = _AtCursor(self.session, self.overlay)
@@ -121,16 +124,15 @@ class _Controls(QWidget):
         self.nominal.toggled.connect(lambda on: setattr(overlay, "nominal", on))
         self.heat.toggled.connect(lambda on: setattr(overlay, "heat", on))
         self.before.toggled.connect(lambda on: setattr(overlay, "before_training", on))
-        listen(self, session.field_overlay_changed, self._show_switch)
+        session.watch(self, lambda now: now.choices.field_overlay, self._show_switch)
         listen(self, overlay.options_changed, self._show)
         listen(self, overlay.subject_changed, self._show)
-        listen(self, session.runs_changed, self._show)
-        listen(self, session.spec_changed, self._show)
-        self.box.setChecked(session.field_overlay)
+        session.watch(self, lambda now: (now.choices.runs, now.choices.spec), self._show)
+        self._show_switch(session.situation)
         self._show()
 
-    def _show_switch(self, on: bool) -> None:
-        self.box.setChecked(on)
+    def _show_switch(self, now: Situation) -> None:
+        self.box.setChecked(now.choices.field_overlay)
 
     def _choose(self, _place: int) -> None:
         if self.network.chosen is not None:
@@ -180,7 +182,7 @@ class _AtCursor(QWidget):
         listen(self, overlay.note_changed, self._say)
         listen(self, overlay.subject_changed, self._forget_mean)
         listen(self, overlay.options_changed, self._forget_mean)
-        listen(self, session.image_changed, self._forget_mean)
+        session.watch(self, lambda now: now.choices.image, self._forget_mean)
         self._show()
 
     def _say(self, sentence: str) -> None:

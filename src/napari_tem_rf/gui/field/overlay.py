@@ -18,11 +18,12 @@ from napari_tem_rf.gui.field.pins import Pin, heat_of, pin_box
 from napari_tem_rf.gui.field.subject import Reading, Subject, read_field, shown_first, trained
 from napari_tem_rf.gui.layers.boxes import Box, Drawing, Heat, scene_overlay, to_scene
 from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
-from napari_tem_rf.gui.session.session import Session, TrainedRun
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.words import PixelSize, box_sides, side
 
-__all__ = ["FieldOverlay", "overlay_of"]
+__all__ = ["FieldOverlay"]
 
 REST_MS = 120
 """How long the mouse rests, in ms, before the effective field is measured."""
@@ -80,12 +81,11 @@ class FieldOverlay:
         viewer.events.mouse_over_canvas.connect(self._on_cursor)
         viewer.dims.events.ndisplay.connect(self._on_cursor)
         viewer.dims.events.current_step.connect(self._on_cursor)
-        session.spec_changed.connect(self._on_pick)
-        session.cleaning_changed.connect(self._on_pick)
-        session.run_changed.connect(self._on_run)
-        session.field_overlay_changed.connect(self._on_switched)
-        session.image_changed.connect(self._on_image)
-        session.calibration_changed.connect(self.draw)
+        session.on(lambda now: (now.choices.spec, now.choices.cleaning), self._on_pick)
+        session.on(lambda now: now.choices.run, self._on_run)
+        session.on(lambda now: now.choices.field_overlay, self._on_switched)
+        session.on(lambda now: now.choices.image, self._on_image)
+        session.on(lambda now: (now.scene.pixel_size_nm, now.scene.translate), self.draw)
         session.closed.connect(self._close)
 
     # what is shown
@@ -310,14 +310,16 @@ class FieldOverlay:
             self._on_cursor()
             self.pin()
 
-    def _on_pick(self, _change: object) -> None:
+    def _on_pick(self, _now: Situation) -> None:
         self.subject = shown_first(self.session)
 
-    def _on_run(self, run: TrainedRun | None) -> None:
+    def _on_run(self, now: Situation) -> None:
+        run = now.choices.run
         if run is not None:
             self.subject = trained(run)
 
-    def _on_switched(self, on: bool) -> None:
+    def _on_switched(self, now: Situation) -> None:
+        on = now.choices.field_overlay
         self._reading = self._reading_at_cursor() if on else None
         if not on:
             self._rest.stop()
@@ -326,14 +328,14 @@ class FieldOverlay:
         self.reading_changed.emit(self._reading)
         self.draw()
 
-    def _on_image(self, _image: object) -> None:
+    def _on_image(self, _now: Situation) -> None:
         self.measuring.forget()
         self._on_cursor()
         self.draw()
 
     # drawing
 
-    def draw(self) -> None:
+    def draw(self, _now: Situation | None = None) -> None:
         """Draw what there is to see."""
         image = self.session.image
         pins = [pin for pin in self._pins if pin.image is image]
@@ -370,15 +372,3 @@ class FieldOverlay:
             viewer.events.mouse_over_canvas.disconnect(self._on_cursor)
             viewer.dims.events.ndisplay.disconnect(self._on_cursor)
             viewer.dims.events.current_step.disconnect(self._on_cursor)
-
-
-_OVERLAYS: dict[Session, FieldOverlay] = {}
-
-
-def overlay_of(session: Session) -> FieldOverlay:
-    """Return the overlay of a session, made on first use and gone with the session."""
-    overlay = _OVERLAYS.get(session)
-    if overlay is None:
-        overlay = _OVERLAYS[session] = FieldOverlay(session)
-        session.closed.connect(lambda: _OVERLAYS.pop(session, None))
-    return overlay

@@ -21,7 +21,6 @@ from napari_tem_rf.gui.layers.layers import (
     placement,
 )
 from napari_tem_rf.gui.session.annotations import image_of
-from napari_tem_rf.gui.session.predictions import predictions
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.series import Finding, Ground, Planes3D, planes_for
 from napari_tem_rf.micrographs.framewise import PackedLabels
@@ -47,13 +46,13 @@ def masks(session: Session) -> list[Labels]:
         and not (_is_current(layer) and mark_of(layer).get("mask_id", "") in {"", *there})
         and len(image_shape(layer)) in (2, 3)
     ]
-    predicted = predictions(session)
-    return [layer for layer in found if layer not in predicted] + predicted
+    predicted = session.situation.scene.predictions
+    return [*(layer for layer in found if layer not in predicted), *predicted]
 
 
 def first_mask(session: Session) -> Labels | None:
     """Return the mask to begin with: the image's prediction, else its annotation, else any."""
-    predicted = predictions(session)
+    predicted = session.situation.scene.predictions
     if predicted:
         return predicted[-1]
     candidates = masks(session)
@@ -75,7 +74,7 @@ def strokes_background(session: Session, mask: Labels) -> int:
 
 def image_under(session: Session, mask: Labels) -> Image | None:
     """Return the image that a mask belongs to: the one noted, else the chosen one if it fits."""
-    images = [image for image in session.images() if image_shape(image) == image_shape(mask)]
+    images = [image for image in session.images if image_shape(image) == image_shape(mask)]
     noted = image_of(mask, images)
     if noted is not None:
         return noted

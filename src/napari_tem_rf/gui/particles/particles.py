@@ -22,6 +22,7 @@ from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.particles import layers as particle_layers
 from napari_tem_rf.gui.particles.work import Job, ParticleWork
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.measuring.series import (
     Finding,
     Found,
@@ -67,9 +68,12 @@ class Particles:
         self._pause = QTimer()
         self._pause.setSingleShot(True)
         self._pause.timeout.connect(self._measure)
-        session.layers_changed.connect(self._on_layers)
-        session.image_changed.connect(self._on_layers)
-        session.calibration_changed.connect(self._on_calibration)
+        self._ends = (
+            session.on(lambda now: (now.scene.layers, now.choices.image), self._on_layers),
+            session.on(
+                lambda now: (now.scene.pixel_size_nm, now.scene.translate), self._on_calibration
+            ),
+        )
         self._on_layers()
 
     def close(self) -> None:
@@ -79,13 +83,8 @@ class Particles:
         with suppress(RuntimeError):
             self._pause.stop()
         self._take(None)
-        session = self.session
-        for signal, slot in (
-            (session.layers_changed, self._on_layers),
-            (session.image_changed, self._on_layers),
-            (session.calibration_changed, self._on_calibration),
-        ):
-            signal.disconnect(slot, missing_ok=True)
+        for end in self._ends:
+            end()
 
     # what is chosen
 
@@ -339,7 +338,7 @@ class Particles:
             self._history = particle_layers.history(self._layer)
             particle_layers.note(self._layer, by_hand=self._history[0] > 0)
 
-    def _on_calibration(self) -> None:
+    def _on_calibration(self, _now: Situation) -> None:
         self.changed.emit()
         self._pause.start(_EDIT_PAUSE_MS)
 

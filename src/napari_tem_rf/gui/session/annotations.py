@@ -15,7 +15,7 @@ from napari_tem_rf.gui.layers.layers import (
     new_annotation,
     placement,
 )
-from napari_tem_rf.gui.session.label_counts import census
+from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.protocol import Unlabelled
 
@@ -29,7 +29,7 @@ MOST_CLASSES = 16
 """More values than this are instances, not classes."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class AnnotatedLayer:
     """An annotation layer and the image layer that it describes."""
 
@@ -41,32 +41,39 @@ class AnnotatedLayer:
         """Whether both have the same shape."""
         return image_shape(self.image) == image_shape(self.labels)
 
-    def annotated_frames(self) -> tuple[int, ...]:
-        """Return the frames that hold labels; (0,) for a single image that does."""
-        return tuple(frame for frame, count in enumerate(census(self.labels)) if count)
+
+def values_in(counts: Counts) -> tuple[int, ...]:
+    """Return the values that were counted, ascending, zero left out."""
+    return tuple(sorted(set().union(*counts)))
 
 
-def values_in(layer: Labels) -> tuple[int, ...]:
-    """Return the values painted in a layer, ascending, zero left out."""
-    return tuple(sorted(set().union(*census(layer))))
+def frames_in(counts: Counts) -> tuple[int, ...]:
+    """Return the frames that hold labels; (0,) for a single image that does."""
+    return tuple(frame for frame, count in enumerate(counts) if count)
 
 
-def meaning_of_zeros(layer: Labels) -> Unlabelled:
+def meaning_of_zeros(layer: Labels, counts: Counts | None = None) -> Unlabelled:
     """Return what zeros of a layer mean: what was chosen for it, or else what is likely.
 
-    A layer that holds nothing but zeros and one other value is taken for a finished mask.
+    A layer that holds nothing but zeros and one other value is taken for a finished mask. Without
+    its counts it is counted.
     """
     chosen = mark_of(layer).get("unlabelled")
     if chosen in ("ignore", "background"):
         return chosen
-    return "background" if len(values_in(layer)) == 1 else "ignore"
+    counts = label_counts(layer) if counts is None else counts
+    return "background" if len(values_in(counts)) == 1 else "ignore"
 
 
-def classes_of(layer: Labels, unlabelled: Unlabelled) -> Classes:
-    """Return the classes of an annotation layer: those named in it and those painted in it."""
+def classes_of(layer: Labels, unlabelled: Unlabelled, counts: Counts | None = None) -> Classes:
+    """Return the classes of an annotation layer: those named in it and those painted in it.
+
+    Without its counts it is counted.
+    """
+    counts = label_counts(layer) if counts is None else counts
     noted = mark_of(layer).get("classes", {})
     named = {int(value): (name, color) for value, name, color in noted}
-    painted = values_in(layer)[:MOST_CLASSES]
+    painted = values_in(counts)[:MOST_CLASSES]
     if unlabelled == "background":
         # a class of strokes that stands for background says nothing beside zeros that do
         named = {
@@ -153,18 +160,20 @@ def align(layer: Labels, image: Image) -> None:
         setattr(layer, name, value)
 
 
-def count_pixels(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> tuple[int, ...]:
+def count_pixels(
+    layer: Labels, classes: Classes, unlabelled: Unlabelled, counts: Counts
+) -> tuple[int, ...]:
     """Return how many pixels of each class a layer holds.
 
     Zeros that mean background count in frames that hold any label only: a frame without is not
     annotated.
     """
     rows, columns = image_shape(layer)[-2:]
-    frames = [count for count in census(layer) if count]
+    annotated = [count for count in counts if count]
     return tuple(
         sum(
             count.get(value, 0) if value != 0 else rows * columns - sum(count.values())
-            for count in frames
+            for count in annotated
         )
         for value in classes.values
     )

@@ -32,13 +32,6 @@ def layer_name(image: Image, spec: NetworkSpec) -> str:
     return f"{image.name}: field {nominal_receptive_field(spec)} px"
 
 
-def predictions(session: Session) -> list[Labels]:
-    """Return the prediction layers in the viewer, those of the chosen image last."""
-    found = [layer for layer in session.viewer.layers if is_ours(layer, "prediction")]
-    chosen = None if session.image is None else str(session.image.unique_id)
-    return sorted(found, key=lambda layer: mark_of(layer).get("image_id") == chosen)
-
-
 def show_prediction(
     session: Session,
     image: Image,
@@ -188,4 +181,4 @@ def _give_to_user(session: Session, layer: Labels, classes: Classes) -> None:
     layer.metadata = {**layer.metadata, MARK: {**mark_of(layer), "kind": "annotation"}}
     note_classes(layer, mask, "background")
     layer.name = f"{layer.name}, corrected"
-    session.layers_changed.emit()
+    session.refresh()
