@@ -23,9 +23,9 @@ from napari_tem_rf.gui.compare.wishes import (
     expected_seconds,
     length_in_words,
     numbers_in,
-    said_before,
+    plan_summary,
 )
-from napari_tem_rf.gui.layers.layers import is_ours
+from napari_tem_rf.gui.layers.marks import is_ours
 from napari_tem_rf.gui.segment.network import NetworkWidget
 from napari_tem_rf.gui.session.annotations import start_annotation
 from napari_tem_rf.gui.session.session import Session
@@ -166,7 +166,7 @@ def test_one_small_image_with_large_fields_is_refused_with_the_remedy(
     assert not widget.run.button.isEnabled()
 
 
-def test_what_will_be_done_is_said_before(
+def test_what_will_be_done_is_plan_summary(
     worker: None, widget: CompareWidget, masks: list[Labels], qtbot: Any
 ) -> None:
     ask_for(widget, "5, 44", "1000, 8k")
@@ -236,7 +236,7 @@ def test_expected_time() -> None:
     assert expected_seconds(wishes, 3) == pytest.approx(2 * 60, rel=0.1)
     epochs = Wishes(specs, seconds=None, epochs=10)
     assert expected_seconds(epochs, 1) is None
-    assert "known after the first training" in said_before(epochs, 1)
+    assert "known after the first training" in plan_summary(epochs, 1)
     assert [length_in_words(each) for each in (41, 720, 12_240)] == ["41 s", "12 min", "3.4 h"]
 
 

@@ -20,7 +20,8 @@ from napari_tem_rf.comparison import (
     predict_ensemble,
 )
 from napari_tem_rf.gui.compare.comparing import Comparing
-from napari_tem_rf.gui.layers.layers import MARK, find_ours, frame_name, frame_pixels, mark_of
+from napari_tem_rf.gui.layers.layers import frame_name, frame_pixels
+from napari_tem_rf.gui.layers.marks import MARK, OverlayMark, find_ours, note
 from napari_tem_rf.gui.layers.plane import plane_placement
 from napari_tem_rf.gui.session.background import Latest, Request
 from napari_tem_rf.gui.session.session import Session
@@ -256,9 +257,9 @@ class Ensembles:
             contrast_limits=limits,
             opacity=0.6,
             visible=visible,
-            metadata={MARK: {"kind": "ensemble", "image": image.name, "title": title}},
+            metadata={MARK: OverlayMark("ensemble", title, image=str(image.name))},
             **plane_placement(image),
         )
         with self._session.layer_list_kept():
             layers.insert(layers.index(image) + 1, layer)
-        layer.metadata = {**layer.metadata, MARK: {**mark_of(layer), "name": layer.name}}
+        note(layer, OverlayMark, name=str(layer.name))

@@ -23,14 +23,11 @@ from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.compare.predictions import Target, TickedPredictions
 from napari_tem_rf.gui.compare.side_by_side import Cell, SideBySide, difference_layer
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
-    find_ours,
     frame_labels,
     frame_name,
     image_shape,
-    is_ours,
-    mark_of,
 )
+from napari_tem_rf.gui.layers.marks import OverlayMark, find_ours, is_ours, mark_of, note
 from napari_tem_rf.gui.layers.plane import look_at
 from napari_tem_rf.gui.pieces.lifetimes import when_gone
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, row, sentence
@@ -290,7 +287,9 @@ class ViewPart(QWidget):
         }
         for layer in list(layers):
             mark = mark_of(layer)
-            if mark.get("kind") == "difference" and mark.get("title") not in {None, *shown}:
+            if not isinstance(mark, OverlayMark) or mark.kind != "difference":
+                continue
+            if mark.title not in {"", *shown}:
                 layers.remove(layer)
         for title, (image, values) in shown.items():
             self._put_map(title, image, values)
@@ -305,8 +304,7 @@ class ViewPart(QWidget):
         layer.visible = not self.view.is_shown
         with self.session.layer_list_kept():
             layers.insert(layers.index(image) + 1, layer)
-        mark = {**mark_of(layer), "title": title, "name": layer.name}
-        layer.metadata = {**layer.metadata, MARK: mark}
+        note(layer, OverlayMark, title=title, name=str(layer.name))
 
 
 def _title(comparison: Comparison, name: str) -> str:

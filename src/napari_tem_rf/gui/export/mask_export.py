@@ -16,14 +16,14 @@ from napari_tem_rf.gui.export.masks import (
     export_probabilities,
     outgoing,
 )
-from napari_tem_rf.gui.layers.layers import frame_pixels, is_ours, mark_of
+from napari_tem_rf.gui.layers.layers import frame_pixels
+from napari_tem_rf.gui.layers.marks import image_mark_of, is_ours
 from napari_tem_rf.gui.layers.plane import shown_frame
-from napari_tem_rf.gui.particles.layers import KIND, image_under
+from napari_tem_rf.gui.particles.layers import image_under
 from napari_tem_rf.gui.pieces.parts import LayerChoice, Sentence, column, row
 from napari_tem_rf.gui.session.background import run_in_thread
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
-from napari_tem_rf.micrographs.resampling import Resampling
 
 _LABELS = (
     "Calibrated TIFF (*.tif)",
@@ -86,7 +86,7 @@ class MaskExport(QWidget):
         masks += [
             layer
             for layer in scene.layers
-            if isinstance(layer, Labels) and is_ours(layer, KIND) and layer not in masks
+            if isinstance(layer, Labels) and is_ours(layer, "particles") and layer not in masks
         ]
         if self._mask not in masks:
             self._mask = None
@@ -106,7 +106,7 @@ class MaskExport(QWidget):
         if layer is None:
             return
         kind = self.kind.currentText()
-        if kind == "probabilities" and mark_of(layer).get("run") is None:
+        if kind == "probabilities" and image_mark_of(layer).run is None:
             self.words.say(
                 f'"{layer.name}" was not predicted by a run: choose a prediction, whose run gives '
                 "the probabilities.",
@@ -144,14 +144,10 @@ class MaskExport(QWidget):
 
     def _predict_probabilities(self, path: Path, layer: Labels, overwrite: bool) -> None:
         session = self.session
-        image, mark = image_under(session, layer), mark_of(layer)
-        if image is None or mark.get("run") is None:
+        image, mark = image_under(session, layer), image_mark_of(layer)
+        if image is None or mark.run is None:
             self.words.say(f'the image of "{layer.name}" is not open any more: open it', "error")
             return
-        made = mark.get("resampling")
-        resampling = None
-        if made is not None:
-            resampling = Resampling(tuple(made["from_nm"]), tuple(made["to_nm"]))
         frame = shown_frame(session.viewer, layer)
         origin = replace(outgoing(session, layer).origin, by_hand=False)
         if layer.ndim == 3:
@@ -166,12 +162,12 @@ class MaskExport(QWidget):
         self.words.say(f"Predicting the probabilities of {origin.image}...", "quiet")
         self._writing = session.submit(
             jobs.predict,
-            Path(mark["run"]),
+            mark.run,
             frame_pixels(image, frame),
             None,
             True,
             "auto",
-            resampling,
+            mark.resampling,
             name=f"predicting {image.name}",
             on_done=done,
             on_failed=lambda sentence: self._on_written((False, sentence)),

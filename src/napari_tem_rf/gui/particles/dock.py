@@ -18,7 +18,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.exporting import export_table
-from napari_tem_rf.gui.layers.layers import mark_of
 from napari_tem_rf.gui.particles import layers as particle_layers
 from napari_tem_rf.gui.particles.histogram import ParticleHistogram
 from napari_tem_rf.gui.particles.marks import MOST_BOXES, ParticleMarks, find_spot
@@ -155,8 +154,8 @@ class ParticlesWidget(QScrollArea):
         if layer is not None:
             self.table.show_table(particles.table)
             self.histogram.show_table(particles.table)
-            finding = mark_of(layer).get("finding")
-            self._found_with = None if finding is None else (layer, Finding(**finding))
+            finding = particle_layers.particles_mark(layer).finding
+            self._found_with = None if finding is None else (layer, finding)
         self._mark_selected()
         self._show_busy()
 
@@ -245,7 +244,7 @@ class ParticlesWidget(QScrollArea):
         layer = particles.layer
         spots = []
         if layer is not None:
-            size = mark_of(layer).get("pixel_size_nm")
+            size = particle_layers.particles_mark(layer).pixel_size_nm
             for label in labels[:MOST_BOXES]:
                 spot = find_spot(layer, particles.table, label, size)
                 spots += [] if spot is None else [spot]

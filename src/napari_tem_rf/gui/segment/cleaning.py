@@ -8,7 +8,8 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QPushButton, QSpinBox, QWidget
 
-from napari_tem_rf.gui.layers.layers import MARK, find_ours, frame_pixels, placement
+from napari_tem_rf.gui.layers.layers import frame_pixels, placement
+from napari_tem_rf.gui.layers.marks import MARK, OverlayMark, find_ours, note
 from napari_tem_rf.gui.pieces.parts import Sentence, column, form, row
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.situation import Situation
@@ -156,10 +157,10 @@ class CleaningWidget(QWidget):
             for at, step in zip(place["translate"], place["scale"], strict=True)
         )
         place["scale"] = tuple(step * binning for step in place["scale"])
-        mark = {"kind": "cleaned", "title": title}
+        mark = OverlayMark("cleaned", title, image=str(image.name))
         layer = Image(pixels, name=title, metadata={MARK: mark}, **place)
         layers.insert(layers.index(image) + 1, layer)
-        layer.metadata = {MARK: {**mark, "name": layer.name}}
+        note(layer, OverlayMark, name=str(layer.name))
         self.words.say(sentence, "quiet")
 
 

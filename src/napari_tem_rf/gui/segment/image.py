@@ -20,12 +20,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
     image_shape,
-    mark_of,
     pixel_size_nm,
     set_pixel_size_nm,
 )
+from napari_tem_rf.gui.layers.marks import MARK, ImageMark, OverlayMark, mark_of
 from napari_tem_rf.gui.manifest import LayerData, read_layers
 from napari_tem_rf.gui.pieces.parts import Fold, LayerChoice, Sentence, column, row
 from napari_tem_rf.gui.segment.cleaning import CleaningWidget
@@ -211,7 +210,8 @@ class LoadWidget(QWidget):
             )
             return
         sides = f"{shape[-2] * size[0]:.4g} x {shape[-1] * size[1]:.4g} nm"
-        notes = mark_of(image).get("notes", ())
+        mark = mark_of(image)
+        notes = mark.notes if isinstance(mark, ImageMark) else ()
         self.words.say(" ".join([f"{what}, {sides}.", *notes]), "quiet")
 
     def _fill_table(self, metadata: Mapping[str, Any]) -> None:
@@ -323,7 +323,7 @@ class LoadWidget(QWidget):
             units=image.units[-2:],
             edge_color="#e69f00",
             edge_width=max(1, image_shape(image)[-1] / 250),
-            metadata={MARK: {"kind": "scale bar"}},
+            metadata={MARK: OverlayMark("scale bar")},
         )
         self._bar.mode = "add_line"
         self._bar_line.show()

@@ -2,19 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from napari.layers import Image, Labels
 
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
     PALETTE,
     image_shape,
     label_colors,
-    mark_of,
     new_annotation,
     placement,
 )
+from napari_tem_rf.gui.layers.marks import AnnotationMark, MarkOnImage, id_of, mark_of, note
 from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.protocol import Unlabelled
@@ -58,9 +56,9 @@ def meaning_of_zeros(layer: Labels, counts: Counts | None = None) -> Unlabelled:
     A layer that holds nothing but zeros and one other value is taken for a finished mask. Without
     its counts it is counted.
     """
-    chosen = mark_of(layer).get("unlabelled")
-    if chosen in ("ignore", "background"):
-        return chosen
+    mark = mark_of(layer)
+    if isinstance(mark, AnnotationMark) and mark.unlabelled is not None:
+        return mark.unlabelled
     counts = label_counts(layer) if counts is None else counts
     return "background" if len(values_in(counts)) == 1 else "ignore"
 
@@ -71,8 +69,9 @@ def classes_of(layer: Labels, unlabelled: Unlabelled, counts: Counts | None = No
     Without its counts it is counted.
     """
     counts = label_counts(layer) if counts is None else counts
-    noted = mark_of(layer).get("classes", {})
-    named = {int(value): (name, color) for value, name, color in noted}
+    mark = mark_of(layer)
+    noted = mark.classes if isinstance(mark, AnnotationMark) else ()
+    named = {value: (name, color) for value, name, color in noted}
     painted = values_in(counts)[:MOST_CLASSES]
     if unlabelled == "background":
         # a class of strokes that stands for background says nothing beside zeros that do
@@ -100,10 +99,8 @@ def _first_name(place: int, classes: int) -> str:
 
 def note_classes(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> None:
     """Keep classes with their layer, colour it by them, and let napari's status bar name them."""
-    entries = list(zip(classes.values, classes.names, classes.colors, strict=True))
-    mark: dict[str, Any] = {**mark_of(layer), "classes": entries, "unlabelled": unlabelled}
-    mark.setdefault("kind", "annotation")
-    layer.metadata = {**layer.metadata, MARK: mark}
+    entries = tuple(zip(classes.values, classes.names, classes.colors, strict=True))
+    note(layer, AnnotationMark, classes=entries, unlabelled=unlabelled)
     layer.colormap = label_colors(classes)
     layer.features = {"index": classes.values, "class": classes.names}
 
@@ -123,18 +120,19 @@ def start_annotation(image: Image, unlabelled: Unlabelled, taken: Sequence[str])
 
 def belong(layer: Labels, image: Image) -> None:
     """Note in an annotation layer which image it describes."""
-    mark = {**mark_of(layer), "image": image.name, "image_id": str(image.unique_id)}
-    layer.metadata = {**layer.metadata, MARK: mark}
+    note(layer, AnnotationMark, image=str(image.name), image_id=id_of(image))
 
 
 def image_of(layer: Labels, images: Sequence[Image]) -> Image | None:
     """Return the image that an annotation layer describes, as far as it is noted."""
     mark = mark_of(layer)
+    if not isinstance(mark, MarkOnImage):
+        return None
     for image in images:
-        if mark.get("image_id") == str(image.unique_id):
+        if mark.image_id == id_of(image):
             return image
     for image in images:
-        if mark.get("image") == image.name and image_shape(image) == image_shape(layer):
+        if mark.image == image.name and image_shape(image) == image_shape(layer):
             return image
     return None
 

@@ -11,7 +11,8 @@ import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
 
-from napari_tem_rf.gui.layers.layers import image_shape, is_ours, mark_of, pixel_size_nm
+from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
+from napari_tem_rf.gui.layers.marks import PredictionMark, id_of, is_ours, mark_of
 from napari_tem_rf.gui.session.annotations import (
     AnnotatedLayer,
     annotation_for,
@@ -276,8 +277,12 @@ def frame_of(viewer: ViewerModel, image: Image | None) -> int:
 
 def _predictions(viewer: ViewerModel, image: Image | None) -> tuple[Labels, ...]:
     found = [layer for layer in viewer.layers if is_ours(layer, "prediction")]
-    chosen = None if image is None else str(image.unique_id)
-    return tuple(sorted(found, key=lambda layer: mark_of(layer).get("image_id") == chosen))
+
+    def is_of_chosen(layer: Labels) -> bool:
+        mark = mark_of(layer)
+        return isinstance(mark, PredictionMark) and mark.image_id == id_of(image)
+
+    return tuple(sorted(found, key=is_of_chosen))
 
 
 def _annotated(
