@@ -237,7 +237,7 @@ def test_failure_is_said(overlay, viewer, image, worker, monkeypatch, qtbot):
 
     monkeypatch.setattr(jobs, "effective_field", fail)
     said = []
-    overlay.note_changed.connect(said.append)
+    overlay.on(lambda now: now.note, lambda now: said.append(now.note))
     point_at(viewer, image, 30, 40)
     overlay.measure()
     qtbot.waitUntil(lambda: bool(said), timeout=5000)

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.field.overlay import FieldOverlay
+from napari_tem_rf.gui.field.overlay import FieldOverlay, FieldState
 from napari_tem_rf.gui.field.pins import Pin
 from napari_tem_rf.gui.field.shortcuts import register_shortcuts
 from napari_tem_rf.gui.field.subject import Reading, Subject
@@ -35,7 +35,6 @@ from napari_tem_rf.gui.pieces.parts import (
     Dock,
     Sentence,
     column,
-    listen,
     row,
     swatch,
 )
@@ -125,8 +124,11 @@ class _Controls(QWidget):
         self.heat.toggled.connect(lambda on: setattr(overlay, "heat", on))
         self.before.toggled.connect(lambda on: setattr(overlay, "before_training", on))
         session.watch(self, lambda now: now.choices.field_overlay, self._show_switch)
-        listen(self, overlay.options_changed, self._show)
-        listen(self, overlay.subject_changed, self._show)
+        overlay.watch(
+            self,
+            lambda now: (now.subject, now.nominal, now.heat, now.before_training),
+            self._show,
+        )
         session.watch(self, lambda now: (now.choices.runs, now.choices.spec), self._show)
         self._show_switch(session.situation)
         self._show()
@@ -177,13 +179,18 @@ class _AtCursor(QWidget):
         self.mean_button.clicked.connect(self._measure_mean)
         self.mean = Sentence()
         column(self, [self.words, self.note, row(self.mean_button), self.mean], spacing=4)
-        listen(self, overlay.reading_changed, self._show)
-        listen(self, overlay.heat_changed, self._show)
-        listen(self, overlay.note_changed, self._say)
-        listen(self, overlay.subject_changed, self._forget_mean)
-        listen(self, overlay.options_changed, self._forget_mean)
+        overlay.watch(self, lambda now: (now.reading, now.field), self._show)
+        overlay.watch(self, lambda now: now.note, self._show_note)
+        overlay.watch(
+            self,
+            lambda now: (now.subject, now.nominal, now.heat, now.before_training),
+            self._forget_mean,
+        )
         session.watch(self, lambda now: now.choices.image, self._forget_mean)
         self._show()
+
+    def _show_note(self, now: FieldState) -> None:
+        self._say(now.note)
 
     def _say(self, sentence: str) -> None:
         self.note.say(sentence, "warning")
@@ -216,7 +223,7 @@ class _AtCursor(QWidget):
         if self._work is not None and not self._work.over:
             self._work.stop()
             return
-        subject, frame = self._overlay.shown_subject, self._session.frame
+        subject, frame = self._overlay.state.shown_subject, self._session.frame
         self.mean.say("Preparing the image.", "quiet")
         self._overlay.measuring.pixels.get(
             image, frame, subject.cleaning, partial(self._begin_mean, image, subject), self._say
@@ -274,18 +281,18 @@ class _Pins(QWidget):
         self._lines.setContentsMargins(0, 0, 0, 0)
         self._lines.setSpacing(2)
         column(self, [row(self.tool, self.clear), self.words, self._list], spacing=4)
-        listen(self, overlay.pins_changed, self._show)
-        listen(self, overlay.pinning_changed, self._show_pinning)
+        overlay.watch(self, lambda now: now.pins, self._show)
+        overlay.watch(self, lambda now: now.pinning, self._show_pinning)
         self._show()
 
-    def _show_pinning(self, on: bool) -> None:
-        self.tool.setChecked(on)
+    def _show_pinning(self, now: FieldState) -> None:
+        self.tool.setChecked(now.pinning)
 
     def _remove_all(self) -> None:
         for pin in self._overlay.pins:
             self._overlay.remove_pin(pin.number)
 
-    def _show(self) -> None:
+    def _show(self, _now: FieldState | None = None) -> None:
         while (item := self._lines.takeAt(0)) is not None:
             widget = item.widget()
             widget.hide()

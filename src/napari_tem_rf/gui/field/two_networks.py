@@ -14,7 +14,7 @@ from napari_tem_rf.gui.field.picture import FieldPicture, FieldView
 from napari_tem_rf.gui.field.pins import Pin, heat_of
 from napari_tem_rf.gui.field.subject import Reading, Subject, picked, read_field, trained
 from napari_tem_rf.gui.layers.layers import frame_pixels, pixel_size_nm
-from napari_tem_rf.gui.pieces.parts import Choice, Sentence, column, listen, row
+from napari_tem_rf.gui.pieces.parts import Choice, Sentence, column, row
 from napari_tem_rf.gui.session.background import Latest
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.effective_field import EffectiveField
@@ -89,9 +89,8 @@ class FieldComparison(QWidget):
             for name, choice in zip(("left", "right"), self.choices, strict=True)
         ]
         column(self, [*lines, row(self.button), self.words, grid], spacing=4)
-        listen(self, overlay.pins_changed, self._show)
+        overlay.watch(self, lambda now: (now.pins, now.subject), self._show)
         session.watch(self, lambda now: (now.choices.runs, now.choices.spec), self._show)
-        listen(self, overlay.subject_changed, self._show)
         self._show()
 
     def _show(self, _change: object = None) -> None:

@@ -12,19 +12,18 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
-from weakref import WeakMethod, ref
+from weakref import ref
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtWidgets import QWidget
 from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.engine import Engine
 from napari_tem_rf.gui.layers.layers import frame_pixels, image_shape
-from napari_tem_rf.gui.pieces.lifetimes import when_gone
+from napari_tem_rf.gui.pieces.observable import Observable
 from napari_tem_rf.gui.session.annotations import classes_of, image_of, note_classes
 from napari_tem_rf.gui.session.choices import Activity, Choices, Round, TrainedRun
 from napari_tem_rf.gui.session.settings import read_settings
@@ -45,10 +44,9 @@ __all__ = ["Session"]
 _EDIT_PAUSE_MS = 250
 
 Part = TypeVar("Part")
-Selected = TypeVar("Selected")
 
 
-class Session:
+class Session(Observable[Situation]):
     """The choices, the situation and the work of one viewer.
 
     Signals
@@ -62,7 +60,6 @@ class Session:
         The viewer is closing.
     """
 
-    changed = Signal(object, object, reemission="queued")
     requested = Signal(str)
     closed = Signal()
 
@@ -121,47 +118,6 @@ class Session:
         """Look at the layers again, whatever changed them, and return what is so."""
         self._resolve(self._situation.choices)
         return self._situation
-
-    def on(
-        self, select: Callable[[Situation], Selected], function: Callable[[Situation], object]
-    ) -> Callable[[], None]:
-        """Call a function when what is selected of the situation is another.
-
-        Parameters
-        ----------
-        select : callable
-            Returns what matters of a situation: ``lambda now: (now.choices.image, now.edits)``.
-        function : callable
-            Called with the new situation.
-
-        Returns
-        -------
-        callable
-            Ends it.
-        """
-
-        def hear(before: Situation, after: Situation) -> None:
-            if select(before) != select(after):
-                function(after)
-
-        self.changed.connect(hear)
-        return lambda: self.changed.disconnect(hear, missing_ok=True)
-
-    def watch(
-        self,
-        widget: QWidget,
-        select: Callable[[Situation], object],
-        function: Callable[[Situation], object],
-    ) -> None:
-        """Call a method of a widget as `on` does, for as long as the widget lives."""
-        held = WeakMethod(function)
-
-        def hear(now: Situation) -> None:
-            method = held()
-            if method is not None:
-                method(now)
-
-        when_gone(widget, self.on(select, hear))
 
     def _resolve(
         self,
