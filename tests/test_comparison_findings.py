@@ -10,8 +10,8 @@ from napari_tem_rf.comparison import (
     Costs,
     ImageScores,
     Result,
+    RunningEnsemble,
     disagreement,
-    ensemble,
     findings,
     most_different,
     network_name,
@@ -167,16 +167,19 @@ def test_where_all_agree_there_is_no_place():
 def test_ensemble_is_mean_and_standard_deviation():
     rng = np.random.default_rng(752)
     maps = rng.dirichlet([1, 1, 1], (4, 11, 13)).transpose(0, 3, 1, 2)
-    together = ensemble(list(maps), (0, 2, 7))
+    running = RunningEnsemble()
+    for each in maps:
+        running.add(each)
+    together = running.result(np.array([0, 2, 7]))
     np.testing.assert_allclose(together.mean, maps.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(together.spread, maps.std(axis=0), atol=1e-6)
     expected = np.array([0, 2, 7])[maps.mean(axis=0).argmax(axis=0)]
     np.testing.assert_array_equal(together.labels, expected)
     assert together.networks == 4
     with pytest.raises(ValueError, match="ensemble is of one image"):
-        ensemble([maps[0], maps[0][:, :5]], (0, 2, 7))
+        running.add(maps[0][:, :5])
     with pytest.raises(ValueError, match="empty"):
-        ensemble([], (0, 1))
+        RunningEnsemble().result(np.array([0, 1]))
 
 
 # when nothing was learned

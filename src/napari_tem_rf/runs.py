@@ -8,7 +8,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -115,17 +114,6 @@ class RunRecord:
     def validation_dice(self) -> float | None:
         """Dice on the held-out part; None where nothing was held out."""
         return self.scores.get("dice")
-
-    def pixel_size_ratio(self, pixel_size_nm: tuple[float, float] | None) -> float:
-        """Return how many times larger an image's pixels are than those trained on.
-
-        1 where it is not known, or where it lies between the sizes of the training images.
-        """
-        trained = [_side(e.pixel_size_nm) for e in self.data if e.pixel_size_nm is not None]
-        if pixel_size_nm is None or not trained:
-            return 1.0
-        side = _side(pixel_size_nm)
-        return side / min(max(side, min(trained)), max(trained))
 
     def summary(self) -> dict[str, Any]:
         """Return what a user wants to know of the run, as plain JSON values."""
@@ -386,10 +374,6 @@ def _write_first(folder: Path, record: RunRecord, annotations: Mapping[str, NDAr
         if not (folder / name).exists():
             write_labels(folder / name, labels, record.pixel_size_nm)
     return Run(folder, record).with_record(record)
-
-
-def _side(pixel_size_nm: tuple[float, float]) -> float:
-    return math.sqrt(pixel_size_nm[0] * pixel_size_nm[1])
 
 
 def _record_json(record: RunRecord) -> str:

@@ -1,10 +1,9 @@
-"""Networks against each other: the design space, and what comparisons found."""
+"""What a comparison found: scores against receptive field, parameters and cost."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from napari_tem_rf.figures.theme import LIGHT, Theme, dress, nm_axis, plain_log_ticks
 
@@ -12,11 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = [
-    "cost_against_score",
-    "design_space",
-    "score_curve",
-]
+__all__ = ["cost_against_score", "score_curve"]
 
 Along = Literal["receptive_field", "parameters"]
 
@@ -38,82 +33,6 @@ _AXIS_WORDS = {
     "receptive_field": "receptive field (px)",
     "train_seconds": "training (s)",
 }
-
-
-def design_space(
-    axes: "Axes",
-    receptive_fields: ArrayLike,
-    parameters: ArrayLike,
-    pick: tuple[float, float] | None = None,
-    runs: Sequence[tuple[float, float, float | None]] = (),
-    marks: Sequence[tuple[str, float]] = (),
-    pixel_size_nm: float | None = None,
-    theme: Theme = LIGHT,
-) -> None:
-    """Draw all networks by receptive field and parameters, a dot each.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Fresh Axes.
-    receptive_fields, parameters : array of float, shape (network,)
-        Nominal receptive field in px and number of parameters.
-    pick : tuple of float, optional
-        (receptive field, parameters) of the network that is picked.
-    runs : sequence of (receptive field, parameters, score)
-        Trained networks with their Dice, or None.
-    marks : sequence of (name, px)
-        Lengths measured in the image, marked on the field axis.
-    pixel_size_nm : float, optional
-        Side of a pixel, for the axis in nm.
-    theme : Theme
-        Colours and sizes.
-    """
-    fields, counts = np.asarray(receptive_fields, float), np.asarray(parameters, float)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.plot(fields, counts, ".", color=theme.faint, markersize=2.2, markeredgewidth=0)
-    for color, (name, length) in zip(
-        theme.colors[2:], sorted(marks, key=lambda mark: mark[1]), strict=False
-    ):
-        axes.axvline(length, color=color, linewidth=1.2, linestyle="--")
-        axes.annotate(
-            f"{name} {length:.3g} px",
-            (length, 0),
-            xycoords=axes.get_xaxis_transform(),
-            xytext=(3, 4),
-            textcoords="offset points",
-            rotation=90,
-            ha="left",
-            va="bottom",
-            color=color,
-            fontsize=theme.font_pt,
-            bbox={"facecolor": theme.background, "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-        )
-    for field, count, score in runs:
-        axes.plot(field, count, "D", color=theme.colors[0], mec=theme.background, markersize=6)
-        if score is not None:
-            axes.annotate(
-                f"{score:.2f}",
-                (field, count),
-                xytext=(0, 5),
-                textcoords="offset points",
-                ha="center",
-                color=theme.foreground,
-                fontsize=theme.font_pt,
-                bbox={"facecolor": theme.background, "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-            )
-    if pick is not None:
-        axes.plot(*pick, "o", markersize=11, mfc="none", mec=theme.colors[1], mew=2.2)
-    lowest = min([fields.min(), *(length for _, length in marks)])
-    axes.set_xlim(lowest / 1.15, fields.max() * 1.15)
-    axes.set_xlabel("receptive field (px)")
-    axes.set_ylabel("parameters")
-    plain_log_ticks(axes.xaxis, axes.get_xlim())
-    plain_log_ticks(axes.yaxis, axes.get_ylim())
-    if pixel_size_nm is not None:
-        nm_axis(axes, pixel_size_nm, theme, "receptive field (nm)")
-    dress(axes, theme)
 
 
 def score_curve(
