@@ -117,7 +117,6 @@ class RunRecord:
 
     def summary(self) -> dict[str, Any]:
         """Return what a user wants to know of the run, as plain JSON values."""
-        rf = receptive_field(self.spec)
         return {
             "name": self.name,
             "state": self.state,
@@ -126,13 +125,7 @@ class RunRecord:
             "filters": self.spec.filters,
             "growth": self.spec.growth,
             "parameters": self.spec.parameters,
-            "receptive_field": {
-                "nominal": rf.nominal,
-                "smallest": rf.smallest,
-                "largest": rf.largest,
-                "period": rf.period,
-                "halo": rf.halo,
-            },
+            "receptive_field": receptive_field(self.spec).to_dict(),
             "classes": dict(zip(self.classes.names, self.classes.values, strict=True)),
             "pixel_size_nm": None if self.pixel_size_nm is None else list(self.pixel_size_nm),
             "images": len(self.data),
