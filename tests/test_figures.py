@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from napari_tem_rf.figures import (
-    DARK,
     LIGHT,
+    Theme,
     cost_against_score,
     new_figure,
     overview,
@@ -18,6 +18,8 @@ from napari_tem_rf.figures import (
 from napari_tem_rf.protocol import EpochReport
 
 DOCK_IN = 3.6
+DARK = Theme(foreground="#f0f1f2", background="#262930")
+"""As napari's."""
 
 
 def history(epochs):

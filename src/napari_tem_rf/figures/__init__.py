@@ -7,11 +7,10 @@ imported when something is drawn; its state machine (pyplot) never.
 from napari_tem_rf.figures.comparing import cost_against_score, score_curve
 from napari_tem_rf.figures.overview import overview
 from napari_tem_rf.figures.particles import size_histogram
-from napari_tem_rf.figures.theme import DARK, LIGHT, Theme, new_figure
+from napari_tem_rf.figures.theme import LIGHT, Theme, new_figure
 from napari_tem_rf.figures.training import training_curve
 
 __all__ = [
-    "DARK",
     "LIGHT",
     "Theme",
     "cost_against_score",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.figures.quantities import words_for
 from napari_tem_rf.figures.theme import LIGHT, Theme, dress, nm_axis, plain_log_ticks
 
 if TYPE_CHECKING:
@@ -17,22 +18,6 @@ Along = Literal["receptive_field", "parameters"]
 
 SAME_LINE = 1.5
 """Neighbours on a line differ less than this factor in what the line stands for."""
-
-_AXIS_WORDS = {
-    "boundary_error_nm": "boundary error (nm)",
-    "boundary_error_px": "boundary error (px)",
-    "dice": "Dice",
-    "iou": "IoU",
-    "macs_per_pixel": "multiply-adds per pixel",
-    "object_f1": "object F1",
-    "parameters": "parameters",
-    "precision": "precision",
-    "predict_memory_mib": "memory of a prediction (MiB)",
-    "predict_seconds_per_megapixel": "prediction (s per megapixel)",
-    "recall": "recall",
-    "receptive_field": "receptive field (px)",
-    "train_seconds": "training (s)",
-}
 
 
 def score_curve(
@@ -97,14 +82,14 @@ def score_curve(
             linestyle=styles[place % 3],
             label=str(name),
         )
-    axes.set_xlabel(_words(along))
-    axes.set_ylabel(_words(score))
+    axes.set_xlabel(words_for(along))
+    axes.set_ylabel(words_for(score))
     plain_log_ticks(axes.xaxis, axes.get_xlim())
     axes.grid(axis="y", color=theme.faint, linewidth=0.4, alpha=0.6)
     _legend_below(axes, theme)
     dress(axes, theme)
     if pixel_size_nm is not None and along == "receptive_field":
-        nm_axis(axes, pixel_size_nm, theme, "receptive field (nm)")
+        nm_axis(axes, pixel_size_nm, theme, words_for("field_nm"))
 
 
 def cost_against_score(
@@ -151,7 +136,7 @@ def cost_against_score(
             linewidths=0.6,
         )
         bar = axes.figure.colorbar(points, ax=axes, pad=0.02)
-        bar.set_label("receptive field (px)")
+        bar.set_label(words_for("receptive_field"))
         plain_log_ticks(bar.ax.yaxis, (fields.min(), fields.max()))
         dress(bar.ax, theme)
     for name, row in baselines.iterrows():
@@ -165,8 +150,8 @@ def cost_against_score(
         _beside(axes, (x, y), "suggestion", theme, left=True)
     # on the sides there are words beside the outermost points
     axes.margins(x=0.3, y=0.12)
-    axes.set_xlabel(_words(cost))
-    axes.set_ylabel(_words(score))
+    axes.set_xlabel(words_for(cost))
+    axes.set_ylabel(words_for(score))
     plain_log_ticks(axes.xaxis, axes.get_xlim())
     dress(axes, theme)
 
@@ -208,10 +193,6 @@ def _about(value: float, column: str) -> str:
         return f"{value:.0f} px"
     digits = 1 - int(np.floor(np.log10(value)))
     return f"{round(value, digits):,.0f} parameters"
-
-
-def _words(column: str) -> str:
-    return _AXIS_WORDS.get(column, column.replace("_", " "))
 
 
 def _beside(

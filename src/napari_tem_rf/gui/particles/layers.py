@@ -9,9 +9,9 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
+from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.layers.layers import (
     MARK,
-    PALETTE,
     frame_labels,
     frame_pixels,
     image_shape,
@@ -306,7 +306,7 @@ def _give_to_user(layer: Labels) -> str:
 
 def _colors() -> CyclicLabelColormap:
     """Return the class colours in three lightnesses: neighbours rarely share one of 21."""
-    base = np.array([[int(color[at : at + 2], 16) for at in (1, 3, 5)] for color in PALETTE]) / 255
+    base = np.array([list(bytes.fromhex(color[1:])) for color in CLASS_COLORS]) / 255
     shades = [(1 - share) * base + share * to for to, share in ((1, 0), (1, 0.45), (0, 0.35))]
     # the first colour is that of no particle
     colors = np.concatenate([np.zeros((1, 4)), np.insert(np.concatenate(shades), 3, 1, axis=1)])

@@ -6,9 +6,9 @@ from typing import Any
 
 from napari.layers import Image, Labels
 
+from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.layers.layers import (
     MARK,
-    PALETTE,
     image_shape,
     label_colors,
     mark_of,
@@ -19,10 +19,10 @@ from napari_tem_rf.gui.session.label_counts import census
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.protocol import Unlabelled
 
-STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=PALETTE[:2])
+STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=CLASS_COLORS[:2])
 """The classes of a new annotation whose zeros are not annotated."""
 
-MASK = Classes(values=(0, 1), names=("background", "particle"), colors=PALETTE[:2])
+MASK = Classes(values=(0, 1), names=("background", "particle"), colors=CLASS_COLORS[:2])
 """The classes of a new annotation whose zeros are background."""
 
 MOST_CLASSES = 16
@@ -81,7 +81,7 @@ def classes_of(layer: Labels, unlabelled: Unlabelled) -> Classes:
     for place, value in enumerate(ordered):
         name, color = named.get(value, (None, None))
         names.append(name or _first_name(place, len(ordered)))
-        colors.append(color or PALETTE[place % len(PALETTE)])
+        colors.append(color or CLASS_COLORS[place % len(CLASS_COLORS)])
     return Classes(values=ordered, names=tuple(names), colors=tuple(colors))
 
 
