@@ -33,7 +33,7 @@ _MOST_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class ImageFindings:
     """What was measured.
 
     Attributes
@@ -59,7 +59,7 @@ class FindingsWatch:
 
     Signals
     -------
-    changed(Findings | None)
+    changed(ImageFindings | None)
         New findings; None without an image.
     """
 
@@ -67,7 +67,7 @@ class FindingsWatch:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._findings: Findings | None = None
+        self._findings: ImageFindings | None = None
         self._ticket = 0
         self._pause = QTimer()
         self._pause.setSingleShot(True)
@@ -86,7 +86,7 @@ class FindingsWatch:
         self._later()
 
     @property
-    def findings(self) -> Findings | None:
+    def findings(self) -> ImageFindings | None:
         """The latest findings; None without an image or before the first."""
         return self._findings
 
@@ -117,7 +117,7 @@ class FindingsWatch:
             _start_thread=True,
         )
 
-    def _show(self, ticket: int, findings: Findings | None) -> None:
+    def _show(self, ticket: int, findings: ImageFindings | None) -> None:
         if ticket == self._ticket and findings != self._findings:
             self._findings = findings
             self.changed.emit(findings)
@@ -134,8 +134,8 @@ def find(
     annotated: list[tuple[NDArray[np.float32], NDArray[Any]]],
     unlabelled: Unlabelled,
     size_nm: PixelSize,
-) -> Findings:
-    """Measure an image and its annotated frames; see `Findings`.
+) -> ImageFindings:
+    """Measure an image and its annotated frames; see `ImageFindings`.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ def find(
             if diameter is not None and np.isfinite(diameter):
                 diameters.append(diameter)
     particle = float(np.median(diameters)) if diameters else None
-    return Findings(lattice, particle, advice(contrasts, lattice), bool(contrasts))
+    return ImageFindings(lattice, particle, advice(contrasts, lattice), bool(contrasts))
 
 
 _WATCHES: dict[Session, FindingsWatch] = {}

@@ -21,7 +21,7 @@ from napari_tem_rf.gui.field.overlay import overlay_of
 from napari_tem_rf.gui.pieces.design_chart import DesignChart, Mark, RunDot
 from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen, row
 from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS
-from napari_tem_rf.gui.segment.image_findings import Findings, findings_of
+from napari_tem_rf.gui.segment.image_findings import ImageFindings, findings_of
 from napari_tem_rf.gui.segment.own_network import OwnNetwork
 from napari_tem_rf.gui.segment.speeds import speeds_of
 from napari_tem_rf.gui.session.viewers import session_of
@@ -280,7 +280,7 @@ class NetworkWidget(QWidget):
             ]
         )
 
-    def _show_findings(self, findings: Findings | None) -> None:
+    def _show_findings(self, findings: ImageFindings | None) -> None:
         marks = []
         if findings is not None and findings.lattice is not None:
             marks.append(Mark(findings.lattice.period_px, "lattice"))
