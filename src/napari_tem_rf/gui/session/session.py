@@ -17,7 +17,6 @@ from psygnal import Signal
 
 from napari_tem_rf.engine import Engine
 from napari_tem_rf.gui.session.selection import Selection
-from napari_tem_rf.gui.session.settings import read_settings
 from napari_tem_rf.gui.session.work import Desk, Work
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
@@ -26,6 +25,7 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import count
 from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan
 from napari_tem_rf.runs import RunRecord
+from napari_tem_rf.settings import read_settings
 from napari_tem_rf.starting import SIMULATED
 
 if TYPE_CHECKING:
