@@ -65,7 +65,7 @@ class FieldMeasuring:
             )
             crop, origin = _crop(subject.spec, pixels, (row, column))
             self._session.submit(
-                jobs.effective_field,
+                jobs.measure_effective_field,
                 subject.run,
                 subject.spec,
                 crop,

@@ -108,7 +108,7 @@ def ground_of(session: Session, mask: Labels | None, fallback: Labels | None = N
     )
 
 
-def layer_name(mask: Labels) -> str:
+def particles_name(mask: Labels) -> str:
     """Return the name of a mask's particles: ``<mask>: particles``."""
     return f"{mask.name}: particles"
 
@@ -178,7 +178,7 @@ def show_particles(
         **layer.metadata,
         MARK: {
             "kind": KIND,
-            "title": layer_name(mask),
+            "title": particles_name(mask),
             "name": layer.name,
             "mask": mask.name,
             "mask_id": str(mask.unique_id),
@@ -274,10 +274,10 @@ def _add(session: Session, mask: Labels, data: Planes3D, ground: Layer) -> Label
     layers = session.viewer.layers
     layer = Labels(
         data,
-        name=layer_name(mask),
+        name=particles_name(mask),
         colormap=_colors(),
         opacity=0.6,
-        metadata={MARK: {"kind": KIND, "name": layer_name(mask)}},
+        metadata={MARK: {"kind": KIND, "name": particles_name(mask)}},
         **placement(ground),
     )
     layers.insert(layers.index(mask) + 1, layer)

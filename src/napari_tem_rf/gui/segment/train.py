@@ -28,7 +28,7 @@ from napari_tem_rf.gui.pieces.parts import (
     sentence,
     time_left,
 )
-from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, prepare
+from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, preload
 from napari_tem_rf.gui.segment.curve import CurveCanvas
 from napari_tem_rf.gui.segment.train_settings import TrainSettings
 from napari_tem_rf.gui.segment.training import begin_training, resume_training
@@ -157,7 +157,7 @@ class TrainWidget(QWidget):
         self._on_history(session.history)
         self._on_training(session.training)
         self._show_interrupted()
-        prepare(self, MATPLOTLIB)  # for the curve
+        preload(self, MATPLOTLIB)  # for the curve
         tidy_at_rest(self, viewer)
 
     # plan
