@@ -28,6 +28,7 @@ from napari_tem_rf.storage import write_aside, write_text
 
 __all__ = [
     "DataEntry",
+    "ImageEntry",
     "Run",
     "RunError",
     "RunRecord",
@@ -59,20 +60,26 @@ class RunError(ValueError):
     """A run folder cannot be used; the message says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataEntry:
-    """One image that a run was trained from: its name, file, size and the hashes of its arrays."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEntry:
+    """A labelled image in a record: its name, files, size and the hashes of its arrays."""
 
     name: str
     group: str
     shape: tuple[int, int]
     pixels_sha256: str
     labels_sha256: str
-    annotation: str
-    """File of the labels inside the run folder."""
     pixel_size_nm: tuple[float, float] | None = None
     source: str | None = None
     labels_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataEntry(ImageEntry):
+    """One image that a run was trained from, with what the run keeps of it."""
+
+    annotation: str
+    """File of the labels inside the run folder."""
     counted: str | None = None
     """File in the run folder of the pixels that counted; None where all did."""
 
