@@ -237,6 +237,26 @@ def test_each_public_name_is_defined_on_one_floor():
     assert twice == {**NAMED_TWICE, **STILL_NAMED_TWICE}
 
 
+def test_the_map_of_the_house_names_what_is_there():
+    """Every path in docs/architecture.md exists, and every part of the package is in its tree."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    tree = page.partition("```\n")[2].partition("```")[0]
+    listed = {line.split()[0].rstrip("/") for line in tree.splitlines() if line[0] != " "}
+    wings = {line.split()[0].rstrip("/") for line in tree.splitlines() if line[0] == " "}
+    parts = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert listed == parts - {"sample_data"}
+    assert wings == {path.name for path in (PACKAGE / "gui").iterdir() if path.is_dir()} - {
+        "__pycache__"
+    }
+    named = {
+        path
+        for path in re.findall(r"`([\w/.]+(?:/|\.py|\.yaml))`", page.replace(tree, ""))
+        if path not in {f"{wing}/" for wing in wings}
+    }
+    assert len(named) > 60
+    assert [p for p in sorted(named) if not any((at / p).exists() for at in (PACKAGE, ROOT))] == []
+
+
 @pytest.fixture(scope="module")
 def manifest() -> PluginManifest:
     return PluginManifest.from_file(PACKAGE / "napari.yaml")
