@@ -1,5 +1,6 @@
 """What scores say: suggestion, baselines, disagreement, ensembles; against counts by hand."""
 
+from dataclasses import fields
 from itertools import combinations
 
 import numpy as np
@@ -18,6 +19,7 @@ from napari_tem_rf.comparison import (
     network_table,
 )
 from napari_tem_rf.comparison.findings import standard_error
+from napari_tem_rf.figures import quantities
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.spec import NetworkSpec
 
@@ -180,6 +182,16 @@ def test_ensemble_is_mean_and_standard_deviation():
         running.add(maps[0][:, :5])
     with pytest.raises(ValueError, match="empty"):
         RunningEnsemble().result(np.array([0, 1]))
+
+
+def test_every_score_and_cost_of_a_network_has_its_words():
+    assert set(quantities.SCORES) == {field.name for field in fields(Scores)}
+    assert set(quantities.COSTS) == {field.name for field in fields(Costs)} - {"device"}
+    table = network_table([result(SMALL, seed, [0.9, 0.8]) for seed in (1, 2)])
+    columns = {name for name in table.columns if "_sd_" not in name}
+    assert columns == set(quantities.QUANTITIES) - {"field_nm"}
+    assert quantities.words_for("boundary_error_nm") == "boundary error (nm)"
+    assert quantities.words_for("best_epoch") == "best epoch"
 
 
 # when nothing was learned

@@ -188,6 +188,17 @@ def test_no_module_imports_itself_by_way_of_others():
     assert found == STILL_IN_A_CIRCLE, "take off the list what is in no circle any more"
 
 
+def test_colours_come_from_the_palette():
+    from napari_tem_rf.figures import palette
+
+    colors = set(palette.CLASS_COLORS)
+    assert len(colors) == 7
+    for module, path in PATHS.items():
+        text = path.read_text().lower()
+        if module != palette.__name__:
+            assert [color for color in sorted(colors) if color in text] == [], module
+
+
 def test_every_module_of_the_window_needs_it():
     """What knows neither Qt nor napari belongs below the window."""
     toolkits = {"magicgui", "napari", "qtpy", "superqt", "vispy"}
