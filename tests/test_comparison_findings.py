@@ -11,13 +11,13 @@ from napari_tem_rf.comparison import (
     Costs,
     ImageScores,
     Result,
-    RunningEnsemble,
     disagreement,
     findings,
     most_different,
     network_name,
     network_table,
 )
+from napari_tem_rf.comparison.ensemble import RunningEnsemble
 from napari_tem_rf.comparison.findings import standard_error
 from napari_tem_rf.figures import quantities
 from napari_tem_rf.measuring.scores import Scores

@@ -14,7 +14,8 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QFont
 
 from napari_tem_rf import jobs
-from napari_tem_rf.comparison import Contest, Costs, ImageScores, Result, RunningEnsemble
+from napari_tem_rf.comparison import Contest, Costs, ImageScores, Result
+from napari_tem_rf.comparison.ensemble import RunningEnsemble
 from napari_tem_rf.comparison.record import annotation_path
 from napari_tem_rf.gui.compare.dock import CompareWidget
 from napari_tem_rf.gui.compare.grid_chart import spread_over
