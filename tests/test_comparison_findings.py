@@ -1,5 +1,6 @@
 """What scores say: suggestion, baselines, disagreement, ensembles; against counts by hand."""
 
+from dataclasses import fields
 from itertools import combinations
 
 import numpy as np
@@ -11,13 +12,14 @@ from napari_tem_rf.comparison import (
     ImageScores,
     Result,
     disagreement,
-    ensemble,
     findings,
     most_different,
     network_name,
     network_table,
 )
+from napari_tem_rf.comparison.ensemble import RunningEnsemble
 from napari_tem_rf.comparison.findings import standard_error
+from napari_tem_rf.figures import quantities
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.spec import NetworkSpec
 
@@ -167,16 +169,29 @@ def test_where_all_agree_there_is_no_place():
 def test_ensemble_is_mean_and_standard_deviation():
     rng = np.random.default_rng(752)
     maps = rng.dirichlet([1, 1, 1], (4, 11, 13)).transpose(0, 3, 1, 2)
-    together = ensemble(list(maps), (0, 2, 7))
+    running = RunningEnsemble()
+    for each in maps:
+        running.add(each)
+    together = running.result(np.array([0, 2, 7]))
     np.testing.assert_allclose(together.mean, maps.mean(axis=0), atol=1e-6)
     np.testing.assert_allclose(together.spread, maps.std(axis=0), atol=1e-6)
     expected = np.array([0, 2, 7])[maps.mean(axis=0).argmax(axis=0)]
     np.testing.assert_array_equal(together.labels, expected)
     assert together.networks == 4
     with pytest.raises(ValueError, match="ensemble is of one image"):
-        ensemble([maps[0], maps[0][:, :5]], (0, 2, 7))
+        running.add(maps[0][:, :5])
     with pytest.raises(ValueError, match="empty"):
-        ensemble([], (0, 1))
+        RunningEnsemble().result(np.array([0, 1]))
+
+
+def test_every_score_and_cost_of_a_network_has_its_words():
+    assert set(quantities.SCORES) == {field.name for field in fields(Scores)}
+    assert set(quantities.COSTS) == {field.name for field in fields(Costs)} - {"device"}
+    table = network_table([result(SMALL, seed, [0.9, 0.8]) for seed in (1, 2)])
+    columns = {name for name in table.columns if "_sd_" not in name}
+    assert columns == set(quantities.QUANTITIES) - {"field_nm"}
+    assert quantities.words_for("boundary_error_nm") == "boundary error (nm)"
+    assert quantities.words_for("best_epoch") == "best epoch"
 
 
 # when nothing was learned

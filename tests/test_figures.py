@@ -6,22 +6,20 @@ import pandas as pd
 import pytest
 
 from napari_tem_rf.figures import (
-    DARK,
     LIGHT,
+    Theme,
     cost_against_score,
-    design_space,
-    field_heat,
-    field_profile,
     new_figure,
     overview,
     score_curve,
     size_histogram,
     training_curve,
 )
-from napari_tem_rf.networks.effective_field import smallest_square
 from napari_tem_rf.protocol import EpochReport
 
 DOCK_IN = 3.6
+DARK = Theme(foreground="#f0f1f2", background="#262930")
+"""As napari's."""
 
 
 def history(epochs):
@@ -64,27 +62,13 @@ def comparison():
 
 def draw_all(comparison, theme, width_in=DOCK_IN):
     rng = np.random.default_rng(752)
-    heat = rng.random((59, 61))
     plots = {
         "curve": (training_curve, 1.5, (history(37),), {}),
         "first epoch": (training_curve, 1.5, (history(1),), {}),
-        "space": (
-            design_space,
-            2.8,
-            ([10, 44, 392, 1100], [900, 8000, 31000, 9e6]),
-            {
-                "pick": (44, 8000),
-                "runs": [(44, 8000, 0.88), (392, 31000, None)],
-                "marks": [("lattice", 4.9), ("particle", 59)],
-                "pixel_size_nm": 0.02,
-            },
-        ),
         "field": (score_curve, 2.6, (comparison,), {"pixel_size_nm": 0.02}),
         "parameters": (score_curve, 2.6, (comparison, "parameters"), {}),
         "cost": (cost_against_score, 2.4, (comparison,), {"suggestion": "44 px, 8000"}),
         "sizes": (size_histogram, 2.2, (rng.lognormal(1.5, 0.3, 300),), {}),
-        "heat": (field_heat, 3.2, (heat, (29, 30), [("w50", 21)]), {"image": heat}),
-        "profile": (field_profile, 2.4, ([("a", heat, (29, 30))],), {"pixel_size_nm": 0.02}),
     }
     for name, (draw, height_in, arguments, options) in plots.items():
         figure = new_figure(width_in, height_in, theme)
@@ -216,17 +200,6 @@ def test_histogram_counts_all_particles():
     empty = new_figure(DOCK_IN, 2).add_subplot()
     size_histogram(empty, [])
     assert empty.texts[0].get_text() == "no particles"
-
-
-def test_profile_crosses_where_the_field_says():
-    rng = np.random.default_rng(140)
-    heat, at = rng.random((59, 47)) ** 8, (20, 30)
-    axes = new_figure(DOCK_IN, 2).add_subplot()
-    field_profile(axes, [("a", heat, at)])
-    line = next(line for line in axes.get_lines() if line.get_label() == "a")
-    sides, share = line.get_data()
-    for fraction in (0.5, 0.95):
-        assert sides[np.argmax(share >= fraction)] == smallest_square(heat, at, fraction)
 
 
 def test_overview_shows_each_image_with_its_dice():

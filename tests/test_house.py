@@ -1,4 +1,4 @@
-"""The house: what may be imported where, what travels in the wheel, what a file may grow to."""
+"""The house: what may be imported where, what is named where, what travels in the wheel."""
 
 import ast
 import importlib
@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -18,15 +20,64 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "napari_tem_rf"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LONGEST_FILE = 400
 SLOWEST_IMPORT_S = 1.0
-MODULES = sorted(
-    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
-    for path in PACKAGE.rglob("*.py")
-)
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    )
+
+
+PATHS = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(path.read_text()) for name, path in PATHS.items()}
+MODULES = sorted(PATHS)
 WINDOW = [name for name in MODULES if name.startswith("napari_tem_rf.gui")]
 WITHOUT_WINDOW = [name for name in MODULES if not name.startswith("napari_tem_rf.gui")]
 WITHOUT_TORCH = [name for name in WITHOUT_WINDOW if not name.startswith("napari_tem_rf.learning")]
+
+
+STILL_IN_A_CIRCLE: set[str] = {
+    "napari_tem_rf.gui.compare.comparing",
+    "napari_tem_rf.gui.segment.predicting",
+    "napari_tem_rf.gui.segment.training",
+    "napari_tem_rf.gui.session.autosave",
+    "napari_tem_rf.gui.session.predictions",
+    "napari_tem_rf.gui.session.request",
+    "napari_tem_rf.gui.session.session",
+    "napari_tem_rf.micrographs.hyperspy_files",
+    "napari_tem_rf.micrographs.microscope_formats",
+    "napari_tem_rf.micrographs.trial",
+}
+"""To become empty: never add to it."""
+
+NOT_IMPORTED = {
+    "imagecodecs": "tifffile loads it by itself for compressed files",
+    "magicgui": "comes with the forms",
+}
+
+NAMED_TWICE = {
+    # a command is named after what it does, and so is the public function of the same work
+    "effective_field": ["cli", "learning", "workflow"],
+    "predict": ["cli", "learning", "workflow"],
+    "train": ["cli", "learning", "workflow"],
+    # entry points of processes, called by name and never imported by each other
+    "main": ["cli", "engine", "gui.show"],
+}
+"""Names that several floors define, and why that is clear."""
+
+STILL_NAMED_TWICE: dict[str, list[str]] = {
+    "Job": ["engine", "learning"],
+    "Outcome": ["engine", "gui.segment"],
+    "Session": ["engine", "gui.session"],
+    "check_labels": ["measuring", "micrographs"],
+    "joined": ["learning", "measuring"],
+    "place": ["engine", "learning"],
+    "predict": ["cli", "jobs", "learning", "workflow"],
+    "train": ["cli", "gui.shortcuts", "jobs", "learning", "workflow"],
+    "warm_up": ["engine", "learning"],
+}
+"""To become empty: never add to it."""
 
 
 def run_python(code: str) -> str:
@@ -81,6 +132,140 @@ def test_floors():
         pytest.skip("import-linter is not installed")
     done = subprocess.run([tool, "--no-cache"], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def imports_of(module: str) -> set[str]:
+    """Return all that a module's source imports: in functions and for types alone too.
+
+    A name from a package is the module of that name where there is one, the package otherwise.
+    """
+    found = set()
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: the project's imports are absolute"
+            inner = {f"{node.module}.{alias.name}" for alias in node.names} & set(PATHS)
+            found |= inner
+            if len(inner) < len(node.names):
+                found.add(node.module)
+    return found - {module}
+
+
+IMPORTS = {module: imports_of(module) for module in MODULES}
+
+
+def circles(imports: dict[str, set[str]]) -> list[list[str]]:
+    """Return the groups of modules in which each reaches each other."""
+    imports = {module: names & set(imports) for module, names in imports.items()}
+
+    def reached_from(module: str) -> set[str]:
+        reached: set[str] = set()
+        coming = [module]
+        while coming:
+            following = imports[coming.pop()] - reached
+            reached |= following
+            coming.extend(following)
+        return reached
+
+    reached = {module: reached_from(module) for module in imports}
+    groups = {
+        tuple(sorted({module} | {other for other in reached[module] if module in reached[other]}))
+        for module in imports
+        if module in reached[module]
+    }
+    return sorted(list(group) for group in groups)
+
+
+def test_circles_are_found():
+    imports = {"a": {"b"}, "b": {"c", "x"}, "c": {"a"}, "d": {"a", "e"}, "e": {"f"}, "f": {"e"}}
+    assert circles({**imports, "x": set()}) == [["a", "b", "c"], ["e", "f"]]
+
+
+def test_no_module_imports_itself_by_way_of_others():
+    """A circle is what makes files impossible to understand one at a time."""
+    found = {module for circle in circles(IMPORTS) for module in circle}
+    assert found == STILL_IN_A_CIRCLE, "take off the list what is in no circle any more"
+
+
+def test_colours_come_from_the_palette():
+    from napari_tem_rf.figures import palette
+
+    colors = set(palette.CLASS_COLORS)
+    assert len(colors) == 7
+    for module, path in PATHS.items():
+        text = path.read_text().lower()
+        if module != palette.__name__:
+            assert [color for color in sorted(colors) if color in text] == [], module
+
+
+def test_every_module_of_the_window_needs_it():
+    """What knows neither Qt nor napari belongs below the window."""
+    toolkits = {"magicgui", "napari", "qtpy", "superqt", "vispy"}
+    needs = {
+        module
+        for module in WINDOW
+        if {name.partition(".")[0] for name in IMPORTS[module]} & toolkits
+    }
+    while more := {m for m in WINDOW if m not in needs and IMPORTS[m] & needs}:
+        needs |= more
+    packages = {module for module in WINDOW if PATHS[module].name == "__init__.py"}
+    assert set(WINDOW) - packages - needs == set()
+
+
+def test_every_dependency_is_imported():
+    imported = {name.partition(".")[0] for names in IMPORTS.values() for name in names}
+    known = packages_distributions()
+    used = {canonicalize_name(owner) for name in imported for owner in known.get(name, ())}
+    optional = PROJECT["project"]["optional-dependencies"]
+    declared = {
+        canonicalize_name(Requirement(text).name)
+        for text in (*PROJECT["project"]["dependencies"], *optional["formats"])
+    }
+    assert declared - used == set(NOT_IMPORTED), "neither idle dependencies nor idle exceptions"
+
+
+def public_definitions(module: str) -> Iterator[str]:
+    """Yield the functions and classes that a module defines for others."""
+    for node in TREES[module].body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+            yield node.name
+
+
+def floor_of(module: str) -> str:
+    """Return the part of the package that a module belongs to; in the window, the wing."""
+    parts = module.split(".")[1:]
+    return ".".join(parts[:2]) if parts[0] == "gui" else parts[0]
+
+
+def test_each_public_name_is_defined_on_one_floor():
+    """Who reads ``predict(...)`` is not to ask which of four it is."""
+    floors: dict[str, set[str]] = {}
+    for module in MODULES:
+        for name in public_definitions(module):
+            floors.setdefault(name, set()).add(floor_of(module))
+    twice = {name: sorted(where) for name, where in floors.items() if len(where) > 1}
+    assert twice == {**NAMED_TWICE, **STILL_NAMED_TWICE}
+
+
+def test_the_map_of_the_house_names_what_is_there():
+    """Every path in docs/architecture.md exists, and every part of the package is in its tree."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    tree = page.partition("```\n")[2].partition("```")[0]
+    listed = {line.split()[0].rstrip("/") for line in tree.splitlines() if line[0] != " "}
+    wings = {line.split()[0].rstrip("/") for line in tree.splitlines() if line[0] == " "}
+    parts = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
+    assert listed == parts - {"sample_data"}
+    assert wings == {path.name for path in (PACKAGE / "gui").iterdir() if path.is_dir()} - {
+        "__pycache__"
+    }
+    named = {
+        path
+        for path in re.findall(r"`([\w/.]+(?:/|\.py|\.yaml))`", page.replace(tree, ""))
+        if path not in {f"{wing}/" for wing in wings}
+    }
+    assert len(named) > 60
+    assert [p for p in sorted(named) if not any((at / p).exists() for at in (PACKAGE, ROOT))] == []
 
 
 @pytest.fixture(scope="module")
@@ -152,14 +337,6 @@ def test_the_wheel_carries_the_sample_data(wheel):
             assert wheel.read(inside) == path.read_bytes()
 
 
-def test_no_file_has_two_subjects():
-    lengths = {
-        str(path.relative_to(ROOT)): len(path.read_text().splitlines())
-        for path in PACKAGE.rglob("*.py")
-    }
-    assert {path: n for path, n in lengths.items() if n > LONGEST_FILE} == {}
-
-
 def public_names(path: Path) -> list[str]:
     for node in ast.parse(path.read_text()).body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
@@ -176,8 +353,7 @@ def test_public_names_are_sorted_and_there(path):
     names = public_names(path)
     assert names == sorted(names, key=lambda name: (not name.isupper(), name[0].islower(), name))
     assert len(set(names)) == len(names)
-    module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-    loaded = importlib.import_module(module.removesuffix(".__init__"))
+    loaded = importlib.import_module(name_of(path))
     assert [name for name in names if not hasattr(loaded, name)] == []
 
 

@@ -40,12 +40,12 @@ def record_of(**changes):
         pixel_size_nm=(0.0178, 0.0179),
         data=(
             DataEntry(
-                "gold_03",
-                "gold",
-                (31, 37),
-                "ab" * 32,
-                "cd" * 32,
-                "annotation.ome.tif",
+                name="gold_03",
+                group="gold",
+                shape=(31, 37),
+                pixels_sha256="ab" * 32,
+                labels_sha256="cd" * 32,
+                annotation="annotation.ome.tif",
                 source="/data/gold_03.dm3",
             ),
         ),

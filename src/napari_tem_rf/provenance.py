@@ -37,7 +37,6 @@ def provenance_of(
         (row, column) size of a pixel of the image in nm.
     """
     record = run.record
-    field = receptive_field(record.spec)
     return {
         "image": image,
         "source": None if source is None else str(Path(source).resolve()),
@@ -47,13 +46,7 @@ def provenance_of(
         "weights_sha256": file_hash(run.weights),
         "network": record.spec.to_dict(),
         "parameters": record.spec.parameters,
-        "receptive_field": {
-            "nominal": field.nominal,
-            "smallest": field.smallest,
-            "largest": field.largest,
-            "period": field.period,
-            "halo": field.halo,
-        },
+        "receptive_field": receptive_field(record.spec).to_dict(),
         "trained_at_pixel_size_nm": (
             None if record.pixel_size_nm is None else list(record.pixel_size_nm)
         ),

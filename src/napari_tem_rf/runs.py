@@ -8,7 +8,6 @@ import csv
 import hashlib
 import io
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from napari_tem_rf.storage import write_aside, write_text
 
 __all__ = [
     "DataEntry",
+    "ImageEntry",
     "Run",
     "RunError",
     "RunRecord",
@@ -60,20 +60,26 @@ class RunError(ValueError):
     """A run folder cannot be used; the message says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True)
-class DataEntry:
-    """One image that a run was trained from: its name, file, size and the hashes of its arrays."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEntry:
+    """A labelled image in a record: its name, files, size and the hashes of its arrays."""
 
     name: str
     group: str
     shape: tuple[int, int]
     pixels_sha256: str
     labels_sha256: str
-    annotation: str
-    """File of the labels inside the run folder."""
     pixel_size_nm: tuple[float, float] | None = None
     source: str | None = None
     labels_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataEntry(ImageEntry):
+    """One image that a run was trained from, with what the run keeps of it."""
+
+    annotation: str
+    """File of the labels inside the run folder."""
     counted: str | None = None
     """File in the run folder of the pixels that counted; None where all did."""
 
@@ -116,20 +122,8 @@ class RunRecord:
         """Dice on the held-out part; None where nothing was held out."""
         return self.scores.get("dice")
 
-    def pixel_size_ratio(self, pixel_size_nm: tuple[float, float] | None) -> float:
-        """Return how many times larger an image's pixels are than those trained on.
-
-        1 where it is not known, or where it lies between the sizes of the training images.
-        """
-        trained = [_side(e.pixel_size_nm) for e in self.data if e.pixel_size_nm is not None]
-        if pixel_size_nm is None or not trained:
-            return 1.0
-        side = _side(pixel_size_nm)
-        return side / min(max(side, min(trained)), max(trained))
-
     def summary(self) -> dict[str, Any]:
         """Return what a user wants to know of the run, as plain JSON values."""
-        rf = receptive_field(self.spec)
         return {
             "name": self.name,
             "state": self.state,
@@ -138,13 +132,7 @@ class RunRecord:
             "filters": self.spec.filters,
             "growth": self.spec.growth,
             "parameters": self.spec.parameters,
-            "receptive_field": {
-                "nominal": rf.nominal,
-                "smallest": rf.smallest,
-                "largest": rf.largest,
-                "period": rf.period,
-                "halo": rf.halo,
-            },
+            "receptive_field": receptive_field(self.spec).to_dict(),
             "classes": dict(zip(self.classes.names, self.classes.values, strict=True)),
             "pixel_size_nm": None if self.pixel_size_nm is None else list(self.pixel_size_nm),
             "images": len(self.data),
@@ -386,10 +374,6 @@ def _write_first(folder: Path, record: RunRecord, annotations: Mapping[str, NDAr
         if not (folder / name).exists():
             write_labels(folder / name, labels, record.pixel_size_nm)
     return Run(folder, record).with_record(record)
-
-
-def _side(pixel_size_nm: tuple[float, float]) -> float:
-    return math.sqrt(pixel_size_nm[0] * pixel_size_nm[1])
 
 
 def _record_json(record: RunRecord) -> str:

@@ -217,7 +217,7 @@ def effective_field(
         When the pixel is outside the image.
     """
     record = read_run(_folder(run)).record
-    return jobs.effective_field(
+    return jobs.measure_effective_field(
         _folder(run),
         record.spec,
         standardise(clean(_pixels(image), record.cleaning)),

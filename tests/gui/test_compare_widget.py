@@ -14,7 +14,8 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QFont
 
 from napari_tem_rf import jobs
-from napari_tem_rf.comparison import Contest, Costs, ImageScores, Result, ensemble
+from napari_tem_rf.comparison import Contest, Costs, ImageScores, Result
+from napari_tem_rf.comparison.ensemble import RunningEnsemble
 from napari_tem_rf.comparison.record import annotation_path
 from napari_tem_rf.gui.compare.dock import CompareWidget
 from napari_tem_rf.gui.compare.grid_chart import spread_over
@@ -479,9 +480,11 @@ def test_the_seeds_of_a_network_are_asked_together(
     qtbot: Any,
 ) -> None:
     def together(runs: Any, pixels: Any, _device: str, *, report: Any, stopped: Any) -> Any:
-        maps = [np.full((2, *pixels.shape), value, np.float32) for value in (0.2, 0.4)]
         assert len(runs) == 2
-        return ensemble(maps, (0, 1))
+        seeds = RunningEnsemble()
+        for value in (0.2, 0.4):
+            seeds.add(np.full((2, *pixels.shape), value, np.float32))
+        return seeds.result(np.array([0, 1]))
 
     monkeypatch.setattr("napari_tem_rf.gui.compare.predictions.predict_ensemble", together)
     run(widget, qtbot)

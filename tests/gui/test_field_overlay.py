@@ -199,7 +199,7 @@ def test_heat_is_measured_at_rest_on_the_standardised_crop(
         asked.append((pixels, at))
         return answer(run, spec, pixels, at, seed, report=report, stopped=stopped)
 
-    monkeypatch.setattr(jobs, "effective_field", record)
+    monkeypatch.setattr(jobs, "measure_effective_field", record)
     image.data = np.random.default_rng(5).normal(50, 9, (131, 127)).astype(np.float32)
     overlay.heat = True
     point_at(viewer, image, 100, 101)
@@ -223,7 +223,7 @@ def test_heat_is_measured_at_rest_on_the_standardised_crop(
 def test_answer_for_a_pixel_that_the_mouse_left_is_not_shown(
     overlay, viewer, image, worker, monkeypatch, qtbot
 ):
-    monkeypatch.setattr(jobs, "effective_field", answer)
+    monkeypatch.setattr(jobs, "measure_effective_field", answer)
     point_at(viewer, image, 30, 40)
     overlay.measure()
     point_at(viewer, image, 30, 41)
@@ -235,7 +235,7 @@ def test_failure_is_said(overlay, viewer, image, worker, monkeypatch, qtbot):
     def fail(*args, **kwargs):
         raise ValueError("the run is gone: train again")
 
-    monkeypatch.setattr(jobs, "effective_field", fail)
+    monkeypatch.setattr(jobs, "measure_effective_field", fail)
     said = []
     overlay.on(lambda now: now.note, lambda now: said.append(now.note))
     point_at(viewer, image, 30, 40)
@@ -254,7 +254,7 @@ def click(overlay, viewer, layer, *position):
 
 
 def test_click_pins_instead_of_painting(overlay, viewer, image, worker, monkeypatch, qtbot):
-    monkeypatch.setattr(jobs, "effective_field", answer)
+    monkeypatch.setattr(jobs, "measure_effective_field", answer)
     labels = viewer.add_labels(np.zeros((61, 83), int), scale=image.scale, units=image.units)
     labels.mode = "paint"
     overlay.pinning = True
@@ -274,7 +274,7 @@ def test_click_pins_instead_of_painting(overlay, viewer, image, worker, monkeypa
 
 
 def test_pins_show_on_their_own_image_only(overlay, viewer, image, worker, monkeypatch):
-    monkeypatch.setattr(jobs, "effective_field", answer)
+    monkeypatch.setattr(jobs, "measure_effective_field", answer)
     overlay.pin((30, 40))
     other = viewer.add_image(np.zeros((61, 83), np.float32))
     viewer.mouse_over_canvas = False
@@ -331,7 +331,7 @@ def test_spread_pixels_reach_every_phase():
 
 
 def test_dock_reads_out_pins_and_compares(overlay, viewer, image, worker, monkeypatch, qtbot):
-    monkeypatch.setattr(jobs, "effective_field", answer)
+    monkeypatch.setattr(jobs, "measure_effective_field", answer)
     dock = ReceptiveFieldWidget(viewer)
     qtbot.addWidget(dock)
     point_at(viewer, image, 30, 40)
@@ -354,7 +354,7 @@ def test_mean_is_shown_beside_the_nominal_field(overlay, viewer, image, worker, 
         heat = np.ones((33, 33), np.float32)
         return effective_field_of(heat, (0, 0), (16, 16), len(at))
 
-    monkeypatch.setattr(jobs, "mean_effective_field", mean)
+    monkeypatch.setattr(jobs, "measure_mean_effective_field", mean)
     dock = ReceptiveFieldWidget(viewer)
     qtbot.addWidget(dock)
     dock.cursor.mean_button.click()

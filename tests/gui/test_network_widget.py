@@ -190,7 +190,7 @@ def test_speed_is_measured_once_the_pick_stays_and_workers_are_there(
         asked.append(spec)
         return Speed(0.5, 89.0, "cpu")
 
-    monkeypatch.setattr(jobs, "measure_speed", measure)
+    monkeypatch.setattr(jobs, "time_network", measure)
     widget = NetworkWidget(viewer)
     qtbot.addWidget(widget)
     session.spec = NetworkSpec(pools=(2, 2), filters=4)

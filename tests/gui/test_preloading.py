@@ -13,7 +13,7 @@ from napari_tem_rf.gui.pieces.preloading import (
     FIELDS_PX,
     MATPLOTLIB,
     PARAMETERS,
-    Beforehand,
+    Preloaded,
     soon,
     when_ready,
 )
@@ -62,7 +62,7 @@ def test_a_thing_is_made_once_in_a_thread(parent, qtbot):
         made.append(current_thread())
         return "the thing"
 
-    thing = Beforehand(make)
+    thing = Preloaded(make)
     when_ready(parent, lambda: told.append(current_thread()), thing)
     assert not thing.is_ready
     assert not made
@@ -84,7 +84,7 @@ def test_who_needs_it_sooner_waits_for_the_thread(parent):
         assert may_end.wait(10)
         return "the thing"
 
-    thing = Beforehand(make)
+    thing = Preloaded(make)
     thing.begin()
     thing.begin()
     may_end.set()
@@ -98,7 +98,7 @@ def test_what_cannot_be_made_is_raised_where_it_is_needed(parent, qtbot, monkeyp
     def make():
         raise ImportError("no such library")
 
-    thing, told = Beforehand(make), []
+    thing, told = Preloaded(make), []
     when_ready(parent, lambda: told.append(True), thing)
     qtbot.waitUntil(lambda: bool(told))
     with pytest.raises(ImportError, match="no such library"):
@@ -107,7 +107,7 @@ def test_what_cannot_be_made_is_raised_where_it_is_needed(parent, qtbot, monkeyp
 
 def test_a_widget_that_is_gone_is_not_told(qtbot):
     widget, told = QWidget(), []
-    thing = Beforehand(lambda: "the thing")
+    thing = Preloaded(lambda: "the thing")
     soon(widget, lambda: told.append("soon"))
     when_ready(widget, lambda: told.append("ready"), thing)
     widget.deleteLater()

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from qtpy.QtWidgets import QApplication
 
+from napari_tem_rf import settings
 from napari_tem_rf.engine import Engine, InlineEngine
 from napari_tem_rf.gui.pieces.parts import Choice
 from napari_tem_rf.gui.segment.place import PlaceWidget, SettingsDialog
-from napari_tem_rf.gui.session import settings
 from napari_tem_rf.gui.session.session import Session
-from napari_tem_rf.gui.session.settings import Settings, address_trouble, read_settings, remember
+from napari_tem_rf.settings import Settings, address_trouble, read_settings, remember
 
 
 @pytest.fixture(autouse=True)

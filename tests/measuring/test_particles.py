@@ -6,11 +6,9 @@ import pytest
 from skimage.measure import perimeter_crofton, regionprops_table
 
 from napari_tem_rf.measuring.particles import (
-    delete_particles,
     find_particles,
     measure_particles,
     median_diameter,
-    merge_particles,
     summarise,
 )
 
@@ -173,20 +171,6 @@ def test_median_diameter_leaves_cut_particles_out():
     assert median_diameter(mask) == pytest.approx(32, rel=0.02)
     assert median_diameter(mask, (0.2, 0.2)) == pytest.approx(6.4, rel=0.02)
     assert median_diameter(discs((0, 70, 60))) > 35
-
-
-def test_merge_and_delete():
-    instances = np.array([[1, 1, 0, 2], [0, 3, 3, 2]], np.uint16)
-    merged = merge_particles(instances, [3, 2])
-    assert merged.tolist() == [[1, 1, 0, 2], [0, 2, 2, 2]]
-    assert delete_particles(instances, {1, 3}).tolist() == [[0, 0, 0, 2], [0, 0, 0, 2]]
-    assert merged.dtype == np.uint16
-    assert measure_particles(merged)["area_px"].tolist() == [2, 4]
-    assert instances[1, 1] == 3
-    with pytest.raises(ValueError, match="no particle 7"):
-        delete_particles(instances, [7])
-    with pytest.raises(ValueError, match="at least two"):
-        merge_particles(instances, [2])
 
 
 def test_bad_input_is_refused_in_a_sentence():

@@ -10,7 +10,6 @@ from napari_tem_rf.measuring.scores import (
     foreground_values,
     score_image,
     score_images,
-    soft_dice,
 )
 
 SHAPE = (53, 71)
@@ -103,18 +102,6 @@ def test_dice_counted_by_hand():
     a = np.array([[1, 1, 0], [0, 1, 0]], bool)
     b = np.array([[0, 1, 1], [0, 1, 0]], bool)
     assert dice(a, b) == pytest.approx(5 / 7)
-
-
-def test_soft_dice_by_hand_and_equal_to_the_hard_one_of_a_mask(masks):
-    probability = np.array([[0.5, 0.25, 0.0]])
-    mask = np.array([[True, False, True]])
-    assert soft_dice(probability, mask) == pytest.approx((2 * 0.5 + 1) / (0.75 + 2 + 1))
-    valid = np.array([[True, True, False]])
-    assert soft_dice(probability, mask, valid) == pytest.approx((2 * 0.5 + 1) / (0.75 + 1 + 1))
-    prediction, labels = (m.astype(bool) for m in masks)
-    assert soft_dice(prediction.astype(np.float32), labels) == pytest.approx(
-        dice(prediction, labels)
-    )
 
 
 def test_object_f1_counted_by_hand():

@@ -120,7 +120,7 @@ def effective_field(
             f"{micrograph.image_shape[0]} x {micrograph.image_shape[1]} px: "
             "give a row and column inside"
         )
-    measured = jobs.effective_field(
+    measured = jobs.measure_effective_field(
         opened.folder,
         opened.record.spec,
         pixels,

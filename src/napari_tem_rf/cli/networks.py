@@ -23,7 +23,6 @@ from napari_tem_rf.networks.spec import NetworkSpec
 
 def entry(spec: NetworkSpec) -> dict[str, Any]:
     """Return what is to be known of a network, as plain JSON values."""
-    field = field_of(spec)
     return {
         "pools": list(spec.pools),
         "dilations": list(spec.dilations),
@@ -31,13 +30,7 @@ def entry(spec: NetworkSpec) -> dict[str, Any]:
         "growth": spec.growth,
         "parameters": spec.parameters,
         "macs_per_pixel": spec.macs_per_pixel,
-        "receptive_field": {
-            "nominal": field.nominal,
-            "smallest": field.smallest,
-            "largest": field.largest,
-            "period": field.period,
-            "halo": field.halo,
-        },
+        "receptive_field": field_of(spec).to_dict(),
     }
 
 

@@ -4,7 +4,7 @@ A comparison is a folder of runs. Importing this loads no torch; trainings run i
 """
 
 from napari_tem_rf.comparison.disagreement import Place, disagreement, most_different
-from napari_tem_rf.comparison.ensemble import Ensemble, ensemble
+from napari_tem_rf.comparison.ensemble import Ensemble
 from napari_tem_rf.comparison.findings import Findings, findings
 from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage, hold_out
 from napari_tem_rf.comparison.jobs import (
@@ -54,7 +54,6 @@ __all__ = [
     "Place",
     "Result",
     "disagreement",
-    "ensemble",
     "findings",
     "grid",
     "hold_out",

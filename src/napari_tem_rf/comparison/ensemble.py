@@ -1,13 +1,12 @@
 """Several networks asked about the same image: their mean, and how far they are apart."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Ensemble", "RunningEnsemble", "ensemble"]
+__all__ = ["Ensemble", "RunningEnsemble"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,24 +79,3 @@ class RunningEnsemble:
         kind = np.uint8 if values.max() < 256 else np.uint16
         labels = values.astype(kind)[self._mean.argmax(axis=0)]
         return Ensemble(labels, self._mean, np.sqrt(self._squares / self._n), self._n)
-
-
-def ensemble(probabilities: Sequence[NDArray[np.floating[Any]]], values: Sequence[int]) -> Ensemble:
-    """Return the ensemble of probability maps.
-
-    Parameters
-    ----------
-    probabilities : sequence of ndarray, each of shape (class, row, column)
-        One a network.
-    values : sequence of int
-        Label value of each class in a prediction, background 0.
-
-    Raises
-    ------
-    ValueError
-        When there is none, or shapes differ.
-    """
-    together = RunningEnsemble()
-    for each in probabilities:
-        together.add(each)
-    return together.result(np.asarray(values))

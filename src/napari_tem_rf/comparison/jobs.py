@@ -112,7 +112,7 @@ def _network(work: Contest, report: Reporter, stopped: Stopped) -> Result | None
 @lru_cache
 def _tile_mib(spec: NetworkSpec, device: Device) -> float:
     """Return the memory of a tile; the same for all seeds."""
-    speed = jobs.measure_speed(spec, device, report=_silent, stopped=lambda: False)
+    speed = jobs.time_network(spec, device, report=_silent, stopped=lambda: False)
     return speed.tile_mib
 
 

@@ -13,6 +13,8 @@ from napari_tem_rf.comparison.holdout import HeldOutImage
 from napari_tem_rf.comparison.jobs import prediction_path
 from napari_tem_rf.comparison.record import Comparison
 from napari_tem_rf.comparison.results import Result, result_table
+from napari_tem_rf.figures.palette import PREDICTION, TRUTH
+from napari_tem_rf.figures.quantities import QUANTITIES
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.storage import write_aside
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 __all__ = ["draw_curves", "draw_side_by_side"]
 
 _MOST_IMAGES, _MOST_COLUMNS = 3, 6
-_TRUTH, _PREDICTION = "#56b4e9", "#e69f00"
 _DPI = 150
 
 
@@ -59,13 +60,11 @@ def draw_curves(comparison: Comparison) -> dict[str, str]:
         "Dice on the held-out part against the number of parameters, one line a receptive field.",
         lambda axes: figures.score_curve(axes, table, "parameters"),
     )
-    for cost, words in (
-        ("predict_seconds_per_megapixel", "prediction time in seconds a megapixel"),
-        ("train_seconds", "training time in seconds"),
-    ):
+    for cost in ("predict_seconds_per_megapixel", "train_seconds"):
         draw(
             f"score_against_{cost}",
-            f"Dice on the held-out part against {words}; the suggestion is ringed.",
+            f"Dice on the held-out part against {QUANTITIES[cost].words}; the suggestion is "
+            "ringed.",
             lambda axes, cost=cost: figures.cost_against_score(  # type: ignore[misc]
                 axes, table, cost, suggestion=suggestion
             ),
@@ -175,10 +174,10 @@ def _show(
     gray = np.clip((pixels.astype(np.float32) - low) / max(high - low, 1e-12), 0, 1)
     picture = np.repeat(gray[..., None], 3, axis=2)  # (row, column, colour)
     if labels is not None:
-        picture[labels > 0] = 0.55 * picture[labels > 0] + 0.45 * np.array(to_rgb(_PREDICTION))
+        picture[labels > 0] = 0.55 * picture[labels > 0] + 0.45 * np.array(to_rgb(PREDICTION))
     axis.imshow(picture, interpolation="nearest")
     if (truth > 0).any() and (truth <= 0).any():
-        axis.contour(truth > 0, levels=[0.5], colors=_TRUTH, linewidths=0.7)
+        axis.contour(truth > 0, levels=[0.5], colors=TRUTH, linewidths=0.7)
     axis.set(xticks=[], yticks=[])
 
 

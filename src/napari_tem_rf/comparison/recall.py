@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.comparison.record import Comparison, ImageEntry, annotation_path
+from napari_tem_rf.comparison.record import Comparison, annotation_path
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
-from napari_tem_rf.runs import RunError, array_hash, labels_as_given
+from napari_tem_rf.runs import ImageEntry, RunError, array_hash, labels_as_given
 
 __all__ = ["recall_images"]
 

@@ -14,13 +14,12 @@ from napari_tem_rf.comparison.plan import ComparisonPlan, Contestant
 from napari_tem_rf.comparison.results import Result, read_result
 from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
 from napari_tem_rf.micrographs.writing import write_labels
-from napari_tem_rf.runs import RunError, array_hash, library_versions, now
+from napari_tem_rf.runs import ImageEntry, RunError, array_hash, library_versions, now
 from napari_tem_rf.storage import write_text
 
 __all__ = [
     "Comparison",
     "ComparisonRecord",
-    "ImageEntry",
     "annotation_path",
     "open_comparison",
     "read_comparison",
@@ -28,20 +27,6 @@ __all__ = [
 
 RECORD = "comparison.json"
 FORMAT = 1
-
-
-@dataclass(frozen=True, slots=True)
-class ImageEntry:
-    """One image of a comparison: its name, file and the hashes of its arrays."""
-
-    name: str
-    group: str
-    shape: tuple[int, int]
-    pixels_sha256: str
-    labels_sha256: str
-    pixel_size_nm: tuple[float, float] | None = None
-    source: str | None = None
-    labels_source: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +171,14 @@ def open_comparison(
     """
     entries = tuple(
         ImageEntry(
-            image.name,
-            image.group or image.name,
-            (image.pixels.shape[0], image.pixels.shape[1]),
-            array_hash(image.pixels),
-            array_hash(image.labels),
-            image.pixel_size_nm,
-            sources.get(image.name),
-            label_sources.get(image.name),
+            name=image.name,
+            group=image.group or image.name,
+            shape=(image.pixels.shape[0], image.pixels.shape[1]),
+            pixels_sha256=array_hash(image.pixels),
+            labels_sha256=array_hash(image.labels),
+            pixel_size_nm=image.pixel_size_nm,
+            source=sources.get(image.name),
+            labels_source=label_sources.get(image.name),
         )
         for image in images
     )

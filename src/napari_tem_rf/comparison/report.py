@@ -10,6 +10,7 @@ from napari_tem_rf.comparison.holdout import HeldOutImage
 from napari_tem_rf.comparison.pictures import draw_curves, draw_side_by_side
 from napari_tem_rf.comparison.record import Comparison
 from napari_tem_rf.comparison.results import SCORES, image_table, network_table, result_table
+from napari_tem_rf.figures.quantities import words_for
 from napari_tem_rf.protocol import Reporter, Stopped
 from napari_tem_rf.storage import write_text
 
@@ -21,22 +22,6 @@ __all__ = ["REPORT", "TABLE", "report_on", "write_report", "write_tables"]
 TABLE, NETWORKS, IMAGES, REPORT = "table.csv", "networks.csv", "images.csv", "report.html"
 
 _WHOLE = ("receptive_field", "parameters", "seed", "epochs", "best_epoch", "seeds")
-
-_HEADS = {
-    "name": "network",
-    "receptive_field": "field (px)",
-    "parameters": "parameters",
-    "dice": "Dice",
-    "iou": "IoU",
-    "object_f1": "object F1",
-    "boundary_error_nm": "boundary error (nm)",
-    "boundary_error_px": "boundary error (px)",
-    "macs_per_pixel": "multiply-adds a px",
-    "train_seconds": "training (s)",
-    "predict_seconds_per_megapixel": "prediction (s a megapixel)",
-    "predict_memory_mib": "memory (MiB)",
-    "best_epoch": "best epoch",
-}
 
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; max-width: 70rem; margin: 2rem auto;
@@ -217,7 +202,7 @@ def _html(
     table: "pd.DataFrame", columns: Sequence[str] | None = None, suggestion: str | None = None
 ) -> str:
     columns = list(table.columns) if columns is None else columns
-    heads = "".join(f"<th>{escape(_HEADS.get(c, c.replace('_', ' ')))}</th>" for c in columns)
+    heads = "".join(f"<th>{escape(words_for(c))}</th>" for c in columns)
     rows = []
     for _, row in table.iterrows():
         cells = []

@@ -10,6 +10,7 @@ import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
 from napari_tem_rf.comparison.plan import Contestant
+from napari_tem_rf.figures.quantities import COSTS, SCORES
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.runs import RunError
@@ -29,16 +30,6 @@ __all__ = [
 ]
 
 RESULT = "result.json"
-SCORES = (
-    "dice",
-    "iou",
-    "precision",
-    "recall",
-    "object_f1",
-    "boundary_error_nm",
-    "boundary_error_px",
-)
-_COSTS = ("train_seconds", "predict_seconds_per_megapixel", "predict_memory_mib")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +170,7 @@ def network_table(results: Sequence[Result]) -> "pd.DataFrame":
             row[f"{score}_sd_images"] = _sd([_mean(column) for column in values.T])
         spec = same[0].contestant.spec
         row["macs_per_pixel"] = np.nan if spec is None else spec.macs_per_pixel
-        for cost in _COSTS:
+        for cost in COSTS:
             row[cost] = _mean([getattr(result.costs, cost) for result in same])
         rows.append(row)
     return pd.DataFrame(rows)
@@ -201,7 +192,7 @@ def _row(result: Result) -> dict[str, Any]:
     row.update({score: result.mean(score) for score in SCORES})
     row.update({f"{score}_sd_images": _sd(result.values(score)) for score in SCORES})
     row["macs_per_pixel"] = np.nan if spec is None else spec.macs_per_pixel
-    row.update({cost: getattr(result.costs, cost) for cost in _COSTS})
+    row.update({cost: getattr(result.costs, cost) for cost in COSTS})
     row["epochs"] = np.nan if result.epochs is None else float(result.epochs)
     row["best_epoch"] = np.nan if result.best_epoch is None else float(result.best_epoch)
     row["device"] = result.costs.device

@@ -4,25 +4,16 @@ Each function draws on fresh Axes and dresses them, and their figure, in a `Them
 imported when something is drawn; its state machine (pyplot) never.
 """
 
-from napari_tem_rf.figures.comparing import (
-    cost_against_score,
-    design_space,
-    score_curve,
-)
-from napari_tem_rf.figures.fields import field_heat, field_profile
+from napari_tem_rf.figures.comparing import cost_against_score, score_curve
 from napari_tem_rf.figures.overview import overview
 from napari_tem_rf.figures.particles import size_histogram
-from napari_tem_rf.figures.theme import DARK, LIGHT, Theme, new_figure
+from napari_tem_rf.figures.theme import LIGHT, Theme, new_figure
 from napari_tem_rf.figures.training import training_curve
 
 __all__ = [
-    "DARK",
     "LIGHT",
     "Theme",
     "cost_against_score",
-    "design_space",
-    "field_heat",
-    "field_profile",
     "new_figure",
     "overview",
     "score_curve",

@@ -1,119 +1,23 @@
-"""Networks against each other: the design space, and what comparisons found."""
+"""What a comparison found: scores against receptive field, parameters and cost."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from napari_tem_rf.figures.quantities import words_for
 from napari_tem_rf.figures.theme import LIGHT, Theme, dress, nm_axis, plain_log_ticks
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-__all__ = [
-    "cost_against_score",
-    "design_space",
-    "score_curve",
-]
+__all__ = ["cost_against_score", "score_curve"]
 
 Along = Literal["receptive_field", "parameters"]
 
 SAME_LINE = 1.5
 """Neighbours on a line differ less than this factor in what the line stands for."""
-
-_AXIS_WORDS = {
-    "boundary_error_nm": "boundary error (nm)",
-    "boundary_error_px": "boundary error (px)",
-    "dice": "Dice",
-    "iou": "IoU",
-    "macs_per_pixel": "multiply-adds per pixel",
-    "object_f1": "object F1",
-    "parameters": "parameters",
-    "precision": "precision",
-    "predict_memory_mib": "memory of a prediction (MiB)",
-    "predict_seconds_per_megapixel": "prediction (s per megapixel)",
-    "recall": "recall",
-    "receptive_field": "receptive field (px)",
-    "train_seconds": "training (s)",
-}
-
-
-def design_space(
-    axes: "Axes",
-    receptive_fields: ArrayLike,
-    parameters: ArrayLike,
-    pick: tuple[float, float] | None = None,
-    runs: Sequence[tuple[float, float, float | None]] = (),
-    marks: Sequence[tuple[str, float]] = (),
-    pixel_size_nm: float | None = None,
-    theme: Theme = LIGHT,
-) -> None:
-    """Draw all networks by receptive field and parameters, a dot each.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Fresh Axes.
-    receptive_fields, parameters : array of float, shape (network,)
-        Nominal receptive field in px and number of parameters.
-    pick : tuple of float, optional
-        (receptive field, parameters) of the network that is picked.
-    runs : sequence of (receptive field, parameters, score)
-        Trained networks with their Dice, or None.
-    marks : sequence of (name, px)
-        Lengths measured in the image, marked on the field axis.
-    pixel_size_nm : float, optional
-        Side of a pixel, for the axis in nm.
-    theme : Theme
-        Colours and sizes.
-    """
-    fields, counts = np.asarray(receptive_fields, float), np.asarray(parameters, float)
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.plot(fields, counts, ".", color=theme.faint, markersize=2.2, markeredgewidth=0)
-    for color, (name, length) in zip(
-        theme.colors[2:], sorted(marks, key=lambda mark: mark[1]), strict=False
-    ):
-        axes.axvline(length, color=color, linewidth=1.2, linestyle="--")
-        axes.annotate(
-            f"{name} {length:.3g} px",
-            (length, 0),
-            xycoords=axes.get_xaxis_transform(),
-            xytext=(3, 4),
-            textcoords="offset points",
-            rotation=90,
-            ha="left",
-            va="bottom",
-            color=color,
-            fontsize=theme.font_pt,
-            bbox={"facecolor": theme.background, "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-        )
-    for field, count, score in runs:
-        axes.plot(field, count, "D", color=theme.colors[0], mec=theme.background, markersize=6)
-        if score is not None:
-            axes.annotate(
-                f"{score:.2f}",
-                (field, count),
-                xytext=(0, 5),
-                textcoords="offset points",
-                ha="center",
-                color=theme.foreground,
-                fontsize=theme.font_pt,
-                bbox={"facecolor": theme.background, "edgecolor": "none", "alpha": 0.7, "pad": 0.5},
-            )
-    if pick is not None:
-        axes.plot(*pick, "o", markersize=11, mfc="none", mec=theme.colors[1], mew=2.2)
-    lowest = min([fields.min(), *(length for _, length in marks)])
-    axes.set_xlim(lowest / 1.15, fields.max() * 1.15)
-    axes.set_xlabel("receptive field (px)")
-    axes.set_ylabel("parameters")
-    plain_log_ticks(axes.xaxis, axes.get_xlim())
-    plain_log_ticks(axes.yaxis, axes.get_ylim())
-    if pixel_size_nm is not None:
-        nm_axis(axes, pixel_size_nm, theme, "receptive field (nm)")
-    dress(axes, theme)
 
 
 def score_curve(
@@ -178,14 +82,14 @@ def score_curve(
             linestyle=styles[place % 3],
             label=str(name),
         )
-    axes.set_xlabel(_words(along))
-    axes.set_ylabel(_words(score))
+    axes.set_xlabel(words_for(along))
+    axes.set_ylabel(words_for(score))
     plain_log_ticks(axes.xaxis, axes.get_xlim())
     axes.grid(axis="y", color=theme.faint, linewidth=0.4, alpha=0.6)
     _legend_below(axes, theme)
     dress(axes, theme)
     if pixel_size_nm is not None and along == "receptive_field":
-        nm_axis(axes, pixel_size_nm, theme, "receptive field (nm)")
+        nm_axis(axes, pixel_size_nm, theme, words_for("field_nm"))
 
 
 def cost_against_score(
@@ -232,7 +136,7 @@ def cost_against_score(
             linewidths=0.6,
         )
         bar = axes.figure.colorbar(points, ax=axes, pad=0.02)
-        bar.set_label("receptive field (px)")
+        bar.set_label(words_for("receptive_field"))
         plain_log_ticks(bar.ax.yaxis, (fields.min(), fields.max()))
         dress(bar.ax, theme)
     for name, row in baselines.iterrows():
@@ -246,8 +150,8 @@ def cost_against_score(
         _beside(axes, (x, y), "suggestion", theme, left=True)
     # on the sides there are words beside the outermost points
     axes.margins(x=0.3, y=0.12)
-    axes.set_xlabel(_words(cost))
-    axes.set_ylabel(_words(score))
+    axes.set_xlabel(words_for(cost))
+    axes.set_ylabel(words_for(score))
     plain_log_ticks(axes.xaxis, axes.get_xlim())
     dress(axes, theme)
 
@@ -289,10 +193,6 @@ def _about(value: float, column: str) -> str:
         return f"{value:.0f} px"
     digits = 1 - int(np.floor(np.log10(value)))
     return f"{round(value, digits):,.0f} parameters"
-
-
-def _words(column: str) -> str:
-    return _AXIS_WORDS.get(column, column.replace("_", " "))
 
 
 def _beside(

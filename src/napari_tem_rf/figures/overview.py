@@ -1,11 +1,13 @@
 """Images, true masks and predictions in one picture."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.figures.palette import PREDICTION, TRUTH
 from napari_tem_rf.figures.theme import LIGHT, Theme
 
 if TYPE_CHECKING:
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["overview"]
 
 _MOST_COLUMNS = 4
-_PREDICTION, _TRUTH = "#e69f00", "#56b4e9"
 
 
 def overview(
@@ -65,7 +66,7 @@ def overview(
             "Dice and pixel sizes: give at least one image and as many of each"
         )
     columns = min(n, _MOST_COLUMNS)
-    bands = -(-n // columns)
+    bands = math.ceil(n / columns)
     figure.set_facecolor(theme.background)
     figure.set_size_inches(2.6 * columns + 0.1, 5.5 * bands + 0.6)
     grid = figure.subplots(2 * bands, columns, squeeze=False)
@@ -85,14 +86,14 @@ def overview(
             below.contour(
                 (np.asarray(masks[i]) > 0).astype(float),
                 levels=[0.5],
-                colors=[_TRUTH],
+                colors=[TRUTH],
                 linewidths=1.1,
             )
         if size is not None:
             _scale_bar(above, images[i].shape, size, theme)
-    handles = [Patch(facecolor=_PREDICTION, alpha=0.6, label="prediction")]
+    handles = [Patch(facecolor=PREDICTION, alpha=0.6, label="prediction")]
     if any(mask is not None for mask in masks):
-        handles.append(Patch(fill=False, edgecolor=_TRUTH, linewidth=1.4, label="true mask"))
+        handles.append(Patch(fill=False, edgecolor=TRUTH, linewidth=1.4, label="true mask"))
     figure.legend(
         handles=handles,
         loc="outside lower center",
@@ -116,7 +117,7 @@ def _fill(axes: "Axes", prediction: NDArray[Any], size: tuple[float, float] | No
 
     rows, columns = size or (1.0, 1.0)
     overlay = np.zeros((*prediction.shape, 4))
-    overlay[prediction > 0] = (*to_rgb(_PREDICTION), 0.45)
+    overlay[prediction > 0] = (*to_rgb(PREDICTION), 0.45)
     axes.imshow(overlay, aspect=rows / columns, interpolation="nearest")
 
 

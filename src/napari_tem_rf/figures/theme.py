@@ -1,13 +1,19 @@
-"""Colours and sizes that all plots share, on light and on dark ground.
-
-The colours are those of Okabe and Ito, "Color Universal Design", jfly.uni-koeln.de/color, in an
-order that keeps the ones with least contrast to the ground for last.
-"""
+"""Colours and sizes that all plots share, on light and on dark ground."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from napari_tem_rf.figures.palette import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILLION,
+    YELLOW,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,10 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-__all__ = ["DARK", "LIGHT", "Theme", "dress", "new_figure", "nm_axis", "plain_log_ticks"]
-
-_BLUE, _VERMILLION, _GREEN = "#0072b2", "#d55e00", "#009e73"
-_PURPLE, _ORANGE, _SKY, _YELLOW = "#cc79a7", "#e69f00", "#56b4e9", "#f0e442"
+__all__ = ["LIGHT", "Theme", "dress", "new_figure", "nm_axis", "plain_log_ticks"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,10 @@ class Theme:
 
     @property
     def colors(self) -> tuple[str, ...]:
-        """Colours of data, the most readable first."""
+        """Colours of data, those with least contrast to the ground last."""
         if self.is_dark:
-            return (_SKY, _ORANGE, _GREEN, _PURPLE, _YELLOW, _VERMILLION)
-        return (_BLUE, _VERMILLION, _GREEN, _PURPLE, _ORANGE, _SKY)
+            return (SKY, ORANGE, GREEN, PURPLE, YELLOW, VERMILLION)
+        return (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY)
 
     @property
     def faint(self) -> str:
@@ -56,7 +59,6 @@ class Theme:
 
 
 LIGHT = Theme()
-DARK = Theme(foreground="#f0f1f2", background="#262930")
 
 
 def new_figure(

@@ -5,8 +5,8 @@ inside, so that importing this package loads none. It is the only place above `l
 imports it.
 """
 
-from napari_tem_rf.jobs.fields import effective_field, mean_effective_field
-from napari_tem_rf.jobs.predicting import PredictionResult, label_values, measure_speed, predict
+from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field
+from napari_tem_rf.jobs.predicting import PredictionResult, label_values, predict, time_network
 from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
 from napari_tem_rf.jobs.training import asdict_split, train
 
@@ -15,11 +15,11 @@ __all__ = [
     "TrainRequest",
     "Watched",
     "asdict_split",
-    "effective_field",
     "label_values",
-    "mean_effective_field",
-    "measure_speed",
+    "measure_effective_field",
+    "measure_mean_effective_field",
     "predict",
     "prepare",
+    "time_network",
     "train",
 ]

@@ -19,7 +19,7 @@ from napari_tem_rf.protocol import (
 )
 
 
-def effective_field(
+def measure_effective_field(
     run: Path | None,
     spec: NetworkSpec,
     pixels: NDArray[np.float32],
@@ -46,16 +46,16 @@ def effective_field(
         Seed of random weights: a run's seed gives the weights that it began with.
     """
     from napari_tem_rf.learning.device import computing_threads, keep_pages
-    from napari_tem_rf.learning.effective_field import effective_field as measure
+    from napari_tem_rf.learning.effective_field import effective_field
 
     keep_pages()
     network = _field_network(run, 0 if run is None else stamp(run), spec, seed)
     # beside a training, several threads would only wait for each other
     with computing_threads(1):
-        return measure(network, receptive_field(network.spec), pixels, at)
+        return effective_field(network, receptive_field(network.spec), pixels, at)
 
 
-def mean_effective_field(
+def measure_mean_effective_field(
     run: Path | None,
     spec: NetworkSpec,
     pixels: NDArray[np.float32],
@@ -65,9 +65,9 @@ def mean_effective_field(
     report: Reporter,
     stopped: Stopped,
 ) -> EffectiveField:
-    """Measure the effective receptive field averaged over pixels; see `effective_field`."""
+    """Measure the effective receptive field averaged over pixels; see `measure_effective_field`."""
     from napari_tem_rf.learning.device import keep_pages
-    from napari_tem_rf.learning.effective_field import mean_effective_field as measure
+    from napari_tem_rf.learning.effective_field import mean_effective_field
 
     keep_pages()
     network = _field_network(run, 0 if run is None else stamp(run), spec, seed)
@@ -79,7 +79,7 @@ def mean_effective_field(
         report(ProgressReport(measured / len(at), None))
         return stopped()
 
-    return measure(network, receptive_field(network.spec), pixels, at, stopped=stop)
+    return mean_effective_field(network, receptive_field(network.spec), pixels, at, stopped=stop)
 
 
 @lru_cache(maxsize=8)

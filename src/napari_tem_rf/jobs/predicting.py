@@ -129,16 +129,16 @@ def _notes(pixels: NDArray[Any], seen: NDArray[np.float32]) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def measure_speed(
+def time_network(
     spec: NetworkSpec, device: Device = "auto", *, report: Reporter, stopped: Stopped
 ) -> Speed:
     """Measure time and memory of a network's prediction on this machine."""
     from napari_tem_rf.learning.device import keep_pages, pick_device
     from napari_tem_rf.learning.network import Network
-    from napari_tem_rf.learning.speed import measure_speed as measure
+    from napari_tem_rf.learning.speed import measure_speed
 
     keep_pages()
-    return measure(Network(spec).folded().to(pick_device(device)))
+    return measure_speed(Network(spec).folded().to(pick_device(device)))
 
 
 def label_values(indices: NDArray[Any], classes: Classes) -> NDArray[Any]:

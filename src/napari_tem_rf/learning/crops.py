@@ -11,6 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, AnnotatedImage, TrainingSet
 from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.rounding import ceil_div, round_up
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan
 
@@ -64,7 +65,7 @@ class CropGeometry:
         fitting = round(FIELDS_PER_CROP * field.nominal)
         side = plan.crop_px or int(np.clip(fitting, SMALLEST_CROP_PX, LARGEST_CROP_PX))
         rows, columns = (
-            _up(min(side, max(image.pixels.shape[axis] for image in images)), period)
+            round_up(min(side, max(image.pixels.shape[axis] for image in images)), period)
             for axis in (0, 1)
         )
         if plan.preset == "sytwu2022":
@@ -76,10 +77,6 @@ class CropGeometry:
     def crops_per_step(self) -> int:
         """How many crops make a step of the usual number of pixels."""
         return max(FEWEST_CROPS, round(PX_PER_STEP / (self.rows * self.columns)))
-
-
-def _up(length: int, period: int) -> int:
-    return -(-length // period) * period
 
 
 class CropSampler:
@@ -111,9 +108,9 @@ class CropSampler:
         pixels = sum(image.pixels.size for image in self.images)
         if plan.preset == "sytwu2022":
             self.grid = self._paper_patches()
-            self.steps_per_epoch = max(1, -(-8 * len(self.grid) // self.batch))
+            self.steps_per_epoch = max(1, ceil_div(8 * len(self.grid), self.batch))
         else:
-            steps = -(-pixels // (self.batch * crop_px))
+            steps = ceil_div(pixels, self.batch * crop_px)
             self.steps_per_epoch = int(np.clip(steps, FEWEST_STEPS, MOST_STEPS))
 
     def epoch(self) -> Iterator[Batch]:

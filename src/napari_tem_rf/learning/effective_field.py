@@ -20,6 +20,7 @@ from torch.nn import functional
 from napari_tem_rf.learning.network import Network, with_layout
 from napari_tem_rf.networks.effective_field import EffectiveField, effective_field_of
 from napari_tem_rf.networks.receptive_field import Interval, ReceptiveField
+from napari_tem_rf.networks.rounding import ceil_div, round_up
 
 _FEW_FILTERS = 8
 
@@ -130,7 +131,7 @@ def _margin_gradient(
 ) -> NDArray[np.floating]:
     period = network.spec.period
     (top, bottom), (left, right) = (
-        (inside[0] // period * period, -(-inside[1] // period) * period)
+        (inside[0] // period * period, round_up(inside[1], period))
         for inside in (interval.inside for interval in box)
     )
     weight = next(network.parameters())
@@ -206,7 +207,10 @@ class _Window(NamedTuple):
 
     def pooled(self, pool: int) -> "_Window":
         return _Window(
-            self.top // pool, -(-self.bottom // pool), self.left // pool, -(-self.right // pool)
+            self.top // pool,
+            ceil_div(self.bottom, pool),
+            self.left // pool,
+            ceil_div(self.right, pool),
         )
 
     def moved(self, top: int, left: int) -> "_Window":

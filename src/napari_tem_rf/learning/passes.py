@@ -25,8 +25,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_tem_rf.learning.network import Network, joined
-from napari_tem_rf.learning.tiles import Tile, Window, cut_tiles, moved, shape_of, shrunk, up_to
+from napari_tem_rf.learning.tiles import Tile, Window, cut_tiles, moved, shape_of, shrunk
 from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.rounding import round_up
 from napari_tem_rf.networks.spec import NetworkSpec
 
 TILE_PX = 512
@@ -116,7 +117,7 @@ class LayeredPass(Pass):
     def stages(self, read: Read, write: Write) -> Iterator[list[TileJob]]:
         """Yield three stages an area."""
         spec = self.network.spec
-        rows, columns = (up_to(length, spec.period) for length in self.shape)
+        rows, columns = (round_up(length, spec.period) for length in self.shape)
         bytes_per_px = 4 * sum(spec.widths[:2]) / spec.pools[0] ** 2
         side = round((MAPS_BYTES / bytes_per_px) ** 0.5) - 2 * self.halo
         for area in cut_tiles((rows, columns), max(side, 1), spec.period, self.halo):
@@ -152,11 +153,11 @@ class LayeredPass(Pass):
             write(x[(0, ..., *tile.keep)], moved(tile.write, area.read))
 
         side = self.tile_px or TILE_PX
-        tiles = cut_tiles(shape, side, pool, up_to(reach, pool))
+        tiles = cut_tiles(shape, side, pool, round_up(reach, pool))
         yield _jobs(encode, tiles, first.macs)
         tiles = cut_tiles(small, side, below.period, receptive_field(below).halo)
         yield _jobs(pass_below, tiles, macs_below * pool**2)
-        tiles = cut_tiles(shape, side, pool, up_to(2 * reach, pool), within=area.keep)
+        tiles = cut_tiles(shape, side, pool, round_up(2 * reach, pool), within=area.keep)
         yield _jobs(decode, tiles, first.macs + last.macs + macs_of_head)
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from napari_tem_rf.networks.rounding import ceil_div, round_up
+
 Window = tuple[slice, slice]
 """Rows and columns of a part of an area."""
 
@@ -35,15 +37,10 @@ def cut_tiles(
     """
     window = within or (slice(0, shape[0]), slice(0, shape[1]))
     rows, columns = (
-        _cut_axis(part, length, up_to(side, period), period, halo)
+        _cut_axis(part, length, round_up(side, period), period, halo)
         for part, length in zip(window, shape, strict=True)
     )
     return [Tile(*zip(row, column, strict=True)) for row in rows for column in columns]
-
-
-def up_to(length: int, period: int) -> int:
-    """Return the next multiple of the period."""
-    return -(-length // period) * period
 
 
 def shape_of(window: Window) -> tuple[int, int]:
@@ -71,8 +68,8 @@ def _cut_axis(
     part: slice, length: int, side: int, period: int, halo: int
 ) -> list[tuple[slice, slice, slice]]:
     """Return (read, keep, write) of each tile of an axis."""
-    count = -(-(part.stop - part.start) // side)
-    even = up_to(-(-(part.stop - part.start) // count), period)
+    count = ceil_div(part.stop - part.start, side)
+    even = round_up(ceil_div(part.stop - part.start, count), period)
     cuts = []
     for start in range(part.start, part.stop, even):
         stop = min(start + even, part.stop)

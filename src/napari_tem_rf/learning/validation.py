@@ -11,6 +11,7 @@ from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.prediction import Prediction, predict
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, AnnotatedImage, TrainingSet
 from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.rounding import round_up
 
 SMOOTH = 1.0
 """Added to both sides of Dice, as in the paper."""
@@ -122,6 +123,6 @@ def annotated_window(image: AnnotatedImage, network: Network) -> tuple[slice, sl
         hit = np.flatnonzero((image.labels >= 0).any(axis=1 - axis))
         first, last = int(hit[0]), int(hit[-1]) + 1
         start = max(0, first // field.period * field.period - field.halo)
-        stop = -(-last // field.period) * field.period + field.halo
+        stop = round_up(last, field.period) + field.halo
         window.append(slice(start, min(stop, image.labels.shape[axis])))
     return window[0], window[1]

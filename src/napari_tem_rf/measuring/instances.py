@@ -1,12 +1,11 @@
-"""Particles of a mask, one label each: finding, splitting, and corrections by hand."""
+"""Particles of a mask, one label each: finding and splitting."""
 
-from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_labels", "delete_particles", "find_particles", "merge_particles", "neighbours"]
+__all__ = ["check_labels", "find_particles", "neighbours"]
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 _SHALLOWEST_NECK_PX = 0.75
@@ -78,21 +77,6 @@ def find_particles(
         edge = np.concatenate([particles[0], particles[-1], particles[:, 0], particles[:, -1]])
         particles[np.isin(particles, edge)] = 0
     return _renumbered(particles)
-
-
-def delete_particles(instances: NDArray[Any], labels: Collection[int]) -> NDArray[Any]:
-    """Return the instance labels without some particles; the others keep their labels."""
-    _check_known(instances, labels)
-    return np.where(np.isin(instances, list(labels)), 0, instances).astype(instances.dtype)
-
-
-def merge_particles(instances: NDArray[Any], labels: Collection[int]) -> NDArray[Any]:
-    """Return the instance labels with some particles made one, under their smallest label."""
-    _check_known(instances, labels)
-    if len(set(labels)) < 2:
-        raise ValueError(f"{len(set(labels))} particles are chosen: merging takes at least two")
-    merged = np.isin(instances, list(labels))
-    return np.where(merged, min(labels), instances).astype(instances.dtype)
 
 
 def neighbours(
@@ -217,9 +201,3 @@ def check_labels(labels: NDArray[Any], what: str) -> None:
         raise ValueError(
             f"the {what} has {labels.ndim} axes: give one frame of (row, column) at a time"
         )
-
-
-def _check_known(instances: NDArray[Any], labels: Collection[int]) -> None:
-    unknown = sorted(label for label in labels if label <= 0 or not (instances == label).any())
-    if unknown:
-        raise ValueError(f"there is no particle {unknown[0]}: choose labels that the layer has")

@@ -10,24 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.measuring.instances import (
-    check_labels,
-    delete_particles,
-    find_particles,
-    merge_particles,
-    neighbours,
-)
+from napari_tem_rf.measuring.instances import check_labels, find_particles, neighbours
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
     "Summary",
-    "delete_particles",
     "find_particles",
     "measure_particles",
     "median_diameter",
-    "merge_particles",
     "summarise",
 ]
 

@@ -21,7 +21,6 @@ __all__ = [
     "foreground_values",
     "score_image",
     "score_images",
-    "soft_dice",
 ]
 
 OBJECT_IOU = 0.5
@@ -256,29 +255,6 @@ def dice(prediction: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
     """Return the hard Dice of two masks of the same shape, smooth = 1."""
     both = np.count_nonzero(prediction & mask)
     return (2 * both + 1) / (np.count_nonzero(prediction) + np.count_nonzero(mask) + 1)
-
-
-def soft_dice(
-    probability: NDArray[np.floating[Any]],
-    mask: NDArray[np.bool_],
-    valid: NDArray[np.bool_] | None = None,
-) -> float:
-    """Return the soft Dice of a probability map, smooth = 1.
-
-    Parameters
-    ----------
-    probability : ndarray of float, shape (row, column)
-        Probability of the class, 0 to 1.
-    mask : ndarray of bool, shape (row, column)
-        Where the class is.
-    valid : ndarray of bool, shape (row, column), optional
-        The pixels that count; all without it.
-    """
-    if valid is not None:
-        probability, mask = probability[valid], mask[valid]
-    overlap = float(np.sum(probability, where=mask, dtype=np.float64))
-    total = float(np.sum(probability, dtype=np.float64)) + np.count_nonzero(mask)
-    return (2 * overlap + 1) / (total + 1)
 
 
 def _over(scores: Sequence[Scores], mean: Any) -> Scores:

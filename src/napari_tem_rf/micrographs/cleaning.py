@@ -3,7 +3,6 @@
 The steps come in this order, so that a spike is gone before it spreads into its neighbours' bins.
 """
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, get_args
 
@@ -90,23 +89,6 @@ class Cleaning:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain JSON values."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, settings: Mapping[str, Any]) -> "Cleaning":
-        """Return the cleaning of `to_dict`'s settings.
-
-        Raises
-        ------
-        ValueError
-            If there is a setting that this version does not know, or a wrong value.
-        """
-        unknown = set(settings) - set(cls.__dataclass_fields__)
-        if unknown:
-            raise ValueError(
-                f"unknown cleaning settings {', '.join(sorted(unknown))}: known are "
-                f"{', '.join(cls.__dataclass_fields__)}"
-            )
-        return cls(**settings)
 
 
 def clean(pixels: ArrayLike, cleaning: Cleaning) -> NDArray[np.float32]:

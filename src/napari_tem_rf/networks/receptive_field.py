@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.networks.rounding import round_up
 from napari_tem_rf.networks.spec import NetworkSpec
 
 
@@ -87,6 +88,16 @@ class ReceptiveField:
         """(before, after) of each phase, in px."""
         return tuple(zip(self.before.tolist(), self.after.tolist(), strict=True))
 
+    def to_dict(self) -> dict[str, int]:
+        """Return what describes the field, without its phases, as plain JSON values."""
+        return {
+            "nominal": self.nominal,
+            "smallest": self.smallest,
+            "largest": self.largest,
+            "period": self.period,
+            "halo": self.halo,
+        }
+
     def interval(self, position: int, length: int) -> Interval:
         """Return the exact field of the output pixel at a position of an axis.
 
@@ -157,7 +168,7 @@ def _field(pools: tuple[int, ...], dilations: tuple[int, ...]) -> ReceptiveField
         nominal=nominal_receptive_field(spec),
         before=before,
         after=after,
-        halo=-(-overhang // spec.period) * spec.period,
+        halo=round_up(overhang, spec.period),
     )
 
 

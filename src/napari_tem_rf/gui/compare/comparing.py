@@ -25,11 +25,11 @@ from napari_tem_rf.comparison import (
     report_on,
     run_comparison,
 )
-from napari_tem_rf.comparison.record import ImageEntry
 from napari_tem_rf.gui.layers.layers import frame_name, frame_pixels, image_shape
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.runs import ImageEntry
 
 __all__ = ["Comparing"]
 

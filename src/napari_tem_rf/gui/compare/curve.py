@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from napari_tem_rf.comparison import SCORES, Comparison, result_table
 from napari_tem_rf.figures import LIGHT, Theme, cost_against_score, new_figure, score_curve
+from napari_tem_rf.figures.quantities import COSTS, QUANTITIES
 from napari_tem_rf.gui.pieces.parts import column, row
 from napari_tem_rf.gui.pieces.plot import Plot
 
@@ -19,23 +20,7 @@ __all__ = ["CompareCurve"]
 
 _HEIGHT_PX = 300
 _PAUSE_MS = 150
-_SCORE_PX = 124
-_ALONG = {
-    "receptive field": "receptive_field",
-    "parameters": "parameters",
-    "training time": "train_seconds",
-    "prediction time": "predict_seconds_per_megapixel",
-    "memory": "predict_memory_mib",
-}
-_SCORE_NAMES = {
-    "dice": "Dice",
-    "iou": "IoU",
-    "precision": "precision",
-    "recall": "recall",
-    "object_f1": "object F1",
-    "boundary_error_nm": "boundary (nm)",
-    "boundary_error_px": "boundary (px)",
-}
+_SCORE_PX = 150
 
 
 class CompareCurve(QWidget):
@@ -47,10 +32,10 @@ class CompareCurve(QWidget):
         self.score = QComboBox()
         self.score.setToolTip("The score on the held-out part")
         for name in SCORES:
-            self.score.addItem(_SCORE_NAMES[name], name)
+            self.score.addItem(QUANTITIES[name].words, name)
         self.along = QComboBox()
-        for words, name in _ALONG.items():
-            self.along.addItem(words, name)
+        for name in ("receptive_field", "parameters", *COSTS):
+            self.along.addItem(QUANTITIES[name].title, name)
         self.along.setToolTip(
             "Receptive field: one line a complexity; bars are the standard deviation over the\n"
             "seeds, horizontal lines the baselines. Costs: a point a network."

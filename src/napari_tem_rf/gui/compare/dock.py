@@ -31,7 +31,7 @@ from napari_tem_rf.gui.pieces.parts import (
     row,
     sentence,
 )
-from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, prepare
+from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, preload
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.runs import read_run
@@ -84,7 +84,7 @@ class CompareWidget(Dock):
         listen(self, self.ensembles.failed, self._say_error)
         self._show()
         # for the first result
-        prepare(self, PANDAS, MATPLOTLIB)
+        preload(self, PANDAS, MATPLOTLIB)
 
     def _make_results(self) -> None:
         self._results = QWidget()

@@ -12,7 +12,7 @@ from napari_tem_rf.gui.pieces.design_chart import PICK_COLOR, PICK_ON_LIGHT, Des
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 
-__all__ = ["Box", "GridChart", "spread_over"]
+__all__ = ["DesignBox", "GridChart", "spread_over"]
 
 _CLICK_PX = 5
 _NEAR_PX = 10
@@ -21,7 +21,7 @@ _MOST_FIELDS, _MOST_PARAMETERS = 6, 4
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class DesignBox:
     """A part of the design space: from and to, in px and in parameters."""
 
     fields: tuple[float, float]
@@ -59,7 +59,7 @@ class GridChart(DesignChart):
 
     Signals
     -------
-    boxed(Box)
+    boxed(DesignBox)
         A box was drawn.
     toggled(NetworkSpec)
         A network was clicked on: one of those chosen, or the nearest other one.
@@ -85,7 +85,7 @@ class GridChart(DesignChart):
         self._chosen = tuple(specs)
         self.update()
 
-    def box_between(self, one: QPointF, other: QPointF) -> Box:
+    def box_between(self, one: QPointF, other: QPointF) -> DesignBox:
         """Return the part of the design space between two positions of the widget."""
         plot = self.plot
 
@@ -99,7 +99,7 @@ class GridChart(DesignChart):
         parameters = sorted(
             along(at.y(), plot.bottom(), -plot.height(), self._y_range) for at in (one, other)
         )
-        return Box((fields[0], fields[1]), (parameters[0], parameters[1]))
+        return DesignBox((fields[0], fields[1]), (parameters[0], parameters[1]))
 
     def paintEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Paint the chart, the networks chosen, and the box being drawn."""

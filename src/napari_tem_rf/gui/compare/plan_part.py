@@ -16,7 +16,7 @@ from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.comparison import Comparison
 from napari_tem_rf.gui.compare.comparing import Comparing
-from napari_tem_rf.gui.compare.grid_chart import Box, GridChart
+from napari_tem_rf.gui.compare.grid_chart import DesignBox, GridChart
 from napari_tem_rf.gui.compare.wishes import (
     Prepared,
     Wishes,
@@ -211,7 +211,7 @@ class PlanPart(QWidget):
         self._show_specs()
         self._later()
 
-    def _take_box(self, box: Box) -> None:
+    def _take_box(self, box: DesignBox) -> None:
         fields, parameters = box.wishes
         self.fields.setText(", ".join(f"{each:g}" for each in fields))
         self.parameters.setText(", ".join(f"{each:.0f}" for each in parameters))

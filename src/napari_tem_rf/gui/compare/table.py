@@ -11,6 +11,7 @@ from qtpy.QtGui import QFont, QFontMetrics
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_tem_rf.comparison import Comparison, network_table
+from napari_tem_rf.figures.quantities import COSTS, QUANTITIES, SCORES, Quantity
 from napari_tem_rf.gui.pieces.sorted_table import SortedModel
 from napari_tem_rf.networks.words import structure
 
@@ -25,53 +26,43 @@ MOST_TICKED = 4
 _STAR = "★ "
 _SHOWN_ROWS = 9
 _PAD_PX, _BOX_PX = 14, 36
+_COLUMNS = (
+    "name",
+    "dice",
+    "receptive_field",
+    "field_nm",
+    "parameters",
+    *SCORES[1:],
+    *COSTS,
+    "seeds",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column: where its values come from, and how they are written."""
+    """A quantity as a narrow column."""
 
-    name: str
-    title: str
-    tip: str
-    decimals: int = 3
-    has_spread: bool = False
+    quantity: Quantity
 
+    @property
+    def name(self) -> str:
+        return self.quantity.name
 
-_COLUMNS = (
-    _Column("name", "Network", "Its pools and first filters, or the baseline"),
-    _Column("dice", "Dice", "Mean over held-out images and seeds ± over the seeds", 3, True),
-    _Column("receptive_field", "Field\n(px)", "Nominal receptive field", 0),
-    _Column("field_nm", "Field\n(nm)", "Nominal receptive field", 2),
-    _Column("parameters", "Para-\nmeters", "Trainable parameters", 0),
-    _Column("iou", "IoU", "Intersection over union of the particles' pixels", 3, True),
-    _Column("precision", "Pre-\ncision", "Found pixels that are particle", 3, True),
-    _Column("recall", "Recall", "Particle pixels that are found", 3, True),
-    _Column("object_f1", "Object\nF1", "Particles found, at an IoU of 0.5", 3, True),
-    _Column(
-        "boundary_error_nm",
-        "Boundary\nerror (nm)",
-        "Mean distance of the contours",
-        3,
-        True,
-    ),
-    _Column(
-        "boundary_error_px",
-        "Boundary\nerror (px)",
-        "Mean distance of the contours",
-        2,
-        True,
-    ),
-    _Column("train_seconds", "Training\n(s)", "Time of one training, or of fitting", 1),
-    _Column(
-        "predict_seconds_per_megapixel",
-        "Predict\n(s/Mpx)",
-        "Time of a prediction for 1000 × 1000 px",
-        2,
-    ),
-    _Column("predict_memory_mib", "Memory\n(MiB)", "Of a tile's feature maps, or of all arrays", 0),
-    _Column("seeds", "Seeds", "Trainings that are done", 0),
-)
+    @property
+    def title(self) -> str:
+        """Its name with its unit, on two lines where there are several words."""
+        words = self.quantity.words
+        breaks = [place for place, letter in enumerate(words) if letter == " "]
+        if breaks:
+            at = min(breaks, key=lambda place: abs(2 * place + 1 - len(words)))
+            words = f"{words[:at]}\n{words[at + 1 :]}"
+        return words[0].upper() + words[1:]
+
+    @property
+    def tip(self) -> str:
+        if self.name in SCORES:
+            return f"{self.quantity.explanation}:\nmean over held-out images ± over the seeds"
+        return self.quantity.explanation
 
 
 class CompareModel(SortedModel):
@@ -126,10 +117,9 @@ class CompareModel(SortedModel):
         self._suggestion = comparison.findings.suggestion
         left_out = {"boundary_error_px"} if table["boundary_error_nm"].notna().any() else set()
         self._columns = [
-            column
-            for column in _COLUMNS
-            if column.name not in left_out
-            and (table[column.name].notna().any() or column.name == "dice")
+            _Column(QUANTITIES[name])
+            for name in _COLUMNS
+            if name not in left_out and (table[name].notna().any() or name == "dice")
         ]
 
     def name_at(self, place: int) -> str:
@@ -203,9 +193,10 @@ class CompareModel(SortedModel):
         value = float(row[column.name])
         if value != value:
             return "–"
-        text = f"{value:,.{column.decimals}f}"
-        spread = float(row[f"{column.name}_sd_seeds"]) if column.has_spread else float("nan")
-        return text if spread != spread else f"{text} ± {spread:.{column.decimals}f}"
+        decimals = column.quantity.decimals
+        text = f"{value:,.{decimals}f}"
+        spread = float(row[f"{column.name}_sd_seeds"]) if column.name in SCORES else float("nan")
+        return text if spread != spread else f"{text} ± {spread:.{decimals}f}"
 
     def _tip(self, row: "pd.Series[Any]") -> str:
         words = [str(row["name"])]

@@ -233,7 +233,7 @@ class _AtCursor(QWidget):
         at = spread_pixels((pixels.shape[0], pixels.shape[1]), MEAN_PIXELS)
         self.mean_button.setText("Stop")
         self._work = work = self._session.submit(
-            jobs.mean_effective_field,
+            jobs.measure_mean_effective_field,
             subject.run,
             subject.spec,
             pixels,

@@ -16,6 +16,7 @@ from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.rounding import round_up
 from napari_tem_rf.networks.spec import NetworkSpec
 
 __all__ = ["FieldMeasuring", "Standardised"]
@@ -64,7 +65,7 @@ class FieldMeasuring:
             )
             crop, origin = _crop(subject.spec, pixels, (row, column))
             self._session.submit(
-                jobs.effective_field,
+                jobs.measure_effective_field,
                 subject.run,
                 subject.spec,
                 crop,
@@ -154,7 +155,7 @@ def _crop(
     box = receptive_field(spec).box(at, (pixels.shape[0], pixels.shape[1]))
     (top, bottom), (left, right) = (interval.inside for interval in box)
     top, left = top // spec.period * spec.period, left // spec.period * spec.period
-    bottom, right = (-(-stop // spec.period) * spec.period for stop in (bottom, right))
+    bottom, right = (round_up(stop, spec.period) for stop in (bottom, right))
     return np.ascontiguousarray(pixels[top:bottom, left:right]), (top, left)
 
 

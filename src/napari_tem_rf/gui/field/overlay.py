@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QTimer
 
+from napari_tem_rf.figures.palette import WHITE, YELLOW
 from napari_tem_rf.gui.field.measuring import FieldMeasuring
 from napari_tem_rf.gui.field.pins import Pin, heat_of, pin_box
 from napari_tem_rf.gui.field.subject import Reading, Subject, read_field, shown_first, trained
@@ -28,7 +29,7 @@ __all__ = ["FieldOverlay", "FieldState"]
 REST_MS = 120
 """How long the mouse rests, in ms, before the effective field is measured."""
 
-BOX_COLOR, NOMINAL_COLOR = "#f0e442", "#ffffff"
+BOX_COLOR, NOMINAL_COLOR = YELLOW, WHITE
 
 
 @dataclass(frozen=True, slots=True)

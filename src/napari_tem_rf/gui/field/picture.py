@@ -10,12 +10,13 @@ from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QSizePolicy, QWidget
 from vispy.color import get_colormap
 
+from napari_tem_rf.figures.palette import SKY, WHITE, YELLOW
 from napari_tem_rf.gui.layers.boxes import Heat
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.receptive_field import Interval
 
 _DIMMED = 0.5
-_BOX, _W95, _W50 = "#f0e442", "#ffffff", "#56b4e9"
+_BOX, _W95, _W50 = YELLOW, WHITE, SKY
 
 
 @dataclass(frozen=True, slots=True, eq=False)

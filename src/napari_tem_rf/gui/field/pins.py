@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from napari.layers import Image
 
+from napari_tem_rf.figures.palette import GREEN, ORANGE, PURPLE, SKY, VERMILLION
 from napari_tem_rf.gui.field.subject import Reading, Subject
 from napari_tem_rf.gui.layers.boxes import Box, Heat
 from napari_tem_rf.networks.effective_field import EffectiveField
@@ -12,7 +13,7 @@ from napari_tem_rf.networks.words import PixelSize, box_sides
 
 __all__ = ["Pin", "heat_of", "pin_box"]
 
-PIN_COLORS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00")
+PIN_COLORS = (SKY, ORANGE, GREEN, PURPLE, VERMILLION)
 _BRIGHTEST_QUANTILE = 0.999
 
 

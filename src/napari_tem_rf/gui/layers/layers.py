@@ -12,15 +12,13 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.layers.marks import MARK, AnnotationMark, ImageMark, PredictionMark, mark_of
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES
 from napari_tem_rf.micrographs.micrograph import Micrograph
 
 _LOOKED_AT_PX = 250_000
-
-PALETTE = ("#0072b2", "#e69f00", "#cc79a7", "#009e73", "#f0e442", "#56b4e9", "#d55e00")
-"""Class colours in order, background first: told apart by colour-blind eyes (Okabe and Ito)."""
 
 
 def pixel_size_nm(layer: Layer) -> tuple[float, float] | None:
@@ -138,7 +136,7 @@ def label_colors(classes: Classes, *, background: bool = True) -> DirectLabelCol
     for place, value in enumerate(classes.values):
         own = classes.colors[place] if place < len(classes.colors) else ""
         if value != 0 and (background or place > 0):
-            colors[value] = own or PALETTE[place % len(PALETTE)]
+            colors[value] = own or CLASS_COLORS[place % len(CLASS_COLORS)]
     return DirectLabelColormap(color_dict=colors)
 
 

@@ -36,7 +36,7 @@ from napari_tem_rf.gui.pieces.parts import (
     sentence,
     time_left,
 )
-from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, prepare
+from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, preload
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.measuring.series import Finding
@@ -133,7 +133,7 @@ class ParticlesWidget(QScrollArea):
         listen(self, self.particles.said, self._say)
         listen(self, self.particles.work.progressed, self._on_progress)
         listen(self, self.options.changed, self._show_stale)
-        prepare(self, PANDAS, MATPLOTLIB)  # for the first particles
+        preload(self, PANDAS, MATPLOTLIB)  # for the first particles
         for part in (self.marks, self.particles):
             for end in (self.destroyed, self.session.closed):
                 # not a method of the dock: Qt has taken it apart by then

@@ -8,8 +8,8 @@ import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
+from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.layers.layers import (
-    PALETTE,
     frame_labels,
     frame_pixels,
     image_shape,
@@ -113,7 +113,7 @@ def ground_of(session: Session, mask: Labels | None, fallback: Labels | None = N
     )
 
 
-def layer_name(mask: Labels) -> str:
+def particles_name(mask: Labels) -> str:
     """Return the name of a mask's particles: ``<mask>: particles``."""
     return f"{mask.name}: particles"
 
@@ -183,7 +183,7 @@ def show_particles(
     set_mark(
         layer,
         ParticlesMark(
-            title=layer_name(mask),
+            title=particles_name(mask),
             name=str(layer.name),
             mask=str(mask.name),
             mask_id=id_of(mask),
@@ -273,10 +273,10 @@ def _add(session: Session, mask: Labels, data: Planes3D, ground: Layer) -> Label
     layers = session.viewer.layers
     layer = Labels(
         data,
-        name=layer_name(mask),
+        name=particles_name(mask),
         colormap=_colors(),
         opacity=0.6,
-        metadata={MARK: ParticlesMark(name=layer_name(mask))},
+        metadata={MARK: ParticlesMark(name=particles_name(mask))},
         **placement(ground),
     )
     layers.insert(layers.index(mask) + 1, layer)
@@ -315,7 +315,7 @@ def _give_to_user(layer: Labels) -> str:
 
 def _colors() -> CyclicLabelColormap:
     """Return the class colours in three lightnesses: neighbours rarely share one of 21."""
-    base = np.array([[int(color[at : at + 2], 16) for at in (1, 3, 5)] for color in PALETTE]) / 255
+    base = np.array([list(bytes.fromhex(color[1:])) for color in CLASS_COLORS]) / 255
     shades = [(1 - share) * base + share * to for to, share in ((1, 0), (1, 0.45), (0, 0.35))]
     # the first colour is that of no particle
     colors = np.concatenate([np.zeros((1, 4)), np.insert(np.concatenate(shades), 3, 1, axis=1)])

@@ -9,6 +9,7 @@ import numpy as np
 from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
+from napari_tem_rf.figures.palette import YELLOW
 from napari_tem_rf.gui.layers.boxes import Box, Drawing, scene_overlay, to_scene
 from napari_tem_rf.gui.layers.layers import frame_labels
 from napari_tem_rf.gui.layers.plane import shown_frame
@@ -18,7 +19,7 @@ from napari_tem_rf.networks.receptive_field import Interval
 if TYPE_CHECKING:
     import pandas as pd
 
-COLOR = "#f0e442"
+COLOR = YELLOW
 MOST_BOXES = 200
 MOST_LABELS = 12
 SMALLEST_ON_SCREEN_PX = 40

@@ -13,6 +13,7 @@ from qtpy.QtCore import QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QFont, QFontMetricsF, QPainter, QPen, QPixmap, QPolygonF
 from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
 
+from napari_tem_rf.figures.palette import BLUE, ORANGE, SKY
 from napari_tem_rf.gui.pieces.design_dots import picture_of_dots
 from napari_tem_rf.gui.pieces.parts import current_theme
 from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS, when_ready
@@ -20,8 +21,8 @@ from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import PixelSize, nm, side, structure
 
-PICK_COLOR, RUN_COLOR = "#e69f00", "#56b4e9"
-PICK_ON_LIGHT, RUN_ON_LIGHT = "#b35c00", "#0072b2"
+PICK_COLOR, RUN_COLOR = ORANGE, SKY
+PICK_ON_LIGHT, RUN_ON_LIGHT = "#b35c00", BLUE
 
 _FIELD_TICKS = (5, 10, 20, 50, 100, 200, 500, 1000)
 _PARAMETER_TICKS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)

@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
+from napari_tem_rf.figures.palette import SKY
 from napari_tem_rf.gui.pieces.lifetimes import when_gone
 
 DOCK_WIDTH = 380
@@ -105,7 +106,7 @@ class Sentence(QLabel):
         colors = {
             "plain": theme.text.as_hex(),
             "quiet": _mixed(theme.text.as_hex(), theme.background.as_hex(), 0.25),
-            "good": "#56b4e9" if dark else "#005a8c",
+            "good": SKY if dark else "#005a8c",
             "advice": theme.text.as_hex(),
             "warning": "#f0b640" if dark else "#8a5a00",
             "error": "#ff9a7a" if dark else "#b02a00",

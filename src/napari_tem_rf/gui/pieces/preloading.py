@@ -21,8 +21,8 @@ __all__ = [
     "MATPLOTLIB",
     "PANDAS",
     "PARAMETERS",
-    "Beforehand",
-    "prepare",
+    "Preloaded",
+    "preload",
     "soon",
     "when_ready",
 ]
@@ -36,7 +36,7 @@ _TURN = Lock()
 """One thread after the other: each that runs makes the window wait longer for its turn."""
 
 
-class Beforehand(Generic[Made]):
+class Preloaded(Generic[Made]):
     """Something that is made once, in a thread or by the first who needs it.
 
     Parameters
@@ -94,12 +94,12 @@ def _matplotlib() -> None:
     canvas.draw()
 
 
-CATALOG = Beforehand(_whole_catalog)
+CATALOG = Preloaded(_whole_catalog)
 """The design space; its arithmetic takes a third of a second."""
 FIELDS_PX, PARAMETERS = (5, 1960), (322, 11_710_576)
 """Smallest and largest of the catalog, for what must know them sooner."""
-MATPLOTLIB = Beforehand(_matplotlib)
-PANDAS = Beforehand(partial(importlib.import_module, "pandas"))
+MATPLOTLIB = Preloaded(_matplotlib)
+PANDAS = Preloaded(partial(importlib.import_module, "pandas"))
 
 
 def soon(widget: QWidget, function: Callable[[], None]) -> None:
@@ -120,7 +120,7 @@ def soon(widget: QWidget, function: Callable[[], None]) -> None:
     timer.start(0)
 
 
-def prepare(widget: QWidget, *things: Beforehand[Any]) -> None:
+def preload(widget: QWidget, *things: Preloaded[Any]) -> None:
     """Have things made once the window has painted, for when they are needed."""
 
     def begin() -> None:
@@ -130,7 +130,7 @@ def prepare(widget: QWidget, *things: Beforehand[Any]) -> None:
     soon(widget, begin)
 
 
-def when_ready(widget: QWidget, function: Callable[[], None], *things: Beforehand[Any]) -> None:
+def when_ready(widget: QWidget, function: Callable[[], None], *things: Preloaded[Any]) -> None:
     """Have things made once the window has painted; then call a function in its thread.
 
     Nothing is called when the widget is gone by then; where all is ready, it is called at once.

@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-from napari_tem_rf.gui.layers.layers import PALETTE
+from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.pieces.parts import (
     LayerChoice,
     Sentence,
@@ -279,7 +279,7 @@ class AnnotationWidget(QWidget):
         more = Classes(
             (*classes.values, value),
             (*classes.names, f"class {place}"),
-            (*classes.colors, PALETTE[place % len(PALETTE)]),
+            (*classes.colors, CLASS_COLORS[place % len(CLASS_COLORS)]),
         )
         self._keep(more)
         self._paint_with(value)

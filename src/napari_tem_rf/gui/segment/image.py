@@ -19,6 +19,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_tem_rf.figures.palette import ORANGE
 from napari_tem_rf.gui.layers.layers import (
     image_shape,
     pixel_size_nm,
@@ -321,7 +322,7 @@ class LoadWidget(QWidget):
             scale=image.scale[-2:],
             translate=image.translate[-2:],
             units=image.units[-2:],
-            edge_color="#e69f00",
+            edge_color=ORANGE,
             edge_width=max(1, image_shape(image)[-1] / 250),
             metadata={MARK: OverlayMark("scale bar")},
         )

@@ -32,7 +32,7 @@ _MOST_FRAMES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class ImageFindings:
     """What was measured.
 
     Attributes
@@ -58,7 +58,7 @@ class FindingsWatch:
 
     Signals
     -------
-    changed(Findings | None)
+    changed(ImageFindings | None)
         New findings; None without an image.
     """
 
@@ -66,7 +66,7 @@ class FindingsWatch:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._findings: Findings | None = None
+        self._findings: ImageFindings | None = None
         self._latest = Latest()
         self._pause = QSignalDebouncer()
         self._pause.setTimeout(_PAUSE_MS)
@@ -86,7 +86,7 @@ class FindingsWatch:
         self._later()
 
     @property
-    def findings(self) -> Findings | None:
+    def findings(self) -> ImageFindings | None:
         """The latest findings; None without an image or before the first."""
         return self._findings
 
@@ -116,7 +116,7 @@ class FindingsWatch:
         )
         request.holds(work)
 
-    def _show(self, findings: Findings | None) -> None:
+    def _show(self, findings: ImageFindings | None) -> None:
         if findings != self._findings:
             self._findings = findings
             self.changed.emit(findings)
@@ -135,8 +135,8 @@ def find(
     annotated: list[tuple[NDArray[np.float32], NDArray[Any]]],
     unlabelled: Unlabelled,
     size_nm: PixelSize,
-) -> Findings:
-    """Measure an image and its annotated frames; see `Findings`.
+) -> ImageFindings:
+    """Measure an image and its annotated frames; see `ImageFindings`.
 
     Parameters
     ----------
@@ -159,4 +159,4 @@ def find(
             if diameter is not None and np.isfinite(diameter):
                 diameters.append(diameter)
     particle = float(np.median(diameters)) if diameters else None
-    return Findings(lattice, particle, advice(contrasts, lattice), bool(contrasts))
+    return ImageFindings(lattice, particle, advice(contrasts, lattice), bool(contrasts))

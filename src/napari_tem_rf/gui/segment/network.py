@@ -21,7 +21,7 @@ from napari_tem_rf.gui.pieces.design_chart import DesignChart, Mark, RunDot
 from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen, row
 from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS
 from napari_tem_rf.gui.pieces.shortcuts import key_of
-from napari_tem_rf.gui.segment.image_findings import Findings, FindingsWatch
+from napari_tem_rf.gui.segment.image_findings import FindingsWatch, ImageFindings
 from napari_tem_rf.gui.segment.own_network import OwnNetwork
 from napari_tem_rf.gui.segment.speeds import Speeds
 from napari_tem_rf.gui.session.situation import Situation
@@ -279,7 +279,7 @@ class NetworkWidget(QWidget):
             ]
         )
 
-    def _show_findings(self, findings: Findings | None) -> None:
+    def _show_findings(self, findings: ImageFindings | None) -> None:
         marks = []
         if findings is not None and findings.lattice is not None:
             marks.append(Mark(findings.lattice.period_px, "lattice"))

@@ -16,8 +16,8 @@ from qtpy.QtWidgets import (
 
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, row, sentence
 from napari_tem_rf.gui.session.session import Session
-from napari_tem_rf.gui.session.settings import address_trouble, remember, settings_file
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.settings import address_trouble, remember, settings_file
 
 
 class PlaceWidget(QWidget):

@@ -61,7 +61,7 @@ class Speeds:
             self.measured.emit(speed)
 
         work = session.submit(
-            jobs.measure_speed, spec, name=f"speed of the network with {spec}", on_done=done
+            jobs.time_network, spec, name=f"speed of the network with {spec}", on_done=done
         )
         work.ended.connect(self._ended, max_args=0)
 

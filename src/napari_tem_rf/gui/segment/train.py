@@ -25,7 +25,7 @@ from napari_tem_rf.gui.pieces.parts import (
     sentence,
     time_left,
 )
-from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, prepare
+from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, preload
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.segment.curve import CurveCanvas
 from napari_tem_rf.gui.segment.train_settings import TrainSettings
@@ -139,7 +139,7 @@ class TrainWidget(QWidget):
         self._on_history(now)
         self._on_training(now)
         self._show_interrupted(now)
-        prepare(self, MATPLOTLIB)  # for the curve
+        preload(self, MATPLOTLIB)  # for the curve
         tidy_at_rest(self, viewer)
 
     # plan

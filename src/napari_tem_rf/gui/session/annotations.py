@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from napari.layers import Image, Labels
 
+from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.layers.layers import (
-    PALETTE,
     image_shape,
     label_colors,
     new_annotation,
@@ -17,10 +17,10 @@ from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.protocol import Unlabelled
 
-STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=PALETTE[:2])
+STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=CLASS_COLORS[:2])
 """The classes of a new annotation whose zeros are not annotated."""
 
-MASK = Classes(values=(0, 1), names=("background", "particle"), colors=PALETTE[:2])
+MASK = Classes(values=(0, 1), names=("background", "particle"), colors=CLASS_COLORS[:2])
 """The classes of a new annotation whose zeros are background."""
 
 MOST_CLASSES = 16
@@ -87,7 +87,7 @@ def classes_of(layer: Labels, unlabelled: Unlabelled, counts: Counts | None = No
     for place, value in enumerate(ordered):
         name, color = named.get(value, (None, None))
         names.append(name or _first_name(place, len(ordered)))
-        colors.append(color or PALETTE[place % len(PALETTE)])
+        colors.append(color or CLASS_COLORS[place % len(CLASS_COLORS)])
     return Classes(values=ordered, names=tuple(names), colors=tuple(colors))
 
 

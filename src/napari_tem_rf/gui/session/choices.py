@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from napari.layers import Image, Labels
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.session.settings import read_settings
 from napari_tem_rf.gui.session.work import Work
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
@@ -16,6 +15,7 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import count
 from napari_tem_rf.protocol import EpochReport, TrainingPlan, Unlabelled
 from napari_tem_rf.runs import RunRecord
+from napari_tem_rf.settings import read_settings
 from napari_tem_rf.starting import SIMULATED
 
 __all__ = ["FIRST_SECONDS", "Activity", "Choices", "Interrupted", "Round", "TrainedRun"]

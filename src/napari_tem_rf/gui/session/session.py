@@ -26,7 +26,6 @@ from napari_tem_rf.gui.layers.layers import frame_pixels, image_shape
 from napari_tem_rf.gui.pieces.observable import Observable
 from napari_tem_rf.gui.session.annotations import classes_of, image_of, note_classes
 from napari_tem_rf.gui.session.choices import Activity, Choices, Round, TrainedRun
-from napari_tem_rf.gui.session.settings import read_settings
 from napari_tem_rf.gui.session.situation import (
     Situation,
     choose_annotation,
@@ -38,6 +37,7 @@ from napari_tem_rf.gui.session.work import Desk, Work
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan, Unlabelled
+from napari_tem_rf.settings import read_settings
 
 __all__ = ["Session"]
 

@@ -1,0 +1,77 @@
+"""What a comparison tells of a network: each column's name, title, unit and explanation, once.
+
+Axes, the report's tables and the window's all take their words from here.
+"""
+
+from dataclasses import dataclass
+
+__all__ = ["COSTS", "QUANTITIES", "SCORES", "Quantity", "words_for"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """A column of a comparison's tables.
+
+    Attributes
+    ----------
+    name : str
+        The column in the tables.
+    title : str
+        Its name in a sentence or on an axis.
+    unit : str
+        Empty for what has none.
+    explanation : str
+        A line on what it means.
+    decimals : int
+        How many are worth showing.
+    """
+
+    name: str
+    title: str
+    unit: str
+    explanation: str
+    decimals: int
+
+    @property
+    def words(self) -> str:
+        """Title and unit, for an axis or the head of a column."""
+        return f"{self.title} ({self.unit})" if self.unit else self.title
+
+
+_SCORES = (
+    Quantity("dice", "Dice", "", "Twice the pixels in common over the pixels of both masks", 3),
+    Quantity("iou", "IoU", "", "Intersection over union of the particles' pixels", 3),
+    Quantity("precision", "precision", "", "Share of the found pixels that are particle", 3),
+    Quantity("recall", "recall", "", "Share of the particle pixels that are found", 3),
+    Quantity("object_f1", "object F1", "", "Particles found, at an IoU of 0.5", 3),
+    Quantity("boundary_error_nm", "boundary error", "nm", "Mean distance of the contours", 3),
+    Quantity("boundary_error_px", "boundary error", "px", "Mean distance of the contours", 2),
+)
+_COSTS = (
+    Quantity("train_seconds", "training time", "s", "Of one training, or of fitting", 1),
+    Quantity("predict_seconds_per_megapixel", "prediction time", "s/Mpx", "For 1000 × 1000 px", 2),
+    Quantity("predict_memory_mib", "memory", "MiB", "Of a tile's feature maps, or all arrays", 0),
+)
+_NETWORK = (
+    Quantity("name", "network", "", "Its pools and first filters, or the baseline", 0),
+    Quantity("receptive_field", "receptive field", "px", "The nominal one", 0),
+    Quantity("field_nm", "receptive field", "nm", "The nominal one", 2),
+    Quantity("parameters", "parameters", "", "Trainable parameters, the network's complexity", 0),
+    Quantity("macs_per_pixel", "multiply-adds", "per px", "Of all convolutions", 0),
+    Quantity("seeds", "seeds", "", "Trainings that are done", 0),
+)
+
+QUANTITIES = {quantity.name: quantity for quantity in (*_NETWORK, *_SCORES, *_COSTS)}
+"""All of them by column."""
+
+SCORES = tuple(quantity.name for quantity in _SCORES)
+"""How well a network does, the one that decides first."""
+
+COSTS = tuple(quantity.name for quantity in _COSTS)
+"""What it takes on the machine that measured it."""
+
+
+def words_for(column: str) -> str:
+    """Return title and unit of a column; the column's own name where it is none of these."""
+    quantity = QUANTITIES.get(column)
+    return column.replace("_", " ") if quantity is None else quantity.words
