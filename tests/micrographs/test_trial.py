@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from napari_tem_rf.micrographs import trial
+from napari_tem_rf.micrographs.hyperspy_files import hspy_images
 from napari_tem_rf.micrographs.reading import ReadingError, read_micrographs
 
 
@@ -33,7 +34,7 @@ def helper():
 
 
 def test_a_good_file_is_tried_and_opened(signal_file, helper):
-    assert helper.try_file(signal_file) is None
+    assert helper.try_file(signal_file, hspy_images) is None
     (micrograph,) = read_micrographs(signal_file)
     assert micrograph.pixel_size_nm == pytest.approx((0.1, 0.1))
 
@@ -54,21 +55,21 @@ def test_a_damaged_text_takes_neither_time_nor_memory(signal_file):
 def test_a_file_that_ends_the_process_is_refused(signal_file, helper, monkeypatch):
     start = "import os, sys; print(1, flush=True); sys.stdin.readline(); os.abort()"
     monkeypatch.setattr(trial, "_START", start)
-    assert "breaks the library" in helper.try_file(signal_file)
+    assert "breaks the library" in helper.try_file(signal_file, hspy_images)
 
 
 def test_a_file_that_takes_too_long_is_refused(signal_file, helper, monkeypatch):
     start = "import time; print(1, flush=True); time.sleep(60)"
     monkeypatch.setattr(trial, "_START", start)
     monkeypatch.setattr(trial, "_SECONDS", 0.3)
-    assert "takes more than" in helper.try_file(signal_file)
+    assert "takes more than" in helper.try_file(signal_file, hspy_images)
 
 
 def test_a_helper_that_was_ended_starts_again(signal_file, helper):
-    assert helper.try_file(signal_file) is None
+    assert helper.try_file(signal_file, hspy_images) is None
     os.kill(helper._process.pid, signal.SIGTERM)
     time.sleep(0.3)
-    assert helper.try_file(signal_file) is None
+    assert helper.try_file(signal_file, hspy_images) is None
 
 
 def test_without_a_process_nothing_is_tried(signal_file, helper, monkeypatch):
@@ -76,4 +77,4 @@ def test_without_a_process_nothing_is_tried(signal_file, helper, monkeypatch):
         raise OSError("no processes here")
 
     monkeypatch.setattr(trial.subprocess, "Popen", refuse)
-    assert helper.try_file(signal_file) is None
+    assert helper.try_file(signal_file, hspy_images) is None

@@ -23,7 +23,7 @@ __all__ = ["hspy_images", "read_hspy", "read_zspy"]
 
 def read_hspy(path: Path) -> list[RawImage]:
     """Return the signals of an .hspy file that have two image axes."""
-    open_on_trial(path)
+    open_on_trial(path, hspy_images)
     return hspy_images(path)
 
 
