@@ -17,7 +17,7 @@ import numpy as np
 from napari_tem_rf.micrographs.axes import Meaning, image_axes, meaning_of
 from napari_tem_rf.micrographs.hdf5_images import hdf5_pixels
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
-from napari_tem_rf.micrographs.refusals import reason_of
+from napari_tem_rf.micrographs.refusals import left_out
 from napari_tem_rf.micrographs.units import is_reciprocal, is_spectral
 
 __all__ = ["berkeley_images"]
@@ -42,7 +42,7 @@ def berkeley_images(path: Path, file: Any) -> list[RawImage]:
         try:
             images.append(_image(path, group, dataset, name))
         except Exception as error:
-            images.append(RawImage(np.zeros((0,)), name, unsuitable=reason_of(error)))
+            images.append(left_out(name, error))
     if not images:
         raise ReadingError(
             f'"{path.name}" is HDF5 but neither a Velox file nor one of Berkeley\'s EMD: no group '

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from napari_tem_rf.micrographs.frames import lazy_frames
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_hdf5
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
+from napari_tem_rf.micrographs.refusals import left_out
 from napari_tem_rf.micrographs.trial import open_on_trial
 from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
 
@@ -64,7 +65,13 @@ def _images(root: Any, path: Path) -> list[RawImage]:
     if "Experiments" not in root:
         raise ReadingError(f'"{path.name}" has no group "Experiments": it is no HyperSpy file')
     experiments = root["Experiments"]
-    return [_image(experiments[title], str(title)) for title in sorted(experiments)]
+    images = []
+    for title in sorted(experiments):
+        try:
+            images.append(_image(experiments[title], str(title)))
+        except Exception as error:
+            images.append(left_out(str(title), error))
+    return images
 
 
 def _image(experiment: Any, title: str) -> RawImage:

@@ -9,9 +9,11 @@ import errno
 import re
 from pathlib import Path
 
-from napari_tem_rf.micrographs.rawimage import ReadingError
+import numpy as np
 
-__all__ = ["reason_of", "unreadable"]
+from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError
+
+__all__ = ["left_out", "unreadable"]
 
 _PACKAGE = re.compile(r"['\"]([\w.-]+)['\"]\s+(?:library|package|module)|named ['\"]([\w.-]+)['\"]")
 # how h5py, numcodecs, zarr and tifffile say that they know no way to unpack values
@@ -21,6 +23,7 @@ _PACKED = re.compile(
     r"|compression .{0,60}not (?:supported|implemented|available)",
     re.IGNORECASE,
 )
+_NO_MEMORY = re.compile(r"allocat|out of memory|cannot allocate|no space available", re.IGNORECASE)
 _LOCKED = re.compile(r"unable to lock file|file is already open", re.IGNORECASE)
 _NOT_WRITTEN = re.compile(
     r"not (?:yet )?(?:implemented|supported)|unsupported|no zarr data type found", re.IGNORECASE
@@ -35,11 +38,19 @@ def unreadable(path: Path, error: BaseException) -> ReadingError:
     return ReadingError(f'"{path.name}" {_why(error, path.suffix.lower()[1:])}')
 
 
-def reason_of(error: BaseException) -> str:
-    """Return why one image of a file cannot be read, to stand behind "is left out: "."""
-    if isinstance(error, ReadingError):
-        return _on_one_line(str(error), 500)
-    return "it " + _why(error, "an image")
+def left_out(name: str, error: Exception) -> RawImage:
+    """Return one image of a file that cannot be read, which must not stop the file's others.
+
+    Raises
+    ------
+    Exception
+        The error itself where the memory did not do: a size in the file is damaged then, and the
+        whole file is not to be trusted.
+    """
+    if isinstance(error, MemoryError) or _NO_MEMORY.search(str(error)):
+        raise error
+    said = str(error) if isinstance(error, ReadingError) else f"it {_why(error, 'an image')}"
+    return RawImage(np.zeros((0,)), name, unsuitable=_on_one_line(said, 400))
 
 
 def _why(error: BaseException, kind: str) -> str:

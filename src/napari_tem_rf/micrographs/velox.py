@@ -17,7 +17,7 @@ import numpy as np
 from napari_tem_rf.micrographs.axes import ImageAxes
 from napari_tem_rf.micrographs.hdf5_images import hdf5_pixels
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
-from napari_tem_rf.micrographs.refusals import reason_of
+from napari_tem_rf.micrographs.refusals import left_out
 from napari_tem_rf.micrographs.terms import microscope_terms, tag_at
 
 __all__ = ["is_velox", "velox_images"]
@@ -53,8 +53,7 @@ def velox_images(path: Path, file: Any) -> list[RawImage]:
         try:
             images.append(_image(path, group[key], titles.get(key, "")))
         except Exception as error:
-            name = titles.get(key, "")
-            images.append(RawImage(np.zeros((0,)), name, unsuitable=reason_of(error)))
+            images.append(left_out(titles.get(key, ""), error))
     return images
 
 
