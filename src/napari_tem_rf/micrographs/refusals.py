@@ -18,7 +18,7 @@ __all__ = ["left_out", "unreadable"]
 _PACKAGE = re.compile(r"['\"]([\w.-]+)['\"]\s+(?:library|package|module)|named ['\"]([\w.-]+)['\"]")
 # how h5py, numcodecs, zarr and tifffile say that they know no way to unpack values
 _PACKED = re.compile(
-    r"required filter|filter .{0,40}(?:not registered|not available|unavailable)|hdf5/lib/plugin"
+    r"required filter|filter .{0,40}(?:not registered|not available|unavailable)|can't open directory.{0,80}plugin"
     r"|codec not available|unknown codec|no codec|unsupported compression"
     r"|compression .{0,60}not (?:supported|implemented|available)",
     re.IGNORECASE,
