@@ -161,9 +161,7 @@ def test_without_stamp_the_byte_order_is_the_one_that_makes_sense(tmp_path, dtyp
 def test_a_file_that_was_cut_off_is_said_to_be_so_in_either_order(tmp_path):
     for order in "<>":
         for stamp in (True, False):
-            path = write(
-                tmp_path / "a.mrc", ramp().astype(np.int16), order=order, stamp=stamp
-            )
+            path = write(tmp_path / "a.mrc", ramp().astype(np.int16), order=order, stamp=stamp)
             path.write_bytes(path.read_bytes()[:-100])
             with pytest.raises(ReadingError, match=r"declares 4,838 bytes .* holds 4,738: it was"):
                 read_micrographs(path)

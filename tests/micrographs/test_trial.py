@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import h5py
@@ -78,3 +80,68 @@ def test_without_a_process_nothing_is_tried(signal_file, helper, monkeypatch):
 
     monkeypatch.setattr(trial.subprocess, "Popen", refuse)
     assert helper.try_file(signal_file, hspy_images) is None
+
+
+# ---------------------------------------------------------------- what lies in the current folder
+
+LURES = (
+    *("abc", "codecs", "dask", "encodings", "h5py", "importlib", "io", "json", "logging"),
+    *("napari_tem_rf", "numpy", "os", "pathlib", "re", "scipy", "site", "sitecustomize"),
+    *("subprocess", "threading", "typing", "usercustomize", "warnings", "zarr"),
+)
+
+
+@pytest.fixture
+def lures(tmp_path, signal_file):
+    """A folder of modules that leave a trace when they run, and a good file among them."""
+    for name in LURES:
+        trace = tmp_path / "ran" / name
+        (tmp_path / f"{name}.py").write_text(f"open({str(trace)!r}, 'w').close()\n")
+    (tmp_path / "ran").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("entry", ["", ".", "the folder's own name"])
+def test_the_helper_runs_nothing_of_the_current_folder(lures, helper, monkeypatch, entry):
+    monkeypatch.chdir(lures)
+    # as Python itself puts it there, started with -c or -m
+    monkeypatch.syspath_prepend(str(lures) if len(entry) > 1 else entry)
+    assert helper.try_file(lures / "signal.hspy", hspy_images) is None
+    assert helper._process.poll() is None
+    assert not list((lures / "ran").iterdir())
+
+
+@pytest.mark.parametrize("name", ["signal.hspy", "image.emd"])
+def test_the_command_runs_nothing_of_the_current_folder(lures, name):
+    with h5py.File(lures / "image.emd", "w") as file:
+        group = file.create_group("data/picture")
+        group.attrs["emd_group_type"] = 1
+        group["data"] = np.zeros((41, 37), np.uint8)  # without names x comes first
+    # the helper's answer is asked for, so that the test fails where no helper started
+    command = (
+        "import sys; from napari_tem_rf.cli import main; "
+        "from napari_tem_rf.micrographs import trial; "
+        "sys.argv[1:] = ['info', sys.argv[1]]\n"
+        "try: main()\n"
+        "finally: print('helper', trial._helper._process.poll())"
+    )
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", command, name],
+        cwd=lures,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert f"{name}: " in run.stdout, run.stderr
+    assert "37 x 41 uint8" in run.stdout
+    assert "helper None" in run.stdout
+    assert not list((lures / "ran").iterdir())
+
+
+def test_the_users_own_path_stays(lures, monkeypatch):
+    monkeypatch.chdir(lures)
+    monkeypatch.syspath_prepend(str(lures))
+    assert str(lures) not in trial._safe_path()
+    monkeypatch.setenv("PYTHONPATH", str(lures))
+    assert str(lures) in trial._safe_path()

@@ -15,12 +15,16 @@ from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError
 
 __all__ = ["left_out", "unreadable"]
 
-_PACKAGE = re.compile(r"['\"]([\w.-]+)['\"]\s+(?:library|package|module)|named ['\"]([\w.-]+)['\"]")
+# the words of RosettaSciIO and tifffile, and Python's own
+_PACKAGE = re.compile(
+    r"['\"]([\w.-]+)['\"]\s+(?:library|package)\b|no module named ['\"]([\w.-]+)['\"]",
+    re.IGNORECASE,
+)
 # how h5py, numcodecs, zarr and tifffile say that they know no way to unpack values
 _PACKED = re.compile(
-    r"required filter|filter .{0,40}(?:not registered|not available|unavailable)|can't open directory.{0,80}plugin"
-    r"|codec not available|unknown codec|no codec|unsupported compression"
-    r"|compression .{0,60}not (?:supported|implemented|available)",
+    r"required filter|filter .{0,40}(?:not registered|not available|unavailable)"
+    r"|can't open directory.{0,80}plugin|codec not available|unknown codec|no codec"
+    r"|unsupported compression|compression .{0,60}not (?:supported|implemented|available)",
     re.IGNORECASE,
 )
 _NO_MEMORY = re.compile(r"allocat|out of memory|cannot allocate|no space available", re.IGNORECASE)
@@ -58,7 +62,7 @@ def _why(error: BaseException, kind: str) -> str:
     name = type(error).__name__
     if isinstance(error, MemoryError):
         return "asks for more memory than there is: it is damaged or too large"
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) or _PACKAGE.search(what):
         return f"needs a Python package that is not installed here ({what}): {_install(error)}"
     if _PACKED.search(what) or name == "UnknownCodecError":
         return (
@@ -87,9 +91,10 @@ def _why(error: BaseException, kind: str) -> str:
     return f"cannot be read as {kind} ({name}: {what}): it is damaged or of another format"
 
 
-def _install(error: ImportError) -> str:
+def _install(error: BaseException) -> str:
     named = _PACKAGE.search(str(error))
-    package = error.name or (named and (named[1] or named[2]))
+    package = error.name if isinstance(error, ImportError) else None
+    package = package or (named and (named[1] or named[2]))
     if not package:
         return "install it"
     return f"pip install {package.partition('.')[0]}"
