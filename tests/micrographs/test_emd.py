@@ -122,6 +122,18 @@ def test_diffraction_and_spectra_are_said_to_be_so(tmp_path):
         read_micrographs(tmp_path / "b.emd")
 
 
+def test_py4dstem_calls_the_rows_rx(tmp_path):
+    write_emd(tmp_path / "a.emd", ramp(), ("Rx", "Ry"), (0.4, 0.2), ["nm"] * 2, first=0)
+    micrograph = read(tmp_path / "a.emd")
+    np.testing.assert_array_equal(micrograph.pixels, ramp())
+    assert micrograph.pixel_size_nm == pytest.approx((0.4, 0.2))
+    values = np.zeros((3, 4, 5, 6), np.uint8)
+    units = ("nm", "nm", "A^-1", "A^-1")
+    write_emd(tmp_path / "b.emd", values, ("Rx", "Ry", "Qx", "Qy"), (1,) * 4, units, first=0)
+    with pytest.raises(ReadingError, match="4D-STEM"):
+        read_micrographs(tmp_path / "b.emd")
+
+
 def test_a_tilt_series_has_an_angle_before_row_and_column(tmp_path):
     stack = np.stack([ramp(), ramp() // 2, ramp() // 3])
     path = tmp_path / "a.emd"

@@ -244,6 +244,17 @@ def test_labels_under_an_image(tmp_path, inner):
     assert image_name(store / inner) == "gold_03"
 
 
+def test_which_of_several_labels_is_meant_must_be_said(tmp_path):
+    root = new(tmp_path / "a.zarr")
+    labels = root.create_group("labels")
+    labels.attrs["labels"] = ["grains", "particles"]
+    for name in ("grains", "particles"):
+        write(labels.create_group(name), (ramp() > 200).astype(np.uint8))
+    for read_some in (read_labels, open_labels):
+        with pytest.raises(ReadingError, match='holds 2 images \\("grains", "particles"\\)'):
+            read_some(tmp_path / "a.zarr" / "labels")
+
+
 # ---------------------------------------------------------------- what is refused
 
 

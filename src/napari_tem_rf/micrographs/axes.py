@@ -18,13 +18,13 @@ Meaning = Literal["row", "column", "depth", "frame", "channel", "diffraction", "
 """What an axis is; empty where that is not known."""
 
 _SPACE = re.compile(
-    r"(?:r|real|realspace|pos|position|scan|image|axis|dim|coord\w*)?([xyz])"
-    r"(?:axis|pos|position|dim|direction|scan|coord\w*)?"
+    r"(?:r|real|realspace|pos|position|scan|probe|image|axis|dim|coord\w*)?([xyz])"
+    r"(?:axis|pos|position|dim|direction|scan|coord\w*|nm|um|px|pixels?)?"
 )
 _SPACES: dict[str, Meaning] = {"x": "column", "y": "row", "z": "depth"}
 _WORDS: dict[str, Meaning] = {
-    **dict.fromkeys(("column", "columns", "col", "cols", "width"), "column"),
-    **dict.fromkeys(("row", "rows", "line", "lines", "height"), "row"),
+    **dict.fromkeys(("column", "columns", "col", "cols", "width", "horizontal"), "column"),
+    **dict.fromkeys(("row", "rows", "line", "lines", "height", "vertical"), "row"),
     **dict.fromkeys(("depth", "slice", "slices", "section", "sections", "plane"), "depth"),
     **dict.fromkeys(("t", "time", "times", "frame", "frames", "tilt", "tilts", "index"), "frame"),
     **dict.fromkeys(("angle", "angles", "tiltangle", "alpha", "series", "stack", "image"), "frame"),
@@ -36,7 +36,8 @@ _DIFFRACTION = re.compile(r"(?:q|k|diffraction|recip\w*)[xyzrw]?")
 
 def meaning_of(name: str | None) -> Meaning:
     """Return what an axis of this name is: "x", "Y", "R_x", "rows", "time", "Q_x", ..."""
-    plain = re.sub(r"[^a-z]", "", (name or "").casefold())
+    # without what stands in brackets, often the unit
+    plain = re.sub(r"\[.*?\]|\(.*?\)|[^a-z]", "", (name or "").casefold())
     if plain in _WORDS:
         return _WORDS[plain]
     if space := _SPACE.fullmatch(plain):

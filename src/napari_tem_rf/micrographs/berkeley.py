@@ -23,6 +23,8 @@ from napari_tem_rf.micrographs.units import is_reciprocal, is_spectral
 __all__ = ["berkeley_images"]
 
 _DIM = re.compile(r"dim\d+")
+# py4DSTEM counts from dim0 and calls the rows Rx and the columns Ry
+_PY4DSTEM = re.compile(r"R_?[xy]", re.IGNORECASE)
 _DATA = ("data", "datacube", "counted_datacube", "realslice", "diffractionslice")
 # steps that differ more are no steps of one size
 _EVEN = 0.01
@@ -86,7 +88,7 @@ class _Axis:
 def _image(path: Path, group: Any, dataset: Any, name: str) -> RawImage:
     first = 0 if "dim0" in group else 1
     axes = [
-        _axis(group.get(f"dim{first + place}"), length)
+        _axis(group.get(f"dim{first + place}"), length, by_py4dstem=first == 0)
         for place, length in enumerate(dataset.shape)
     ]
     if unsuitable := _unsuitable(dataset.shape, axes):
@@ -107,10 +109,13 @@ def _image(path: Path, group: Any, dataset: Any, name: str) -> RawImage:
     return RawImage(pixels, name, steps, axis_units=units, notes=notes)
 
 
-def _axis(dim: Any, length: int) -> _Axis:
+def _axis(dim: Any, length: int, by_py4dstem: bool) -> _Axis:
     if dim is None:
         return _Axis()
-    meaning, unit = meaning_of(_text(dim.attrs.get("name"))), _text(dim.attrs.get("units"))
+    name, unit = _text(dim.attrs.get("name")), _text(dim.attrs.get("units"))
+    meaning = meaning_of(name)
+    if by_py4dstem and _PY4DSTEM.match(name or ""):
+        meaning = ""
     # the coordinate of each pixel, or of the first two; slices may have names in their place
     if dim.shape is None or len(dim.shape) != 1 or dim.shape[0] < 2 or dim.dtype.kind not in "uif":
         return _Axis(meaning, None, unit)
@@ -131,7 +136,7 @@ def _unsuitable(shape: tuple[int, ...], axes: list[_Axis]) -> str:
         return "one of its axes is an energy: a spectrum or spectrum image"
     if sum(axis.meaning == "diffraction" for axis in long) == 0:
         return ""
-    if any(axis.meaning in ("row", "column") for axis in long):
+    if any(axis.meaning != "diffraction" for axis in long):
         return "it holds a diffraction pattern for each point (4D-STEM)"
     units = {axis.unit for axis in long if axis.meaning == "diffraction" and axis.unit}
     unit = next((unit for unit in units if is_reciprocal(unit)), "")

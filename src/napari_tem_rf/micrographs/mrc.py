@@ -321,8 +321,9 @@ def _extended(path: Path, header: _Header) -> _Extended:
         except Exception:
             # a damaged extended header must not hide a good image
             return _Extended(False, None, {})
-    kinds = (b"AGAR", b"\0\0\0\0", b"    ")
-    if header.extended == _FEI_RECORD * _FEI_RECORDS and header.extended_kind in kinds:
+    named = header.extended_kind == b"AGAR" and header.extended >= _FEI_RECORD
+    unnamed = header.extended_kind in (b"\0\0\0\0", b"    ")
+    if named or (unnamed and header.extended == _FEI_RECORD * _FEI_RECORDS):
         return _first_fei(path, header)
     return _Extended(False, None, {})
 

@@ -20,7 +20,7 @@ from napari_tem_rf.micrographs.frames import is_small, lazy_frames
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
 
-__all__ = ["is_zarr_path", "name_in_store", "read_ome_zarr"]
+__all__ = ["is_zarr_path", "name_in_store", "read_ome_zarr", "read_ome_zarr_labels"]
 
 # what the axes of versions before 0.3 are, which does not write them
 _OLD_AXES = "tczyx"
@@ -83,6 +83,24 @@ def read_ome_zarr(path: Path) -> list[RawImage]:
     # a lone image is wanted whole, a plate of them is not
     at_once = small or (len(levels) == 1 and levels[0].is_one_image)
     return [_raw(level, path, at_once) for level in levels]
+
+
+def read_ome_zarr_labels(path: Path) -> Any:
+    """Return the values of the one image that a path leads to.
+
+    Raises
+    ------
+    ReadingError
+        If there are several: which of them is meant must be said.
+    """
+    images = read_ome_zarr(path)
+    if len(images) > 1:
+        names = ", ".join(f'"{image.name}"' for image in images[:5])
+        raise ReadingError(
+            f'"{path.name}" holds {len(images)} images ({names}): name the one that is meant, '
+            "with the path that leads to it in the store"
+        )
+    return images[0].pixels
 
 
 # ---------------------------------------------------------------- where the images are

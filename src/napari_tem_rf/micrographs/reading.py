@@ -19,7 +19,12 @@ from napari_tem_rf.micrographs.emd import read_emd
 from napari_tem_rf.micrographs.hyperspy_files import read_hspy, read_zspy
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.mrc import looks_like_mrc, read_mrc
-from napari_tem_rf.micrographs.ome_zarr import is_zarr_path, name_in_store, read_ome_zarr
+from napari_tem_rf.micrographs.ome_zarr import (
+    is_zarr_path,
+    name_in_store,
+    read_ome_zarr,
+    read_ome_zarr_labels,
+)
 from napari_tem_rf.micrographs.plain_formats import (
     read_npy,
     read_npy_labels,
@@ -75,7 +80,7 @@ _LABEL_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
     ".png": read_png_labels,
     ".tif": read_tiff_labels,
     ".tiff": read_tiff_labels,
-    ".zarr": lambda path: np.asarray(read_ome_zarr(path)[0].pixels),
+    ".zarr": lambda path: np.asarray(read_ome_zarr_labels(path)),
 }
 
 IMAGE_ENDINGS = tuple(sorted(_READERS))
@@ -194,7 +199,9 @@ def open_labels(path: str | Path) -> LabelFrames:
     path = Path(path)
     _reader(path, _LABEL_READERS, "labels")
     pixels = None
-    if _ending(path) != ".png":
+    if _ending(path) == ".zarr":
+        pixels = _in_one_sentence(path, lambda: read_ome_zarr_labels(path))
+    elif _ending(path) != ".png":
         pixels = _in_one_sentence(path, lambda: _READERS[_ending(path)](path)[0].pixels)
     if pixels is None or isinstance(pixels, np.ndarray) or pixels.ndim != 3:
         labels = read_labels(path)
