@@ -246,6 +246,19 @@ def test_an_image_with_spectra_beside_it(velox):
     assert micrograph.notes == ()
 
 
+def test_a_spectrum_image_that_declares_much_and_holds_little_stops_no_image(velox):
+    file, path = velox
+    # chunks that were never written take no place
+    file.create_dataset("Data/SpectrumImage/ab/Data", (4096, 4096, 4096), "u2", chunks=True)
+    file.close()
+    np.testing.assert_array_equal(read(path).pixels, ramp())
+    with h5py.File(path, "r+") as again:
+        del again["Data/Image/0123/Data"]
+        again.create_dataset("Data/Image/0123/Data", (40_000, 40_000, 900), "u2", chunks=True)
+    with pytest.raises(ReadingError, match="declares 2,880,000,000,000 bytes"):
+        read_micrographs(path)
+
+
 def test_a_velox_file_of_spectra_alone_says_so(velox):
     file, path = velox
     del file["Data/Image"]

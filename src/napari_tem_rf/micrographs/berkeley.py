@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from napari_tem_rf.micrographs.axes import Meaning, image_axes, meaning_of
+from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_dataset
 from napari_tem_rf.micrographs.hdf5_images import hdf5_pixels
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 from napari_tem_rf.micrographs.refusals import left_out
@@ -87,9 +88,12 @@ class _Axis:
 
 def _image(path: Path, group: Any, dataset: Any, name: str) -> RawImage:
     first = 0 if "dim0" in group else 1
+    dims = [group.get(f"dim{first + place}") for place in range(len(dataset.shape))]
+    for described in (dataset, *(dim for dim in dims if dim is not None)):
+        refuse_absurd_dataset(path, described)
     axes = [
-        _axis(group.get(f"dim{first + place}"), length, by_py4dstem=first == 0)
-        for place, length in enumerate(dataset.shape)
+        _axis(dim, length, by_py4dstem=first == 0)
+        for dim, length in zip(dims, dataset.shape, strict=True)
     ]
     if unsuitable := _unsuitable(dataset.shape, axes):
         return RawImage(np.zeros((0,)), name, unsuitable=unsuitable)
@@ -119,9 +123,10 @@ def _axis(dim: Any, length: int, by_py4dstem: bool) -> _Axis:
     # the coordinate of each pixel, or of the first two; slices may have names in their place
     if dim.shape is None or len(dim.shape) != 1 or dim.shape[0] < 2 or dim.dtype.kind not in "uif":
         return _Axis(meaning, None, unit)
+    if dim.shape[0] != length:
+        first, second = np.asarray(dim[:2], dtype=np.float64)
+        return _Axis(meaning, float(second - first), unit)
     places = np.asarray(dim[...], dtype=np.float64)
-    if len(places) != length:
-        return _Axis(meaning, float(places[1] - places[0]), unit)
     step = float(places[-1] - places[0]) / (len(places) - 1)
     even = bool(np.all(np.abs(np.diff(places) - step) <= _EVEN * abs(step)))
     return _Axis(meaning, float(f"{step:.7g}"), unit, even or not np.isfinite(step))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_tem_rf.micrographs.berkeley import berkeley_images
-from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_hdf5
+from napari_tem_rf.micrographs.hdf5_check import refuse_too_many_objects
 from napari_tem_rf.micrographs.rawimage import RawImage
 from napari_tem_rf.micrographs.trial import open_on_trial
 from napari_tem_rf.micrographs.velox import is_velox, velox_images
@@ -26,7 +26,7 @@ def emd_images(path: Path) -> list[RawImage]:
     """Return the images as `read_emd` does, without a trial before."""
     import h5py
 
-    refuse_absurd_hdf5(path)
     file: Any
     with h5py.File(path, "r") as file:
+        refuse_too_many_objects(path, file)
         return velox_images(path, file) if is_velox(file) else berkeley_images(path, file)

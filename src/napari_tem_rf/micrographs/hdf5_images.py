@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.axes import ImageAxes
 from napari_tem_rf.micrographs.frames import is_small, lazy_frames
+from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_dataset
 
 __all__ = ["hdf5_pixels"]
 
@@ -25,7 +26,13 @@ def hdf5_pixels(path: Path, dataset: Any, axes: ImageAxes) -> Any:
         Of an open file.
     axes : ImageAxes
         Which of its axes are row and column.
+
+    Raises
+    ------
+    ReadingError
+        If the dataset declares more than the file could hold.
     """
+    refuse_absurd_dataset(path, dataset)
     lengths = [int(dataset.shape[axis]) for axis in axes.leading]
     image_shape = int(dataset.shape[axes.row]), int(dataset.shape[axes.column])
     frames = math.prod(lengths)

@@ -76,8 +76,8 @@ class _Helper:
             self.end()
             if not in_time:
                 return (
-                    f'"{path.name}" takes more than {_SECONDS:.0f} s to open: it is damaged; copy '
-                    "it again from where it came from"
+                    f'"{path.name}" takes more than {_SECONDS:.0f} s to open: it is damaged, or '
+                    "its disk is slow; copy it to a disk of this machine, from where it came from"
                 )
         return (
             f'"{path.name}" breaks the library that opens it: it is damaged; copy it again from '

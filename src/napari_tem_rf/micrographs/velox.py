@@ -22,6 +22,7 @@ from napari_tem_rf.micrographs.terms import microscope_terms, tag_at
 
 __all__ = ["is_velox", "velox_images"]
 
+_LARGEST_METADATA = 16 * 2**20
 _FORMATS = ("Velox", "DevelopersKit")
 
 
@@ -83,6 +84,8 @@ def _about(group: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
     """Return what is written about the first frame, and a note where that cannot be read."""
     try:
         dataset = group["Metadata"]
+        if dataset.shape[0] > _LARGEST_METADATA:
+            raise ValueError(f"{dataset.shape[0]:,} bytes")
         first = np.asarray(dataset[:, 0] if dataset.ndim == 2 else dataset[...])
         about = json.loads(first.astype(np.uint8).tobytes().split(b"\0", 1)[0])
         if isinstance(about, Mapping):
