@@ -128,7 +128,9 @@ def _axis(dim: Any, length: int, by_py4dstem: bool) -> _Axis:
         return _Axis(meaning, float(second - first), unit)
     places = np.asarray(dim[...], dtype=np.float64)
     step = float(places[-1] - places[0]) / (len(places) - 1)
-    even = bool(np.all(np.abs(np.diff(places) - step) <= _EVEN * abs(step)))
+    # far from the origin, single precision has no more digits
+    blur = 4 * float(np.finfo(np.float32).eps * np.abs(places).max())
+    even = bool(np.all(np.abs(np.diff(places) - step) <= _EVEN * abs(step) + blur))
     return _Axis(meaning, float(f"{step:.7g}"), unit, even or not np.isfinite(step))
 
 

@@ -41,7 +41,7 @@ def velox_images(path: Path, file: Any) -> list[RawImage]:
         If the file holds no image.
     """
     group = file.get("Data/Image")
-    keys = [] if group is None else [key for key in group if "Data" in group[key]]
+    keys = [key for key, item in (group or {}).items() if f"{item.name}/Data" in file]
     if not keys:
         others = ", ".join(sorted(file["Data"])) if "Data" in file else "nothing"
         raise ReadingError(
