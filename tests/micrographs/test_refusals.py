@@ -3,6 +3,7 @@
 import errno
 import os
 import socket
+import sys
 from pathlib import Path
 
 import h5py
@@ -71,6 +72,16 @@ def test_sentences_stay_on_one_line():
         sentence = str(unreadable(PATH, error))
         assert sentence.isprintable()
         assert len(sentence) <= 500
+
+
+def test_filters_that_are_installed_are_made_known(tmp_path, monkeypatch):
+    (tmp_path / "hdf5plugin.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "hdf5plugin", raising=False)
+    with h5py.File(tmp_path / "a.hspy", "w") as file:
+        file["Experiments/a/data"] = np.zeros((37, 41), np.uint8)
+    reading.read_micrographs(tmp_path / "a.hspy")
+    assert sys.modules.pop("hdf5plugin").__file__ == str(tmp_path / "hdf5plugin.py")
 
 
 def test_a_signal_that_cannot_be_read_stops_no_other(tmp_path):

@@ -85,7 +85,18 @@ def test_without_a_process_nothing_is_tried(signal_file, helper, monkeypatch):
 # ---------------------------------------------------------------- what lies in the current folder
 
 LURES = (
-    *("abc", "codecs", "dask", "encodings", "h5py", "importlib", "io", "json", "logging"),
+    *(
+        "abc",
+        "codecs",
+        "dask",
+        "encodings",
+        "hdf5plugin",
+        "h5py",
+        "importlib",
+        "io",
+        "json",
+        "logging",
+    ),
     *("napari_tem_rf", "numpy", "os", "pathlib", "re", "scipy", "site", "sitecustomize"),
     *("subprocess", "threading", "typing", "usercustomize", "warnings", "zarr"),
 )

@@ -5,9 +5,9 @@ metadata of displays) is not touched, so that none of it stands in an image's wa
 """
 
 from pathlib import Path
-from typing import Any
 
 from napari_tem_rf.micrographs.berkeley import berkeley_images
+from napari_tem_rf.micrographs.hdf5 import open_hdf5
 from napari_tem_rf.micrographs.hdf5_check import refuse_too_many_objects
 from napari_tem_rf.micrographs.rawimage import RawImage
 from napari_tem_rf.micrographs.trial import open_on_trial
@@ -24,9 +24,6 @@ def read_emd(path: Path) -> list[RawImage]:
 
 def emd_images(path: Path) -> list[RawImage]:
     """Return the images as `read_emd` does, without a trial before."""
-    import h5py
-
-    file: Any
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         refuse_too_many_objects(path, file)
         return velox_images(path, file) if is_velox(file) else berkeley_images(path, file)

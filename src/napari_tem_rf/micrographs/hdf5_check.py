@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from napari_tem_rf.micrographs.hdf5 import open_hdf5
 from napari_tem_rf.micrographs.rawimage import ReadingError
 
 __all__ = ["refuse_absurd_dataset", "refuse_absurd_hdf5", "refuse_too_many_objects"]
@@ -30,7 +31,7 @@ def refuse_absurd_hdf5(path: Path) -> None:
         if isinstance(item, h5py.Dataset):
             refuse_absurd_dataset(path, item)
 
-    with h5py.File(path, "r") as file:
+    with open_hdf5(path) as file:
         _visit(path, file, visit)
 
 

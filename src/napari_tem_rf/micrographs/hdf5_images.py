@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.axes import ImageAxes
 from napari_tem_rf.micrographs.frames import is_small, lazy_frames
+from napari_tem_rf.micrographs.hdf5 import open_hdf5
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_dataset
 
 __all__ = ["hdf5_pixels"]
@@ -63,7 +64,5 @@ class _Frame:
     axes: ImageAxes
 
     def __call__(self, index: int) -> NDArray[Any]:
-        import h5py
-
-        with h5py.File(self.path, "r") as file:
+        with open_hdf5(self.path) as file:
             return self.axes.frame_of(file[self.name], index)

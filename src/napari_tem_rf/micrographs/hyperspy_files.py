@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.frames import lazy_frames
+from napari_tem_rf.micrographs.hdf5 import open_hdf5
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_hdf5
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 from napari_tem_rf.micrographs.refusals import left_out
@@ -30,10 +31,8 @@ def read_hspy(path: Path) -> list[RawImage]:
 
 def hspy_images(path: Path) -> list[RawImage]:
     """Return the signals as `read_hspy` does, without a trial before."""
-    import h5py
-
     refuse_absurd_hdf5(path)
-    file = h5py.File(path, "r")
+    file = open_hdf5(path)
     return _images_of_open_file(file, file, path)
 
 

@@ -27,6 +27,7 @@ _PACKED = re.compile(
     r"|unsupported compression|compression .{0,60}not (?:supported|implemented|available)",
     re.IGNORECASE,
 )
+_OF_HDF5 = re.compile(r"filter|plugin", re.IGNORECASE)
 _NO_MEMORY = re.compile(r"allocat|out of memory|cannot allocate|no space available", re.IGNORECASE)
 _LOCKED = re.compile(r"unable to lock file|file is already open", re.IGNORECASE)
 _NOT_WRITTEN = re.compile(
@@ -65,9 +66,10 @@ def _why(error: BaseException, kind: str) -> str:
     if isinstance(error, ImportError) or _PACKAGE.search(what):
         return f"needs a Python package that is not installed here ({what}): {_install(error)}"
     if _PACKED.search(what) or name == "UnknownCodecError":
+        remedy = "pip install hdf5plugin" if _OF_HDF5.search(what) else "install what unpacks it"
         return (
-            f"is packed in a way that nothing installed here can unpack ({what}): install what "
-            "unpacks it (for HDF5: pip install hdf5plugin), or save it again without compression"
+            f"is packed in a way that nothing installed here can unpack ({what}): {remedy}, or "
+            "save it again without compression"
         )
     if isinstance(error, BlockingIOError) or _LOCKED.search(what):
         return "is held open by another program: close it there, or copy the file"

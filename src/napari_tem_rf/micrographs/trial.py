@@ -15,6 +15,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from napari_tem_rf.micrographs.hdf5 import hdf5_library
 from napari_tem_rf.micrographs.rawimage import ReadingError
 from napari_tem_rf.micrographs.refusals import unreadable
 
@@ -166,9 +167,7 @@ atexit.register(_helper.end)
 
 def serve() -> None:
     """Try the files named on stdin, one JSON list a line; the helper process's own work."""
-    # before the memory is limited
-    import h5py  # noqa: F401
-
+    hdf5_library()  # before the memory is limited
     answers, sys.stdout = sys.stdout, sys.stderr
     print(json.dumps("ready"), file=answers, flush=True)
     while True:
