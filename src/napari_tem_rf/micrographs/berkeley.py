@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from napari_tem_rf.micrographs.axes import Meaning, image_axes, meaning_of
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_dataset
 from napari_tem_rf.micrographs.hdf5_images import hdf5_pixels
+from napari_tem_rf.micrographs.named_axes import Meaning, image_axes, meaning_of
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 from napari_tem_rf.micrographs.refusals import left_out
 from napari_tem_rf.micrographs.units import is_reciprocal, is_spectral

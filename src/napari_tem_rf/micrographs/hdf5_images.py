@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.micrographs.axes import ImageAxes
 from napari_tem_rf.micrographs.frames import is_small, lazy_frames
 from napari_tem_rf.micrographs.hdf5 import open_hdf5
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_dataset
+from napari_tem_rf.micrographs.named_axes import ImageAxes
 
 __all__ = ["hdf5_pixels"]
 

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.micrographs.axes import axes_of_map
 from napari_tem_rf.micrographs.frames import lazy_frames, mapped_frames
+from napari_tem_rf.micrographs.named_axes import axes_of_map
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 
 __all__ = ["looks_like_mrc", "read_mrc"]

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.micrographs.axes import ImageAxes, Meaning, image_axes, meaning_of
 from napari_tem_rf.micrographs.frames import is_small, lazy_frames
+from napari_tem_rf.micrographs.named_axes import ImageAxes, Meaning, image_axes, meaning_of
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
 
@@ -85,8 +85,8 @@ def read_ome_zarr(path: Path) -> list[RawImage]:
     return [_raw(level, path, at_once) for level in levels]
 
 
-def read_ome_zarr_labels(path: Path) -> Any:
-    """Return the values of the one image that a path leads to.
+def read_ome_zarr_labels(path: Path) -> list[RawImage]:
+    """Return the one image that a path leads to, in a list like `read_ome_zarr`.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def read_ome_zarr_labels(path: Path) -> Any:
             f'"{path.name}" holds {len(images)} images ({names}): name the one that is meant, '
             "with the path that leads to it in the store"
         )
-    return images[0].pixels
+    return images
 
 
 # ---------------------------------------------------------------- where the images are

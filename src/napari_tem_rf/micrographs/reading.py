@@ -80,7 +80,7 @@ _LABEL_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
     ".png": read_png_labels,
     ".tif": read_tiff_labels,
     ".tiff": read_tiff_labels,
-    ".zarr": lambda path: np.asarray(read_ome_zarr_labels(path)),
+    ".zarr": lambda path: np.asarray(read_ome_zarr_labels(path)[0].pixels),
 }
 
 IMAGE_ENDINGS = tuple(sorted(_READERS))
@@ -200,7 +200,7 @@ def open_labels(path: str | Path) -> LabelFrames:
     _reader(path, _LABEL_READERS, "labels")
     pixels = None
     if _ending(path) == ".zarr":
-        pixels = _in_one_sentence(path, lambda: read_ome_zarr_labels(path))
+        pixels = _in_one_sentence(path, lambda: read_ome_zarr_labels(path)[0].pixels)
     elif _ending(path) != ".png":
         pixels = _in_one_sentence(path, lambda: _READERS[_ending(path)](path)[0].pixels)
     if pixels is None or isinstance(pixels, np.ndarray) or pixels.ndim != 3:

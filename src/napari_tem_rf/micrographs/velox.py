@@ -14,8 +14,8 @@ from urllib.parse import unquote
 
 import numpy as np
 
-from napari_tem_rf.micrographs.axes import ImageAxes
 from napari_tem_rf.micrographs.hdf5_images import hdf5_pixels
+from napari_tem_rf.micrographs.named_axes import ImageAxes
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 from napari_tem_rf.micrographs.refusals import left_out
 from napari_tem_rf.micrographs.terms import microscope_terms, tag_at

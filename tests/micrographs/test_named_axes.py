@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_tem_rf.micrographs.axes import axes_of_map, image_axes, meaning_of
+from napari_tem_rf.micrographs.named_axes import axes_of_map, image_axes, meaning_of
 
 
 @pytest.mark.parametrize(
