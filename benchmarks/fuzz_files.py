@@ -90,6 +90,8 @@ def written(folder: Path) -> list[Path]:
     with mrcfile.new(folder / "stack.mrc") as mrc:
         mrc.set_data(stack)
         mrc.voxel_size = 1.7
+    with mrcfile.new(folder / "bytes.rec", overwrite=True) as mrc:
+        mrc.set_data(image.astype(np.uint8).view(np.int8))
     for compression in (None, "lzw", "zlib", "zstd", "jpeg2000", "packbits"):
         tifffile.imwrite(
             folder / f"{compression}.tif", image, compression=compression, rowsperstrip=11
@@ -111,6 +113,15 @@ def written(folder: Path) -> list[Path]:
                 name=name, scale=scale, units="nm", size=stack.shape[number], navigate=number == 0
             )
 
+    with h5py.File(folder / "berkeley.emd", "w") as file:
+        group = file.create_group("data/stack")
+        group.attrs["emd_group_type"] = 1
+        group.create_dataset("data", data=stack, chunks=(1, 37, 41), compression="gzip")
+        for number, name in enumerate("zyx"):
+            dim = group.create_dataset(
+                f"dim{number + 1}", data=np.arange(stack.shape[number]) * 0.2
+            )
+            dim.attrs.update(name=np.bytes_(name), units=np.bytes_("[n_m]"))
     with h5py.File(folder / "stack.hspy", "w") as file:
         hyperspy(file)
     store = zarr.storage.ZipStore(folder / "stack.zspy", mode="w")

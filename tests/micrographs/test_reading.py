@@ -551,7 +551,7 @@ def test_names_go_without_their_ending():
 
 def test_a_missing_rosettasciio_is_named_with_the_remedy(tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    for ending in ("dm3", "dm4", "emd"):
+    for ending in ("dm3", "dm4"):
         path = tmp_path / f"image.{ending}"
         path.write_bytes(b"x")
         with pytest.raises(ReadingError, match=r'pip install "napari-tem-rf\[formats\]"'):

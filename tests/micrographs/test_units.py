@@ -26,6 +26,30 @@ from napari_tem_rf.micrographs.units import (
         (1, "nanometers", 1),
         (1, "inch", 25.4e6),
         (-0.25, "nm", 0.25),
+        # EMD parts prefix and unit (https://emdatasets.com/format)
+        (0.25, "n_m", 0.25),
+        (0.25, "[n_m]", 0.25),
+        (0.25, "[u_m]", 250),
+        (0.25, "µ", 250),
+        (0.25, "[Å]", 0.025),
+        # a size per pixel is a length
+        (0.25, "nm/px", 0.25),
+        (0.25, "nm / pixel", 0.25),
+        (0.25, "µm/pixels", 250),
+        (0.25, "nm per pixel", 0.25),
+        (0.25, "nm px^-1", 0.25),
+        (0.25, "nm·px⁻¹", 0.25),
+        (0.25, "Å/pix", 0.025),
+        (0.25, "[n_m]/voxel", 0.25),
+        # names of UDUNITS, which OME-Zarr takes
+        (1, "nanometer", 1),
+        (1, "micrometre", 1000),
+        (1, "picometers", 1e-3),
+        (1, "angstrom", 0.1),
+        (1, "centimeter", 1e7),
+        (1, "inches", 25.4e6),
+        (1, "㎛", 1000),
+        (1, r"$\mu m$", 1000),
     ],
 )
 def test_lengths_come_in_nm(value, unit, nm):
@@ -49,13 +73,35 @@ def test_other_units_are_named(unit):
 
 
 @pytest.mark.parametrize(
-    "unit", ["1/nm", "1 / µm", "1/m", "nm^-1", "nm⁻¹", "1/Å", "mrad", "rad", "A^(-1)", "nm-1", "°"]
+    "unit",
+    [
+        *("1/nm", "1 / µm", "1/m", "nm^-1", "nm⁻¹", "1/Å", "mrad", "rad", "A^(-1)", "nm-1", "°"),
+        *("n_m^-1", "[n_m^-1]", "[n_m]^-1", "1/[n_m]", "1/px", "1/nm/px", "nm^{-1}", "per nm"),
+        *("degrees", "µrad", "reciprocal nm"),
+    ],
 )
 def test_reciprocal_units_are_known(unit):
     assert is_reciprocal(unit)
 
 
-@pytest.mark.parametrize("unit", ["nm", "µm", "micron", "m", "Å", "", None, "inch", "pixel"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "nm",
+        "µm",
+        "micron",
+        "m",
+        "Å",
+        "",
+        None,
+        "inch",
+        "pixel",
+        "nm/px",
+        "n_m",
+        "grade",
+        "nm per px",
+    ],
+)
 def test_lengths_are_not_reciprocal(unit):
     assert not is_reciprocal(unit)
     assert not is_spectral(unit)

@@ -12,10 +12,15 @@ from numpy.typing import DTypeLike, NDArray
 if TYPE_CHECKING:
     import dask.array
 
-__all__ = ["IN_MEMORY_BYTES", "lazy_frames", "mapped_frames"]
+__all__ = ["IN_MEMORY_BYTES", "is_small", "lazy_frames", "mapped_frames"]
 
 IN_MEMORY_BYTES = 64 * 2**20
 """Series up to this size are read at once: then no file stays open."""
+
+
+def is_small(shape: Sequence[int], dtype: DTypeLike) -> bool:
+    """Whether an array takes no more memory than `IN_MEMORY_BYTES`."""
+    return math.prod(shape) * np.dtype(dtype).itemsize <= IN_MEMORY_BYTES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,6 +52,7 @@ def lazy_frames(
     frames: int,
     image_shape: tuple[int, int],
     dtype: DTypeLike,
+    at_once: bool | None = None,
 ) -> "NDArray[Any] | dask.array.Array":
     """Return a series whose frames are read when they are asked for.
 
@@ -61,14 +67,16 @@ def lazy_frames(
         (row, column) shape of a frame.
     dtype : dtype
         Type of the values.
+    at_once : bool, optional
+        Whether all frames are read now; without, whether they are small (`is_small`).
 
     Returns
     -------
     array, shape (frame, row, column)
-        In memory when small (`IN_MEMORY_BYTES`), else lazy.
+        In memory when read at once, else lazy.
     """
     source = _Frames(read, (frames, *image_shape), np.dtype(dtype))
-    if math.prod(source.shape) * source.dtype.itemsize <= IN_MEMORY_BYTES:
+    if is_small(source.shape, source.dtype) if at_once is None else at_once:
         return source[:, :, :]
     import dask.array
 

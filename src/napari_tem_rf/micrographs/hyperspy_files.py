@@ -13,8 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.frames import lazy_frames
+from napari_tem_rf.micrographs.hdf5 import open_hdf5
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_hdf5
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
+from napari_tem_rf.micrographs.refusals import left_out
 from napari_tem_rf.micrographs.trial import open_on_trial
 from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
 
@@ -23,16 +25,14 @@ __all__ = ["hspy_images", "read_hspy", "read_zspy"]
 
 def read_hspy(path: Path) -> list[RawImage]:
     """Return the signals of an .hspy file that have two image axes."""
-    open_on_trial(path)
+    open_on_trial(path, hspy_images)
     return hspy_images(path)
 
 
 def hspy_images(path: Path) -> list[RawImage]:
     """Return the signals as `read_hspy` does, without a trial before."""
-    import h5py
-
     refuse_absurd_hdf5(path)
-    file = h5py.File(path, "r")
+    file = open_hdf5(path)
     return _images_of_open_file(file, file, path)
 
 
@@ -64,7 +64,13 @@ def _images(root: Any, path: Path) -> list[RawImage]:
     if "Experiments" not in root:
         raise ReadingError(f'"{path.name}" has no group "Experiments": it is no HyperSpy file')
     experiments = root["Experiments"]
-    return [_image(experiments[title], str(title)) for title in sorted(experiments)]
+    images = []
+    for title in sorted(experiments):
+        try:
+            images.append(_image(experiments[title], str(title)))
+        except Exception as error:
+            images.append(left_out(str(title), error))
+    return images
 
 
 def _image(experiment: Any, title: str) -> RawImage:

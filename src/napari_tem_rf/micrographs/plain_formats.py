@@ -1,35 +1,23 @@
-"""PNG, NPY, MRC and OME-Zarr files -> images."""
+"""PNG and NPY files -> images."""
 
 import math
 import struct
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.micrographs.frames import lazy_frames, mapped_frames
-from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step, labels_of_colour
-from napari_tem_rf.micrographs.zarr_check import refuse_absurd_zarr, refuse_unsafe_zarr
+from napari_tem_rf.micrographs.frames import mapped_frames
+from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, labels_of_colour
 
-__all__ = [
-    "read_mrc",
-    "read_npy",
-    "read_npy_labels",
-    "read_ome_zarr",
-    "read_png",
-    "read_png_labels",
-]
+__all__ = ["read_npy", "read_npy_labels", "read_png", "read_png_labels"]
 
 # deflate gains at most a factor 1032 (zlib's own documentation)
 _MOST_GAIN_OF_DEFLATE = 1032
 
 # channels of each colour type (PNG specification, section 11.2.1)
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-
-_MRC_HEADER_BYTES = 1024
-_MRC_TYPES = {0: "i1", 1: "i2", 2: "f4", 4: "c8", 6: "u2", 12: "f2"}
 
 
 def read_png(path: Path) -> list[RawImage]:
@@ -105,120 +93,3 @@ def read_npy_labels(path: Path) -> NDArray[Any]:
     (raw,) = read_npy(path)
     values = np.asarray(raw.pixels)
     return labels_of_colour(values, path) if raw.colour else values
-
-
-def read_mrc(path: Path) -> list[RawImage]:
-    """Return the image or series of an MRC file.
-
-    The header is as in the MRC2014 standard (https://www.ccpem.ac.uk/mrc_format/mrc2014.php);
-    lengths in it are in angstrom. Metadata come from the extended header of FEI/Thermo
-    microscopes, where there is one.
-    """
-    with path.open("rb") as file:
-        header = file.read(_MRC_HEADER_BYTES)
-    if len(header) < _MRC_HEADER_BYTES:
-        raise ReadingError(
-            f'"{path.name}" has {len(header)} bytes: an MRC file starts with a header of '
-            f"{_MRC_HEADER_BYTES}; it was cut off"
-        )
-    order = ">" if header[212:214] == b"\x11\x11" else "<"
-    columns, rows, frames, mode = np.frombuffer(header, f"{order}i4", 4)
-    grid = np.frombuffer(header, f"{order}i4", 3, offset=28)
-    cell = np.frombuffer(header, f"{order}f4", 3, offset=40)
-    (extended,) = np.frombuffer(header, f"{order}i4", 1, offset=92)
-    if int(mode) not in _MRC_TYPES:
-        raise ReadingError(
-            f'"{path.name}" holds MRC values of mode {mode}: modes '
-            f"{', '.join(map(str, _MRC_TYPES))} can be read"
-        )
-    if min(columns, rows, frames) < 1 or extended < 0:
-        raise ReadingError(
-            f'"{path.name}" declares {frames} frames of {rows} x {columns} pixels: '
-            "it is no MRC file, or damaged"
-        )
-    dtype = np.dtype(order + _MRC_TYPES[int(mode)])
-    step = int(rows) * int(columns) * dtype.itemsize
-    start = _MRC_HEADER_BYTES + int(extended)
-    held = path.stat().st_size - start
-    if int(frames) * step > held:
-        raise ReadingError(
-            f'"{path.name}" declares {int(frames) * step:,} bytes of pixels but holds '
-            f"{max(0, held):,}: it was cut off or damaged"
-        )
-    steps: tuple[Step, Step] | None = None
-    if grid[0] > 0 and grid[1] > 0:
-        # the header has seven digits; more would make square pixels look not square
-        row, column = (float(f"{cell[axis] / grid[axis]:.7g}") for axis in (1, 0))
-        steps = (row, "Å"), (column, "Å")
-    offsets = range(start, start + int(frames) * step, step)
-    pixels = mapped_frames(path, offsets, (int(rows), int(columns)), dtype)
-    return [RawImage(pixels, steps=steps, metadata=_mrc_terms(path, header, int(extended)))]
-
-
-def _mrc_terms(path: Path, header: bytes, extended: int) -> dict[str, Any]:
-    """Return the terms in the extended header of the types FEI1 and FEI2."""
-    if header[104:108] not in (b"FEI1", b"FEI2") or extended == 0:
-        return {}
-    import mrcfile
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        with mrcfile.open(path, permissive=True, header_only=True) as mrc:
-            table = mrc.indexed_extended_header
-            if table is None or len(table) == 0:
-                return {}
-            first = table[0]
-    terms: dict[str, Any] = {}
-    for term, key, factor in (
-        ("voltage_kv", "HT", 1e-3),
-        ("dose", "Dose", 1e-20),
-        ("magnification", "Magnification", 1.0),
-        ("defocus_nm", "Defocus", 1e9),
-    ):
-        if key in first.dtype.names and math.isfinite(first[key]) and first[key] != 0:
-            terms[term] = float(first[key]) * factor
-    if "Camera name" in first.dtype.names and first["Camera name"]:
-        terms["detector"] = bytes(first["Camera name"]).rstrip(b"\0").decode("utf-8", "replace")
-    return terms
-
-
-def read_ome_zarr(path: Path) -> list[RawImage]:
-    """Return the finest level of each multiscale image of an OME-Zarr store (0.4 and 0.5)."""
-    import zarr
-
-    refuse_unsafe_zarr(path)
-    group = zarr.open_group(path, mode="r")
-    attributes = dict(group.attrs)
-    attributes = attributes.get("ome", attributes)
-    images = []
-    for multiscale in attributes.get("multiscales", []):
-        dataset = multiscale["datasets"][0]
-        array = group[dataset["path"]]
-        axes = [axis if isinstance(axis, dict) else {"name": axis} for axis in multiscale["axes"]]
-        scale = [1.0] * len(axes)
-        for transform in (
-            *multiscale.get("coordinateTransformations", ()),
-            *dataset.get("coordinateTransformations", ()),
-        ):
-            if transform.get("type") == "scale":
-                scale = [a * float(b) for a, b in zip(scale, transform["scale"], strict=True)]
-        units = [axis.get("unit") for axis in axes]
-        steps: tuple[Step, Step] = (scale[-2], units[-2]), (scale[-1], units[-1])
-        images.append(RawImage(_zarr_pixels(array, path), multiscale.get("name", ""), steps))
-    if not images:
-        raise ReadingError(f'"{path.name}" is a zarr store without OME images ("multiscales")')
-    return images
-
-
-def _zarr_pixels(array: Any, path: Path) -> Any:
-    if array.ndim < 2:
-        raise ReadingError(f'"{path.name}" holds an array of {array.ndim} axes: images have two')
-    refuse_absurd_zarr(array, path)
-    leading = array.shape[:-2]
-    if not leading:
-        return np.asarray(array[...])
-
-    def read(index: int) -> NDArray[Any]:
-        return np.asarray(array[np.unravel_index(index, leading)])
-
-    return lazy_frames(read, math.prod(leading), array.shape[-2:], array.dtype)

@@ -26,7 +26,6 @@ __all__ = [
     "Step",
     "labels_of_colour",
     "micrograph_of",
-    "unreadable",
 ]
 
 # ITU-R BT.709, as scikit-image's rgb2gray
@@ -39,32 +38,6 @@ class ReadingError(ValueError):
 
 class NotAMicrographError(ValueError):
     """An image of a file is no real-space image of real numbers; the text says what it is."""
-
-
-def unreadable(path: Path, error: BaseException) -> ReadingError:
-    """Return what a library raised over a file as one sentence."""
-    if isinstance(error, ReadingError):
-        # names inside of a damaged file can be anything
-        return ReadingError(_on_one_line(str(error), 500))
-    if isinstance(error, MemoryError):
-        return ReadingError(
-            f'"{path.name}" asks for more memory than there is: it is damaged or too large'
-        )
-    if isinstance(error, PermissionError):
-        return ReadingError(
-            f'"{path.name}" may not be read ({error.strerror}): give your account the right to '
-            "read it, or copy it to a folder of your own"
-        )
-    what = _on_one_line(str(error), 200) or "no reason given"
-    return ReadingError(
-        f'"{path.name}" cannot be read as {path.suffix.lower()[1:]} '
-        f"({type(error).__name__}: {what}): it is damaged or of another format"
-    )
-
-
-def _on_one_line(text: str, longest: int) -> str:
-    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
 Step = tuple[float, str | None]

@@ -14,14 +14,20 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.digitalmicrograph import read_digital_micrograph
+from napari_tem_rf.micrographs.emd import read_emd
 from napari_tem_rf.micrographs.hyperspy_files import read_hspy, read_zspy
 from napari_tem_rf.micrographs.micrograph import Micrograph
-from napari_tem_rf.micrographs.microscope_formats import read_digital_micrograph, read_emd
+from napari_tem_rf.micrographs.mrc import looks_like_mrc, read_mrc
+from napari_tem_rf.micrographs.ome_zarr import (
+    is_zarr_path,
+    name_in_store,
+    read_ome_zarr,
+    read_ome_zarr_labels,
+)
 from napari_tem_rf.micrographs.plain_formats import (
-    read_mrc,
     read_npy,
     read_npy_labels,
-    read_ome_zarr,
     read_png,
     read_png_labels,
 )
@@ -30,9 +36,10 @@ from napari_tem_rf.micrographs.rawimage import (
     RawImage,
     ReadingError,
     micrograph_of,
-    unreadable,
 )
+from napari_tem_rf.micrographs.refusals import unreadable
 from napari_tem_rf.micrographs.ser import read_emi, read_ser
+from napari_tem_rf.micrographs.special_files import refuse_special_file
 from napari_tem_rf.micrographs.tiff import read_tiff, read_tiff_labels
 
 __all__ = [
@@ -47,7 +54,11 @@ __all__ = [
     "read_micrographs",
 ]
 
+# MRC of stacks, tilt series, maps and tomograms; other programs use some of them for other things
+_MRC_ENDINGS = (".ali", ".ccp4", ".map", ".preali", ".rec", ".st")
+
 _READERS: dict[str, Callable[[Path], list[RawImage]]] = {
+    **dict.fromkeys(_MRC_ENDINGS, read_mrc),
     ".dm3": read_digital_micrograph,
     ".dm4": read_digital_micrograph,
     ".emd": read_emd,
@@ -69,7 +80,7 @@ _LABEL_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
     ".png": read_png_labels,
     ".tif": read_tiff_labels,
     ".tiff": read_tiff_labels,
-    ".zarr": lambda path: np.asarray(read_ome_zarr(path)[0].pixels),
+    ".zarr": lambda path: np.asarray(read_ome_zarr_labels(path)[0].pixels),
 }
 
 IMAGE_ENDINGS = tuple(sorted(_READERS))
@@ -87,8 +98,11 @@ T = TypeVar("T")
 
 
 def image_name(path: str | Path) -> str:
-    """Return a file's name without its ending; ``.ome.tif`` and ``.ome.zarr`` are one ending."""
-    stem = Path(path).stem
+    """Return a file's name without its ending; ``.ome.tif`` and ``.ome.zarr`` are one ending.
+
+    A path inside a zarr store has the name of the image that it leads to or belongs to.
+    """
+    stem = name_in_store(Path(path)).stem
     return stem[:-4] if stem.lower().endswith(".ome") else stem
 
 
@@ -185,8 +199,10 @@ def open_labels(path: str | Path) -> LabelFrames:
     path = Path(path)
     _reader(path, _LABEL_READERS, "labels")
     pixels = None
-    if path.suffix.lower() != ".png":
-        pixels = _in_one_sentence(path, lambda: _READERS[path.suffix.lower()](path)[0].pixels)
+    if _ending(path) == ".zarr":
+        pixels = _in_one_sentence(path, lambda: read_ome_zarr_labels(path)[0].pixels)
+    elif _ending(path) != ".png":
+        pixels = _in_one_sentence(path, lambda: _READERS[_ending(path)](path)[0].pixels)
     if pixels is None or isinstance(pixels, np.ndarray) or pixels.ndim != 3:
         labels = read_labels(path)
         return LabelFrames(labels.shape, lambda i: labels if labels.ndim == 2 else labels[i])
@@ -219,7 +235,8 @@ def find_images(paths: Sequence[str | Path]) -> tuple[Path, ...]:
     for path in map(Path, paths):
         if not path.exists():
             raise ReadingError(f'"{path}" is not there: check the path')
-        if path.is_file() or path.suffix.lower() in _READERS:
+        refuse_special_file(path)
+        if path.is_file() or _ending(path) in _READERS:
             found[path] = None
             continue
         inside = [p for p in sorted(path.iterdir()) if _is_image(p)]
@@ -232,9 +249,17 @@ def find_images(paths: Sequence[str | Path]) -> tuple[Path, ...]:
     return tuple(found)
 
 
+def _ending(path: Path) -> str:
+    """Return the ending that names the reader of a path."""
+    ending = path.suffix.lower()
+    return ".zarr" if ending != ".zspy" and is_zarr_path(path) else ending
+
+
 def _is_image(path: Path) -> bool:
     if path.name.startswith(".") or path.suffix.lower() not in _READERS:
         return False
+    if path.suffix.lower() in _MRC_ENDINGS:
+        return path.is_file() and looks_like_mrc(path)
     if path.suffix.lower() == ".ser":
         belongs_to = path.with_name(path.stem.rpartition("_")[0])
         return not any(belongs_to.with_suffix(ending).exists() for ending in (".emi", ".EMI"))
@@ -244,7 +269,8 @@ def _is_image(path: Path) -> bool:
 def _reader(path: Path, readers: dict[str, T], what: str) -> T:
     if not path.exists():
         raise ReadingError(f'"{path}" is not there: check the path')
-    ending = path.suffix.lower()
+    refuse_special_file(path)
+    ending = _ending(path)
     if ending not in readers:
         raise ReadingError(
             f'"{path.name}" has the ending "{ending}": {what} are read from '

@@ -17,6 +17,7 @@ import numpy as np
 
 from napari_tem_rf.micrographs.frames import mapped_frames
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
+from napari_tem_rf.micrographs.special_files import refuse_special_file
 
 __all__ = ["read_emi", "read_ser"]
 
@@ -59,6 +60,7 @@ def read_emi(path: Path) -> list[RawImage]:
     images = []
     for place, file in sorted(found.items()):
         try:
+            refuse_special_file(file)
             images += read_ser(file, title=str(place) if len(found) > 1 else "")
         except (ReadingError, struct.error, OSError) as error:
             raise ReadingError(f'"{file.name}" of "{path.name}" cannot be read: {error}') from error
@@ -143,7 +145,7 @@ def _description(path: Path) -> ElementTree.Element | None:
         (p for p in (path.with_name(stem + ending) for ending in (".emi", ".EMI")) if p.exists()),
         None,
     )
-    if emi is None or not number.isdigit():
+    if emi is None or not emi.is_file() or not number.isdigit():
         return None
     objects = list(_objects(emi.read_bytes()))
     if not 1 <= int(number) <= len(objects):

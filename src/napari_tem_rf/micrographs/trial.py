@@ -12,10 +12,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
-from napari_tem_rf.micrographs.rawimage import ReadingError, unreadable
+from napari_tem_rf.micrographs.hdf5 import hdf5_library
+from napari_tem_rf.micrographs.rawimage import ReadingError
+from napari_tem_rf.micrographs.refusals import unreadable
 
 __all__ = ["open_on_trial"]
 
@@ -31,16 +33,25 @@ _START = (
     "from napari_tem_rf.micrographs.trial import serve; serve()"
 )
 
+Reader = Callable[[Path], object]
 
-def open_on_trial(path: Path) -> None:
-    """Raise ReadingError where opening an .emd or .hspy file fails, takes too long or too much.
+
+def open_on_trial(path: Path, read: Reader) -> None:
+    """Raise ReadingError where reading a file fails, takes too long or too much memory.
 
     Where no process can be started nothing is tried.
+
+    Parameters
+    ----------
+    path : Path
+    read : callable
+        Reads the file, with the path as its argument; a function of a module, which the helper
+        process imports by its name.
     """
     if getattr(sys, "frozen", False):
         return  # there the interpreter is the program itself
     with _lock:
-        answer = _helper.try_file(path)
+        answer = _helper.try_file(path, read)
     if answer is not None:
         raise ReadingError(answer)
 
@@ -51,22 +62,23 @@ class _Helper:
     def __init__(self) -> None:
         self._process: subprocess.Popen[str] | None = None
 
-    def try_file(self, path: Path) -> str | None:
+    def try_file(self, path: Path, read: Reader) -> str | None:
         """Return why a file cannot be opened; None if it can."""
+        question = json.dumps([str(path.absolute()), read.__module__, read.__qualname__])
         # the first time the helper may just have left for want of work
         for _ in range(2):
             process = self._running()
             if process is None:
                 return None
-            line, in_time = self._ask(process, json.dumps(str(path.absolute())), _SECONDS)
+            line, in_time = self._ask(process, question, _SECONDS)
             if line:
                 sentence: str | None = json.loads(line)
                 return sentence
             self.end()
             if not in_time:
                 return (
-                    f'"{path.name}" takes more than {_SECONDS:.0f} s to open: it is damaged; copy '
-                    "it again from where it came from"
+                    f'"{path.name}" takes more than {_SECONDS:.0f} s to open: it is damaged, or '
+                    "its disk is slow; copy it to a disk of this machine, from where it came from"
                 )
         return (
             f'"{path.name}" breaks the library that opens it: it is damaged; copy it again from '
@@ -79,14 +91,19 @@ class _Helper:
         self.end()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-c", _START, json.dumps(sys.path)],
+                [sys.executable, "-P", "-c", _START, json.dumps(_safe_path())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 text=True,
                 encoding="utf-8",
                 # threads of its own would count against its memory
-                env={**os.environ, "DASK_SCHEDULER": "synchronous", "OMP_NUM_THREADS": "1"},
+                env={
+                    **os.environ,
+                    "PYTHONSAFEPATH": "1",
+                    "DASK_SCHEDULER": "synchronous",
+                    "OMP_NUM_THREADS": "1",
+                },
                 creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
             )
         except OSError:
@@ -129,19 +146,28 @@ class _Helper:
             process.communicate()
 
 
+def _safe_path() -> list[str]:
+    """Return where this process finds its modules, without the folder that it happens to be in.
+
+    Python puts that folder in front when it is started with -c or -m, and whatever lies there
+    beside a micrograph (a json.py, a numpy.py) would be run in place of the library. Where the
+    user's own PYTHONPATH names the folder it stays, and so does the folder of this package.
+    """
+    trusted = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p]
+    trusted.append(str(Path(__file__).resolve().parents[2]))
+    here = os.path.realpath(".")
+    kept = (p for p in sys.path if p in trusted or os.path.realpath(p or ".") != here)
+    return [os.path.abspath(p) for p in kept]
+
+
 _helper = _Helper()
 _lock = threading.Lock()
 atexit.register(_helper.end)
 
 
 def serve() -> None:
-    """Try the files named on stdin, one JSON text a line; the helper process's own work."""
-    import h5py  # noqa: F401
-
-    from napari_tem_rf.micrographs.hyperspy_files import hspy_images
-    from napari_tem_rf.micrographs.microscope_formats import emd_images
-
-    readers: dict[str, Callable[[Path], Any]] = {".emd": emd_images, ".hspy": hspy_images}
+    """Try the files named on stdin, one JSON list a line; the helper process's own work."""
+    hdf5_library()  # before the memory is limited
     answers, sys.stdout = sys.stdout, sys.stderr
     print(json.dumps("ready"), file=answers, flush=True)
     while True:
@@ -153,11 +179,13 @@ def serve() -> None:
         idle.cancel()
         if not line:
             return
-        path = Path(json.loads(line))
+        name, module, function = json.loads(line)
+        path = Path(name)
         sentence = None
         try:
+            read = getattr(import_module(module), function)
             _limit_memory(_FREE_BYTES + _TIMES_THE_FILE * path.stat().st_size)
-            readers[path.suffix.lower()](path)
+            read(path)
         except BaseException as error:
             sentence = str(unreadable(path, error))
         print(json.dumps(sentence), file=answers, flush=True)

@@ -1,36 +1,62 @@
-"""Units of length as microscopes write them, in nm."""
+"""Units of length as microscopes and file formats write them, in nm.
+
+A unit is taken apart before it is looked up: what belongs to the spelling (brackets, the underscore
+of EMD between prefix and unit, "per pixel") goes first, and what is left is a length, the inverse
+of something, an angle, an energy, or unknown.
+"""
 
 import math
 import re
+import unicodedata
 
 __all__ = ["UnknownUnitError", "is_reciprocal", "is_spectral", "length_in_nm"]
 
-_NM_PER_UNIT = {
-    "pm": 1e-3,
-    "picometer": 1e-3,
-    "a": 0.1,
-    "å": 0.1,
-    "ångström": 0.1,
-    "angstrom": 0.1,
-    "nm": 1.0,
-    "nanometer": 1.0,
-    "um": 1e3,
-    "µm": 1e3,
-    "micron": 1e3,
-    "micrometer": 1e3,
-    "mm": 1e6,
-    "millimeter": 1e6,
-    "cm": 1e7,
-    "centimeter": 1e7,
-    "m": 1e9,
-    "meter": 1e9,
-    "in": 25.4e6,
-    "inch": 25.4e6,
-    '"': 25.4e6,
+_NM_PER_METRE = 1e9
+_PREFIXES = {
+    "f": 1e-15,
+    "p": 1e-12,
+    "n": 1e-9,
+    "u": 1e-6,
+    "µ": 1e-6,
+    "m": 1e-3,
+    "c": 1e-2,
+    "d": 1e-1,
+    "": 1.0,
+    "k": 1e3,
 }
-_NO_UNIT = {"", "px", "pix", "pixel", "none", "undefined", "<undefined>", "[]", "unknown"}
-_RECIPROCAL = re.compile(r"1\s*/|/\s*px|\^\s*[(]?-|⁻¹|[a-zå]-1$|recip|rad|°|deg")
-_SPECTRAL = re.compile(r"^[kmg]?(ev|hz)$|loss|energy|wavelength")
+_PREFIX_WORDS = {
+    "femto": 1e-15,
+    "pico": 1e-12,
+    "nano": 1e-9,
+    "micro": 1e-6,
+    "mikro": 1e-6,
+    "µ": 1e-6,
+    "milli": 1e-3,
+    "centi": 1e-2,
+    "deci": 1e-1,
+    "": 1.0,
+    "kilo": 1e3,
+}
+_NM_PER_UNIT = {
+    **{prefix + "m": factor * _NM_PER_METRE for prefix, factor in _PREFIXES.items()},
+    **{word + "meter": factor * _NM_PER_METRE for word, factor in _PREFIX_WORDS.items()},
+    **dict.fromkeys(("a", "å", "ang", "angstrom", "angström", "ångstrom", "ångström"), 0.1),
+    "angstroem": 0.1,
+    # a micrometre has a name of its own, and some programs write its prefix alone
+    **dict.fromkeys(("micron", "mikron", "µ", "u", "mu", "mum"), 1e3),
+    **dict.fromkeys(("in", "inch", '"'), 25.4e6),
+}
+_PLURALS = {"inches": "inch", "angstroms": "angstrom", "ångströms": "ångström"}
+_PIXEL = r"(?:px|pix|pixels?|pxl|voxels?|vx|pels?)"
+_NO_UNIT = re.compile(rf"|{_PIXEL}|none|undefined|unknown|<undefined>|uncalibrated|arb|a\.u\.|n/a")
+
+# nm/px, nm per pixel, nm px^-1: what remains is the unit
+_PER_PIXEL = re.compile(rf"(.+?)\s*(?:(?:/|\bper\b)\s*{_PIXEL}|[·⋅*. ]\s*{_PIXEL}\s*\^?-1)")
+_INVERSE = re.compile(
+    r"1?/.+|per.+|1per.+|.+\^-.+|.*[^\W\d_]-1|(?:inverse|inv|recip\w*).*|.*recip.*"
+)
+_ANGLE = re.compile(r"(?:[nµum]|nano|micro|milli)?rad(?:ian)?s?|deg(?:ree)?s?|°|arc(?:sec|min).*")
+_SPECTRAL = re.compile(r"[kmg]?(?:ev|hz)|.*(?:loss|energy|wavelength).*")
 
 
 class UnknownUnitError(ValueError):
@@ -38,20 +64,33 @@ class UnknownUnitError(ValueError):
 
 
 def _plain(unit: str) -> str:
+    """Return a unit in one spelling, without what says nothing."""
     # ImageJ writes characters outside ASCII as \uXXXX
     unit = re.sub(r"\\u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), unit)
-    # the Greek letter mu and the Angstrom sign have twins in Unicode
-    return unit.strip().replace("\u03bc", "µ").replace("\u212b", "Å").casefold().replace("μ", "µ")
+    # twins in Unicode (the Greek mu, the Angstrom sign, raised digits) become one
+    unit = unicodedata.normalize("NFKC", unit).casefold().replace("μ", "µ").replace("\u2212", "-")
+    unit = unit.replace(r"\mu", "µ").replace("**", "^")
+    unit = re.sub(r"[\[\](){}$\\]", "", unit).strip(" \t\r\n\0")
+    if (per_pixel := _PER_PIXEL.fullmatch(unit)) and per_pixel[1] != "1":
+        unit = per_pixel[1]
+    # n_m is nm, nano-meter is nanometer, but nm-1 stays an inverse
+    unit = re.sub(r"(?<=[^\W\d])[_-](?=[^\W\d])", "", unit)
+    return re.sub(r"\s+", "", unit)
 
 
 def is_reciprocal(unit: str | None) -> bool:
     """Whether ``unit`` is of reciprocal space or an angle: 1/nm, nm^-1, mrad."""
-    return unit is not None and bool(_RECIPROCAL.search(_plain(unit)))
+    if unit is None:
+        return False
+    plain = _plain(unit)
+    if _NO_UNIT.fullmatch(plain):
+        return False
+    return bool(_INVERSE.fullmatch(plain) or _ANGLE.fullmatch(plain))
 
 
 def is_spectral(unit: str | None) -> bool:
     """Whether ``unit`` is of an energy or frequency axis: eV, keV."""
-    return unit is not None and bool(_SPECTRAL.search(_plain(unit)))
+    return unit is not None and bool(_SPECTRAL.fullmatch(_plain(unit)))
 
 
 def length_in_nm(value: float, unit: str | None) -> float | None:
@@ -62,7 +101,7 @@ def length_in_nm(value: float, unit: str | None) -> float | None:
     value : float
         Length; a negative one counts by its size, since axes may run backwards.
     unit : str or None
-        Unit as a microscope writes it: "nm", "µm", "micron", "Å", "meters", ...
+        Unit as a microscope writes it: "nm", "µm", "micron", "Å", "meters", "[n_m]", "nm/px", ...
 
     Returns
     -------
@@ -77,14 +116,12 @@ def length_in_nm(value: float, unit: str | None) -> float | None:
     if unit is None:
         return None
     plain = _plain(unit)
-    if plain in _NO_UNIT:
+    if _NO_UNIT.fullmatch(plain):
         return None
     # metres and meters, micron and microns
-    single = plain.replace("metre", "meter")
+    single = _PLURALS.get(plain, plain).replace("metre", "meter")
     if len(single) > 3:
         single = single.removesuffix("s")
-    if single in _NO_UNIT:
-        return None
     if single not in _NM_PER_UNIT:
         raise UnknownUnitError(f'the unit "{unit}" is no unit of length')
     length = abs(float(value)) * _NM_PER_UNIT[single]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_tem_rf.micrographs.rawimage import ReadingError
+from napari_tem_rf.micrographs.special_files import refuse_special_file
 
 __all__ = ["refuse_absurd_zarr", "refuse_unsafe_zarr"]
 
@@ -23,7 +24,8 @@ _LARGEST_DESCRIPTION = 64 * 2**20
 def refuse_unsafe_zarr(path: Path) -> None:
     """Raise ReadingError where an array of a store is pickled Python objects.
 
-    Unpickling runs whatever code the file's author put into it.
+    Unpickling runs whatever code the file's author put into it. Pipes and devices in the store's
+    folder are refused too.
     """
     for name, text in _descriptions(path):
         if _names_pickle(json.loads(text)):
@@ -66,6 +68,7 @@ def refuse_absurd_zarr(array: Any, path: Path) -> None:
 def _descriptions(path: Path) -> Iterator[tuple[str, bytes]]:
     if path.is_dir():
         for file in path.rglob("*"):
+            refuse_special_file(file)
             if file.name in _DESCRIPTIONS and file.stat().st_size <= _LARGEST_DESCRIPTION:
                 yield file.relative_to(path).as_posix(), file.read_bytes()
         return
