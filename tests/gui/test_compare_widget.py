@@ -385,7 +385,7 @@ def test_two_ticks_show_the_image_with_each_prediction_and_back_restores_all(
     assert tuple(ours[4].contrast_limits) == (90.0, 110.0)
     # none of them can be taken for the user's
     assert image not in ours
-    assert widget.session.images == [layer for layer in layers if type(layer) is Image]
+    assert widget.session.images == tuple(each for each in layers if type(each) is Image)
     assert viewer.layers.selection.active is masks[3]
 
     assert widget.view.button.text() == "Back to the single view"

@@ -61,12 +61,13 @@ def test_a_sample_opens_calibrated_with_strokes_on_some(viewer: Any, key: str, n
         with tifffile.TiffFile(file) as tiff:
             across = tiff.pages[0].tags["XResolution"].value
         assert pixel_size_nm(image)[1] == pytest.approx(across[1] / across[0])
-    pairs = session.annotated()
-    assert len(pairs) == 3
-    for pair, counts in pairs:
+    annotated = session.situation.scene.annotated
+    assert len(annotated) == 3
+    for each in annotated:
+        pair = each.pair
         assert pair.labels.name == f"{pair.image.name}: strokes"
         assert pair.labels.data_to_world((7, 9)) == pytest.approx(pair.image.data_to_world((7, 9)))
-        assert min(counts) > 100
+        assert min(each.pixels) > 100
     assert session.situation.scene.classes.names == ("background", "particle")
 
 

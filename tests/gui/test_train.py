@@ -293,7 +293,7 @@ def test_of_a_large_image_the_part_in_view_is_watched(viewer: Any) -> None:
 def test_the_curve_comes_with_the_history_even_when_opened_late(
     session: Session, viewer: Any, qtbot: Any
 ) -> None:
-    session.history = (EpochReport(1, 5, 1.0, 3.0, 0.7, 0.8, 0.5, 1, 0.5),)
+    session.note(history=(EpochReport(1, 5, 1.0, 3.0, 0.7, 0.8, 0.5, 1, 0.5),))
     widget = TrainWidget(viewer)
     qtbot.addWidget(widget)
     assert not widget.curve.isHidden()
