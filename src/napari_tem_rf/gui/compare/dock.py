@@ -246,7 +246,7 @@ class CompareWidget(Dock):
         is_network = bool(results) and not results[0].is_baseline
         self.use_button.setEnabled(is_network)
         self.ensemble_button.setEnabled(is_network and len(results) > 1)
-        reason = "" if is_network else " (a baseline is no run: it cannot be picked)"
+        reason = "" if is_network else " (a baseline is not a run: it cannot be picked)"
         self.chosen.say(f"Chosen: {name}{reason}", "plain")
 
     def _on_written(self, _path: Path | None) -> None:

@@ -42,7 +42,7 @@ class RunPart(QWidget):
         self.button.setToolTip("Train and score all of it, in a new folder")
         self.button.clicked.connect(self.compare)
         self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip("Stop after the epoch in hand; what is done stays")
+        self.stop_button.setToolTip("Stop after the current epoch; what is done stays")
         self.stop_button.clicked.connect(self.comparing.stop)
         self.go_on_button = QPushButton("Go on")
         self.go_on_button.setToolTip("Train what is missing in the comparison that is shown")
@@ -126,7 +126,7 @@ class RunPart(QWidget):
         self.bar.setVisible(running)
         self.running.setVisible(running and bool(self.running.text()))
         if comparing.is_stopping:
-            self.words.say("Stopping after the epoch in hand; what is done stays.", "quiet")
+            self.words.say("Stopping after the current epoch; what is done stays.", "quiet")
         elif running:
             self.words.say("")
         elif comparing.trouble:

@@ -30,7 +30,7 @@ _MARGINS = (38, 18, 8, 32)  # left, top, right, bottom in px
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class LengthMark:
     """A length measured in the image, marked on the axis of the receptive field."""
 
     length_px: float
@@ -63,7 +63,7 @@ class DesignChart(QWidget):
         self._x_range, self._y_range = _padded(FIELDS_PX), _padded(PARAMETERS)
         self._pick: NetworkSpec | None = None
         self._size: PixelSize = None
-        self._marks: tuple[Mark, ...] = ()
+        self._marks: tuple[LengthMark, ...] = ()
         self._runs: tuple[RunDot, ...] = ()
         self._background: QPixmap | None = None
         self.setMouseTracking(True)
@@ -97,7 +97,7 @@ class DesignChart(QWidget):
             self._size = size_nm
             self._paint_anew()
 
-    def show_marks(self, marks: Sequence[Mark]) -> None:
+    def show_marks(self, marks: Sequence[LengthMark]) -> None:
         """Mark lengths of the image on the axis of the receptive field."""
         self._marks = tuple(marks)
         self.update()

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-from napari_tem_rf.gui.pieces.design_chart import DesignChart, Mark, RunDot
+from napari_tem_rf.gui.pieces.design_chart import DesignChart, LengthMark, RunDot
 from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen, row
 from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS
 from napari_tem_rf.gui.pieces.shortcuts import key_of
@@ -282,9 +282,9 @@ class NetworkWidget(QWidget):
     def _show_findings(self, findings: ImageFindings | None) -> None:
         marks = []
         if findings is not None and findings.lattice is not None:
-            marks.append(Mark(findings.lattice.period_px, "lattice"))
+            marks.append(LengthMark(findings.lattice.period_px, "lattice"))
         if findings is not None and findings.particle_px is not None:
-            marks.append(Mark(findings.particle_px, "particle"))
+            marks.append(LengthMark(findings.particle_px, "particle"))
         self.chart.show_marks(marks)
         self.advice.say("" if findings is None else findings.advice.sentence, "advice")
         self.advice.setToolTip(

@@ -10,7 +10,6 @@ from napari_tem_rf.gui.layers.layers import (
     image_shape,
     label_colors,
     new_annotation,
-    placement,
 )
 from napari_tem_rf.gui.layers.marks import AnnotationMark, MarkOnImage, id_of, mark_of, note
 from napari_tem_rf.gui.session.label_counts import Counts, label_counts
@@ -150,12 +149,6 @@ def annotation_for(
         if image_of(layer, images) is None and image_shape(layer) == image_shape(image)
     ]
     return free[-1] if free else None
-
-
-def align(layer: Labels, image: Image) -> None:
-    """Lay an annotation layer of the same shape exactly on its image."""
-    for name, value in placement(image).items():
-        setattr(layer, name, value)
 
 
 def count_pixels(
