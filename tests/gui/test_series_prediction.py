@@ -304,7 +304,7 @@ def test_the_image_is_resampled_where_that_is_asked_for(
     qtbot.waitUntil(lambda: session.predicting is None, timeout=30_000)
     assert answers.resampling.ratios == pytest.approx((2, 2))
     (layer,) = session.refresh().scene.predictions
-    assert layer.metadata["napari-tem-rf"].resampling.to_nm == pytest.approx(NM)
+    assert layer.metadata["napari-tem-rf"].resampling.network_nm == pytest.approx(NM)
 
 
 def test_series_labels_are_indexed_like_an_array(tmp_path: Path) -> None:
