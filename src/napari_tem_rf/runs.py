@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
 from napari_tem_rf.protocol import EpochReport
-from napari_tem_rf.run_record import FORMAT, DataEntry, RunRecord
-from napari_tem_rf.storage import write_aside, write_text
+from napari_tem_rf.records import RecordError, plain_bytes, read_json, record_of
+from napari_tem_rf.run_record import FORMAT, DataEntry, RunRecord, check_run_record
+from napari_tem_rf.storage import is_empty, write_aside, write_text
 
 __all__ = [
     "DataEntry",
@@ -67,11 +67,17 @@ class Run:
     record: RunRecord
 
     def ensure(self, annotations: Mapping[str, NDArray[Any]]) -> bool:
-        """Write record and labels again if somebody deleted them; True if that was so."""
-        if (self.folder / RECORD).is_file():
-            return False
-        _write_first(self.folder, self.record, annotations)
-        return True
+        """Write record and labels where they are missing; True if the record was deleted."""
+        deleted = not (self.folder / RECORD).is_file()
+        if deleted:
+            self.with_record(self.record)
+        _write_labels(self.folder, self.record, annotations)
+        return deleted
+
+    def discard(self, annotations: Iterable[str]) -> None:
+        """Remove what a training that was refused wrote: nothing of it was learned."""
+        for name in (*annotations, HISTORY, WEIGHTS, CHECKPOINT, RECORD):
+            (self.folder / name).unlink(missing_ok=True)
 
     def with_record(self, record: RunRecord) -> "Run":
         """Write another record into the folder and return the run with it."""
@@ -104,12 +110,20 @@ class Run:
                 f'run "{self.folder}" has no {WEIGHTS}: its training ended before the first '
                 "epoch; train it again"
             )
+        # four bytes a number, running means and variances included, and the names
+        largest = 16 * self.record.spec.parameters + 2**20
         try:
-            weights: dict[str, NDArray[Any]] = load(path.read_bytes())
-        except (SafetensorError, ValueError, KeyError) as error:
+            weights: dict[str, NDArray[Any]] = load(plain_bytes(path, largest))
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f'"{path}" is not a weights file ({error}): restore it from a copy or train again'
             ) from error
+        for name, values in weights.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise RunError(
+                    f'"{path}" holds values that are no numbers (NaN or infinite, in {name}): '
+                    "nothing can be predicted with it; restore it from a copy or train again"
+                )
         return weights
 
     def write_history(self, history: Iterable[EpochReport]) -> None:
@@ -140,7 +154,8 @@ def create_run(
     Parameters
     ----------
     folder : str or Path
-        A folder that does not exist yet, or is empty.
+        A folder that does not exist yet, is empty, or holds only the labels of this very record:
+        what is left of a training that was cut off before its record was written.
     record : RunRecord
         What to train.
     annotations : mapping of str to ndarray of int, shape (row, column)
@@ -152,14 +167,17 @@ def create_run(
         When the folder holds something: nothing is ever overwritten.
     """
     folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if folder.is_file() or not (is_empty(folder) or _holds_only(folder, annotations)):
         hint = (
             "resume it, or name another folder"
             if (folder / RECORD).is_file()
             else ("name a folder that does not exist yet")
         )
         raise RunError(f'"{folder}" exists and is not empty: {hint}; nothing is overwritten')
-    return _write_first(folder, record, annotations)
+    # the record goes first: whatever a kill leaves can then be told from what others put there
+    run = Run(folder, record).with_record(record)
+    _write_labels(folder, record, annotations)
+    return run
 
 
 def read_run(folder: str | Path) -> Run:
@@ -177,24 +195,22 @@ def read_run(folder: str | Path) -> Run:
             f'"{folder}" is not a run: it has no {RECORD}; give the folder of a training'
         )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = read_json(path)
+    except RecordError as error:
         raise RunError(f'"{path}" cannot be read ({error}): restore it or train again') from error
-    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+    form = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(form, int) or isinstance(form, bool):
         raise RunError(f'"{path}" is not the record of a run: it has no "format"')
-    if values["format"] > FORMAT:
+    if form > FORMAT:
         raise RunError(
-            f'run "{folder}" has format {values["format"]} but this version reads up to {FORMAT}: '
+            f'run "{folder}" has format {form!s:.20} but this version reads up to {FORMAT}: '
             "update napari-tem-rf"
         )
     try:
-        record = TypeAdapter(RunRecord).validate_python(values)
-    except (ValidationError, ValueError) as error:
-        first = str(error).splitlines()
-        raise RunError(
-            f'"{path}" is damaged ({"; ".join(line.strip() for line in first[1:3])}): '
-            "restore it or train again"
-        ) from error
+        record = record_of(RunRecord, values)
+        check_run_record(record)
+    except ValueError as error:
+        raise RunError(f'"{path}" is damaged ({error}): restore it or train again') from error
     return Run(folder, record)
 
 
@@ -271,14 +287,29 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _write_first(folder: Path, record: RunRecord, annotations: Mapping[str, NDArray[Any]]) -> Run:
+def _write_labels(folder: Path, record: RunRecord, annotations: Mapping[str, NDArray[Any]]) -> None:
     from napari_tem_rf.micrographs.writing import write_labels
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name, labels in annotations.items():
         if not (folder / name).exists():
             write_labels(folder / name, labels, record.pixel_size_nm)
-    return Run(folder, record).with_record(record)
+
+
+def _holds_only(folder: Path, annotations: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether all that a folder holds are these labels."""
+    from napari_tem_rf.micrographs.reading import read_labels
+
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            continue
+        if path.name not in annotations or not path.is_file():
+            return False
+        try:
+            if not np.array_equal(read_labels(path), annotations[path.name]):
+                return False
+        except ValueError:
+            return False
+    return True
 
 
 def _record_json(record: RunRecord) -> str:
