@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,12 @@ def file_hash(path: str | Path) -> str | None:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the program and the libraries that decide its results."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Read once: six files are parsed for it, which takes longer than a small prediction."""
     versions = {}
     for name in _LIBRARIES:
         try:

@@ -118,11 +118,13 @@ def remove(path: str | Path) -> None:
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
+    _sweep_once(path.parent)
     going = _beside(path)
     _open.add(going)
     try:
-        rename(path, going)
-        _delete(going)
+        with suppress(FileNotFoundError):  # somebody else was first
+            rename(path, going)
+            _delete(going)
     finally:
         _open.discard(going)
 
