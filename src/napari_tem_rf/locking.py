@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from napari_tem_rf.storage import StorageError
+from napari_tem_rf.storage import LOCK, StorageError
 
 __all__ = ["BusyError", "Lock", "locked", "wait_for"]
 
@@ -52,7 +52,7 @@ class Lock:
     def __init__(self, path: Path, work: str, *, is_folder: bool = True) -> None:
         self.path = path
         self._work = work
-        self.file = path / ".lock" if is_folder else path.with_name(f".{path.name[-200:]}.lock")
+        self.file = path / LOCK if is_folder else path.with_name(f".{path.name[-200:]}.lock")
         self._handle: int | None = None
 
     @property

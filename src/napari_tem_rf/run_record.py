@@ -141,7 +141,7 @@ def _side(pixel_size_nm: tuple[float, float]) -> float:
 
 def check_run_record(record: RunRecord) -> None:
     """Raise ValueError where the fields of a record contradict each other or pass a bound."""
-    check_classes(record.classes, record.unlabelled)
+    check_classes(record.classes)
     if record.spec.classes != len(record.classes.values):
         raise ValueError(
             f"spec.classes is {record.spec.classes}, but {len(record.classes.values)} classes are "
@@ -149,8 +149,6 @@ def check_run_record(record: RunRecord) -> None:
         )
     if record.state not in ("training", "finished", "stopped"):
         raise ValueError(f"state is {record.state!r:.100}: training, finished or stopped")
-    if not record.data:
-        raise ValueError("data: there is no image")
     for entry in record.data:
         check_image(entry.name, entry.shape, entry.pixel_size_nm)
         check_file_name(entry.annotation, "annotation")
@@ -160,8 +158,8 @@ def check_run_record(record: RunRecord) -> None:
     for what in ("epochs", "steps", "seconds", "threads", "gap_px"):
         if not (is_number(getattr(record, what)) and 0 <= getattr(record, what) <= _MOST):
             raise ValueError(f"{what} is {getattr(record, what)!r:.100}: 0 or more")
-    if record.best_epoch is not None and not 0 <= record.best_epoch <= record.epochs:
-        raise ValueError(f"best_epoch is {record.best_epoch} of {record.epochs} epochs")
+    if record.best_epoch is not None and not 0 <= record.best_epoch <= _MOST:
+        raise ValueError(f"best_epoch is {record.best_epoch}: 0 or more, or null")
     check_words(record.split, "split", ("kind", "sentence", "scored"))
     _check_scores(record.scores)
     for text in (record.name, record.created, record.device, record.start or ""):
@@ -169,7 +167,7 @@ def check_run_record(record: RunRecord) -> None:
             raise ValueError(f"a text of {len(text):,} characters: at most {LONGEST_TEXT:,}")
 
 
-def check_classes(classes: Classes, unlabelled: Unlabelled) -> None:
+def check_classes(classes: Classes) -> None:
     """Raise ValueError unless classes are such as labels give them."""
     values = classes.values
     if not 2 <= len(values) <= MOST_CLASSES:
@@ -178,8 +176,8 @@ def check_classes(classes: Classes, unlabelled: Unlabelled) -> None:
         raise ValueError("classes: each needs one value, one name and one colour")
     if list(values) != sorted(set(values)) or values[-1] > _LARGEST_LABEL:
         raise ValueError(f"classes: their values must rise, to {_LARGEST_LABEL} at most")
-    if values[0] != (1 if unlabelled == "ignore" else 0):
-        raise ValueError(f"classes: the background is {values[0]}, which is not that of the labels")
+    if values[0] not in (0, 1):
+        raise ValueError(f"classes: the background is {values[0]}, it must be 0 or 1")
     if any(len(text) > LONGEST_TEXT for text in (*classes.names, *classes.colors)):
         raise ValueError(f"classes: a name has more than {LONGEST_TEXT:,} characters")
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from napari_tem_rf.protocol import EpochReport
 from napari_tem_rf.records import RecordError, plain_bytes, read_json, record_of
 from napari_tem_rf.run_record import FORMAT, DataEntry, RunRecord, check_run_record
-from napari_tem_rf.storage import is_empty, write_aside, write_text
+from napari_tem_rf.storage import is_empty, is_passing, write_aside, write_text
 
 __all__ = [
     "DataEntry",
@@ -307,7 +307,7 @@ def _holds_only(folder: Path, annotations: Mapping[str, NDArray[Any]]) -> bool:
     from napari_tem_rf.micrographs.reading import read_labels
 
     for path in folder.iterdir():
-        if path.name.startswith("."):
+        if is_passing(path):
             continue
         if path.name not in annotations or not path.is_file():
             return False

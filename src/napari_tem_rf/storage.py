@@ -17,12 +17,15 @@ from pathlib import Path
 from uuid import uuid4
 
 __all__ = [
+    "LOCK",
     "StorageError",
     "is_alive",
     "is_empty",
+    "is_passing",
     "refuse_existing",
     "remove",
     "sweep",
+    "sweep_once",
     "write_aside",
     "write_text",
 ]
@@ -33,6 +36,9 @@ _ASIDE = re.compile(
     r"(?P<earlier>-earlier)?(\..*)?",
     re.DOTALL,
 )
+LOCK = ".lock"
+"""Name of the file in a folder that says who works there."""
+
 _LONGEST_NAME = 180
 """In bytes; longer names are cut in the name aside, for a folder takes names of 255 bytes."""
 
@@ -86,7 +92,7 @@ def write_aside(path: str | Path) -> Iterator[Path]:
     _open.add(aside)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_once(path.parent)
+        sweep_once(path.parent)
         yield aside
         _to_disk(aside)
         _put(aside, path)
@@ -118,7 +124,7 @@ def remove(path: str | Path) -> None:
     if not path.is_dir():
         path.unlink(missing_ok=True)
         return
-    _sweep_once(path.parent)
+    sweep_once(path.parent)
     going = _beside(path)
     _open.add(going)
     try:
@@ -179,8 +185,13 @@ def is_alive(process: int) -> bool:
 
 
 def is_empty(folder: Path) -> bool:
-    """Return whether a folder is not there, or holds only what is hidden: a lock, what is aside."""
-    return not folder.exists() or all(each.name.startswith(".") for each in folder.iterdir())
+    """Return whether a folder is not there, or holds only a lock and what kills left aside."""
+    return not folder.exists() or all(is_passing(each) for each in folder.iterdir())
+
+
+def is_passing(path: Path) -> bool:
+    """Return whether a file is a lock, or what is written aside: it goes by itself."""
+    return path.name == LOCK or _ASIDE.fullmatch(path.name) is not None
 
 
 def rename(aside: Path, path: Path) -> None:
@@ -205,7 +216,8 @@ def _host() -> str:
     return sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
-def _sweep_once(folder: Path) -> None:
+def sweep_once(folder: Path) -> None:
+    """Sweep a folder if this process has not done so yet."""
     folder = folder.absolute()
     if folder not in _swept:
         _swept.add(folder)

@@ -13,7 +13,7 @@ import typer
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, read_sized
 from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE
-from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json
+from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER, engine_at
 from napari_tem_rf.cli.spreading import predict_on
 from napari_tem_rf.jobs.mask_files import MaskFile
@@ -60,7 +60,7 @@ def predict(
         print_json({"masks": written, "left_out": failed})
     elif not json:
         for entry in written:
-            typer.echo(f"{entry['mask']}  {entry['foreground']:.1%} foreground")
+            tell(f"{entry['mask']}  {entry['foreground']:.1%} foreground")
     if failed:
         raise ValueError(
             failed[0]["error"]

@@ -174,7 +174,7 @@ def _damaged(path: Path, error: Exception) -> str:
 
 def _check_record(record: ComparisonRecord) -> None:
     """Raise ValueError where the fields of a record contradict each other or pass a bound."""
-    check_classes(record.classes, record.plan.unlabelled)
+    check_classes(record.classes)
     names = [image.name for image in record.images]
     if not names or len(set(names)) < len(names):
         raise ValueError("images: there must be one at least, each with a name of its own")

@@ -22,6 +22,7 @@ from napari_tem_rf.provenance import (
     write_provenance,
 )
 from napari_tem_rf.runs import Run, array_hash
+from napari_tem_rf.storage import sweep_once
 
 __all__ = ["ForeignMaskError", "MaskFile", "own_mask_file"]
 
@@ -212,13 +213,20 @@ class MaskFile:
             is_ours = begun is None or begun == self._made_by()
         if is_ours:
             if self.target.exists():
-                LabelSeries.sweep(self.target)  # where a kill came after the last step but one
+                self._sweep()
         else:
             what = there[0] if there else self.target
             raise ForeignMaskError(
                 f'"{what}" exists and is not from this run and image: name another --out folder; '
                 "nothing is overwritten"
             )
+
+    def _sweep(self) -> None:
+        """Remove what a kill left behind that came after the mask was whole."""
+        sweep_once(self.target.parent)
+        LabelSeries.sweep(self.target)
+        if not self.lock.is_held and self.lock.file.exists() and self.is_free:
+            self.lock.release()
 
     def _made_by(self) -> Mapping[str, Any]:
         return self._identity | {"shape": list(self.micrograph.pixels.shape)}
