@@ -15,7 +15,8 @@ def csv_of(table: "pd.DataFrame") -> str:
     """Return a table as CSV, with a header and without an index.
 
     Texts that a spreadsheet would take as a formula, a file's name ``=HYPERLINK(...)`` for one,
-    get an apostrophe before them; numbers stay numbers, negative ones too.
+    get an apostrophe before them, and line breaks in them become spaces; numbers stay numbers,
+    negative ones too.
     """
     harmless = table.copy(deep=False)
     for place in range(len(harmless.columns)):
@@ -26,4 +27,7 @@ def csv_of(table: "pd.DataFrame") -> str:
 
 
 def _harmless(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_STARTS) else value
+    if not isinstance(value, str):
+        return value
+    line = " ".join(value.splitlines()) if "\r" in value or "\n" in value else value
+    return f"'{line}" if line.startswith(_STARTS) else line
