@@ -74,7 +74,7 @@ def damaged(folder, change):
     [
         record_of(),
         record_of(pixel_size_nm=None, unlabelled="background", plan=TrainingPlan()),
-        record_of(spec=NetworkSpec(pools=(), filters=2), scores={}, best_epoch=None, data=()),
+        record_of(spec=NetworkSpec((), filters=2, classes=3), scores={}, best_epoch=None, data=()),
         record_of(plan=TrainingPlan(epochs=None, seconds=60, patience=5), cleaning=Cleaning()),
     ],
 )

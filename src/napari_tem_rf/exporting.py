@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.provenance import file_hash, provenance_of, provenance_path
 from napari_tem_rf.runs import library_versions, now, read_run
+from napari_tem_rf.spreadsheets import csv_of
 from napari_tem_rf.storage import refuse_existing, write_text
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def export_table(
         if "frame" in rows:
             rows.insert(1, "frame", rows.pop("frame"))
         record = record_of(origin)
-        write_text(path, rows.to_csv(index=False, lineterminator="\n"))
+        write_text(path, csv_of(rows))
         beside = provenance_path(path)
         write_text(beside, json.dumps(record, indent=2, allow_nan=False) + "\n")
     except (OSError, ValueError) as error:

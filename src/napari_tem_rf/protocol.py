@@ -6,6 +6,7 @@ can hold them.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,12 @@ Unlabelled = Literal["ignore", "background"]
 
 PAPER_SEEDS = (752, 2245, 140, 9213, 956)
 """The seeds of Sytwu, Groschner and Scott (2022)."""
+
+LARGEST_SEED = 2**63 - 1
+"""Torch's generators take no larger one."""
+
+LARGEST_CROP_PX = 65_536
+"""Of a side, and crops a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +93,19 @@ class TrainingPlan:
     agreement: float = 0.5
 
     def __post_init__(self) -> None:
+        most = f"at most {LARGEST_CROP_PX:,}"
         rules: list[tuple[str, bool, str]] = [
             ("epochs", self.epochs is None or self.epochs >= 1, "at least 1"),
-            ("seconds", self.seconds is None or self.seconds > 0, "more than 0"),
+            ("seconds", self.seconds is None or 0 < self.seconds < inf, "more than 0"),
             ("steps", self.steps is None or self.steps >= 1, "at least 1"),
-            ("learning_rate", self.learning_rate > 0, "more than 0"),
+            ("seed", 0 <= self.seed <= LARGEST_SEED, f"from 0 to {LARGEST_SEED:,}"),
+            ("learning_rate", 0 < self.learning_rate < inf, "more than 0, and finite"),
             ("batch", self.batch is None or self.batch >= 1, "at least 1"),
+            ("batch", self.batch is None or self.batch <= LARGEST_CROP_PX, most),
             ("crop_px", self.crop_px is None or self.crop_px >= 8, "at least 8"),
+            ("crop_px", self.crop_px is None or self.crop_px <= LARGEST_CROP_PX, most),
             ("averaging", 0 <= self.averaging < 1, "from 0 to below 1"),
-            ("agreement", self.agreement >= 0, "0 or more"),
+            ("agreement", 0 <= self.agreement < inf, "0 or more, and finite"),
             ("validation", 0 <= self.validation < 1, "from 0 to below 1"),
             ("patience", self.patience is None or self.patience >= 1, "at least 1"),
         ]

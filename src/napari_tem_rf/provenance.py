@@ -1,14 +1,23 @@
 """Where a mask comes from: written as JSON beside every mask."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.records import RecordError, read_json
 from napari_tem_rf.runs import Run, file_hash, library_versions, now
 from napari_tem_rf.storage import write_text
 
-__all__ = ["file_hash", "provenance_of", "provenance_path", "read_provenance", "write_provenance"]
+__all__ = [
+    "file_hash",
+    "known_hash",
+    "provenance_of",
+    "provenance_path",
+    "read_provenance",
+    "write_provenance",
+]
 
 
 def provenance_path(mask: str | Path) -> Path:
@@ -43,7 +52,7 @@ def provenance_of(
         "source_sha256": None if source is None else file_hash(source),
         "pixel_size_nm": None if pixel_size_nm is None else list(pixel_size_nm),
         "run": str(run.folder.resolve()),
-        "weights_sha256": file_hash(run.weights),
+        "weights_sha256": known_hash(run.weights),
         "network": record.spec.to_dict(),
         "parameters": record.spec.parameters,
         "receptive_field": receptive_field(record.spec).to_dict(),
@@ -70,7 +79,23 @@ def write_provenance(mask: str | Path, provenance: dict[str, Any]) -> Path:
 def read_provenance(mask: str | Path) -> dict[str, Any] | None:
     """Return the provenance beside a mask; None where there is none that can be read."""
     try:
-        values = json.loads(provenance_path(mask).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_json(provenance_path(mask))
+    except RecordError:
         return None
     return values if isinstance(values, dict) else None
+
+
+def known_hash(path: Path) -> str | None:
+    """Return the SHA-256 of a file, calculated again only when the file has changed."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    if path.is_dir():  # a store's own time says nothing of the files inside
+        return file_hash(path)
+    return _hash(path, status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _hash(path: Path, _size: int, _time: int) -> str | None:
+    return file_hash(path)

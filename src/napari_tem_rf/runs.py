@@ -9,22 +9,20 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
 
-from napari_tem_rf.micrographs.annotation import Classes
-from napari_tem_rf.micrographs.cleaning import Cleaning
-from napari_tem_rf.networks.receptive_field import receptive_field
-from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import EpochReport, TrainingPlan, Unlabelled
-from napari_tem_rf.storage import write_aside, write_text
+from napari_tem_rf.protocol import EpochReport
+from napari_tem_rf.records import RecordError, plain_bytes, read_json, record_of
+from napari_tem_rf.run_record import FORMAT, DataEntry, ImageEntry, RunRecord, check_run_record
+from napari_tem_rf.storage import is_empty, is_passing, write_aside, write_text
 
 __all__ = [
     "DataEntry",
@@ -40,9 +38,6 @@ __all__ = [
     "read_run",
     "what_remains",
 ]
-
-FORMAT = 1
-"""Version of the run folder; a run of a newer one is refused with a sentence."""
 
 RECORD, WEIGHTS, CHECKPOINT, HISTORY = (
     "run.json",
@@ -60,94 +55,6 @@ class RunError(ValueError):
     """A run folder cannot be used; the message says why and what to do."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageEntry:
-    """A labelled image in a record: its name, files, size and the hashes of its arrays."""
-
-    name: str
-    group: str
-    shape: tuple[int, int]
-    pixels_sha256: str
-    labels_sha256: str
-    pixel_size_nm: tuple[float, float] | None = None
-    source: str | None = None
-    labels_source: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataEntry(ImageEntry):
-    """One image that a run was trained from, with what the run keeps of it."""
-
-    annotation: str
-    """File of the labels inside the run folder."""
-    counted: str | None = None
-    """File in the run folder of the pixels that counted; None where all did."""
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """What ``run.json`` holds."""
-
-    name: str
-    spec: NetworkSpec
-    plan: TrainingPlan
-    classes: Classes
-    unlabelled: Unlabelled
-    cleaning: Cleaning
-    pixel_size_nm: tuple[float, float] | None
-    data: tuple[DataEntry, ...]
-    normalisation: str = "each image: mean 0, standard deviation 1"
-    split: dict[str, Any] = field(default_factory=dict)
-    state: str = "training"
-    """"training", "finished" or "stopped"; a training that was cut off stays "training"."""
-    epochs: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    best_epoch: int | None = None
-    scores: dict[str, Any] = field(default_factory=dict)
-    device: str = ""
-    threads: int = 0
-    """Threads that computed on the CPU, for another number rounds otherwise; 0: not known."""
-    gap_px: int = 0
-    """Least gap that was asked for between training and validation pixels of one image."""
-    start: str | None = None
-    start_sha256: str | None = None
-    """Of the weights it started from."""
-    created: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    format: int = FORMAT
-
-    @property
-    def validation_dice(self) -> float | None:
-        """Dice on the held-out part; None where nothing was held out."""
-        return self.scores.get("dice")
-
-    def summary(self) -> dict[str, Any]:
-        """Return what a user wants to know of the run, as plain JSON values."""
-        return {
-            "name": self.name,
-            "state": self.state,
-            "pools": list(self.spec.pools),
-            "dilations": list(self.spec.dilations),
-            "filters": self.spec.filters,
-            "growth": self.spec.growth,
-            "parameters": self.spec.parameters,
-            "receptive_field": receptive_field(self.spec).to_dict(),
-            "classes": dict(zip(self.classes.names, self.classes.values, strict=True)),
-            "pixel_size_nm": None if self.pixel_size_nm is None else list(self.pixel_size_nm),
-            "images": len(self.data),
-            "split": self.split.get("sentence"),
-            "epochs": self.epochs,
-            "steps": self.steps,
-            "seconds": round(self.seconds, 3),
-            "best_epoch": self.best_epoch,
-            "seed": self.plan.seed,
-            "preset": self.plan.preset,
-            "device": self.device,
-            "scores": self.scores,
-        }
-
-
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run folder and what its record says.
@@ -162,11 +69,17 @@ class Run:
     record: RunRecord
 
     def ensure(self, annotations: Mapping[str, NDArray[Any]]) -> bool:
-        """Write record and labels again if somebody deleted them; True if that was so."""
-        if (self.folder / RECORD).is_file():
-            return False
-        _write_first(self.folder, self.record, annotations)
-        return True
+        """Write record and labels where they are missing; True if the record was deleted."""
+        deleted = not (self.folder / RECORD).is_file()
+        if deleted:
+            self.with_record(self.record)
+        _write_labels(self.folder, self.record, annotations)
+        return deleted
+
+    def discard(self, annotations: Iterable[str]) -> None:
+        """Remove what a training that was refused wrote: nothing of it was learned."""
+        for name in (*annotations, HISTORY, WEIGHTS, CHECKPOINT, RECORD):
+            (self.folder / name).unlink(missing_ok=True)
 
     def with_record(self, record: RunRecord) -> "Run":
         """Write another record into the folder and return the run with it."""
@@ -199,12 +112,20 @@ class Run:
                 f'run "{self.folder}" has no {WEIGHTS}: its training ended before the first '
                 "epoch; train it again"
             )
+        # four bytes a number, running means and variances included, and the names
+        largest = 16 * self.record.spec.parameters + 2**20
         try:
-            weights: dict[str, NDArray[Any]] = load(path.read_bytes())
-        except (SafetensorError, ValueError, KeyError) as error:
+            weights: dict[str, NDArray[Any]] = load(plain_bytes(path, largest))
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f'"{path}" is not a weights file ({error}): restore it from a copy or train again'
             ) from error
+        for name, values in weights.items():
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise RunError(
+                    f'"{path}" holds values that are no numbers (NaN or infinite, in {name}): '
+                    "nothing can be predicted with it; restore it from a copy or train again"
+                )
         return weights
 
     def write_history(self, history: Iterable[EpochReport]) -> None:
@@ -235,7 +156,8 @@ def create_run(
     Parameters
     ----------
     folder : str or Path
-        A folder that does not exist yet, or is empty.
+        A folder that does not exist yet, is empty, or holds only the labels of this very record:
+        what is left of a training that was cut off before its record was written.
     record : RunRecord
         What to train.
     annotations : mapping of str to ndarray of int, shape (row, column)
@@ -247,14 +169,17 @@ def create_run(
         When the folder holds something: nothing is ever overwritten.
     """
     folder = Path(folder)
-    if folder.is_file() or (folder.is_dir() and any(folder.iterdir())):
+    if folder.is_file() or not (is_empty(folder) or _holds_only(folder, annotations)):
         hint = (
             "resume it, or name another folder"
             if (folder / RECORD).is_file()
             else ("name a folder that does not exist yet")
         )
         raise RunError(f'"{folder}" exists and is not empty: {hint}; nothing is overwritten')
-    return _write_first(folder, record, annotations)
+    # the record goes first: whatever a kill leaves can then be told from what others put there
+    run = Run(folder, record).with_record(record)
+    _write_labels(folder, record, annotations)
+    return run
 
 
 def read_run(folder: str | Path) -> Run:
@@ -272,24 +197,22 @@ def read_run(folder: str | Path) -> Run:
             f'"{folder}" is not a run: it has no {RECORD}; give the folder of a training'
         )
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        values = read_json(path)
+    except RecordError as error:
         raise RunError(f'"{path}" cannot be read ({error}): restore it or train again') from error
-    if not isinstance(values, dict) or not isinstance(values.get("format"), int):
+    form = values.get("format") if isinstance(values, dict) else None
+    if not isinstance(form, int) or isinstance(form, bool):
         raise RunError(f'"{path}" is not the record of a run: it has no "format"')
-    if values["format"] > FORMAT:
+    if form > FORMAT:
         raise RunError(
-            f'run "{folder}" has format {values["format"]} but this version reads up to {FORMAT}: '
+            f'run "{folder}" has format {form!s:.20} but this version reads up to {FORMAT}: '
             "update napari-tem-rf"
         )
     try:
-        record = TypeAdapter(RunRecord).validate_python(values)
-    except (ValidationError, ValueError) as error:
-        first = str(error).splitlines()
-        raise RunError(
-            f'"{path}" is damaged ({"; ".join(line.strip() for line in first[1:3])}): '
-            "restore it or train again"
-        ) from error
+        record = record_of(RunRecord, values)
+        check_run_record(record)
+    except ValueError as error:
+        raise RunError(f'"{path}" is damaged ({error}): restore it or train again') from error
     return Run(folder, record)
 
 
@@ -352,6 +275,12 @@ def file_hash(path: str | Path) -> str | None:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the program and the libraries that decide its results."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
+    """Read once: six files are parsed for it, which takes longer than a small prediction."""
     versions = {}
     for name in _LIBRARIES:
         try:
@@ -366,14 +295,29 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _write_first(folder: Path, record: RunRecord, annotations: Mapping[str, NDArray[Any]]) -> Run:
+def _write_labels(folder: Path, record: RunRecord, annotations: Mapping[str, NDArray[Any]]) -> None:
     from napari_tem_rf.micrographs.writing import write_labels
 
-    folder.mkdir(parents=True, exist_ok=True)
     for name, labels in annotations.items():
         if not (folder / name).exists():
             write_labels(folder / name, labels, record.pixel_size_nm)
-    return Run(folder, record).with_record(record)
+
+
+def _holds_only(folder: Path, annotations: Mapping[str, NDArray[Any]]) -> bool:
+    """Return whether all that a folder holds are these labels."""
+    from napari_tem_rf.micrographs.reading import read_labels
+
+    for path in folder.iterdir():
+        if is_passing(path):
+            continue
+        if path.name not in annotations or not path.is_file():
+            return False
+        try:
+            if not np.array_equal(read_labels(path), annotations[path.name]):
+                return False
+        except ValueError:
+            return False
+    return True
 
 
 def _record_json(record: RunRecord) -> str:

@@ -9,16 +9,19 @@ import os
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from platformdirs import user_config_path
 
 from napari_tem_rf.engine import ADDRESS_VARIABLE
+from napari_tem_rf.records import LONGEST_TEXT, RecordError, read_json
 from napari_tem_rf.storage import write_text
 
 __all__ = ["Settings", "address_trouble", "read_settings", "remember", "settings_file"]
 
 CONFIG_VARIABLE = "TEM_RF_CONFIG"
+
+LARGEST_BYTES = 2**20
 
 _ADDRESS = re.compile(r"(tcp|tls|ws|wss)://[^\s/:]+(:[^\s/:]+)*:\d{1,5}")
 
@@ -59,7 +62,7 @@ def read_settings() -> Settings:
     """Return what is remembered; the defaults for whatever is missing or damaged."""
     values = _read()
     known = {name: values.get(name) for name in asdict(Settings())}
-    return Settings(**{name: value for name, value in known.items() if isinstance(value, str)})
+    return Settings(**{name: value for name, value in known.items() if _is_text(value)})
 
 
 def remember(**changes: str) -> Settings:
@@ -88,7 +91,12 @@ def address_trouble(address: str) -> str:
 
 def _read() -> dict[str, Any]:
     try:
-        values = json.loads(settings_file().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        values = read_json(settings_file(), LARGEST_BYTES)
+    except RecordError:
         return {}
     return values if isinstance(values, dict) else {}
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    """Return whether a value can be a path or an address: a text of bounded length."""
+    return isinstance(value, str) and len(value) <= LONGEST_TEXT and value.isprintable()

@@ -1,13 +1,52 @@
-"""Files that are whole or not there: written aside, brought to the disk, then renamed."""
+"""Files that are whole or not there: written aside, brought to the disk, then renamed.
+
+A process that is killed leaves what it was writing under a name that says whose it was; the next
+process that writes into the folder sweeps it.
+"""
 
 import os
+import re
 import shutil
+import socket
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from uuid import uuid4
 
-__all__ = ["StorageError", "refuse_existing", "write_aside", "write_text"]
+__all__ = [
+    "LOCK",
+    "StorageError",
+    "is_alive",
+    "is_empty",
+    "is_passing",
+    "refuse_existing",
+    "remove",
+    "sweep",
+    "sweep_once",
+    "write_aside",
+    "write_text",
+]
+
+# .<name>~<computer>-<process>-<once><ending>; a store that is being replaced ends in "-earlier"
+_ASIDE = re.compile(
+    r"\.(?P<name>.*)~(?P<host>[0-9a-f]{8})-(?P<process>\d+)-(?P<once>[0-9a-f]{12})"
+    r"(?P<earlier>-earlier)?(\..*)?",
+    re.DOTALL,
+)
+LOCK = ".lock"
+"""Name of the file in a folder that says who works there."""
+
+_LONGEST_NAME = 180
+"""In bytes; longer names are cut in the name aside, for a folder takes names of 255 bytes."""
+
+_open: set[Path] = set()
+"""What this process is writing right now."""
+
+_swept: set[Path] = set()
+"""Folders in which this process looked for what killed ones left."""
 
 
 class StorageError(OSError):
@@ -30,7 +69,8 @@ def write_aside(path: str | Path) -> Iterator[Path]:
     """Give a path to write to; what is there at the end becomes ``path`` in one step.
 
     A kill, a full disk or an exception at any moment leaves the earlier ``path`` as it was. The
-    folder that holds ``path`` is made where it is missing.
+    folder that holds ``path`` is made where it is missing, and what killed processes left in it
+    is swept.
 
     Parameters
     ----------
@@ -48,14 +88,16 @@ def write_aside(path: str | Path) -> Iterator[Path]:
         If the disk is full or the folder cannot be written to.
     """
     path = Path(path)
-    aside = path.with_name(f".{path.stem[:80]}-{uuid4().hex[:12]}{path.suffix}")
+    aside = _beside(path)
+    _open.add(aside)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        sweep_once(path.parent)
         yield aside
         _to_disk(aside)
-        _rename(aside, path)
+        _put(aside, path)
     except OSError as error:
-        _remove(aside)
+        _delete(aside)
         if isinstance(error, StorageError):
             raise
         raise StorageError(
@@ -64,14 +106,122 @@ def write_aside(path: str | Path) -> Iterator[Path]:
             "another folder; what was there before is as it was",
         ) from error
     except BaseException:
-        _remove(aside)
+        _delete(aside)
         raise
+    finally:
+        _open.discard(aside)
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write ``text`` as UTF-8 to ``path`` in one step."""
     with write_aside(path) as aside:
         aside.write_text(text, encoding="utf-8", newline="\n")
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file or a folder; what goes is gone in one step, and swept if that is cut off."""
+    path = Path(path)
+    if not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    sweep_once(path.parent)
+    going = _beside(path)
+    _open.add(going)
+    try:
+        with suppress(FileNotFoundError):  # somebody else was first
+            rename(path, going)
+            _delete(going)
+    finally:
+        _open.discard(going)
+
+
+def sweep(folder: str | Path) -> None:
+    """Remove what killed processes of this computer left half written in a folder.
+
+    A store that was being replaced is put back where its successor never came. What a process
+    that works, or another computer, has there stays.
+    """
+    folder = Path(folder)
+    try:
+        left = [Path(entry) for entry in os.scandir(folder) if entry.name.startswith(".")]
+    except OSError:
+        return
+    for path in left:
+        found = _ASIDE.fullmatch(path.name)
+        if found is None or found["host"] != _host() or path in _open:
+            continue
+        if int(found["process"]) != os.getpid() and is_alive(int(found["process"])):
+            continue
+        name = found["name"]
+        whole = len(os.fsencode(name)) < _LONGEST_NAME
+        if found["earlier"] and whole and not (folder / name).exists():
+            with suppress(OSError):
+                path.rename(folder / name)
+        else:
+            _delete(path)
+
+
+def is_alive(process: int) -> bool:
+    """Return whether a process of this computer is there, by its number."""
+    if sys.platform == "win32":
+        import ctypes
+
+        # os.kill would end it there
+        synchronise, timed_out = 0x0010_0000, 0x102
+        handle = ctypes.windll.kernel32.OpenProcess(synchronise, False, process)
+        if not handle:
+            return False
+        try:
+            return bool(ctypes.windll.kernel32.WaitForSingleObject(handle, 0) == timed_out)
+        finally:
+            ctypes.windll.kernel32.CloseHandle(handle)
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def is_empty(folder: Path) -> bool:
+    """Return whether a folder is not there, or holds only a lock and what kills left aside."""
+    return not folder.exists() or all(is_passing(each) for each in folder.iterdir())
+
+
+def is_passing(path: Path) -> bool:
+    """Return whether a file is a lock, or what is written aside: it goes by itself."""
+    return path.name == LOCK or _ASIDE.fullmatch(path.name) is not None
+
+
+def rename(aside: Path, path: Path) -> None:
+    """Rename: the one step by which anything comes into being, is replaced, or goes."""
+    os.replace(aside, path)
+
+
+def _beside(path: Path, earlier: bool = False) -> Path:
+    """Return a name in the same folder that says whose it is, and of what."""
+    whose = f"~{_host()}-{os.getpid()}-{uuid4().hex[:12]}"
+    if earlier:
+        return path.with_name(f".{_short(path.name)}{whose}-earlier")
+    return path.with_name(f".{_short(path.stem)}{whose}{path.suffix}")
+
+
+def _short(name: str) -> str:
+    return os.fsencode(name)[:_LONGEST_NAME].decode("utf-8", "ignore")
+
+
+@cache
+def _host() -> str:
+    return sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+def sweep_once(folder: Path) -> None:
+    """Sweep a folder if this process has not done so yet."""
+    folder = folder.absolute()
+    if folder not in _swept:
+        _swept.add(folder)
+        sweep(folder)
 
 
 def _to_disk(path: Path) -> None:
@@ -82,19 +232,23 @@ def _to_disk(path: Path) -> None:
             os.fsync(handle.fileno())
 
 
-def _rename(aside: Path, path: Path) -> None:
+def _put(aside: Path, path: Path) -> None:
     if path.is_dir():
         # a folder that is not empty cannot be replaced by a rename
-        earlier = path.with_name(f".{path.stem[:80]}-{uuid4().hex[:12]}-earlier")
-        path.rename(earlier)
+        earlier = _beside(path, earlier=True)
+        _open.add(earlier)
         try:
-            aside.rename(path)
-        except OSError:
-            earlier.rename(path)
-            raise
-        shutil.rmtree(earlier, ignore_errors=True)
+            rename(path, earlier)
+            try:
+                rename(aside, path)
+            except OSError:
+                rename(earlier, path)
+                raise
+            _delete(earlier)
+        finally:
+            _open.discard(earlier)
     else:
-        os.replace(aside, path)
+        rename(aside, path)
     if os.name == "posix":
         folder = os.open(path.parent, os.O_RDONLY)
         try:
@@ -103,8 +257,8 @@ def _rename(aside: Path, path: Path) -> None:
             os.close(folder)
 
 
-def _remove(path: Path) -> None:
-    if path.is_dir():
+def _delete(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
         with suppress(OSError):

@@ -1,5 +1,49 @@
 """The command line: ``napari-tem-rf COMMAND``."""
 
-from napari_tem_rf.cli.app import main
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 __all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and leave with 0 (done), 1 (could not be done) or 2 (wrong use)."""
+    _fill_closed_streams()
+    with _quiet_interrupt():
+        from napari_tem_rf.cli.app import run
+    run(sys.argv[1:] if arguments is None else arguments)
+
+
+def _fill_closed_streams() -> None:
+    """Open nothing in the place of a closed stdin, stdout or stderr.
+
+    The next file that is opened would have its number, and be written into by libraries that
+    believe it to be the terminal.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+@contextmanager
+def _quiet_interrupt() -> Iterator[None]:
+    """Leave at once on Ctrl-C while the program is loaded: nothing has begun."""
+
+    def leave(number: int, frame: object) -> None:
+        os.write(2, b"error: interrupted: nothing was begun\n")
+        os._exit(1)
+
+    try:
+        before = signal.signal(signal.SIGINT, leave)
+    except ValueError:  # not the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,6 +1,5 @@
 """The commands together, and what every command does alike: JSON, messages, exit codes."""
 
-import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 
@@ -50,11 +49,10 @@ def _options(
     """Segment TEM images with networks chosen by receptive field and complexity."""
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def run(arguments: Sequence[str]) -> None:
     """Run a command and leave with 0 (done), 1 (could not be done) or 2 (wrong use)."""
-    arguments = spread_labels(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=arguments, prog_name="napari-tem-rf")
+        app(args=spread_labels(arguments), prog_name="napari-tem-rf")
     except KeyboardInterrupt:
         fail("interrupted: what was complete is kept")
     except (

@@ -7,7 +7,7 @@ import typer
 
 from napari_tem_rf.cli.inputs import read_labelled
 from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE, check_unlabelled
-from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say
+from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER
 from napari_tem_rf.cli.training import (
     BINNING,
@@ -32,8 +32,15 @@ from napari_tem_rf.comparison import (
     seeds,
     write_report,
 )
+from napari_tem_rf.comparison.plan import MOST_TRAININGS
 from napari_tem_rf.engine import AnyEngine, Engine, InlineEngine
-from napari_tem_rf.protocol import PAPER_SEEDS, EpochReport, NoteReport, ProgressReport
+from napari_tem_rf.protocol import (
+    LARGEST_SEED,
+    PAPER_SEEDS,
+    EpochReport,
+    NoteReport,
+    ProgressReport,
+)
 
 HELD_OUT = 0.2
 
@@ -49,7 +56,9 @@ def compare(
     parameters: str = typer.Option(
         ..., "--parameters", help="Wished numbers of trainable parameters, as 8000,32000."
     ),
-    seed_number: int = typer.Option(3, "--seeds", min=1, help="Trainings of each network."),
+    seed_number: int = typer.Option(
+        3, "--seeds", min=1, max=MOST_TRAININGS, help="Trainings of each network."
+    ),
     out: Path = typer.Option(
         ..., "--out", help="Folder to make, or the comparison in it to go on with."
     ),
@@ -63,7 +72,11 @@ def compare(
         None, "--seconds", min=0.1, help="Time budget of each training in seconds."
     ),
     seed: int = typer.Option(
-        PAPER_SEEDS[0], "--seed", min=0, help="Seed of the draw of what is held out."
+        PAPER_SEEDS[0],
+        "--seed",
+        min=0,
+        max=LARGEST_SEED,
+        help="Seed of the draw of what is held out.",
     ),
     pixel_size: float = PIXEL_SIZE,
     validation: float = typer.Option(
@@ -200,8 +213,8 @@ def _show(comparison: Comparison, json: bool) -> None:
     ]
     print_table(("network", "seeds", "Dice", "object F1", "train/s", "s/megapixel", ""), rows)
     for sentence in says.sentences:
-        typer.echo(sentence)
-    typer.echo(f"table, figures and report: {comparison.folder}")
+        tell(sentence)
+    tell(f"table, figures and report: {comparison.folder}")
 
 
 def _document(comparison: Comparison) -> dict[str, Any]:

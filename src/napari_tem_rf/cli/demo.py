@@ -13,7 +13,7 @@ import typer
 
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import read_labelled
-from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say
+from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say, tell
 from napari_tem_rf.cli.predicting import MaskWish, predict_file
 from napari_tem_rf.cli.training import train_request
 from napari_tem_rf.measuring.scores import Pair, ScoreTable, score_images
@@ -66,7 +66,7 @@ def demo(
             for name, r in results.items()
         ]
         print_table(("set", "field/px", "parameters", "Dice", "images"), rows)
-        typer.echo(f"masks, runs and picture: {folder}")
+        tell(f"masks, runs and picture: {folder}")
     if show:
         open_napari(folder)
 

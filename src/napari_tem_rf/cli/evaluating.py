@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
 from napari_tem_rf.cli.options import PIXEL_SIZE, check_unlabelled
-from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say
+from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say, tell
 from napari_tem_rf.micrographs.annotation import shape_text
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.writing import write_probabilities
@@ -147,9 +147,9 @@ def effective_field(
         print_json(document)
         return
     in_nm = (lambda px: f"{px} px") if nm is None else (lambda px: f"{px} px = {px * nm:.3g} nm")
-    typer.echo(f"50 % of the influence lies within {in_nm(measured.w50_px)}")
-    typer.echo(f"95 % of the influence lies within {in_nm(measured.w95_px)}")
-    typer.echo(f"total {measured.total:.4g} logits per standard deviation of grey")
+    tell(f"50 % of the influence lies within {in_nm(measured.w50_px)}")
+    tell(f"95 % of the influence lies within {in_nm(measured.w95_px)}")
+    tell(f"total {measured.total:.4g} logits per standard deviation of grey")
 
 
 def _write_field(

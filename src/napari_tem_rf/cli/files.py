@@ -7,7 +7,7 @@ import typer
 
 from napari_tem_rf.cli.inputs import named_masks
 from napari_tem_rf.cli.options import PIXEL_SIZE
-from napari_tem_rf.cli.output import JSON_OPTION, print_json, say
+from napari_tem_rf.cli.output import JSON_OPTION, print_json, say, tell
 from napari_tem_rf.measuring.particles import find_particles, measure_particles
 from napari_tem_rf.micrographs.reading import find_images, open_labels, read_micrographs
 
@@ -47,9 +47,9 @@ def info(
             shape = " x ".join(map(str, entry["shape"]))
             size = entry["pixel_size_nm"]
             calibrated = "no pixel size" if size is None else f"{size[0]:.6g} x {size[1]:.6g} nm/px"
-            typer.echo(f"{entry['file']}: {entry['name']}, {shape} {entry['dtype']}, {calibrated}")
+            tell(f"{entry['file']}: {entry['name']}, {shape} {entry['dtype']}, {calibrated}")
             for term, value in entry["metadata"].items():
-                typer.echo(f"    {term}: {value}")
+                tell(f"    {term}: {value}")
     if failed:
         raise SystemExit(1)
 
@@ -69,6 +69,7 @@ def measure(
     import pandas as pd
 
     from napari_tem_rf.measuring.particles import summarise
+    from napari_tem_rf.spreadsheets import csv_of
     from napari_tem_rf.storage import write_text
 
     if out.exists():
@@ -90,7 +91,7 @@ def measure(
                 table.insert(1, "frame", index)
             tables.append(table)
     particles = pd.concat(tables, ignore_index=True)
-    write_text(out, particles.to_csv(index=False, lineterminator="\n"))
+    write_text(out, csv_of(particles))
     if len(particles) == 0:
         say(f"no particle of {smallest} px or more was found")
         if json:
@@ -109,7 +110,7 @@ def measure(
             }
         )
         return
-    typer.echo(f"{out}: {summary.sentence}")
+    tell(f"{out}: {summary.sentence}")
 
 
 def _sizes(

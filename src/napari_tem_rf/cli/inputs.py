@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from napari_tem_rf.micrographs.annotation import LabelledImage, group_of, shape_text
+from napari_tem_rf.micrographs.annotation import LabelledImage, shape_text
+from napari_tem_rf.micrographs.grouping import groups_of
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import (
     find_images,
@@ -101,6 +102,7 @@ def read_labelled(
         notes.append(f"{len(missing)} images without labels are left out: {_some(missing)}")
     if lonely := label_files.keys() - image_files.keys():
         notes.append(f"{len(lonely)} labels without an image are left out: {_some(lonely)}")
+    groups = groups_of(matched, group_by)
     found: list[LabelledImage] = []
     sources, label_sources = {}, {}
     for name in matched:
@@ -108,7 +110,7 @@ def read_labelled(
         notes += [f"{name}: {note}" for note in micrograph.notes]
         if others:
             notes.append(f'of the {len(others) + 1} images of "{name}" the first is trained from')
-        for image in _labelled(name, micrograph, label_files[name], group_by):
+        for image in _labelled(name, micrograph, label_files[name], groups[name]):
             found.append(image)
             sources[image.name] = str(image_files[name].resolve())
             label_sources[image.name] = str(label_files[name].resolve())
@@ -116,10 +118,9 @@ def read_labelled(
 
 
 def _labelled(
-    name: str, micrograph: Micrograph, label_file: Path, group_by: str | None
+    name: str, micrograph: Micrograph, label_file: Path, group: str
 ) -> Iterator[LabelledImage]:
     labels = open_labels(label_file)
-    group = group_of(name, group_by)
     if labels.shape != tuple(micrograph.pixels.shape):
         raise ValueError(
             f'labels "{label_file}" are {shape_text(labels.shape)} but image '

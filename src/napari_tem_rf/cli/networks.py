@@ -1,5 +1,6 @@
 """``networks`` and ``field``: what can be chosen, and what a network sees."""
 
+from itertools import islice
 from typing import Any
 
 import typer
@@ -15,10 +16,12 @@ from napari_tem_rf.cli.options import (
     field_in_px,
     spec_of,
 )
-from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say
+from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say, tell
 from napari_tem_rf.networks.catalog import nearest_networks
 from napari_tem_rf.networks.receptive_field import receptive_field as field_of
 from napari_tem_rf.networks.spec import NetworkSpec
+
+_MOST_ROWS = 1024
 
 
 def entry(spec: NetworkSpec) -> dict[str, Any]:
@@ -39,7 +42,7 @@ def networks(
     receptive_field_nm: float = RECEPTIVE_FIELD_NM,
     pixel_size: float = PIXEL_SIZE,
     parameters: float = PARAMETERS,
-    limit: int = typer.Option(5, "--limit", min=1, help="How many networks to print."),
+    limit: int = typer.Option(5, "--limit", min=1, max=1000, help="How many networks to print."),
     json: bool = JSON_OPTION,
 ) -> None:
     """List the networks nearest to a wish for receptive field and parameters, nearest first."""
@@ -94,14 +97,16 @@ def field(
     if json:
         print_json({**entry(spec), "phases": [list(phase) for phase in exact.phases]})
         return
-    typer.echo(f"{spec}: {spec.parameters:,} parameters")
-    typer.echo(f"nominal field {exact.nominal} px")
-    typer.echo(
+    tell(f"{spec}: {spec.parameters:,} parameters")
+    tell(f"nominal field {exact.nominal} px")
+    tell(
         f"exact field {exact.smallest} to {exact.largest} px by phase, "
         f"period {exact.period} px, halo {exact.halo} px"
     )
     rows = [
         (phase, before, after, before + after + 1)
-        for phase, (before, after) in enumerate(exact.phases)
+        for phase, (before, after) in islice(enumerate(exact.phases), _MOST_ROWS)
     ]
     print_table(("phase", "before/px", "after/px", "width/px"), rows)
+    if len(exact.phases) > _MOST_ROWS:
+        say(f"{len(exact.phases) - _MOST_ROWS:,} more phases are left out: --json has all")

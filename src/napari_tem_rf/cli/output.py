@@ -22,12 +22,34 @@ def fail(sentence: str) -> NoReturn:
 
 def say(sentence: str) -> None:
     """Print a message on stderr."""
-    typer.echo(sentence, err=True)
+    if sys.stderr is not None:
+        typer.echo(plain(sentence), err=True)
+
+
+def tell(line: str) -> None:
+    """Print a line of text on stdout."""
+    if sys.stdout is not None:
+        typer.echo(plain(line))
+
+
+def plain(text: str) -> str:
+    r"""Return a text that a terminal prints and does not obey.
+
+    Titles and names come from files of anybody: escape codes, line breaks, marks that turn the
+    direction of writing and halves of characters are written out, as ``\x1b``.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() else each.encode("unicode_escape").decode() for each in text
+    )
 
 
 def print_json(document: Any) -> None:
     """Print a document on stdout; numbers that are not finite become null."""
-    typer.echo(json.dumps(_finite(document), indent=2, allow_nan=False))
+    if sys.stdout is not None:
+        # what is not ASCII is escaped
+        typer.echo(json.dumps(_finite(document), indent=2, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
@@ -42,11 +64,11 @@ def _finite(value: Any) -> Any:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows under a header, columns aligned."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    cells = [[plain(str(cell)) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
     for row in cells:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo(line.rstrip())
+        tell(line.rstrip())
 
 
 class Progress:
@@ -54,7 +76,7 @@ class Progress:
 
     def __init__(self, title: str = "") -> None:
         self.title = title
-        self.terminal = sys.stderr.isatty()
+        self.terminal = sys.stderr is not None and sys.stderr.isatty()
         self.shown = 0.0
         self.open_line = False
 
@@ -68,7 +90,7 @@ class Progress:
                 return
             self.shown = now
             left = "" if report.seconds_left is None else f", {report.seconds_left:.0f} s left"
-            sys.stderr.write(f"\r\x1b[K{self.title} {report.fraction:4.0%}{left}")
+            sys.stderr.write(f"\r\x1b[K{plain(self.title)} {report.fraction:4.0%}{left}")
             sys.stderr.flush()
             self.open_line = True
 

@@ -1,6 +1,7 @@
 """``predict``: masks of images, with what they come from."""
 
-from collections import Counter
+import time
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,11 +13,12 @@ import typer
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, read_sized
 from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE
-from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json
+from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER, engine_at
 from napari_tem_rf.cli.spreading import predict_on
 from napari_tem_rf.jobs.mask_files import MaskFile
 from napari_tem_rf.jobs.pixel_sizes import size_note
+from napari_tem_rf.locking import BusyError, wait_for
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import read_micrographs
 from napari_tem_rf.protocol import ProgressReport
@@ -58,7 +60,7 @@ def predict(
         print_json({"masks": written, "left_out": failed})
     elif not json:
         for entry in written:
-            typer.echo(f"{entry['mask']}  {entry['foreground']:.1%} foreground")
+            tell(f"{entry['mask']}  {entry['foreground']:.1%} foreground")
     if failed:
         raise ValueError(
             failed[0]["error"]
@@ -67,6 +69,8 @@ def predict(
             f"{failed[0]['error']}"
         )
 
+
+_ASK_SECONDS = 0.2
 
 # a file that takes some seconds to read
 _LONG_TO_HASH = 2e9
@@ -115,17 +119,27 @@ def _predict_here(
     files: dict[str, Path], wish: MaskWish, tile: int | None, device: str, progress: Progress
 ) -> tuple[Entries, Entries]:
     """Predict one file after the other; return what was written and what was left out."""
-    written: Entries = []
+    written: dict[Path, Entries] = {path: [] for path in files.values()}
     failed: Entries = []
-    for number, (name, path) in enumerate(files.items(), start=1):
+    coming = deque(enumerate(files.items(), start=1))
+    told = False
+    while coming:
+        number, (name, path) = coming.popleft()
         progress.title = f"{name} ({number} of {len(files)})"
         try:
-            written += predict_file(path, name, wish, tile, device, progress)
+            written[path] = predict_file(path, name, wish, tile, device, progress)
         except RunError:
             raise  # what is wrong with the run is wrong for every image
+        except BusyError as error:
+            # another command makes it: the others first, and what it leaves when it has ended
+            if not told:
+                progress.line(f"{error}: its masks are waited for")
+                told = True
+            coming.append((number, (name, path)))
+            time.sleep(_ASK_SECONDS)
         except ValueError as error:
             failed.append(_left_out(path, str(error), len(files), progress))
-    return written, failed
+    return [entry for each in written.values() for entry in each], failed
 
 
 def _predict_spread(
@@ -150,15 +164,25 @@ def _predict_spread(
             over = sum(map(len, entries.values()))
             progress(ProgressReport(min(over / len(files), 1.0), None))
 
+    busy: list[MaskFile] = []
+
     def masks() -> Iterator[MaskFile]:
+        yield from free()
+        for file in busy:
+            wait_for(file.lock)
+            yield file
+
+    def free() -> Iterator[MaskFile]:
         for name, path in files.items():
             try:
                 for file in wish.masks(path, name, progress):
                     paths[file.target] = path
                     if file.is_done:
                         finished(file, "")
-                    else:
+                    elif file.is_free:
                         yield file
+                    else:
+                        busy.append(file)
             except ValueError as error:
                 failed[path] = _left_out(path, str(error), len(files), progress)
 
@@ -180,8 +204,11 @@ def predict_file(
     """Predict every micrograph of a file and return what was written."""
     entries = []
     for file in wish.masks(path, name, progress):
-        if not file.is_done:
-            _predict_micrograph(file, tile, device, progress)
+        try:
+            if not file.is_done:
+                _predict_micrograph(file, tile, device, progress)
+        finally:
+            file.release()
         entries.append(_entry(path, file))
     return entries
 

@@ -24,7 +24,7 @@ from napari_tem_rf.cli.options import (
     field_in_px,
     pick_network,
 )
-from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say
+from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say, tell
 from napari_tem_rf.cli.repeating import (
     compare_weights,
     refuse_changes,
@@ -33,7 +33,7 @@ from napari_tem_rf.cli.repeating import (
 )
 from napari_tem_rf.cli.scheduling import SCHEDULER, train_at
 from napari_tem_rf.micrographs.cleaning import Cleaning
-from napari_tem_rf.protocol import PRESETS, TrainingPlan
+from napari_tem_rf.protocol import LARGEST_SEED, PRESETS, TrainingPlan
 from napari_tem_rf.runs import Run, RunRecord, read_run
 from napari_tem_rf.starting import named_start
 
@@ -68,7 +68,9 @@ def train(
     ),
     epochs: int = typer.Option(None, "--epochs", min=1, help="Number of epochs."),
     seconds: float = typer.Option(None, "--seconds", min=0.1, help="Time budget in seconds."),
-    seed: int = typer.Option(None, "--seed", min=0, help="Seed of weights, crops and split."),
+    seed: int = typer.Option(
+        None, "--seed", min=0, max=LARGEST_SEED, help="Seed of weights, crops and split."
+    ),
     pixel_size: float = PIXEL_SIZE,
     validation: float = typer.Option(
         None, "--validation", min=0, max=0.9, help="Fraction held out for validation."
@@ -294,7 +296,7 @@ def _show(record: RunRecord, run: Path, json: bool, **more: float) -> None:
         return
     dice = record.validation_dice
     score = "nothing held out" if dice is None else f"validation Dice {dice:.3f}"
-    typer.echo(
+    tell(
         f"{run}: {record.spec}, {record.epochs} epochs in {record.seconds:.0f} s, {score} "
         f"(epoch {record.best_epoch})"
     )

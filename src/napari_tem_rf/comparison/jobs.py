@@ -4,7 +4,6 @@ Like `napari_tem_rf.jobs`, every function is called with ``report`` and ``stoppe
 `learning` inside.
 """
 
-import shutil
 import time
 import tracemalloc
 from collections.abc import Callable, Sequence
@@ -21,12 +20,14 @@ from napari_tem_rf.comparison.ensemble import Ensemble, RunningEnsemble
 from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage
 from napari_tem_rf.comparison.plan import FOURIER_FILTER, ComparisonPlan, Contestant
 from napari_tem_rf.comparison.results import Costs, ImageScores, Result
+from napari_tem_rf.locking import locked
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise, unbin_labels
 from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report
 from napari_tem_rf.runs import RunRecord, read_run
+from napari_tem_rf.storage import remove
 
 __all__ = [
     "Contest",
@@ -127,8 +128,9 @@ def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | N
             return run.record
         resume = run.checkpoint.is_file()
     if work.place.exists() and not resume:
-        # cut off before its first epoch was complete: nothing in there was learned
-        shutil.rmtree(work.place)
+        # cut off before its first step: nothing in there was learned, unless somebody is at it
+        with locked(work.place, "comparing"):
+            remove(work.place)
     request = jobs.TrainRequest(
         run=work.place,
         images=work.held_out.training,

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, count, islice
 
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import PAPER_SEEDS, TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import LARGEST_SEED, PAPER_SEEDS, TrainingPlan, Unlabelled
 
 __all__ = [
     "BASELINES",
@@ -25,6 +26,9 @@ BASELINES = (RANDOM_FOREST, FOURIER_FILTER)
 
 FOREST_REACH_PX = 68
 """How far a feature of the random forest sees from its pixel."""
+
+MOST_TRAININGS = 10_000
+"""Of one comparison."""
 
 _FAR_OFF = 0.25
 
@@ -101,6 +105,14 @@ class ComparisonPlan:
         for what, values in (("networks", self.specs), ("seeds", self.seeds)):
             if len(set(values)) < len(values):
                 raise ValueError(f"the {what} hold one twice: give each once")
+        if len(self.specs) * len(self.seeds) > MOST_TRAININGS:
+            raise ValueError(
+                f"{len(self.specs)} networks with {len(self.seeds)} seeds are "
+                f"{len(self.specs) * len(self.seeds):,} trainings: at most {MOST_TRAININGS:,} are "
+                "compared; take fewer of either"
+            )
+        if not all(0 <= seed <= LARGEST_SEED for seed in (*self.seeds, self.split_seed)):
+            raise ValueError(f"a seed is not from 0 to {LARGEST_SEED:,}")
         if not 0 < self.held_out < 1:
             raise ValueError(
                 f"held_out is {self.held_out}: a comparison scores on what it holds out; "
@@ -172,12 +184,12 @@ def grid(
         raise ValueError("a grid needs at least one receptive field and one number of parameters")
     specs: list[NetworkSpec] = []
     notes = []
-    for count in parameters:
+    for wanted in parameters:
         for wish in receptive_fields:
-            match = catalog().pick(wish, count)
+            match = catalog().pick(wish, wanted)
             if match.within > _FAR_OFF:
                 notes.append(
-                    f"no network has a field of {wish:g} px and {count:g} parameters: the nearest "
+                    f"no network has a field of {wish:g} px and {wanted:g} parameters: the nearest "
                     f"has {match.receptive_field} px and {match.parameters:,}"
                 )
             if match.spec not in specs:
@@ -189,7 +201,10 @@ def seeds(number: int) -> tuple[int, ...]:
     """Return the first seeds: the paper's five, then 1, 2, 3 and so on."""
     if number < 1:
         raise ValueError(f"{number} seeds were asked for: give at least 1")
-    return (*PAPER_SEEDS, *range(1, number))[:number]
+    if number > MOST_TRAININGS:
+        raise ValueError(f"{number:,} seeds were asked for: at most {MOST_TRAININGS:,}")
+    others = (seed for seed in count(1) if seed not in PAPER_SEEDS)
+    return tuple(islice(chain(PAPER_SEEDS, others), number))
 
 
 def _slug(spec: NetworkSpec) -> str:

@@ -55,8 +55,11 @@ def _labels(folder: Path, index: int, entry: ImageEntry) -> NDArray[Any]:
     places = [annotation_path(folder, index)]
     if entry.labels_source is not None:
         places.append(Path(entry.labels_source))
-    for path in filter(Path.exists, places):
-        labels = read_labels(path)
+    for path in filter(_is_read, places):
+        try:
+            labels = read_labels(path)
+        except ValueError:
+            continue
         for plane in _planes(labels):
             given = labels_as_given(plane, entry.labels_sha256)
             if given is not None:
@@ -80,7 +83,7 @@ def _pixels(entry: ImageEntry, offer: Offer) -> NDArray[Any]:
 
 
 def _in_file(entry: ImageEntry) -> Iterator[NDArray[Any]]:
-    if entry.source is None or not Path(entry.source).exists():
+    if entry.source is None or not _is_read(Path(entry.source)):
         return
     try:
         micrographs = read_micrographs(entry.source)
@@ -89,6 +92,14 @@ def _in_file(entry: ImageEntry) -> Iterator[NDArray[Any]]:
     for micrograph in micrographs:
         for frame in range(micrograph.frames):
             yield micrograph.frame(frame)
+
+
+def _is_read(path: Path) -> bool:
+    """Return whether there is a file, or a store; a pipe would be waited for."""
+    try:
+        return path.is_file() or path.is_dir()
+    except ValueError:  # a NUL in the name
+        return False
 
 
 def _planes(labels: NDArray[Any]) -> Iterable[NDArray[Any]]:

@@ -6,16 +6,16 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
 from napari_tem_rf.comparison.findings import Findings, findings
 from napari_tem_rf.comparison.holdout import HeldOut
 from napari_tem_rf.comparison.plan import ComparisonPlan, Contestant
 from napari_tem_rf.comparison.results import Result, read_result
 from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
 from napari_tem_rf.micrographs.writing import write_labels
-from napari_tem_rf.runs import ImageEntry, RunError, array_hash, library_versions, now
-from napari_tem_rf.storage import write_text
+from napari_tem_rf.records import check_words, is_number, read_json, record_of
+from napari_tem_rf.run_record import ImageEntry, check_classes, check_image
+from napari_tem_rf.runs import RunError, array_hash, library_versions, now
+from napari_tem_rf.storage import is_empty, write_text
 
 __all__ = [
     "Comparison",
@@ -130,21 +130,20 @@ def read_comparison(folder: str | Path) -> Comparison:
     if not path.is_file():
         raise RunError(f'"{folder}" is not a comparison: it has no {RECORD}')
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(values, dict) and values.get("format", 0) > FORMAT:
+        values = read_json(path)
+        form = values.get("format", 0) if isinstance(values, dict) else 0
+        if is_number(form) and form > FORMAT:
             raise RunError(
-                f'comparison "{folder}" has format {values["format"]} but this version reads up '
+                f'comparison "{folder}" has format {form!s:.20} but this version reads up '
                 f"to {FORMAT}: update napari-tem-rf"
             )
-        record = TypeAdapter(ComparisonRecord).validate_python(values)
+        record = record_of(ComparisonRecord, values)
+        _check_record(record)
     except RunError:
         raise
-    except (OSError, ValueError, ValidationError) as error:
-        raise RunError(
-            f'"{path}" is damaged ({str(error).splitlines()[0]}): restore it, or compare anew '
-            "in another folder"
-        ) from error
-    found = [read_result(folder, each) for each in record.contestants]
+    except ValueError as error:
+        raise RunError(_damaged(path, error)) from error
+    found = [read_result(folder, each, record.scored) for each in record.contestants]
     done = [each for each in found if each is not None]
     return Comparison(
         folder,
@@ -152,6 +151,27 @@ def read_comparison(folder: str | Path) -> Comparison:
         tuple(each for each in done if not each.left_out),
         tuple(each for each in done if each.left_out),
     )
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    return f'"{path}" is damaged ({error}): restore it, or compare anew in another folder'
+
+
+def _check_record(record: ComparisonRecord) -> None:
+    """Raise ValueError where the fields of a record contradict each other or pass a bound."""
+    check_classes(record.classes)
+    names = [image.name for image in record.images]
+    if not names or len(set(names)) < len(names):
+        raise ValueError("images: there must be one at least, each with a name of its own")
+    for image in record.images:
+        check_image(image.name, image.shape, image.pixel_size_nm)
+    if not record.scored or not set(record.scored) <= set(names):
+        raise ValueError("scored: it must name images of the comparison")
+    check_words(record.split, "split", ("kind", "sentence", "note", "sha256"))
+    if not all(isinstance(record.split.get(name), str) for name in ("sentence", "sha256")):
+        raise ValueError("split: its sentence and sha256 are missing")
+    if not is_number(record.split.get("gap_px", 0)):
+        raise ValueError(f"split.gap_px is {record.split['gap_px']!r:.100}: it must be a number")
 
 
 def open_comparison(
@@ -202,17 +222,18 @@ def open_comparison(
         earlier = read_comparison(folder).record
         _check_same(folder, earlier, record)
         record = replace(record, created=earlier.created)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.is_file() or not is_empty(folder):
         raise RunError(
             f'"{folder}" exists and is no comparison: name a folder that does not exist yet; '
             "nothing is overwritten"
         )
+    # the record goes first: whatever a kill leaves can then be told from what others put there
+    text = json.dumps(asdict(record), indent=2, allow_nan=False)
+    write_text(folder / RECORD, text + "\n")
     for index, image in enumerate(images):
         path = annotation_path(folder, index)
         if not path.exists():
             write_labels(path, image.labels, image.pixel_size_nm)
-    text = json.dumps(asdict(record), indent=2, allow_nan=False)
-    write_text(folder / RECORD, text + "\n")
     return read_comparison(folder)
 
 

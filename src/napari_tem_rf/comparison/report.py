@@ -12,6 +12,7 @@ from napari_tem_rf.comparison.record import Comparison
 from napari_tem_rf.comparison.results import SCORES, image_table, network_table, result_table
 from napari_tem_rf.figures.quantities import words_for
 from napari_tem_rf.protocol import Reporter, Stopped
+from napari_tem_rf.spreadsheets import csv_of
 from napari_tem_rf.storage import write_text
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def write_tables(comparison: Comparison) -> None:
 
 def _csv(table: "pd.DataFrame") -> str:
     whole = [name for name in _WHOLE if name in table.columns]
-    return table.astype(dict.fromkeys(whole, "Int64")).to_csv(index=False, lineterminator="\n")
+    return csv_of(table.astype(dict.fromkeys(whole, "Int64")))
 
 
 def _kept(folder: Path) -> dict[str, str]:

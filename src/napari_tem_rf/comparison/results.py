@@ -2,17 +2,17 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
 
 from napari_tem_rf.comparison.plan import Contestant
 from napari_tem_rf.figures.quantities import COSTS, SCORES
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
+from napari_tem_rf.records import check_fraction, check_words, read_json, record_of
 from napari_tem_rf.runs import RunError
 from napari_tem_rf.storage import write_text
 
@@ -105,25 +105,53 @@ class Result:
         write_text(folder / self.contestant.folder / RESULT, text + "\n")
 
 
-def read_result(folder: Path, contestant: Contestant) -> Result | None:
+def read_result(folder: Path, contestant: Contestant, scored: Sequence[str]) -> Result | None:
     """Return what is known of a contestant; None where it is not done.
+
+    Parameters
+    ----------
+    folder : Path
+        The comparison's folder.
+    contestant : Contestant
+    scored : sequence of str
+        Names of the images that it must have been scored on.
 
     Raises
     ------
     RunError
-        When its file is damaged.
+        When its file is damaged, or of another contestant.
     """
     path = folder / contestant.folder / RESULT
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return TypeAdapter(Result).validate_python(values)
-    except (OSError, ValueError, ValidationError) as error:
+        result = record_of(Result, read_json(path))
+        _check_result(result, contestant, scored)
+    except ValueError as error:
         raise RunError(
-            f'"{path}" is damaged ({str(error).splitlines()[0]}): delete it to have '
-            f"{contestant.name} scored again"
+            f'"{path}" is damaged ({error}): delete it to have {contestant.name} scored again'
         ) from error
+    # networks that came later may have made the name longer
+    return replace(result, contestant=contestant)
+
+
+def _check_result(result: Result, contestant: Contestant, scored: Sequence[str]) -> None:
+    for what in ("folder", "spec", "seed"):
+        if getattr(result.contestant, what) != getattr(contestant, what):
+            raise ValueError(f"contestant.{what} is not that of {contestant.folder}")
+    if result.images and [each.image for each in result.images] != list(scored):
+        raise ValueError("images: they are not those that the comparison scores")
+    for each in result.images:
+        for score, value in each.scores.to_dict().items():
+            if score.startswith("boundary_error"):
+                if value is not None and value < 0:
+                    raise ValueError(f"{score} is {value}: it must be 0 or more")
+            else:
+                check_fraction(value, score)
+    for cost in COSTS:
+        if not getattr(result.costs, cost) >= 0:
+            raise ValueError(f"{cost} is {getattr(result.costs, cost)}: it must be 0 or more")
+    check_words({"note": result.note}, "result", ("note",))
 
 
 def result_table(results: Sequence[Result]) -> "pd.DataFrame":

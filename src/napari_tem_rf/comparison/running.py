@@ -13,6 +13,7 @@ from napari_tem_rf.comparison.plan import ComparisonPlan, Contestant
 from napari_tem_rf.comparison.record import Comparison, open_comparison, read_comparison
 from napari_tem_rf.comparison.results import Result
 from napari_tem_rf.engine import AnyEngine, EngineError, InlineEngine, Job, JobCancelledError
+from napari_tem_rf.locking import locked
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.protocol import NoteReport, ProgressReport, Report
 
@@ -100,11 +101,34 @@ def run_comparison(
     Raises
     ------
     ValueError
-        When images, labels and plan cannot be compared on, or the folder cannot be used.
+        When images, labels and plan cannot be compared on, or the folder cannot be used;
+        `BusyError` when somebody else compares in it.
     """
-    sources, label_sources = sources or {}, label_sources or {}
+    with locked(folder, "comparing"):
+        return _run(
+            images,
+            plan,
+            Path(folder),
+            engine,
+            on_report,
+            stopped,
+            sources or {},
+            label_sources or {},
+        )
+
+
+def _run(
+    images: Sequence[LabelledImage],
+    plan: ComparisonPlan,
+    folder: Path,
+    engine: AnyEngine | None,
+    on_report: Callable[[ComparisonReport], object],
+    stopped: Callable[[], bool],
+    sources: dict[str, str],
+    label_sources: dict[str, str],
+) -> Comparison:
     held_out = hold_out(images, plan)
-    comparison = open_comparison(Path(folder), plan, images, held_out, sources, label_sources)
+    comparison = open_comparison(folder, plan, images, held_out, sources, label_sources)
     waiting = [
         Contest(comparison.folder, each, plan, held_out, sources, label_sources)
         for each in comparison.missing

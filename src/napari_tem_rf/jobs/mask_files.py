@@ -4,19 +4,25 @@ The command line and the window write the same files, so that one goes on where 
 """
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from napari_tem_rf.jobs.pixel_sizes import resampling_for
 from napari_tem_rf.jobs.predicting import PredictionResult
+from napari_tem_rf.locking import BusyError, Lock
 from napari_tem_rf.micrographs.label_series import LabelSeries
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.writing import write_labels, write_probabilities
 from napari_tem_rf.protocol import Device
-from napari_tem_rf.provenance import file_hash, provenance_of, read_provenance, write_provenance
+from napari_tem_rf.provenance import (
+    known_hash,
+    provenance_of,
+    read_provenance,
+    write_provenance,
+)
 from napari_tem_rf.runs import Run, array_hash
+from napari_tem_rf.storage import sweep_once
 
 __all__ = ["ForeignMaskError", "MaskFile", "own_mask_file"]
 
@@ -30,7 +36,8 @@ class MaskFile:
 
     The provenance is written first: what is there after a kill is then known to be ours. Every
     file is whole or not there, so that only missing ones are made. At no time is more than one
-    frame in the memory.
+    frame in the memory. From `begin` to `finish` or `release` nobody else makes the same file: it
+    is locked, so that several commands may share a folder.
 
     Parameters
     ----------
@@ -71,8 +78,8 @@ class MaskFile:
         self.resampling = resampling_for(run.record, size) if resample else None
         self._identity: dict[str, Any] = {
             "image": micrograph.name,
-            "weights_sha256": _hash_of(run.weights),
-            "source_sha256": None if micrograph.source is None else _hash_of(micrograph.source),
+            "weights_sha256": known_hash(run.weights),
+            "source_sha256": None if micrograph.source is None else known_hash(micrograph.source),
             "pixel_size_nm": None if size is None else list(size),
             "resampling": None if self.resampling is None else self.resampling.to_dict(),
         }
@@ -80,6 +87,7 @@ class MaskFile:
             # without a file the first frame must do
             self._identity["pixels_sha256"] = array_hash(micrograph.frame())
         self._series: LabelSeries | None = None
+        self.lock = Lock(target, "predicting", is_folder=False)
         self._check()
 
     @property
@@ -87,14 +95,37 @@ class MaskFile:
         """Whether all is there."""
         return all(path.exists() for path in (self.target, *self._likely))
 
+    @property
+    def is_free(self) -> bool:
+        """Whether nobody else makes it; it is locked then."""
+        try:
+            self.lock.acquire()
+        except BusyError:
+            return False
+        return True
+
     def begin(self) -> tuple[int, ...]:
-        """Write the provenance and return the frames that are missing.
+        """Lock the file, write its provenance and return the frames that are missing.
 
         Raises
         ------
+        BusyError
+            If somebody else makes it at this moment; wait for its `lock` and begin again.
+        ForeignMaskError
+            If somebody else made it meanwhile, from another run or image.
         StorageError
             If the disk is full or the folder cannot be written to.
         """
+        if not self.lock.is_held:
+            self.lock.acquire()
+        try:
+            self._check()  # what was there before it was locked may have changed
+        except ForeignMaskError:
+            self.release()
+            raise
+        if self.is_done:
+            self.release()
+            return ()
         size = self.micrograph.pixel_size_nm
         made = provenance_of(self._run, self.micrograph.name, None, size)
         source = self.micrograph.source
@@ -151,10 +182,16 @@ class MaskFile:
         return f'"{self.micrograph.name}"{frame} cannot be predicted: {error}'
 
     def finish(self) -> None:
-        """Put the frames of a series together, once none is missing."""
+        """Put the frames of a series together, once none is missing, and give the lock back."""
         if self._series is not None:
             self._series.finish()
             self._series = None
+        self.release()
+
+    def release(self) -> None:
+        """Let others make what is missing: to be called where `finish` is not."""
+        self._series = None
+        self.lock.release()
 
     def _wants_mask(self, index: int) -> bool:
         if self._series is not None:
@@ -174,12 +211,22 @@ class MaskFile:
             )
         else:
             is_ours = begun is None or begun == self._made_by()
-        if not is_ours:
+        if is_ours:
+            if self.target.exists():
+                self._sweep()
+        else:
             what = there[0] if there else self.target
             raise ForeignMaskError(
                 f'"{what}" exists and is not from this run and image: name another --out folder; '
                 "nothing is overwritten"
             )
+
+    def _sweep(self) -> None:
+        """Remove what a kill left behind that came after the mask was whole."""
+        sweep_once(self.target.parent)
+        LabelSeries.sweep(self.target)
+        if not self.lock.is_held and self.lock.file.exists() and self.is_free:
+            self.lock.release()
 
     def _made_by(self) -> Mapping[str, Any]:
         return self._identity | {"shape": list(self.micrograph.pixels.shape)}
@@ -214,19 +261,3 @@ def own_mask_file(
         except ForeignMaskError:
             continue
     raise AssertionError("there is always another number")
-
-
-def _hash_of(path: Path) -> str | None:
-    """Return the SHA-256 of a file, calculated again only when the file has changed."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    if path.is_dir():  # a store's own time says nothing of the files inside
-        return file_hash(path)
-    return _hash(path, status.st_size, status.st_mtime_ns)
-
-
-@lru_cache(maxsize=256)
-def _hash(path: Path, _size: int, _time: int) -> str | None:
-    return file_hash(path)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.jobs.predicting import label_values
 from napari_tem_rf.jobs.request import TrainRequest, prepare
+from napari_tem_rf.locking import locked
 from napari_tem_rf.micrographs.annotation import (
     Classes,
     LabelledImage,
@@ -31,6 +33,7 @@ from napari_tem_rf.protocol import (
     Stopped,
 )
 from napari_tem_rf.runs import (
+    RECORD,
     DataEntry,
     Run,
     RunError,
@@ -41,6 +44,7 @@ from napari_tem_rf.runs import (
     library_versions,
     now,
     read_run,
+    what_remains,
 )
 from napari_tem_rf.starting import read_start, start_file
 
@@ -57,11 +61,14 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
     Raises
     ------
     ValueError
-        When the data or the plan cannot be trained with; RunError when the folder cannot be used.
+        When the data or the plan cannot be trained with; RunError when the folder cannot be used,
+        BusyError when another training works in it.
     """
     from napari_tem_rf.learning.device import computing_threads
 
-    with computing_threads(request.threads) as threads:
+    if request.run.is_file():
+        raise RunError(f'"{request.run}" is a file: name a folder that does not exist yet')
+    with locked(request.run, "training"), computing_threads(request.threads) as threads:
         return _train(request, threads, report, stopped)
 
 
@@ -87,7 +94,13 @@ def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopp
     start = None if request.start is None else read_start(request.start, spec)
     gentle = start is not None
     state: TrainingState | None = None
-    if request.resume:
+    split_record = {**asdict_split(parts), "scored": held_out}
+    record = _record(request, data.classes, spec, split_record, device.type, threads)
+    goes_on = request.resume
+    if not goes_on and _was_cut_off(request.run, record):
+        report(NoteReport(f"{what_remains(request.run)}: the training was cut off"))
+        goes_on = True
+    if goes_on:
         run = read_run(request.run)
         _check_same(run, spec, request)
         gentle = run.record.start is not None
@@ -96,9 +109,9 @@ def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopp
         elif run.record.start is not None:  # it ended before all else: begin as it did
             start = read_start(run.record.start, spec)
         run = run.with_record(replace(run.record, plan=request.plan, state="training"))
+        run.ensure(_annotations(request))
     else:
-        split_record = {**asdict_split(parts), "scored": held_out}
-        run = _create(request, data.classes, spec, split_record, device.type, threads)
+        run = create_run(request.run, record, _annotations(request))
 
     def ensure_folder() -> None:
         if run.ensure(_annotations(request)):
@@ -131,6 +144,10 @@ def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopp
         except StopIteration as end:
             model: TrainedModel = end.value
             break
+        except Exception:
+            if not goes_on and not run.checkpoint.is_file():
+                run.discard(_annotations(request))  # it was refused before its first step
+            raise
         if isinstance(message, EpochReport):
             last = message = replace(message, held_out=held_out)
         report(message)
@@ -183,14 +200,14 @@ def _gap_px(spec: NetworkSpec) -> int:
     return max(field.halo, int(field.before.max()), int(field.after.max()))
 
 
-def _create(
+def _record(
     request: TrainRequest,
     classes: Classes,
     spec: NetworkSpec,
     split_record: dict[str, Any],
     device: str,
     threads: int,
-) -> Run:
+) -> RunRecord:
     entries = []
     for number, image in enumerate(request.images, start=1):
         entries.append(
@@ -208,7 +225,7 @@ def _create(
             )
         )
     sizes = [i.pixel_size_nm for i in request.images if i.pixel_size_nm is not None]
-    record = RunRecord(
+    return RunRecord(
         name=request.run.name,
         spec=spec,
         plan=request.plan,
@@ -228,7 +245,20 @@ def _create(
         created=now(),
         versions=library_versions(),
     )
-    return create_run(request.run, record, _annotations(request))
+
+
+def _was_cut_off(folder: Path, record: RunRecord) -> bool:
+    """Return whether a folder holds the very training that is asked for, cut off on its way."""
+    if not (folder / RECORD).is_file():
+        return False
+    earlier = read_run(folder).record
+    same = (
+        *("spec", "plan", "classes", "unlabelled", "cleaning", "data", "split", "gap_px"),
+        *("start", "start_sha256"),
+    )
+    return earlier.state == "training" and all(
+        getattr(earlier, name) == getattr(record, name) for name in same
+    )
 
 
 def _annotations(request: TrainRequest) -> dict[str, NDArray[Any]]:

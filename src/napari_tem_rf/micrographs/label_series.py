@@ -1,7 +1,6 @@
 """Masks of a series, written frame by frame: a stop keeps what is done, a repeat goes on."""
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_tem_rf.micrographs.label_formats import Pages, as_labels, checked_size, label_writer
-from napari_tem_rf.storage import refuse_existing, write_aside, write_text
+from napari_tem_rf.records import RecordError, read_json
+from napari_tem_rf.storage import is_empty, refuse_existing, remove, write_aside, write_text
 
 __all__ = ["LabelSeries", "read_written_frame"]
 
@@ -66,7 +66,7 @@ class LabelSeries:
         # through JSON, because tuples come back as lists
         wanted = json.loads(json.dumps({"shape": self._shape, "made_by": dict(made_by or {})}))
         if _begun(self._parts) != wanted:
-            shutil.rmtree(self._parts, ignore_errors=True)
+            remove(self._parts)
             write_text(self._parts / "series.json", json.dumps(wanted))
 
     @property
@@ -85,10 +85,16 @@ class LabelSeries:
         An empty dict stands for frames of which that is not known.
         """
         parts = _parts_of(Path(path))
-        if not parts.is_dir():
+        if not parts.is_dir() or is_empty(parts):
             return None
         made_by = (_begun(parts) or {}).get("made_by")
         return made_by if isinstance(made_by, dict) else {}
+
+    @staticmethod
+    def sweep(path: str | Path) -> None:
+        """Remove what is left of the frames of a file that is whole."""
+        if _parts_of(Path(path)).is_dir():
+            remove(_parts_of(Path(path)))
 
     def write(self, index: int, labels: ArrayLike) -> None:
         """Write the mask of one frame, shape (row, column)."""
@@ -125,7 +131,7 @@ class LabelSeries:
         dtype = np.dtype(np.uint16 if wide else np.uint8)
         with write_aside(self.path) as aside:
             self._write(aside, Pages(self._shape, dtype, self.read, self._pixel_size_nm))
-        shutil.rmtree(self._parts, ignore_errors=True)
+        remove(self._parts)
         return self.path
 
     def _part(self, index: int) -> Path:
@@ -152,7 +158,7 @@ def _part_of(path: Path, index: int) -> Path:
 def _begun(parts: Path) -> dict[str, Any] | None:
     """Return the note of what a series was begun as."""
     try:
-        begun = json.loads((parts / "series.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        begun = read_json(parts / "series.json")
+    except RecordError:
         return None
     return begun if isinstance(begun, dict) else None

@@ -10,7 +10,10 @@ from typing import Any, Self
 
 MOST_LEVELS = 6
 LARGEST_PERIOD = 2**20
+LARGEST_POOL = 64
 LARGEST_DILATION = 256
+MOST_PARAMETERS = 100_000_000
+"""Trainable; a training holds each some eight times, in 3 GB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +104,11 @@ class NetworkSpec:
                 f"pools {_listed(self.pools)} multiply to {self.period:,} px: "
                 f"at most {LARGEST_PERIOD:,} px are allowed; use smaller pools or fewer levels"
             )
+        if any(pool > LARGEST_POOL for pool in self.pools):
+            raise ValueError(
+                f"pools {_listed(self.pools)}: every pool must be from 2 to {LARGEST_POOL}; use "
+                "more levels of smaller pools"
+            )
         if len(self.dilations) != len(self.pools) + 1:
             raise ValueError(
                 f"dilations {_listed(self.dilations)}: {len(self.pools)} pools need "
@@ -113,6 +121,14 @@ class NetworkSpec:
             )
         if not (isfinite(self.growth) and 1 <= self.growth <= 4):
             raise ValueError(f"growth is {self.growth}: it must be from 1 to 4")
+        # first each by itself, because parameters of huge numbers are slow to count
+        largest = max(self.filters, self.channels, self.classes)
+        if largest > MOST_PARAMETERS or self.parameters > MOST_PARAMETERS:
+            raise ValueError(
+                f"{self.filters:,} filters, {self.channels:,} channels and {self.classes:,} "
+                f"classes make more than {MOST_PARAMETERS:,} parameters: take fewer filters or "
+                "fewer levels"
+            )
 
     @property
     def levels(self) -> int:

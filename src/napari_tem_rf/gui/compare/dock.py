@@ -35,6 +35,7 @@ from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, preload
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.runs import read_run
+from napari_tem_rf.spreadsheets import csv_of
 from napari_tem_rf.storage import write_text
 
 __all__ = ["CompareWidget"]
@@ -192,7 +193,7 @@ class CompareWidget(Dock):
                 case ".html":
                     raise ValueError("the report is not written yet: wait a moment")
                 case ".csv":
-                    write_text(path, network_table(comparison.results).to_csv(index=False))
+                    write_text(path, csv_of(network_table(comparison.results)))
                 case ".png" | ".svg" | ".pdf":
                     self.curve.save(path)
                 case other:

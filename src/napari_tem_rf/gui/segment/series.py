@@ -196,10 +196,13 @@ def _predict_missing(
     finally:
         for _, job in on_the_way:
             job.cancel()
+        if done < len(missing):
+            file.release()
     outcome.stopped = done < len(missing)
-    if not file.missing:
+    if not outcome.stopped and not file.missing:
         yield Step(f"putting the frames of {name} together" if total > 1 else name, 1.0, None, file)
         file.finish()
+    file.release()
 
 
 def guarded(
