@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from napari_tem_rf.learning import planar
+from napari_tem_rf.learning.fast import planar
 from napari_tem_rf.networks.spec import BlockShape, NetworkSpec
 
 
@@ -41,7 +41,7 @@ class Pointwise(nn.Conv2d):
 class Block(nn.Module):
     """Residual block: conv, norm, ReLU, conv, norm, plus a 1x1 conv of the input, then ReLU.
 
-    ``planar``: the kernels of `learning.planar` train it where they can.
+    ``planar``: the kernels of `learning.fast.planar` train it where they can.
     """
 
     def __init__(self, shape: BlockShape, planar: bool = False) -> None:

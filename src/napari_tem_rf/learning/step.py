@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from napari_tem_rf.learning import planar
 from napari_tem_rf.learning.crops import Batch
 from napari_tem_rf.learning.device import computing_threads
+from napari_tem_rf.learning.fast import planar
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
 from napari_tem_rf.protocol import TrainingPlan

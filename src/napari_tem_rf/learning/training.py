@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_tem_rf.learning import planar
 from napari_tem_rf.learning.borders import NOTHING_SETTLED, settle_borders, with_settled
 from napari_tem_rf.learning.clock import Clock
 from napari_tem_rf.learning.crops import CropSampler, ahead
 from napari_tem_rf.learning.device import FullMemoryError, keep_pages, out_of_memory, pick_device
+from napari_tem_rf.learning.fast import planar
 from napari_tem_rf.learning.head import HEAD, fit_head, network_without_head
 from napari_tem_rf.learning.network import Network, network_of, random_network, with_layout
 from napari_tem_rf.learning.step import RunningAverage, Stepper, class_weights

@@ -1,16 +1,16 @@
 """A residual block on the CPU, forwards and backwards, compiled by Numba.
 
 Maps are float32, planes of rows: (crop, channel, row, column). What enters a block is a skip and,
-in a decoder, what comes from below (`learning.levels`); an encoder has no channels from below.
+in a decoder, what comes from below (`learning.fast.levels`); an encoder has no channels from below.
 What leaves an encoder is also pooled; the pooled map of a decoder has no pixels.
 
-Each kernel works on the bands ``begin`` to ``end`` (`learning.bands`), of ``most`` rows, and adds
-what it sums over them to arrays of its own, so that threads share nothing.
+Each kernel works on the bands ``begin`` to ``end`` (`learning.fast.bands`), of ``most`` rows, and
+adds what it sums over them to arrays of its own, so that threads share nothing.
 """
 
 import numpy as np
 
-from napari_tem_rf.learning.bands import (
+from napari_tem_rf.learning.fast.bands import (
     ZERO,
     add_moments,
     conv,
@@ -22,7 +22,7 @@ from napari_tem_rf.learning.bands import (
     kernel,
     place,
 )
-from napari_tem_rf.learning.levels import (
+from napari_tem_rf.learning.fast.levels import (
     add_to_largest,
     cells_of,
     interleave,

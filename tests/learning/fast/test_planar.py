@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional
 
-from napari_tem_rf.learning import planar
 from napari_tem_rf.learning.device import computing_threads
+from napari_tem_rf.learning.fast import planar
 from napari_tem_rf.learning.network import Block, joined, random_network
 from napari_tem_rf.networks.spec import BlockShape, NetworkSpec
 
-from .conftest import as_after_a_training
+from ..conftest import as_after_a_training
 
 
 def block_of(channels_in, channels_out):

@@ -11,7 +11,7 @@ Rows are those of one crop, first to first + rows of the large map: whole cells.
 
 import numpy as np
 
-from napari_tem_rf.learning.bands import ZERO, add_to_kernel, copy_rows, kernel
+from napari_tem_rf.learning.fast.bands import ZERO, add_to_kernel, copy_rows, kernel
 
 # cells
 

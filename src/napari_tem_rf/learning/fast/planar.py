@@ -2,7 +2,7 @@
 
 Torch's convs want the channels of a pixel to fill a vector register, and its layers write every
 map to memory and read it again. A network for few annotations has 4 to 12 channels where its maps
-are largest; there the kernels of a block (`learning.kernels`) take half of the time or less.
+are largest; there the kernels of a block (`learning.fast.kernels`) take half of the time or less.
 """
 
 import os
@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from napari_tem_rf.learning import kernels
 from napari_tem_rf.learning.device import computing_threads
+from napari_tem_rf.learning.fast import kernels
 from napari_tem_rf.networks.spec import NetworkSpec
 
 __all__ = ["planar_block", "suits", "takes", "threads_for", "warm_up"]
