@@ -41,9 +41,9 @@ def copy_rows(source, crop, first, rows, band):
         if r < 0 or r >= height:
             continue
         for i in range(source.shape[1]):
-            given, target = source[crop, i, r], band[i, k]
+            row, target = source[crop, i, r], band[i, k]
             for c in range(width):
-                target[c + 1] = given[c]
+                target[c + 1] = row[c]
 
 
 @kernel

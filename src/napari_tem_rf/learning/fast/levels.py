@@ -144,7 +144,7 @@ def write_upsampled_conv(below, pool, weight, bias, crop, first, rows, y):
 
 
 @kernel
-def pool_rows(out, down, crop, o, first, rows, pooled, which):
+def pool_rows(out, down, crop, o, first, rows, pooled, argmax):
     """Write the largest pixel of each cell, and where in the cell it is; of equal ones one."""
     width = out.shape[3]
     best, at = np.empty(width, np.float32), np.empty(width, np.int32)
@@ -159,7 +159,7 @@ def pool_rows(out, down, crop, o, first, rows, pooled, which):
                 larger = row[c] > best[c]
                 best[c] = row[c] if larger else best[c]
                 at[c] = k * down if larger else at[c]
-        largest, where = pooled[crop, o, first // down + q], which[crop, o, first // down + q]
+        largest, where = pooled[crop, o, first // down + q], argmax[crop, o, first // down + q]
         for c in range(len(largest)):
             value, found = best[c * down], at[c * down]
             for k in range(1, down):
@@ -173,14 +173,14 @@ def pool_rows(out, down, crop, o, first, rows, pooled, which):
 
 
 @kernel
-def add_to_largest(of_pooled, which, down, crop, o, r, row):
+def add_to_largest(grad_pooled, argmax, down, crop, o, r, row):
     """Add the gradient of the pooled map to row ``r`` of the gradient of the map."""
-    given, where = of_pooled[crop, o, r // down], which[crop, o, r // down]
+    grad_out, where = grad_pooled[crop, o, r // down], argmax[crop, o, r // down]
     begin = r % down * down
-    for c in range(len(given)):
+    for c in range(len(grad_out)):
         at = where[c] - begin
         if 0 <= at < down:
-            row[c * down + at] += given[c]
+            row[c * down + at] += grad_out[c]
 
 
 @kernel
@@ -211,22 +211,22 @@ def _shifted_sums(band, count, pool, wide, sums):
 
 
 @kernel
-def _multiply_sums(sums, entered, w, of_w, given):
+def _multiply_sums(sums, x, w, grad_w, grad_x):
     """Add the gradient of a kernel, and that of the small plane that it convolves upsampled."""
     s0, s1, s2, s3, s4 = sums[0], sums[1], sums[2], sums[3], sums[4]
     s5, s6, s7, s8 = sums[5], sums[6], sums[7], sums[8]
     w0, w1, w2 = w[0, 0], w[0, 1], w[0, 2]
     w3, w4, w5 = w[1, 0], w[1, 1], w[1, 2]
     w6, w7, w8 = w[2, 0], w[2, 1], w[2, 2]
-    for c in range(len(given)):
-        given[c] += (
+    for c in range(len(grad_x)):
+        grad_x[c] += (
             w0 * s0[c] + w1 * s1[c] + w2 * s2[c]
             + w3 * s3[c] + w4 * s4[c] + w5 * s5[c]
             + w6 * s6[c] + w7 * s7[c] + w8 * s8[c]
         )  # fmt: skip
     t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = ZERO
-    for c in range(len(given)):
-        value = entered[c]
+    for c in range(len(grad_x)):
+        value = x[c]
         t0 += value * s0[c]
         t1 += value * s1[c]
         t2 += value * s2[c]
@@ -236,11 +236,13 @@ def _multiply_sums(sums, entered, w, of_w, given):
         t6 += value * s6[c]
         t7 += value * s7[c]
         t8 += value * s8[c]
-    add_to_kernel(of_w, t0, t1, t2, t3, t4, t5, t6, t7, t8)
+    add_to_kernel(grad_w, t0, t1, t2, t3, t4, t5, t6, t7, t8)
 
 
 @kernel
-def of_upsampled_conv(gradient, below, pool, weight, crop, first, rows, of_weight, of_below):
+def upsampled_conv_backward(
+    gradient, below, pool, weight, crop, first, rows, grad_weight, grad_below
+):
     """Add the gradients of the conv of what comes from below: of its weights and of the map."""
     channels, own = below.shape[1], weight.shape[1] - below.shape[1]
     count, small = rows // pool, below.shape[3]
@@ -253,6 +255,6 @@ def of_upsampled_conv(gradient, below, pool, weight, crop, first, rows, of_weigh
                 sums,
                 cells_of(below, pool, crop, i, first, rows),
                 weight[o, own + i],
-                of_weight[o, own + i],
-                cells_of(of_below, pool, crop, i, first, rows),
+                grad_weight[o, own + i],
+                cells_of(grad_below, pool, crop, i, first, rows),
             )

@@ -156,8 +156,8 @@ class _Norm:
         slopes : ndarray, shape (4, channel)
             The input's gradient is the first times that of the result, plus the second times the
             input less the fourth, its mean, plus the third.
-        of_weight, of_bias : ndarray, shape (channel,)
-        of_shift : ndarray, shape (channel,)
+        grad_weight, grad_bias : ndarray, shape (channel,)
+        grad_shift : ndarray, shape (channel,)
             Gradient of what is added to the input: none where the norm takes its mean away.
         """
         total = sums[0]
@@ -181,20 +181,20 @@ class _PlanarBlock(torch.autograd.Function):
         shortcut: Tensor, shortcut_bias: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         crops, _, height, width = skip.shape
-        entering = _entering(skip, below)
+        inputs = _inputs(skip, below)
         channels, channels_in = weight1.shape[:2]
         bands = _Bands.of(crops, height, width, channels + channels_in, max(up, down))
         y1, y2, out = (torch.empty(crops, channels, height, width) for _ in range(3))
         small = (height // down, width // down) if down else (0, 0)
         pooled = torch.empty(crops, channels, *small)
-        which = torch.empty(crops, channels, *small, dtype=torch.int32)
+        argmax = torch.empty(crops, channels, *small, dtype=torch.int32)
         count = crops * height * width
 
         def sums() -> list[Array]:
             return [np.zeros((2, channels))]
 
         (found,) = bands.run(
-            kernels.first_conv, sums, *entering, up, _array(weight1), _array(bias1), bands.rows,
+            kernels.first_conv, sums, *inputs, up, _array(weight1), _array(bias1), bands.rows,
             _array(y1),
         )  # fmt: skip
         norm1 = _Norm.of(norms[0], scale1, shift1, found, count)
@@ -204,51 +204,52 @@ class _PlanarBlock(torch.autograd.Function):
         )  # fmt: skip
         norm2 = _Norm.of(norms[1], scale2, shift2, found, count)
         bands.run(
-            kernels.result, list, *entering, up, _flat(shortcut), _array(y2),
+            kernels.result, list, *inputs, up, _flat(shortcut), _array(y2),
             _single(norm2.gain), _single(norm2.shift + _array(shortcut_bias)), down, bands.rows,
-            _array(out), _array(pooled), _array(which),
+            _array(out), _array(pooled), _array(argmax),
         )  # fmt: skip
-        ctx.save_for_backward(skip, below, weight1, weight2, shortcut, y1, y2, out, which)
+        ctx.save_for_backward(skip, below, weight1, weight2, shortcut, y1, y2, out, argmax)
         ctx.pools, ctx.bands, ctx.norms, ctx.count = (up, down), bands, (norm1, norm2), count
         return out, pooled
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        skip, below, weight1, weight2, shortcut, y1, y2, out, which = ctx.saved_tensors
-        entering, (up, down), bands = _entering(skip, below), ctx.pools, ctx.bands
+        skip, below, weight1, weight2, shortcut, y1, y2, out, argmax = ctx.saved_tensors
+        inputs, (up, down), bands = _inputs(skip, below), ctx.pools, ctx.bands
         norm1, norm2 = ctx.norms
         channels, channels_in = weight1.shape[:2]
         g, h = torch.empty_like(y1), torch.empty_like(y1)
-        of_entering = [np.empty_like(each) for each in entering]
+        grad_inputs = [np.empty_like(each) for each in inputs]
 
-        of_shortcut, found = bands.run(
-            kernels.of_result, lambda: [np.zeros((channels, channels_in)), np.zeros((2, channels))],
-            _array(gradients[0]), _array(gradients[1]), _array(which), _array(out), _array(y2),
-            *entering, up, _flat(shortcut), down, bands.rows, _array(g), of_entering[1],
+        grad_shortcut, found = bands.run(
+            kernels.result_backward,
+            lambda: [np.zeros((channels, channels_in)), np.zeros((2, channels))],
+            _array(gradients[0]), _array(gradients[1]), _array(argmax), _array(out), _array(y2),
+            *inputs, up, _flat(shortcut), down, bands.rows, _array(g), grad_inputs[1],
         )  # fmt: skip
-        of_shortcut_bias = found[0]
-        slopes, of_scale2, of_shift2, of_bias2 = norm2.backward(found, ctx.count)
-        of_weight2, found = bands.run(
-            kernels.of_second_conv,
+        grad_shortcut_bias = found[0]
+        slopes, grad_scale2, grad_shift2, grad_bias2 = norm2.backward(found, ctx.count)
+        grad_weight2, found = bands.run(
+            kernels.second_conv_backward,
             lambda: [np.zeros((channels, channels, 3, 3)), np.zeros((2, channels))],
             _array(g), _array(y2), _single(slopes), _array(y1), _single(norm1.gain),
-            _single(norm1.shift), _turned(weight2), bands.rows, _array(h),
+            _single(norm1.shift), _flipped(weight2), bands.rows, _array(h),
         )  # fmt: skip
-        slopes, of_scale1, of_shift1, of_bias1 = norm1.backward(found, ctx.count)
-        wanted = ctx.needs_input_grad[0]
-        (of_weight1,) = bands.run(
-            kernels.of_first_conv, lambda: [np.zeros((channels, channels_in, 3, 3))],
-            _array(h), _array(y1), _single(slopes), *entering, up, _array(weight1),
-            _turned(weight1), _array(g), _flat(shortcut), bands.rows, wanted, *of_entering,
+        slopes, grad_scale1, grad_shift1, grad_bias1 = norm1.backward(found, ctx.count)
+        needs_grad = ctx.needs_input_grad[0]
+        (grad_weight1,) = bands.run(
+            kernels.first_conv_backward, lambda: [np.zeros((channels, channels_in, 3, 3))],
+            _array(h), _array(y1), _single(slopes), *inputs, up, _array(weight1),
+            _flipped(weight1), _array(g), _flat(shortcut), bands.rows, needs_grad, *grad_inputs,
         )  # fmt: skip
-        of_skip, of_below = (torch.from_numpy(each) for each in of_entering)
+        grad_skip, grad_below = (torch.from_numpy(each) for each in grad_inputs)
         return (
-            of_skip if wanted else None, of_below if below is not None else None, None, None,
-            None, *(_tensor(each) for each in (
-                of_weight1, of_bias1, of_scale1, of_shift1,
-                of_weight2, of_bias2, of_scale2, of_shift2,
-                of_shortcut[:, :, None, None], of_shortcut_bias,
+            grad_skip if needs_grad else None, grad_below if below is not None else None,
+            None, None, None, *(_tensor(each) for each in (
+                grad_weight1, grad_bias1, grad_scale1, grad_shift1,
+                grad_weight2, grad_bias2, grad_scale2, grad_shift2,
+                grad_shortcut[:, :, None, None], grad_shortcut_bias,
             )),
         )  # fmt: skip
 
@@ -311,7 +312,7 @@ def _move(norm: nn.BatchNorm2d, mean: Array, variance: Array, count: int) -> Non
     norm.num_batches_tracked.numpy()[...] += 1
 
 
-def _entering(skip: Tensor, below: Tensor | None) -> tuple[Array, Array]:
+def _inputs(skip: Tensor, below: Tensor | None) -> tuple[Array, Array]:
     if below is None:
         return _array(skip), np.empty((len(skip), 0, 1, 1), np.float32)
     return _array(skip), _array(below)
@@ -327,8 +328,8 @@ def _flat(weight: Tensor) -> Array:
     return _array(weight[:, :, 0, 0])
 
 
-def _turned(weight: Tensor) -> Array:
-    """Return the weights of the conv that takes gradients back: turned, out and in exchanged."""
+def _flipped(weight: Tensor) -> Array:
+    """Return the weights of the conv that takes gradients back: flipped, out and in exchanged."""
     return _array(weight.flip(2, 3).transpose(0, 1))
 
 
