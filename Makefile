@@ -34,7 +34,7 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 # Numba compiles again where the file of a function changed, not where one that it calls did.
 $(KERNELS): $(addprefix $(FAST)/,bands.py kernels.py levels.py) $(READY)
 	@rm -f $(FAST)/__pycache__/*.nb[ci]
-	@$(BIN)/python -c 'from napari_tem_rf.learning.fast import planar; planar.warm_up()'
+	@$(BIN)/python -c 'from napari_tem_rf.learning.fast import compiled; compiled.warm_up()'
 	@touch $@
 
 run: $(KERNELS) ## the main job on the sample data: train, predict, score, look (OUT=folder)

@@ -13,8 +13,8 @@ import torch
 
 from napari_tem_rf import jobs
 from napari_tem_rf.jobs import Watched, training
-from napari_tem_rf.learning import training as loop
 from napari_tem_rf.learning import validation
+from napari_tem_rf.learning.learner import DivergedError
 from napari_tem_rf.learning.step import Stepper
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.protocol import EpochReport
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_number_keeps_the_epochs_before(tmp_path, monkeypatch)
     sentence = (
         r"loss is nan in epoch 3, the weights of the epochs before are kept: try another seed"
     )
-    with pytest.raises(loop.DivergedError, match=sentence):
+    with pytest.raises(DivergedError, match=sentence):
         train(request_of(tmp_path / "run", plan=replace(PLAN, epochs=5)))
     monkeypatch.setattr(Stepper, "step", step)
     train(request_of(tmp_path / "two", plan=replace(PLAN, epochs=2)))

@@ -11,7 +11,8 @@ import torch
 
 from napari_tem_rf import jobs
 from napari_tem_rf.jobs import TrainRequest, Watched, training
-from napari_tem_rf.learning import crops
+from napari_tem_rf.learning import crops, validation
+from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import random_network
 from napari_tem_rf.learning.prediction import predict as predict_tiles
 from napari_tem_rf.micrographs.annotation import LabelledImage
@@ -413,7 +414,7 @@ def test_a_preview_is_what_the_whole_image_would_give_there(tmp_path, monkeypatc
     network = random_network(spec, seed=752).eval()
     preview = watch(network, 3)
     pixels = standardise(clean(image.pixels, request.cleaning))
-    whole = np.array([0, 2])[predict_tiles(network.folded(), pixels).classes]
+    whole = np.array([0, 2])[predict_tiles(accelerated(network).folded(), pixels).classes]
     whole = whole.repeat(binning, 0).repeat(binning, 1)
     whole = np.pad(
         whole, [(0, n - m) for n, m in zip(SHAPE, whole.shape, strict=True)], mode="edge"
@@ -441,22 +442,22 @@ def test_previews_take_a_fifth_of_the_time(tmp_path, monkeypatch):
     request = request_of(tmp_path / "run", image, watched=Watched(image.pixels))
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    predict_fitting = validation.predict_fitting
+
+    def slow(*arguments):
+        now[0] += 5.0
+        return predict_fitting(*arguments)
+
+    monkeypatch.setattr(validation, "predict_fitting", slow)
     watch = training._watcher(request, jobs.prepare((image,), "ignore", Cleaning()).classes)
-
-    class Slow:
-        spec = SPEC
-
-        def folded(self):
-            now[0] += 5.0
-            return random_network(SPEC, 752).folded()
-
-    assert watch(Slow(), 1) is None  # not in the first seconds
+    network = random_network(SPEC, 752)
+    assert watch(network, 1) is None  # not in the first seconds
     now[0] = 2.5
-    assert watch(Slow(), 1) is not None  # took 5 s, until 7.5
+    assert watch(network, 1) is not None  # took 5 s, until 7.5
     now[0] = 27.0
-    assert watch(Slow(), 1) is None
+    assert watch(network, 1) is None
     now[0] = 27.6
-    assert watch(Slow(), 1) is not None
+    assert watch(network, 1) is not None
 
 
 @pytest.mark.parametrize("pools", [(), (2,), (4, 4), (2, 2, 2), (8, 8), (4, 4, 4)])

@@ -1,7 +1,7 @@
 """A checkpoint holds all of a training's state, and nothing that could run."""
 
 import pickle
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,8 @@ import torch
 
 from napari_tem_rf import storage
 from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
+from napari_tem_rf.learning.learner import TrainingState
 from napari_tem_rf.learning.network import Network
-from napari_tem_rf.learning.training import TrainingState
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport
 
@@ -29,10 +29,10 @@ def state_of(seed=752):
         best={name: value + 2 for name, value in weights.items()},
         optimizer=optimizer.state_dict(),
         sampler=np.random.default_rng(seed).bit_generator.state,
-        history=[
+        history=(
             EpochReport(1, 25, 1.5, 3.25, 0.7, 0.6, 0.81, 1, 0.81),
             EpochReport(2, 50, 3.0, 1.75, 0.5, None, None, 1, None),
-        ],
+        ),
         steps=50,
         seconds=3.0,
         batch=4,
@@ -64,8 +64,7 @@ def test_round_trip(tmp_path):
 def test_random_numbers_go_on(tmp_path):
     rng = np.random.default_rng(752)
     rng.standard_normal(17)
-    state = state_of()
-    state.sampler = rng.bit_generator.state
+    state = replace(state_of(), sampler=rng.bit_generator.state)
     write_checkpoint(tmp_path / "checkpoint.pt", state)
     expected = rng.integers(0, 1 << 60, 100)
     other = np.random.default_rng(0)
@@ -146,8 +145,8 @@ def test_a_failure_while_writing_leaves_the_last_good_state(tmp_path, monkeypatc
 
 
 def test_the_history_keeps_every_number(tmp_path):
-    state = state_of()
-    state.history[0] = EpochReport(1, 7, 0.1 + 0.2, 1e-300, 1 / 3, 2 / 3, 1e16 + 2, 1, 0.9999999)
+    report = EpochReport(1, 7, 0.1 + 0.2, 1e-300, 1 / 3, 2 / 3, 1e16 + 2, 1, 0.9999999)
+    state = replace(state_of(), history=(report,))
     write_checkpoint(tmp_path / "checkpoint.pt", state)
-    (back, _) = read_checkpoint(tmp_path / "checkpoint.pt").history
+    (back,) = read_checkpoint(tmp_path / "checkpoint.pt").history
     assert asdict(back) == asdict(state.history[0])

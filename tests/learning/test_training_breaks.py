@@ -118,7 +118,7 @@ def test_the_part_of_an_epoch_is_used_until_it_goes_on(disc_set):
 def test_the_first_state_comes_before_the_first_epoch(disc_set):
     data = disc_set(shape=SMALL)
     _, _, states = run(data, data, SPEC, PLAN, stopped=lambda: True)
-    assert [(state.steps, state.history) for state in states] == [(0, [])]
+    assert [(state.steps, state.history) for state in states] == [(0, ())]
     model, _, _ = run(data, data, SPEC, PLAN, state=states[0])
     unbroken, _, _ = run(data, data, SPEC, PLAN)
     assert largest_difference(model.network.state_dict(), unbroken.network.state_dict()) == 0

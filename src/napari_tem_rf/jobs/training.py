@@ -68,8 +68,8 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
 def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopped) -> RunRecord:
     from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
     from napari_tem_rf.learning.device import pick_device
-    from napari_tem_rf.learning.training import TrainedModel, TrainingState
-    from napari_tem_rf.learning.training import train as run_training
+    from napari_tem_rf.learning.learner import TrainingState
+    from napari_tem_rf.learning.training import TrainedModel, train
 
     data = prepare(
         request.images,
@@ -112,7 +112,7 @@ def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopp
             run.write_history(state.history)
 
     watch = _watcher(request, data.classes)
-    training = run_training(
+    training = train(
         parts.training,
         parts.validation,
         spec,
@@ -292,6 +292,7 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
     """Return what predicts the watched image every few seconds."""
     import time
 
+    from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.validation import predict_fitting
 
     watched = request.watched
@@ -324,7 +325,7 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
             return None
         begun = time.perf_counter()
         try:
-            result = predict_fitting(network.folded(), part)
+            result = predict_fitting(accelerated(network).folded(), part)
         except MemoryError:
             due = math.inf
             return NoteReport("memory is full: the training goes on without its live prediction")

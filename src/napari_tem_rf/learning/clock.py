@@ -48,7 +48,7 @@ class Clock:
         epochs : int
             Whole epochs.
         steps_of_epoch : int
-            Steps of the epoch at hand.
+            Steps of the current epoch.
         steps : int
             All steps.
         """

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from napari_tem_rf.learning.crops import Batch
 from napari_tem_rf.learning.device import computing_threads
-from napari_tem_rf.learning.fast import planar
+from napari_tem_rf.learning.fast.network import threads_for
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
 from napari_tem_rf.protocol import TrainingPlan
@@ -52,7 +52,7 @@ class Stepper:
         Keep the statistics of the batch norms: few strokes would move them towards themselves.
     teacher : Network, optional
         Averaged network. What it is sure of, where nobody annotated, is taught too: the network
-        sees crops under ever other symmetries, contrasts and noise, and has to agree with it.
+        sees crops under ever-changing symmetries, contrasts and noise, and has to agree with it.
     agreement : float
         Weight of that part of the loss.
 
@@ -98,7 +98,7 @@ class Stepper:
         )
 
     def step(self, crops: Batch, most: int) -> Tensor:
-        """Make a step and return its loss; of crops no more than ``most`` are looked at at once."""
+        """Make a step and return its loss; at most ``most`` crops are computed at once."""
         self.network.train()
         if self.gentle:
             for module in self.network.modules():
@@ -113,7 +113,7 @@ class Stepper:
             labels = torch.from_numpy(crops.labels[first : first + most]).to(device)
             images = images.contiguous(memory_format=torch.channels_last)
             taught = self._taught(images, labels)
-            with planar.threads_for(self.network.spec, images):
+            with threads_for(self.network, images):
                 logits = self.network(images)
                 loss = _summed_loss(logits, labels, self.weight) / counted
                 total += loss.detach()

@@ -22,30 +22,14 @@ from torch.autograd.function import once_differentiable
 
 from napari_tem_rf.learning.device import computing_threads
 from napari_tem_rf.learning.fast import kernels
-from napari_tem_rf.networks.spec import NetworkSpec
 
-__all__ = ["planar_block", "suits", "takes", "threads_for", "warm_up"]
-
-FEW_FILTERS, NARROW = 12, 128
-"""Networks of up to so many filters, and nowhere wider than so many channels, train faster so. All
-of their blocks do or none: between the kernels and torch's layers threads and layouts change."""
+__all__ = ["all_threads", "planar_block", "warm_up"]
 
 BAND_BYTES = 1 << 20
 """What a band takes in the cache of a core."""
 
 Array = NDArray[Any]
 _THREADS: ContextVar[int] = ContextVar("threads of the kernels", default=0)
-
-
-def suits(spec: NetworkSpec) -> bool:
-    """Whether the kernels train a network on a CPU."""
-    few = spec.filters <= FEW_FILTERS and max(spec.widths) <= NARROW
-    return few and max(spec.dilations) == 1
-
-
-def takes(x: Tensor) -> bool:
-    """Whether the kernels compute with maps like this one."""
-    return x.device.type == "cpu" and x.dtype == torch.float32
 
 
 def planar_block(
@@ -84,14 +68,8 @@ def planar_block(
 
 
 @contextmanager
-def threads_for(spec: NetworkSpec, crops: Tensor) -> Iterator[None]:
-    """Give torch one thread where the kernels train the network on these crops.
-
-    Waking torch's other threads for what little is left takes longer than it.
-    """
-    if not (suits(spec) and takes(crops)):
-        yield
-        return
+def all_threads() -> Iterator[None]:
+    """Give torch one thread and the kernels as many as torch had."""
     token = _THREADS.set(torch.get_num_threads())
     try:
         with computing_threads(1):
