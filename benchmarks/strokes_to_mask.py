@@ -121,7 +121,7 @@ def network_dice(
             plan=TrainingPlan(epochs=None, seconds=seconds, seed=seed),
             start=start,
         )
-        jobs.train(request, report=lambda report: None, stopped=lambda: False)
+        jobs.train_run(request, report=lambda report: None, stopped=lambda: False)
         network = accelerated(network_of(spec, read_run(request.run).read_weights())).folded()
     scores = []
     for image in held_out:

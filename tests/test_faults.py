@@ -43,7 +43,7 @@ def train_with(request, at, fault):
         if isinstance(message, EpochReport) and message.epoch == at:
             fault()
 
-    return jobs.train(request, report=report, stopped=lambda: False), reports
+    return jobs.train_run(request, report=report, stopped=lambda: False), reports
 
 
 @pytest.mark.usefixtures("few_steps")
@@ -179,7 +179,7 @@ def limit(message):
 
 plan = test_jobs.replace(test_jobs.PLAN, epochs=5)
 request = test_jobs.request_of(test_jobs.Path(sys.argv[2]), plan=plan)
-outcome = call(test_jobs.jobs.train, (request,), "training on gold", limit, lambda: False)
+outcome = call(test_jobs.jobs.train_run, (request,), "training on gold", limit, lambda: False)
 print(outcome.sentence)
 """
 

@@ -69,12 +69,14 @@ def request_of(folder, *images, **changes):
 
 def train(request, stopped=lambda: False):
     reports = []
-    record = jobs.train(request, report=reports.append, stopped=stopped)
+    record = jobs.train_run(request, report=reports.append, stopped=stopped)
     return record, reports
 
 
 def predict(run, pixels, **options):
-    return jobs.predict(run, pixels, report=lambda report: None, stopped=lambda: False, **options)
+    return jobs.predict_with_run(
+        run, pixels, report=lambda report: None, stopped=lambda: False, **options
+    )
 
 
 def notes_of(reports):
@@ -367,7 +369,7 @@ def test_stop_keeps_the_best_and_is_a_run_like_any_other(tmp_path):
         if isinstance(message, EpochReport):
             stop.set()
 
-    record = jobs.train(
+    record = jobs.train_run(
         request_of(tmp_path / "run", plan=replace(PLAN, epochs=50)),
         report=report,
         stopped=stop.is_set,
@@ -378,7 +380,7 @@ def test_stop_keeps_the_best_and_is_a_run_like_any_other(tmp_path):
 
 def test_a_prediction_that_is_stopped_is_none(tmp_path, few_steps):
     train(request_of(tmp_path / "run"))
-    stopped = jobs.predict(
+    stopped = jobs.predict_with_run(
         tmp_path / "run",
         image_of((1, 2)).pixels,
         report=lambda report: None,

@@ -111,8 +111,8 @@ def fake_predict(
 def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let work be done in a thread, by functions that answer at once."""
     monkeypatch.setattr("napari_tem_rf.gui.work.Engine", lambda: InlineEngine(threaded=True))
-    monkeypatch.setattr(jobs, "train", fake_train)
-    monkeypatch.setattr(jobs, "predict", fake_predict)
+    monkeypatch.setattr(jobs, "train_run", fake_train)
+    monkeypatch.setattr(jobs, "predict_with_run", fake_predict)
 
 
 @pytest.fixture

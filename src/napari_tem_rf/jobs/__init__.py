@@ -6,9 +6,14 @@ imports it.
 """
 
 from napari_tem_rf.jobs.fields import effective_field, mean_effective_field
-from napari_tem_rf.jobs.predicting import PredictionResult, label_values, measure_speed, predict
+from napari_tem_rf.jobs.predicting import (
+    PredictionResult,
+    label_values,
+    measure_speed,
+    predict_with_run,
+)
 from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
-from napari_tem_rf.jobs.training import asdict_split, train
+from napari_tem_rf.jobs.training import asdict_split, train_run
 
 __all__ = [
     "PredictionResult",
@@ -19,7 +24,7 @@ __all__ = [
     "label_values",
     "mean_effective_field",
     "measure_speed",
-    "predict",
+    "predict_with_run",
     "prepare",
-    "train",
+    "train_run",
 ]

@@ -55,7 +55,7 @@ class PredictionResult:
     notes: tuple[str, ...] = ()
 
 
-def predict(
+def predict_with_run(
     run: Path,
     pixels: NDArray[Any],
     tile_px: int | None = None,

@@ -51,7 +51,7 @@ PREVIEW_SECONDS = 3.0
 FIRST_PREVIEW_SECONDS = 2.0
 
 
-def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
+def train_run(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
     """Train a network into a run folder, and return its record.
 
     Raises
@@ -62,10 +62,12 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
     from napari_tem_rf.learning.device import computing_threads
 
     with computing_threads(request.threads) as threads:
-        return _train(request, threads, report, stopped)
+        return _train_run(request, threads, report, stopped)
 
 
-def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopped) -> RunRecord:
+def _train_run(
+    request: TrainRequest, threads: int, report: Reporter, stopped: Stopped
+) -> RunRecord:
     from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
     from napari_tem_rf.learning.device import pick_device
     from napari_tem_rf.learning.learner import TrainingState
