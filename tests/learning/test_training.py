@@ -1,4 +1,4 @@
-"""Training learns, repeats itself, goes on where it was, and ends when it should."""
+"""Training learns, repeats itself, resumes where it was, and ends when it should."""
 
 import copy
 from dataclasses import replace
@@ -253,7 +253,7 @@ def test_stop_before_the_first_batch_gives_no_epoch(disc_set):
 
 
 class Clock:
-    """A clock that goes on by as much every time it is asked."""
+    """A clock that advances by the same step whenever it is read."""
 
     def __init__(self, step):
         self.step, self.now = step, 1000.0

@@ -46,14 +46,14 @@ HEAD = "head."
 """Names of the last layer's weights begin so."""
 
 MOST_PX = 20_000
-"""Annotated pixels that the regression looks at, at most."""
+"""Annotated pixels that the regression uses, at most."""
 
 SHRINKAGE = 0.01
 """Weight of the squared coefficients beside the mean loss; features have a deviation of 1."""
 
 
 DOUBTED_PX = 5
-"""Pixels so near to a border of the prediction are decided anew."""
+"""Pixels at most this far from a border of the prediction are decided again."""
 
 SIDES_PX = 12
 """How far beyond them the examples reach on either side."""
@@ -62,8 +62,8 @@ ROUNDS = 2
 """The second round takes its examples from the borders that the first one found."""
 
 TRUSTED = 0.995
-"""Part of the examples of each class, averaged, that forests have to tell right in places that
-they did not learn from."""
+"""Share of the examples, averaged over classes, that forests must get right in places that they
+did not learn from."""
 
 PLACE_PX = 64
 """Side of the squares, like those of a chessboard, of which the forests learn every other one."""
@@ -394,7 +394,7 @@ def _of(part: NDArray[np.bool_], known: NDArray[np.uint8], value: int) -> NDArra
 
 
 def _some(by_class: list[NDArray[np.intp]], rng: np.random.Generator) -> list[NDArray[np.intp]]:
-    """Draw as many pixels of each class as there may be examples."""
+    """Draw pixels of each class: as many as there may be examples of it."""
     quota = MOST_EXAMPLES // len(by_class)
     return [rng.choice(each, min(quota, len(each)), replace=False) for each in by_class]
 

@@ -78,7 +78,7 @@ class Learner:
     beginning : Beginning
         What it starts from.
     plan : TrainingPlan
-        How it goes on.
+        How it is trained.
     device : torch.device
     seconds : float
         Seconds that the beginning took.

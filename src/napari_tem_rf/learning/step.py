@@ -1,4 +1,4 @@
-"""One step of Adam: the loss on annotated pixels, and agreement on those nobody annotated."""
+"""One step of Adam: the loss on annotated pixels, and agreement on the others."""
 
 import math
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ The paper's preset cuts none.
 """
 
 GENTLE = 1 / 3
-"""Steps of a network that sees already are so much smaller."""
+"""Factor on the step size of a network that starts from trained weights."""
 
 FUSED_ON = ("cpu", "cuda")
-"""Where torch makes a step of all weights at once."""
+"""Devices on which torch makes a step of all weights at once."""
 
 SURE = 0.9
-"""Probability from which the averaged network is believed where nobody annotated."""
+"""Probability above which the averaged network teaches pixels that are not annotated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ class Stepper:
     gentle : bool
         Keep the statistics of the batch norms: few strokes would move them towards themselves.
     teacher : Network, optional
-        Averaged network. What it is sure of, where nobody annotated, is taught too: the network
+        Averaged network. What it is sure of on pixels without annotation is taught too: the network
         sees crops under ever-changing symmetries, contrasts and noise, and has to agree with it.
     agreement : float
         Weight of that part of the loss.
@@ -127,7 +127,7 @@ class Stepper:
         return total
 
     def _taught(self, images: Tensor, labels: Tensor) -> Tensor | None:
-        """Return the classes that the teacher is sure of, where nobody annotated."""
+        """Return the classes that the teacher is sure of on pixels that are not annotated."""
         if self.teacher is None:
             return None
         self.teacher.eval()

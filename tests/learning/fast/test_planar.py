@@ -29,7 +29,7 @@ def maps(*shape, seed=0):
 def run(block, skip, below, pool, gradient):
     """Return result, input gradients and weight gradients of a block as dicts of tensors.
 
-    What leaves an encoder, which has nothing below, is pooled too where there is a pool.
+    The output of an encoder, which has nothing below, is pooled too where there is a pool.
     """
     skip = skip.clone().requires_grad_()
     below = None if below is None else below.clone().requires_grad_()

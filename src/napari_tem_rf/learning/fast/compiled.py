@@ -54,7 +54,7 @@ def kernels() -> ModuleType | None:
 
 
 def warm_up() -> None:
-    """Compile the kernels, or load what was compiled before: the first block would wait for it."""
+    """Compile the kernels, or load what was compiled before: else the first block would wait."""
     if (module := kernels()) is not None:
         module.warm_up()
 

@@ -1,8 +1,8 @@
 """A residual block on the CPU, forwards and backwards, compiled by Numba.
 
-Maps are float32, planes of rows: (crop, channel, row, column). What enters a block is a skip and,
-in a decoder, what comes from below (`learning.fast.levels`); an encoder has no channels from below.
-What leaves an encoder is also pooled; the pooled map of a decoder has no pixels.
+Maps are float32, planes of rows: (crop, channel, row, column). The input of a block is a skip and,
+in a decoder, the map of the level below (`learning.fast.levels`); an encoder has no channels of it.
+The output of an encoder is also pooled; the pooled map of a decoder has no pixels.
 
 Each kernel works on the bands ``begin`` to ``end`` (`learning.fast.bands`), of ``most`` rows, and
 adds what it sums over them to arrays of its own, so that threads share nothing.
@@ -106,10 +106,10 @@ def result_backward(
     gradient, grad_pooled, argmax, out, y, skip, below, pool, shortcut, down, most, g, grad_below,
     grad_shortcut, sums, begin, end,
 ):  # fmt: skip
-    """Write the gradient before the last ReLU, and add that of the shortcut.
+    """Write the gradient before the last ReLU, and add that of the shortcut's weights.
 
-    Writes what the shortcut gives back to what comes from below. Adds its pixels, and those times
-    the second conv's result, of each channel.
+    Writes the shortcut's part of the gradient of the level below. Adds to the sums, for each
+    channel, the gradient and the gradient times the second conv's result.
     """
     width, own = y.shape[3], skip.shape[1]
     wide = np.empty(width, np.float32)
@@ -159,7 +159,7 @@ def second_conv_backward(
 ):
     """Write the gradient before the first ReLU, and add that of the second conv's weights.
 
-    Adds its pixels, and those times the first conv's result, of each channel.
+    Adds to the sums, for each channel, the gradient and the gradient times the first conv's result.
     """
     channels, width = before.shape[1], before.shape[3]
     band = np.empty((channels, most + 2, width + 2), np.float32)
@@ -195,7 +195,7 @@ def first_conv_backward(
     h, y, slopes, skip, below, pool, weight, flipped, g, shortcut, most, needs_grad, grad_skip,
     grad_below, grad_weight, begin, end,
 ):  # fmt: skip
-    """Add the gradient of the first conv's weights, and that of what came from below.
+    """Add the gradients of the first conv's weights and of the level below.
 
     Write that of the skip where ``needs_grad``.
     """

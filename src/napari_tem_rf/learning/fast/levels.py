@@ -1,6 +1,6 @@
 """Between two levels of a network: pooled going down, upsampled going up; compiled by Numba.
 
-A map that comes from below is convolved where it is small. Its cell is the square of ``pool`` x
+The map of the level below is convolved where it is small. Its cell is the square of ``pool`` x
 ``pool`` pixels to which nearest neighbours upsample one of its pixels. The rows of a 3x3 conv fall
 into one cell, or into two at the cell's first and last row, and so do its columns: whatever the
 pool, there are three times three sums of products to tell apart. Backwards, all that is needed of
@@ -89,7 +89,7 @@ def _add_phases(small, line, w, kind, left, middle, right):
     Kind 0 are the cells' first rows: the kernel's first row falls into the cells above. Kind 2 are
     their last ones: its last row falls into the cells below. The plane is one line of framed rows
     of length ``line``, so that one loop goes over all of them; what it adds in the frame is not
-    looked at.
+    used.
     """
     at = small[line:]
     if kind == 0:
@@ -117,7 +117,7 @@ def _add_phases(small, line, w, kind, left, middle, right):
 
 @kernel
 def write_upsampled_conv(below, pool, weight, bias, crop, first, rows, y):
-    """Write the bias and the conv of what comes from below, whose weights are the last ones."""
+    """Write the bias and the conv of the level below, whose weights are the last ones."""
     channels, small = below.shape[1], below.shape[3]
     own, line, count = weight.shape[1] - channels, small + 2, rows // pool
     band = np.empty((channels, count + 2, line), np.float32)
@@ -243,7 +243,7 @@ def _multiply_sums(sums, x, w, grad_w, grad_x):
 def upsampled_conv_backward(
     gradient, below, pool, weight, crop, first, rows, grad_weight, grad_below
 ):
-    """Add the gradients of the conv of what comes from below: of its weights and of the map."""
+    """Add the gradients of the conv of the level below: of its weights and of the map."""
     channels, own = below.shape[1], weight.shape[1] - below.shape[1]
     count, small = rows // pool, below.shape[3]
     sums = np.empty((9, count * small), np.float32)

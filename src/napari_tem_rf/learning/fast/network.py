@@ -23,9 +23,9 @@ from napari_tem_rf.networks.spec import NetworkSpec
 __all__ = ["FastNetwork", "accelerated", "suits_kernels", "threads_for", "with_layout"]
 
 FEW_FILTERS, NARROW = 12, 128
-"""Networks of at most so many filters, and nowhere wider than so many channels, train faster by
-the kernels. All of their blocks do or none: between the kernels and torch's layers threads and
-layouts change."""
+"""Networks with at most this many filters, and nowhere wider than this many channels, train faster
+by the kernels. All of their blocks use them or none: between the kernels and torch's layers threads
+and layouts change."""
 
 
 def accelerated(network: Network) -> "FastNetwork":
@@ -166,7 +166,7 @@ class Pointwise(nn.Conv2d):
             y = torch.baddbmm(self.bias[:, None], weight, x.flatten(2))  # (image, channel, pixel)
             return y.unflatten(2, x.shape[2:])
         if self.in_channels == 1:
-            # oneDNN takes thrice as long for one channel as for twelve
+            # oneDNN takes three times as long for one channel as for twelve
             y = torch.addcmul(self.bias, x.permute(0, 2, 3, 1), self.weight[:, 0, 0, 0])
             return y.permute(0, 3, 1, 2)
         # There is nothing in a 1x1 kernel to dilate, but torch gives every dilated conv to oneDNN:
@@ -177,8 +177,8 @@ class Pointwise(nn.Conv2d):
 def upsampled_conv(x: Tensor, weight: Tensor, pool: int) -> Tensor:
     """Return the 3x3 conv of a map upsampled by nearest neighbours, without upsampling it.
 
-    A pixel's three rows are at most two of the small map, which ones depends on its phase: each
-    phase has a 3x3 kernel of its own there, of sums of the weights.
+    The three rows that a pixel sees lie in at most two rows of the small map; which ones depends on
+    its phase. So each phase has a 3x3 kernel of its own there, made of sums of the weights.
 
     Parameters
     ----------
@@ -223,7 +223,7 @@ def suits_kernels(spec: NetworkSpec) -> bool:
 def threads_for(network: Network, crops: Tensor) -> Iterator[None]:
     """Give torch one thread where the kernels train the network on these crops.
 
-    Waking torch's other threads for what little is left takes longer than it.
+    Waking torch's other threads takes longer than the little that is left for them.
     """
     kernels = None
     if isinstance(network, FastNetwork) and network.by_kernels and _computable(crops):

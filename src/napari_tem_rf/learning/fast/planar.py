@@ -35,17 +35,17 @@ _THREADS: ContextVar[int] = ContextVar("threads of the kernels", default=0)
 def planar_block(
     block: Any, skip: Tensor, below: Tensor | None = None, *, up: int = 1, down: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return a `Block` of its input, in training, and what leaves it pooled.
+    """Return the output of a `Block` in training, and the same pooled.
 
     Parameters
     ----------
     block : Block
-        Its norms take the moments of the crops and move their running ones, or take the running
-        ones where they are told to keep them.
+        Its norms use the moments of the crops and move their running moments; in evaluation mode
+        they use the running ones.
     skip : Tensor of float32, shape (crop, channel, row, column)
-        What enters the block; in a decoder what comes from its encoder.
+        Input of the block; in a decoder, the output of its encoder.
     below : Tensor of float32, shape (crop, channel, row / up, column / up), optional
-        What comes from below, to be upsampled by nearest neighbours.
+        The level below, to be upsampled by nearest neighbours.
     up : int
         Pool between this level and the one below, in a decoder.
     down : int
@@ -79,7 +79,7 @@ def all_threads() -> Iterator[None]:
 
 
 def warm_up() -> None:
-    """Compile the kernels, or load what was compiled before: the first block would wait for it.
+    """Compile the kernels, or load what was compiled before: otherwise the first block would wait.
 
     It draws no random numbers, which a training beside it would miss.
     """
