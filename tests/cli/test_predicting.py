@@ -98,7 +98,7 @@ def test_a_repeat_goes_on_and_keeps_what_is_there(cli, run, data, masks, tmp_pat
     predict = predicting.jobs.predict_with_run
     monkeypatch.setattr(
         predicting.jobs,
-        "predict",
+        "predict_with_run",
         lambda *arguments, **options: predicted.append(1) or predict(*arguments, **options),
     )
     answer = cli("predict", run, data.images, "--out", out, "--json")
