@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 KERNELS := $(VENV)/.kernels
-LEARNING := src/napari_tem_rf/learning
+FAST := src/napari_tem_rf/learning/fast
 OUT ?= demo_output
 # modules, what wants arguments, and the study, which takes days
 NO_BENCH := paper_unet sparse_series effective_field_widths receptive_field_study
@@ -32,9 +32,9 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 # Numba compiles again where the file of a function changed, not where one that it calls did.
-$(KERNELS): $(addprefix $(LEARNING)/,bands.py kernels.py levels.py) $(READY)
-	@rm -f $(LEARNING)/__pycache__/*.nb[ci]
-	@$(BIN)/python -c 'from napari_tem_rf.learning import planar; planar.warm_up()'
+$(KERNELS): $(addprefix $(FAST)/,bands.py kernels.py levels.py) $(READY)
+	@rm -f $(FAST)/__pycache__/*.nb[ci]
+	@$(BIN)/python -c 'from napari_tem_rf.learning.fast import compiled; compiled.warm_up()'
 	@touch $@
 
 run: $(KERNELS) ## the main job on the sample data: train, predict, score, look (OUT=folder)

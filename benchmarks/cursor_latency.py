@@ -144,7 +144,7 @@ def training(window: Window, pixels: np.ndarray, labels: np.ndarray) -> Iterator
             unlabelled="background",
         )
         window.session.submit(
-            jobs.train,
+            jobs.train_run,
             request,
             name="training",
             training=True,

@@ -71,13 +71,14 @@ def predictor(way: str, field: int, weights: Path) -> Callable[[np.ndarray], np.
     state = torch.load(weights, weights_only=True)
     if way in ("ours", "folded"):
         from napari_tem_rf.learning.device import keep_pages
+        from napari_tem_rf.learning.fast.network import accelerated
         from napari_tem_rf.learning.network import Network
         from napari_tem_rf.learning.prediction import predict
         from napari_tem_rf.networks.spec import NetworkSpec
 
         network = Network(NetworkSpec(POOLS[field], filters=4))
         network.load_state_dict(state)
-        folded = network.folded()
+        folded = accelerated(network).folded()
         if way == "ours":
             keep_pages()
             return lambda pixels: predict(folded, pixels).classes

@@ -24,6 +24,7 @@ from scipy.ndimage import distance_transform_edt, label
 
 from napari_tem_rf import jobs, read_labels, read_micrographs
 from napari_tem_rf.learning.baselines import fit_forest
+from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import network_of
 from napari_tem_rf.learning.prediction import predict
 from napari_tem_rf.measuring.scores import dice
@@ -120,8 +121,8 @@ def network_dice(
             plan=TrainingPlan(epochs=None, seconds=seconds, seed=seed),
             start=start,
         )
-        jobs.train(request, report=lambda report: None, stopped=lambda: False)
-        network = network_of(spec, read_run(request.run).read_weights()).folded()
+        jobs.train_run(request, report=lambda report: None, stopped=lambda: False)
+        network = accelerated(network_of(spec, read_run(request.run).read_weights())).folded()
     scores = []
     for image in held_out:
         found = predict(network, standardise(image.pixels))

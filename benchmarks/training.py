@@ -175,6 +175,7 @@ def dice_of_ours(
     field: int, training: TrainingSet, held_out: TrainingSet, mpx: list[float], seed: int
 ) -> list[float]:
     from napari_tem_rf.learning.crops import CropSampler
+    from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.prediction import predict
     from napari_tem_rf.learning.training import train
     from napari_tem_rf.networks.spec import NetworkSpec
@@ -191,7 +192,7 @@ def dice_of_ours(
         nonlocal seen
         seen += px
         if len(scores) < len(mpx) and seen >= mpx[len(scores)] * 1e6:
-            folded = averaged.folded()
+            folded = accelerated(averaged).folded()
             found = [predict(folded, image.pixels).classes for image in held_out.images]
             scores.append(mean_dice(found, held_out))
 

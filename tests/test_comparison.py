@@ -263,7 +263,9 @@ def test_ensemble_of_the_seeds(complete):
     pixels = IMAGES[0].pixels
     said = {"report": lambda report: None, "stopped": lambda: False}
     together = predict_ensemble(runs, pixels, "cpu", **said)
-    maps = [jobs.predict(run, pixels, None, True, "cpu", **said).probabilities for run in runs]
+    maps = [
+        jobs.predict_with_run(run, pixels, None, True, "cpu", **said).probabilities for run in runs
+    ]
     np.testing.assert_allclose(together.mean, np.mean(maps, axis=0), atol=1e-6)
     np.testing.assert_allclose(together.spread, np.std(maps, axis=0), atol=1e-6)
     assert set(np.unique(together.labels)) <= {0, 1}
@@ -391,14 +393,14 @@ def test_damaged_folders_are_said(complete, tmp_path):
 
 
 def test_one_failure_leaves_the_others(tmp_path, monkeypatch):
-    train = jobs.train
+    train = jobs.train_run
 
     def failing(request, **said):
         if request.plan.seed == 752:
             raise MemoryError
         return train(request, **said)
 
-    monkeypatch.setattr(jobs, "train", failing)
+    monkeypatch.setattr(jobs, "train_run", failing)
     plan = plan_of(SMALL, training=replace(TRAINING, epochs=1))
     comparison = run_comparison(IMAGES, plan, tmp_path / "it")
     assert [result.contestant.seed for result in comparison.results] == [2245]

@@ -13,8 +13,8 @@ import torch
 
 from napari_tem_rf import jobs
 from napari_tem_rf.jobs import Watched, training
-from napari_tem_rf.learning import training as loop
 from napari_tem_rf.learning import validation
+from napari_tem_rf.learning.learner import DivergedError
 from napari_tem_rf.learning.step import Stepper
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.protocol import EpochReport
@@ -43,7 +43,7 @@ def train_with(request, at, fault):
         if isinstance(message, EpochReport) and message.epoch == at:
             fault()
 
-    return jobs.train(request, report=report, stopped=lambda: False), reports
+    return jobs.train_run(request, report=report, stopped=lambda: False), reports
 
 
 @pytest.mark.usefixtures("few_steps")
@@ -141,7 +141,7 @@ def test_a_loss_that_is_no_number_keeps_the_epochs_before(tmp_path, monkeypatch)
     sentence = (
         r"loss is nan in epoch 3, the weights of the epochs before are kept: try another seed"
     )
-    with pytest.raises(loop.DivergedError, match=sentence):
+    with pytest.raises(DivergedError, match=sentence):
         train(request_of(tmp_path / "run", plan=replace(PLAN, epochs=5)))
     monkeypatch.setattr(Stepper, "step", step)
     train(request_of(tmp_path / "two", plan=replace(PLAN, epochs=2)))
@@ -179,7 +179,7 @@ def limit(message):
 
 plan = test_jobs.replace(test_jobs.PLAN, epochs=5)
 request = test_jobs.request_of(test_jobs.Path(sys.argv[2]), plan=plan)
-outcome = call(test_jobs.jobs.train, (request,), "training on gold", limit, lambda: False)
+outcome = call(test_jobs.jobs.train_run, (request,), "training on gold", limit, lambda: False)
 print(outcome.sentence)
 """
 

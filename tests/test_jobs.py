@@ -11,7 +11,8 @@ import torch
 
 from napari_tem_rf import jobs
 from napari_tem_rf.jobs import TrainRequest, Watched, training
-from napari_tem_rf.learning import crops
+from napari_tem_rf.learning import crops, validation
+from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import random_network
 from napari_tem_rf.learning.prediction import predict as predict_tiles
 from napari_tem_rf.micrographs.annotation import LabelledImage
@@ -68,12 +69,14 @@ def request_of(folder, *images, **changes):
 
 def train(request, stopped=lambda: False):
     reports = []
-    record = jobs.train(request, report=reports.append, stopped=stopped)
+    record = jobs.train_run(request, report=reports.append, stopped=stopped)
     return record, reports
 
 
 def predict(run, pixels, **options):
-    return jobs.predict(run, pixels, report=lambda report: None, stopped=lambda: False, **options)
+    return jobs.predict_with_run(
+        run, pixels, report=lambda report: None, stopped=lambda: False, **options
+    )
 
 
 def notes_of(reports):
@@ -366,7 +369,7 @@ def test_stop_keeps_the_best_and_is_a_run_like_any_other(tmp_path):
         if isinstance(message, EpochReport):
             stop.set()
 
-    record = jobs.train(
+    record = jobs.train_run(
         request_of(tmp_path / "run", plan=replace(PLAN, epochs=50)),
         report=report,
         stopped=stop.is_set,
@@ -377,7 +380,7 @@ def test_stop_keeps_the_best_and_is_a_run_like_any_other(tmp_path):
 
 def test_a_prediction_that_is_stopped_is_none(tmp_path, few_steps):
     train(request_of(tmp_path / "run"))
-    stopped = jobs.predict(
+    stopped = jobs.predict_with_run(
         tmp_path / "run",
         image_of((1, 2)).pixels,
         report=lambda report: None,
@@ -413,7 +416,7 @@ def test_a_preview_is_what_the_whole_image_would_give_there(tmp_path, monkeypatc
     network = random_network(spec, seed=752).eval()
     preview = watch(network, 3)
     pixels = standardise(clean(image.pixels, request.cleaning))
-    whole = np.array([0, 2])[predict_tiles(network.folded(), pixels).classes]
+    whole = np.array([0, 2])[predict_tiles(accelerated(network).folded(), pixels).classes]
     whole = whole.repeat(binning, 0).repeat(binning, 1)
     whole = np.pad(
         whole, [(0, n - m) for n, m in zip(SHAPE, whole.shape, strict=True)], mode="edge"
@@ -441,22 +444,22 @@ def test_previews_take_a_fifth_of_the_time(tmp_path, monkeypatch):
     request = request_of(tmp_path / "run", image, watched=Watched(image.pixels))
     now = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
+    predict_fitting = validation.predict_fitting
+
+    def slow(*arguments):
+        now[0] += 5.0
+        return predict_fitting(*arguments)
+
+    monkeypatch.setattr(validation, "predict_fitting", slow)
     watch = training._watcher(request, jobs.prepare((image,), "ignore", Cleaning()).classes)
-
-    class Slow:
-        spec = SPEC
-
-        def folded(self):
-            now[0] += 5.0
-            return random_network(SPEC, 752).folded()
-
-    assert watch(Slow(), 1) is None  # not in the first seconds
+    network = random_network(SPEC, 752)
+    assert watch(network, 1) is None  # not in the first seconds
     now[0] = 2.5
-    assert watch(Slow(), 1) is not None  # took 5 s, until 7.5
+    assert watch(network, 1) is not None  # took 5 s, until 7.5
     now[0] = 27.0
-    assert watch(Slow(), 1) is None
+    assert watch(network, 1) is None
     now[0] = 27.6
-    assert watch(Slow(), 1) is not None
+    assert watch(network, 1) is not None
 
 
 @pytest.mark.parametrize("pools", [(), (2,), (4, 4), (2, 2, 2), (8, 8), (4, 4, 4)])

@@ -137,7 +137,7 @@ def test_masks_are_made_by_one_and_kept_by_the_other(tmp_path):
     assert not other.is_free
     with pytest.raises(BusyError, match=r"gold\.tif. is in use: .*\(predicting\)"):
         other.begin()
-    result = jobs.predict(
+    result = jobs.predict_with_run(
         *one.arguments(0, device="cpu"), report=lambda report: None, stopped=lambda: False
     )
     one.write(0, result)

@@ -97,7 +97,7 @@ def train(
         cleaning=cleaning or Cleaning(),
         start=named_start(start),
     )
-    jobs.train(request, report=on_report, stopped=stopped)
+    jobs.train_run(request, report=on_report, stopped=stopped)
     return read_run(run)
 
 
@@ -138,7 +138,7 @@ def repeat(
     again = repetition(opened, folder, images)
     for note in again.notes:
         on_report(NoteReport(note))
-    jobs.train(again.request, report=on_report, stopped=stopped)
+    jobs.train_run(again.request, report=on_report, stopped=stopped)
     return read_run(folder)
 
 
@@ -177,7 +177,7 @@ def predict(
         When the image is not (row, column), or its pixels are too large to resample from.
     """
     size = image.pixel_size_nm if isinstance(image, Micrograph) else None
-    result = jobs.predict(
+    result = jobs.predict_with_run(
         _folder(run),
         _pixels(image),
         tile_px,

@@ -95,10 +95,10 @@ def test_a_repeat_goes_on_and_keeps_what_is_there(cli, run, data, masks, tmp_pat
     (out / "gold_2.tif").unlink()
     before = files_of(out)
     predicted = []
-    predict = predicting.jobs.predict
+    predict = predicting.jobs.predict_with_run
     monkeypatch.setattr(
         predicting.jobs,
-        "predict",
+        "predict_with_run",
         lambda *arguments, **options: predicted.append(1) or predict(*arguments, **options),
     )
     answer = cli("predict", run, data.images, "--out", out, "--json")

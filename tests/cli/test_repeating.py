@@ -150,7 +150,7 @@ def trained(folder, plan, start=None, counted=None):
         gap_px=11,
         sources={"gold": str(folder.with_name("gold.npy"))},
     )
-    jobs.train(request, report=lambda report: None, stopped=lambda: False)
+    jobs.train_run(request, report=lambda report: None, stopped=lambda: False)
     return read_run(folder)
 
 

@@ -114,8 +114,8 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "napari_tem_rf.gui.session.work.Engine", lambda: InlineEngine(threaded=True)
     )
-    monkeypatch.setattr(jobs, "train", fake_train)
-    monkeypatch.setattr(jobs, "predict", fake_predict)
+    monkeypatch.setattr(jobs, "train_run", fake_train)
+    monkeypatch.setattr(jobs, "predict_with_run", fake_predict)
 
 
 @pytest.fixture

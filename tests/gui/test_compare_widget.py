@@ -80,7 +80,7 @@ def fake_predict(run: Path, pixels: Any, *_: Any, report: Any, stopped: Any) -> 
 def compared(worker: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a worker answer at once: trainings, predictions, reports."""
     monkeypatch.setattr("napari_tem_rf.comparison.running.contest", fake_contest)
-    monkeypatch.setattr(jobs, "predict", fake_predict)
+    monkeypatch.setattr(jobs, "predict_with_run", fake_predict)
 
     def report_on(comparison: Any, scored: Any, *, report: Any, stopped: Any) -> Path:
         path = comparison.folder / "report.html"

@@ -233,7 +233,7 @@ def test_layers_changed_in_mid_training_do_not_change_it(
         changed.wait(60)
         return fake_train(request, report=report, stopped=stopped)
 
-    monkeypatch.setattr(jobs, "train", wait)
+    monkeypatch.setattr(jobs, "train_run", wait)
     painted = strokes.data.copy()
     press(qtbot, widget.train_button)
     qtbot.waitUntil(lambda: "It goes on" in widget.note.text(), timeout=10_000)
@@ -270,7 +270,7 @@ def test_what_a_failed_training_had_learned_can_be_used(
         (request.run / "weights.safetensors").write_bytes(b"")
         raise OSError(28, "No space left on device", str(record.name))
 
-    monkeypatch.setattr(jobs, "train", fail)
+    monkeypatch.setattr(jobs, "train_run", fail)
     press(qtbot, widget.train_button)
     qtbot.waitUntil(idle(session), timeout=10_000)
     assert widget.note.text().startswith("✗ Training on gold failed, no space left on device")

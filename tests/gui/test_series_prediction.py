@@ -54,7 +54,7 @@ class Worker:
 @pytest.fixture
 def answers(worker: None, monkeypatch: pytest.MonkeyPatch) -> Worker:
     answers = Worker()
-    monkeypatch.setattr(jobs, "predict", answers.predict)
+    monkeypatch.setattr(jobs, "predict_with_run", answers.predict)
     return answers
 
 
@@ -238,7 +238,7 @@ def test_a_failed_frame_is_said_and_the_others_stay(
             raise MemoryError("no memory for a tile")
         return answers.predict(run, pixels, *options, **more)
 
-    monkeypatch.setattr(jobs, "predict", predict)
+    monkeypatch.setattr(jobs, "predict_with_run", predict)
     predict_series(qtbot, widget, series)
     assert "ran out of memory" in widget.words.text()
     assert "What is done is kept" in widget.words.text()

@@ -119,7 +119,7 @@ def test_a_failure_is_one_sentence_and_the_button_comes_back(
     def fail(*_: Any, report: Any, stopped: Any) -> None:
         raise ValueError("the disk is full: make room")
 
-    monkeypatch.setattr(jobs, "train", fail)
+    monkeypatch.setattr(jobs, "train_run", fail)
     press(qtbot, widget.train_button)
     qtbot.waitUntil(idle(session), timeout=10_000)
     assert widget.note.text() == "✗ The disk is full: make room."
@@ -148,7 +148,7 @@ def test_an_interrupted_training_goes_on_from_its_checkpoint(
         (request.run / "run.json").unlink()
         return fake_train(request, report=report, stopped=stopped)
 
-    monkeypatch.setattr(jobs, "train", die_once)
+    monkeypatch.setattr(jobs, "train_run", die_once)
     assert widget.resume_button.isHidden()
     press(qtbot, widget.train_button)
     qtbot.waitUntil(idle(session), timeout=10_000)
@@ -177,7 +177,7 @@ def test_stop_asks_the_training_to_stop_and_keeps_what_it_has(
             pass
         return fake_train(request, report=report, stopped=stopped)
 
-    monkeypatch.setattr(jobs, "train", wait)
+    monkeypatch.setattr(jobs, "train_run", wait)
     press(qtbot, widget.train_button)
     qtbot.waitUntil(lambda: widget.note.text() == "It goes on.", timeout=10_000)
     press(qtbot, widget.stop_button)

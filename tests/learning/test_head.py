@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tem_rf.learning.head import fit_head, network_without_head
+from napari_tem_rf.learning.beginning import fit_head, network_without_head
+from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import random_network
 from napari_tem_rf.learning.prediction import predict
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, Classes, TrainingSet
@@ -43,7 +44,7 @@ def test_the_head_of_a_random_body_learns_grey_levels_from_strokes(classes: int)
 
     for name, value in network.state_dict().items():
         assert torch.equal(value, before[name]) is not name.startswith("head."), name
-    found = predict(network.folded(), pixels)
+    found = predict(accelerated(network).folded(), pixels)
     assert found is not None
     inner = np.zeros(truth.shape, bool)
     inner[4:-4, 4:-4] = True  # at the border the field holds zeros
@@ -59,7 +60,7 @@ def test_an_image_that_is_no_multiple_of_the_period_is_filled_as_in_a_prediction
     strokes = AnnotatedImage("bands", pixels, some_strokes(truth, rng), "bands")
     network = random_network(spec, seed=1)
     fit_head(network, TrainingSet((strokes,), Classes((1, 2), ("a", "b"))), seed=0)
-    found = predict(network.folded(), pixels)
+    found = predict(accelerated(network).folded(), pixels)
     assert found is not None
     assert (found.classes == truth).mean() > 0.9
 

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_tem_rf.learning.network import Network, joined
+from napari_tem_rf.learning.fast.network import accelerated
+from napari_tem_rf.learning.network import Network
 from napari_tem_rf.networks.spec import NetworkSpec
 
 from .conftest import as_after_a_training
@@ -114,10 +115,11 @@ def test_weights_are_he_normal():
             assert kurtosis.item() == pytest.approx(3, abs=0.4)
 
 
+@pytest.mark.parametrize("way", [lambda network: network, accelerated], ids=["plain", "fast"])
 @pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_forward_is_the_papers_formula(spec):
+def test_forward_is_the_papers_formula(spec, way):
     """The pass written down once more with bare functions on the same weights."""
-    network, image = network_of(spec), image_of((30, 42))
+    network, image = way(network_of(spec)), image_of((30, 42))
     period = spec.period
     image = image[..., : 30 // period * period, : 42 // period * period]
 
@@ -167,59 +169,6 @@ def test_any_size_is_filled_with_zeros_below_and_to_the_right(spec, shape):
         assert logits.shape == (1, spec.classes, *shape)
         expected = network(filled)[..., : shape[0], : shape[1]]
     torch.testing.assert_close(logits, expected, atol=1e-6, rtol=0)
-
-
-@pytest.mark.parametrize("spec", SPECS, ids=str)
-def test_folded_gives_the_same_logits(spec):
-    network, image = network_of(spec), image_of((61, 47))
-    folded = network.folded()
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
-    assert not any(each.requires_grad for each in folded.parameters())
-    with torch.no_grad():
-        torch.testing.assert_close(folded(image), network(image), atol=1e-9, rtol=0)
-    single, image = network.float(), image.float()
-    with torch.no_grad():
-        expected = single(image)
-        difference = (single.folded()(image) - expected).abs().max()
-    assert difference < 1e-5 * expected.abs().max()
-
-
-def test_folding_leaves_the_network_as_it_was():
-    network = network_of(SPECS[1]).train()
-    before = {name: value.clone() for name, value in network.state_dict().items()}
-    network.folded()
-    assert network.training
-    assert all(each.requires_grad for each in network.parameters())
-    for name, value in network.state_dict().items():
-        assert torch.equal(value, before[name]), name
-
-
-def test_gradients_pass_the_relus_that_work_in_place():
-    """Against finite differences, in double precision."""
-    network = network_of(NetworkSpec(pools=(2,), filters=2), seed=956)
-    image = image_of((6, 4)).requires_grad_(True)
-    assert torch.autograd.gradcheck(network, (image,), eps=1e-6, atol=1e-5)
-
-
-@pytest.mark.parametrize(("pool", "filters"), [(2, 4), (3, 2), (5, 3), (8, 4)])
-@pytest.mark.parametrize("dilation", [1, 2])
-def test_training_convolves_before_it_upsamples_to_the_same_numbers(pool, filters, dilation):
-    """Logits and gradients are those of the upsampled and joined map, in double precision."""
-    network = network_of(NetworkSpec((pool,), (dilation, 1), filters=filters))
-    block = network.decoder[0].train()
-    for module in block.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
-    generator = torch.Generator().manual_seed(140)
-    skip = torch.randn(2, filters, 3 * pool, 5 * pool, generator=generator).double()
-    low = torch.randn(2, block.conv1.in_channels - filters, 3, 5, generator=generator).double()
-    inputs = (skip.requires_grad_(), low.requires_grad_(), *block.parameters())
-    found, expected = block.decode(skip, low, pool), block(joined(skip, low, pool))
-    torch.testing.assert_close(found, expected, atol=1e-12, rtol=1e-12)
-    weights = torch.randn(expected.shape, generator=generator).double()
-    ours, theirs = (torch.autograd.grad(y, inputs, weights) for y in (found, expected))
-    for given, wanted in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(given, wanted, atol=1e-10, rtol=1e-10)
 
 
 def test_same_seed_same_weights():

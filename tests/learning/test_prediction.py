@@ -9,6 +9,7 @@ from torch import nn
 
 from napari_tem_rf.learning import passes
 from napari_tem_rf.learning.device import computing_threads
+from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.passes import LayeredPass, TiledPass, cheapest_pass
 from napari_tem_rf.learning.prediction import predict
@@ -131,7 +132,7 @@ def test_layers_where_the_halo_is_large():
 def test_single_precision_and_folded():
     spec = NETWORKS[8]
     network, image = network_of(spec).float(), image_of((101, 83)).astype(np.float32)
-    result = predict(network.folded(), image, tile_px=24, probabilities=True)
+    result = predict(accelerated(network).folded(), image, tile_px=24, probabilities=True)
     classes, probabilities = one_pass(network, image)
     np.testing.assert_allclose(result.probabilities, probabilities, atol=1e-5)
     first, second = np.sort(probabilities, axis=0)[[-1, -2]]

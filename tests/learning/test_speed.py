@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.speed import _peak_bytes, measure_speed
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -10,7 +11,7 @@ from napari_tem_rf.networks.speed import Speed
 
 def folded(**changes):
     torch.manual_seed(752)
-    return Network(NetworkSpec(**changes)).folded()
+    return accelerated(Network(NetworkSpec(**changes))).folded()
 
 
 def test_memory_is_at_least_that_of_the_widest_maps():

@@ -1,4 +1,4 @@
-"""Training learns, repeats itself, goes on where it was, and ends when it should."""
+"""Training learns, repeats itself, resumes where it was, and ends when it should."""
 
 import copy
 from dataclasses import replace
@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from napari_tem_rf.learning import crops, training
+from napari_tem_rf.learning import crops, learner, training
 from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
 from napari_tem_rf.learning.crops import CropSampler
 from napari_tem_rf.learning.network import Network, random_network
@@ -253,7 +253,7 @@ def test_stop_before_the_first_batch_gives_no_epoch(disc_set):
 
 
 class Clock:
-    """A clock that goes on by as much every time it is asked."""
+    """A clock that advances by the same step whenever it is read."""
 
     def __init__(self, step):
         self.step, self.now = step, 1000.0
@@ -301,7 +301,7 @@ def test_values_that_are_not_finite_are_said(disc_set):
     broken = replace(data, images=(replace(image, pixels=pixels),))
     saved = []
     with pytest.raises(
-        training.DivergedError,
+        learner.DivergedError,
         match=r"loss is nan in epoch 1, nothing was learned: try .* learning rate \(now 0\.003\)",
     ):
         run(broken, none_of(data), SPEC, PLAN, save=saved.append)

@@ -1,4 +1,4 @@
-"""A training that is broken off goes on as if it never was; one that is short of memory goes on."""
+"""An interrupted training is resumed as if unbroken; one that is short of memory goes on."""
 
 import copy
 from dataclasses import replace
@@ -45,7 +45,7 @@ def epochs_of(reports):
 
 
 def stop_after(batches):
-    """Return what says stop when so many batches were asked for."""
+    """Return a function that says stop after this many batches."""
     asked = []
 
     def stopped():
@@ -80,7 +80,7 @@ def test_stopped_anywhere_and_resumed_is_unbroken(disc_set, tmp_path, plan, batc
     unbroken, _, whole = run(data, data, SPEC, plan)
     model, reports, states = run(data, data, SPEC, plan, stopped=stop_after(batches))
     assert model.stopped
-    # what was learned in the broken epoch is told and may be used ...
+    # what was learned in the interrupted epoch is reported and can be used ...
     assert epochs_of(reports)[-1].steps == states[-1].steps == batches
     # ... and nothing of it is done twice
     write_checkpoint(tmp_path / "checkpoint.pt", states[-1])
@@ -118,7 +118,7 @@ def test_the_part_of_an_epoch_is_used_until_it_goes_on(disc_set):
 def test_the_first_state_comes_before_the_first_epoch(disc_set):
     data = disc_set(shape=SMALL)
     _, _, states = run(data, data, SPEC, PLAN, stopped=lambda: True)
-    assert [(state.steps, state.history) for state in states] == [(0, [])]
+    assert [(state.steps, state.history) for state in states] == [(0, ())]
     model, _, _ = run(data, data, SPEC, PLAN, state=states[0])
     unbroken, _, _ = run(data, data, SPEC, PLAN)
     assert largest_difference(model.network.state_dict(), unbroken.network.state_dict()) == 0

@@ -241,7 +241,7 @@ def _predict_micrograph(file: MaskFile, tile: int | None, device: str, progress:
         if frames > 1:
             progress.title = f"{title}, frame {index + 1} of {frames}"
         try:
-            result = jobs.predict(
+            result = jobs.predict_with_run(
                 *file.arguments(index, tile, device),  # type: ignore[arg-type]
                 report=progress,
                 stopped=lambda: False,

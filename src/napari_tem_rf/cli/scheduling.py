@@ -49,7 +49,7 @@ def train_at(
     )
     with Engine(scheduler) as engine:
         job = engine.submit(
-            jobs.train, request, on_report=progress, name=f"the training of {request.run.name}"
+            jobs.train_run, request, on_report=progress, name=f"the training of {request.run.name}"
         )
         record: RunRecord = wait_for(job, engine, stopped)
     try:

@@ -39,7 +39,9 @@ def predict_on(
         When no scheduler answers, or it is gone.
     """
     course = _Course(files, tile, device, finished)
-    for index, job in engine.map_unordered(jobs.predict, course.frames(), name="the prediction"):
+    for index, job in engine.map_unordered(
+        jobs.predict_with_run, course.frames(), name="the prediction"
+    ):
         if engine.state == "lost":
             job.result(0)  # raises why
         course.take(index, job, progress)

@@ -172,7 +172,7 @@ def train_request(request: jobs.TrainRequest, scheduler: str | None = None) -> R
         if scheduler:
             record = train_at(scheduler, request, progress, stopped)
         else:
-            record = jobs.train(request, report=progress, stopped=stopped)
+            record = jobs.train_run(request, report=progress, stopped=stopped)
     progress.close()
     return record
 

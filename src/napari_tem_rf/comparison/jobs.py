@@ -97,7 +97,9 @@ def _network(work: Contest, report: Reporter, stopped: Stopped) -> Result | None
     device = work.plan.training.device
 
     def predict(pixels: NDArray[Any]) -> NDArray[Any] | None:
-        predicted = jobs.predict(work.place, pixels, device=device, report=_silent, stopped=stopped)
+        predicted = jobs.predict_with_run(
+            work.place, pixels, device=device, report=_silent, stopped=stopped
+        )
         return None if predicted is None else predicted.labels
 
     # the first call reads and folds the weights
@@ -154,7 +156,7 @@ def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | N
     # A training that ends itself counts its broken epoch as a whole one, and would then have
     # learned less than the others: from its last checkpoint it goes on as if it had never stopped.
     try:
-        return jobs.train(request, report=heard, stopped=lambda: False)
+        return jobs.train_run(request, report=heard, stopped=lambda: False)
     except _StoppedError:
         return None
 
@@ -322,7 +324,7 @@ def predict_ensemble(
         )
     together = RunningEnsemble()
     for number, run in enumerate(runs):
-        predicted = jobs.predict(
+        predicted = jobs.predict_with_run(
             Path(run), pixels, probabilities=True, device=device, report=_silent, stopped=stopped
         )
         if predicted is None:

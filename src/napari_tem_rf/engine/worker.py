@@ -179,8 +179,8 @@ def warm_up(modules: Sequence[str] = (), trains: bool = False) -> tuple[str, str
             torch.zeros(1, device="cuda")
             return "cuda", ""
         if trains:
-            planar = importlib.import_module(f"{package}.learning.planar")
-            threading.Thread(target=planar.warm_up, name="compiling", daemon=True).start()
+            compiled = importlib.import_module(f"{package}.learning.fast.compiled")
+            threading.Thread(target=compiled.warm_up, name="compiling", daemon=True).start()
         return ("mps" if torch.backends.mps.is_available() else "cpu"), ""
     except Exception as error:
         return "cpu", f"{type(error).__name__}: {error}"

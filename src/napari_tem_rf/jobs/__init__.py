@@ -6,9 +6,14 @@ imports it.
 """
 
 from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field
-from napari_tem_rf.jobs.predicting import PredictionResult, label_values, predict, time_network
+from napari_tem_rf.jobs.predicting import (
+    PredictionResult,
+    label_values,
+    predict_with_run,
+    time_network,
+)
 from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
-from napari_tem_rf.jobs.training import asdict_split, train
+from napari_tem_rf.jobs.training import asdict_split, train_run
 
 __all__ = [
     "PredictionResult",
@@ -18,8 +23,8 @@ __all__ = [
     "label_values",
     "measure_effective_field",
     "measure_mean_effective_field",
-    "predict",
+    "predict_with_run",
     "prepare",
     "time_network",
-    "train",
+    "train_run",
 ]

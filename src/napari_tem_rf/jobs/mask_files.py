@@ -153,7 +153,7 @@ class MaskFile:
     def arguments(
         self, index: int, tile_px: int | None = None, device: Device = "auto"
     ) -> tuple[Any, ...]:
-        """Return what `napari_tem_rf.jobs.predict` is to be called with for a frame."""
+        """Return what `napari_tem_rf.jobs.predict_with_run` is to be called with for a frame."""
         return (
             self._run.folder,
             self.micrograph.frame(index),

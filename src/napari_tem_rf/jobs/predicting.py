@@ -55,7 +55,7 @@ class PredictionResult:
     notes: tuple[str, ...] = ()
 
 
-def predict(
+def predict_with_run(
     run: Path,
     pixels: NDArray[Any],
     tile_px: int | None = None,
@@ -134,11 +134,12 @@ def time_network(
 ) -> Speed:
     """Measure time and memory of a network's prediction on this machine."""
     from napari_tem_rf.learning.device import keep_pages, pick_device
+    from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.network import Network
     from napari_tem_rf.learning.speed import measure_speed
 
     keep_pages()
-    return measure_speed(Network(spec).folded().to(pick_device(device)))
+    return measure_speed(accelerated(Network(spec)).folded().to(pick_device(device)))
 
 
 def label_values(indices: NDArray[Any], classes: Classes) -> NDArray[Any]:
@@ -159,6 +160,7 @@ def stamp(run: Path) -> int:
 def network_of_run(run: Path, stamp: int, device: Device) -> Any:
     """Return the folded network of a run on a device, kept for the next call."""
     from napari_tem_rf.learning.device import pick_device
+    from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.network import network_of
 
     opened = read_run(run)
@@ -168,4 +170,4 @@ def network_of_run(run: Path, stamp: int, device: Device) -> Any:
         raise RunError(
             f'run "{run}": {error}; the folder was mixed up: restore it or train again'
         ) from error
-    return network.folded().to(pick_device(device))
+    return accelerated(network).folded().to(pick_device(device))

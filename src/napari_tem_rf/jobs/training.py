@@ -55,7 +55,7 @@ PREVIEW_SECONDS = 3.0
 FIRST_PREVIEW_SECONDS = 2.0
 
 
-def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
+def train_run(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
     """Train a network into a run folder, and return its record.
 
     Raises
@@ -69,14 +69,16 @@ def train(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRe
     if request.run.is_file():
         raise RunError(f'"{request.run}" is a file: name a folder that does not exist yet')
     with locked(request.run, "training"), computing_threads(request.threads) as threads:
-        return _train(request, threads, report, stopped)
+        return _train_run(request, threads, report, stopped)
 
 
-def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopped) -> RunRecord:
+def _train_run(
+    request: TrainRequest, threads: int, report: Reporter, stopped: Stopped
+) -> RunRecord:
     from napari_tem_rf.learning.checkpoint import read_checkpoint, write_checkpoint
     from napari_tem_rf.learning.device import pick_device
-    from napari_tem_rf.learning.training import TrainedModel, TrainingState
-    from napari_tem_rf.learning.training import train as run_training
+    from napari_tem_rf.learning.learner import TrainingState
+    from napari_tem_rf.learning.training import TrainedModel, train
 
     data = prepare(
         request.images,
@@ -125,7 +127,7 @@ def _train(request: TrainRequest, threads: int, report: Reporter, stopped: Stopp
             run.write_history(state.history)
 
     watch = _watcher(request, data.classes)
-    training = run_training(
+    training = train(
         parts.training,
         parts.validation,
         spec,
@@ -322,6 +324,7 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
     """Return what predicts the watched image every few seconds."""
     import time
 
+    from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.validation import predict_fitting
 
     watched = request.watched
@@ -354,7 +357,7 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
             return None
         begun = time.perf_counter()
         try:
-            result = predict_fitting(network.folded(), part)
+            result = predict_fitting(accelerated(network).folded(), part)
         except MemoryError:
             due = math.inf
             return NoteReport("memory is full: the training goes on without its live prediction")

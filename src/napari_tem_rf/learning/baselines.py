@@ -73,7 +73,7 @@ def fit_forest(
         Seed of the draw of pixels and of the forest: the same seed gives the same forest.
     most_px : int
         Pixels to learn from at most; drawn over all images, and of each class at least a
-        twentieth of them where there are so many.
+        twentieth of them where it has that many.
     trees : int
         Trees of the forest.
     threads : int

@@ -12,9 +12,9 @@ class Clock:
     ----------
     plan : TrainingPlan
     earlier : float
-        Seconds that were trained before, where the training goes on.
+        Seconds trained before, where the training is resumed.
     epochs : float
-        Epochs that were trained before.
+        Epochs trained before.
     steps : int
         Steps an epoch.
     """
@@ -32,7 +32,7 @@ class Clock:
         return time.perf_counter() - self.begun
 
     def over(self, epochs: int, steps: int) -> bool:
-        """Whether the plan's epochs, seconds or steps are behind it."""
+        """Whether the plan's epochs, seconds or steps are over."""
         plan = self.plan
         return (
             (plan.epochs is not None and epochs >= plan.epochs)
@@ -48,7 +48,7 @@ class Clock:
         epochs : int
             Whole epochs.
         steps_of_epoch : int
-            Steps of the epoch at hand.
+            Steps of the current epoch.
         steps : int
             All steps.
         """
@@ -61,7 +61,7 @@ class Clock:
         return self.done
 
     def left(self) -> float | None:
-        """Return the seconds left; None where nobody knows yet."""
+        """Return the seconds left; None where they are not known yet."""
         if self.plan.seconds and (not self.plan.epochs or self.done >= 1):
             return max(0.0, self.plan.seconds - self.seconds())
         if self.done <= 0:

@@ -19,7 +19,7 @@ FEWEST_STEPS, MOST_STEPS = 25, 250
 """Steps an epoch, at least and at most."""
 
 PAPER_FEWEST_PARTICLE_PX = 400
-"""The paper drops patches with at most so many particle px."""
+"""The paper drops patches with at most this many particle px."""
 
 SMALLEST_CROP_PX, LARGEST_CROP_PX = 128, 384
 """Side of a crop that follows the field: many small crops teach more than a few large ones."""
@@ -80,7 +80,7 @@ class CropGeometry:
 
 
 class CropSampler:
-    """Draws batches; everything random comes from one generator, so that it can be taken up.
+    """Draws batches; everything random comes from one generator, so that it can be resumed.
 
     Parameters
     ----------

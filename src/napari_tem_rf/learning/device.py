@@ -53,7 +53,7 @@ def keep_pages() -> None:
 
 @contextmanager
 def computing_threads(number: int | None) -> Iterator[int]:
-    """Compute in so many threads for a while, or in as many as now; yields how many they are.
+    """Compute in this many threads for a while, or in as many as now; yields their number.
 
     Sums are split among the threads, so that another number of them gives other roundings.
     """

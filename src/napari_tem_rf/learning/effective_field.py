@@ -6,18 +6,18 @@ is that of the class margin, so that it says what the decision hangs on and not 
 classes alike, and it is taken on one real image, not on noise.
 """
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from napari_tem_rf.learning.network import Network, with_layout
+from napari_tem_rf.learning.fast.network import accelerated, with_layout
+from napari_tem_rf.learning.network import Network
 from napari_tem_rf.networks.effective_field import EffectiveField, effective_field_of
 from napari_tem_rf.networks.receptive_field import Interval, ReceptiveField
 from napari_tem_rf.networks.rounding import ceil_div, round_up
@@ -31,8 +31,7 @@ def prepared(network: Network) -> Network:
     Batch norms are folded into the convs; up to 8 filters the backward pass is faster with
     channels last, above with channels first.
     """
-    is_folded = isinstance(network.bottleneck.norm1, nn.Identity)
-    folded = copy.deepcopy(network) if is_folded else network.folded()
+    folded = accelerated(network).folded()
     if network.spec.filters > _FEW_FILTERS:
         folded = with_layout(folded, torch.contiguous_format)
     return folded

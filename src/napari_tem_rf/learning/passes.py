@@ -4,7 +4,7 @@ A tile that passes the whole network carries the network's halo at full resoluti
 side for pools 8, 8. But a block sees only a few pixels beyond its own; the reach comes from the
 levels below, which are small. So an area can be passed in three stages:
 
-1. the first encoder block and its pool, tile by tile; what leaves it, 1/64 of the pixels for a
+1. the first encoder block and its pool, tile by tile; its output, 1/64 of the pixels for a
    pool of 8, is kept for the whole area;
 2. the levels below, on that map;
 3. the first encoder block again (cheaper than to keep its output), the last decoder block and the
@@ -90,7 +90,7 @@ class Pass:
         return max((shape_of(job.tile.read) for job in self._jobs_alone()), key=math.prod)
 
     def _jobs_alone(self) -> Iterator[TileJob]:
-        """Yield all jobs, to look at."""
+        """Yield all jobs, to be counted."""
         return chain.from_iterable(self.stages(_never, _never))
 
 
@@ -105,7 +105,7 @@ class TiledPass(Pass):
         def pass_tile(tile: Tile) -> None:
             write(network(read(tile.read))[(0, ..., *tile.keep)], tile.write)
 
-        # A tile thrice its halo wastes less than two thirds of the work on context.
+        # A tile three times its halo wastes less than two thirds of the work on context.
         side = self.tile_px or max(TILE_PX, 3 * self.halo)
         tiles = cut_tiles(self.shape, side, network.spec.period, self.halo)
         yield _jobs(pass_tile, tiles, network.spec.macs_per_pixel)
@@ -162,7 +162,7 @@ class LayeredPass(Pass):
 
 
 def cheapest_pass(network: Network, shape: tuple[int, int], tile_px: int | None = None) -> Pass:
-    """Return the way of the fewest multiply-adds."""
+    """Return the pass with the fewest multiply-adds."""
     tiled = TiledPass(network, shape, tile_px)
     if network.spec.levels == 0:
         return tiled
@@ -189,4 +189,4 @@ def _empty(network: Network, channels: int, shape: tuple[int, int]) -> Tensor:
 
 
 def _never(*arguments: Any) -> Any:
-    raise AssertionError("the jobs of a pass were to be looked at, not to be done")
+    raise AssertionError("the jobs of a pass were to be counted, not done")

@@ -50,7 +50,7 @@ def predict(
     Parameters
     ----------
     network : Network
-        Best folded (`Network.folded`) and on its device.
+        On its device; best folded (`learning.fast.network.FastNetwork.folded`).
     pixels : ndarray of float32, shape (row, column)
         Standardised image.
     tile_px : int, optional

@@ -1,4 +1,4 @@
-"""One step of Adam: the loss on annotated pixels, and agreement on those nobody annotated."""
+"""One step of Adam: the loss on annotated pixels, and agreement on the others."""
 
 import math
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from napari_tem_rf.learning import planar
 from napari_tem_rf.learning.crops import Batch
 from napari_tem_rf.learning.device import computing_threads
+from napari_tem_rf.learning.fast.network import threads_for
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
 from napari_tem_rf.protocol import TrainingPlan
@@ -26,13 +26,13 @@ The paper's preset cuts none.
 """
 
 GENTLE = 1 / 3
-"""Steps of a network that sees already are so much smaller."""
+"""Factor on the step size of a network that starts from trained weights."""
 
 FUSED_ON = ("cpu", "cuda")
-"""Where torch makes a step of all weights at once."""
+"""Devices on which torch makes a step of all weights at once."""
 
 SURE = 0.9
-"""Probability from which the averaged network is believed where nobody annotated."""
+"""Probability above which the averaged network teaches pixels that are not annotated."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +51,8 @@ class Stepper:
     gentle : bool
         Keep the statistics of the batch norms: few strokes would move them towards themselves.
     teacher : Network, optional
-        Averaged network. What it is sure of, where nobody annotated, is taught too: the network
-        sees crops under ever other symmetries, contrasts and noise, and has to agree with it.
+        Averaged network. What it is sure of on pixels without annotation is taught too: the network
+        sees crops under ever-changing symmetries, contrasts and noise, and has to agree with it.
     agreement : float
         Weight of that part of the loss.
 
@@ -98,7 +98,7 @@ class Stepper:
         )
 
     def step(self, crops: Batch, most: int) -> Tensor:
-        """Make a step and return its loss; of crops no more than ``most`` are looked at at once."""
+        """Make a step and return its loss; at most ``most`` crops are computed at once."""
         self.network.train()
         if self.gentle:
             for module in self.network.modules():
@@ -113,7 +113,7 @@ class Stepper:
             labels = torch.from_numpy(crops.labels[first : first + most]).to(device)
             images = images.contiguous(memory_format=torch.channels_last)
             taught = self._taught(images, labels)
-            with planar.threads_for(self.network.spec, images):
+            with threads_for(self.network, images):
                 logits = self.network(images)
                 loss = _summed_loss(logits, labels, self.weight) / counted
                 total += loss.detach()
@@ -127,7 +127,7 @@ class Stepper:
         return total
 
     def _taught(self, images: Tensor, labels: Tensor) -> Tensor | None:
-        """Return the classes that the teacher is sure of, where nobody annotated."""
+        """Return the classes that the teacher is sure of on pixels that are not annotated."""
         if self.teacher is None:
             return None
         self.teacher.eval()

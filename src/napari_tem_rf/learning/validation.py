@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.prediction import Prediction, predict
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, AnnotatedImage, TrainingSet
@@ -35,11 +36,11 @@ def validate(network: Network, data: TrainingSet) -> ValidationResult:
     Parameters
     ----------
     network : Network
-        On its device; it is folded here.
+        On its device.
     data : TrainingSet
         At least one image, each with an annotated pixel.
     """
-    folded = network.folded()
+    folded = accelerated(network).folded()
     classes = len(data.classes.values)
     losses, scores = [], []
     for image in data.images:
@@ -56,7 +57,7 @@ def validate(network: Network, data: TrainingSet) -> ValidationResult:
 
 
 def _cross_entropy(probabilities: NDArray[np.float32], labels: NDArray[np.int16]) -> float:
-    """Return the mean over annotated pixels; an impossible class counts as one in ten millions."""
+    """Return the mean over annotated pixels; an impossible class counts as one in ten million."""
     logarithms = torch.from_numpy(probabilities).clamp_min(1e-7).log()
     truth = torch.from_numpy(labels.astype(np.int64))
     return float(functional.nll_loss(logarithms[None], truth[None], ignore_index=NOT_ANNOTATED))

@@ -129,7 +129,7 @@ class TickedPredictions:
         device = comparison.record.plan.training.device
         if task.contestant.spec is not None:
             run = comparison.folder / task.contestant.folder
-            work: tuple[Any, ...] = (jobs.predict, run, pixels, None, False, device)
+            work: tuple[Any, ...] = (jobs.predict_with_run, run, pixels, None, False, device)
         else:
             try:
                 held_out = self._comparing.held_out()

@@ -161,7 +161,7 @@ class MaskExport(QWidget):
 
         self.words.say(f"Predicting the probabilities of {origin.image}...", "quiet")
         self._writing = session.submit(
-            jobs.predict,
+            jobs.predict_with_run,
             mark.run,
             frame_pixels(image, frame),
             None,

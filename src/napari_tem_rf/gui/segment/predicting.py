@@ -144,7 +144,7 @@ class Predicting:
         if resampling is not None:
             arguments += (None, False, "auto", resampling)
         self._work = self._session.submit(
-            jobs.predict,
+            jobs.predict_with_run,
             *arguments,
             name=f"predicting {task.image.name}",
             on_report=self._on_report,

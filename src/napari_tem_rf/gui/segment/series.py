@@ -172,7 +172,7 @@ def _predict_missing(
             # one more than can run, so that no worker waits for its next frame
             while len(on_the_way) <= engine.width and (index := next(coming, None)) is not None:
                 job = engine.submit(
-                    jobs.predict,
+                    jobs.predict_with_run,
                     *file.arguments(index),
                     name=f"predicting {name}",
                     kind="quick",

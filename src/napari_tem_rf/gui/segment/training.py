@@ -92,7 +92,7 @@ def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: i
             session.start = run.folder
 
     return session.submit(
-        jobs.train,
+        jobs.train_run,
         request,
         name=f"training on {image.name}",
         training=True,

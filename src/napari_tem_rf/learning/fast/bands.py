@@ -41,14 +41,14 @@ def copy_rows(source, crop, first, rows, band):
         if r < 0 or r >= height:
             continue
         for i in range(source.shape[1]):
-            given, target = source[crop, i, r], band[i, k]
+            row, target = source[crop, i, r], band[i, k]
             for c in range(width):
-                target[c + 1] = given[c]
+                target[c + 1] = row[c]
 
 
 @kernel
 def copy_active(y, scale, shift, crop, first, rows, band):
-    """Copy what enters the second conv: the first one's result, normalised, after ReLU."""
+    """Copy the input of the second conv: the first one's result, normalised, after ReLU."""
     height, width = y.shape[2:]
     band[:] = 0
     for k in range(rows + 2):
@@ -63,7 +63,7 @@ def copy_active(y, scale, shift, crop, first, rows, band):
 
 @kernel
 def copy_gradient(gradient, y, slopes, crop, first, rows, band):
-    """Copy the gradient of what a norm normalises: of its result, and of the moments of it."""
+    """Copy the gradient of a norm's input: by its result, and by the moments of the input."""
     height, width = y.shape[2:]
     band[:] = 0
     for k in range(rows + 2):
@@ -146,7 +146,7 @@ def conv(band, weight, y, crop, first, rows):
 
 @kernel
 def correlate(band, rows, gradient, total):
-    """Add the gradient of a conv's weights: of what entered it, times that of its result.
+    """Add the gradient of a conv's weights: its input times the gradient of its result.
 
     Both have frames of zeros, so that one loop goes over several rows.
     """

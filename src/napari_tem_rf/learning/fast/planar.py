@@ -2,7 +2,7 @@
 
 Torch's convs want the channels of a pixel to fill a vector register, and its layers write every
 map to memory and read it again. A network for few annotations has 4 to 12 channels where its maps
-are largest; there the kernels of a block (`learning.kernels`) take half of the time or less.
+are largest; there the kernels of a block (`learning.fast.kernels`) take half of the time or less.
 """
 
 import os
@@ -20,15 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from napari_tem_rf.learning import kernels
 from napari_tem_rf.learning.device import computing_threads
-from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.learning.fast import kernels
 
-__all__ = ["planar_block", "suits", "takes", "threads_for", "warm_up"]
-
-FEW_FILTERS, NARROW = 12, 128
-"""Networks of up to so many filters, and nowhere wider than so many channels, train faster so. All
-of their blocks do or none: between the kernels and torch's layers threads and layouts change."""
+__all__ = ["all_threads", "planar_block", "warm_up"]
 
 BAND_BYTES = 1 << 20
 """What a band takes in the cache of a core."""
@@ -37,31 +32,20 @@ Array = NDArray[Any]
 _THREADS: ContextVar[int] = ContextVar("threads of the kernels", default=0)
 
 
-def suits(spec: NetworkSpec) -> bool:
-    """Whether the kernels train a network on a CPU."""
-    few = spec.filters <= FEW_FILTERS and max(spec.widths) <= NARROW
-    return few and max(spec.dilations) == 1
-
-
-def takes(x: Tensor) -> bool:
-    """Whether the kernels compute with maps like this one."""
-    return x.device.type == "cpu" and x.dtype == torch.float32
-
-
 def planar_block(
     block: Any, skip: Tensor, below: Tensor | None = None, *, up: int = 1, down: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return a `Block` of its input, in training, and what leaves it pooled.
+    """Return the output of a `Block` in training, and the same pooled.
 
     Parameters
     ----------
     block : Block
-        Its norms take the moments of the crops and move their running ones, or take the running
-        ones where they are told to keep them.
+        Its norms use the moments of the crops and move their running moments; in evaluation mode
+        they use the running ones.
     skip : Tensor of float32, shape (crop, channel, row, column)
-        What enters the block; in a decoder what comes from its encoder.
+        Input of the block; in a decoder, the output of its encoder.
     below : Tensor of float32, shape (crop, channel, row / up, column / up), optional
-        What comes from below, to be upsampled by nearest neighbours.
+        The level below, to be upsampled by nearest neighbours.
     up : int
         Pool between this level and the one below, in a decoder.
     down : int
@@ -84,14 +68,8 @@ def planar_block(
 
 
 @contextmanager
-def threads_for(spec: NetworkSpec, crops: Tensor) -> Iterator[None]:
-    """Give torch one thread where the kernels train the network on these crops.
-
-    Waking torch's other threads for what little is left takes longer than it.
-    """
-    if not (suits(spec) and takes(crops)):
-        yield
-        return
+def all_threads() -> Iterator[None]:
+    """Give torch one thread and the kernels as many as torch had."""
     token = _THREADS.set(torch.get_num_threads())
     try:
         with computing_threads(1):
@@ -101,7 +79,7 @@ def threads_for(spec: NetworkSpec, crops: Tensor) -> Iterator[None]:
 
 
 def warm_up() -> None:
-    """Compile the kernels, or load what was compiled before: the first block would wait for it.
+    """Compile the kernels, or load what was compiled before: otherwise the first block would wait.
 
     It draws no random numbers, which a training beside it would miss.
     """
@@ -156,8 +134,8 @@ class _Norm:
         slopes : ndarray, shape (4, channel)
             The input's gradient is the first times that of the result, plus the second times the
             input less the fourth, its mean, plus the third.
-        of_weight, of_bias : ndarray, shape (channel,)
-        of_shift : ndarray, shape (channel,)
+        grad_weight, grad_bias : ndarray, shape (channel,)
+        grad_shift : ndarray, shape (channel,)
             Gradient of what is added to the input: none where the norm takes its mean away.
         """
         total = sums[0]
@@ -181,20 +159,20 @@ class _PlanarBlock(torch.autograd.Function):
         shortcut: Tensor, shortcut_bias: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         crops, _, height, width = skip.shape
-        entering = _entering(skip, below)
+        inputs = _inputs(skip, below)
         channels, channels_in = weight1.shape[:2]
         bands = _Bands.of(crops, height, width, channels + channels_in, max(up, down))
         y1, y2, out = (torch.empty(crops, channels, height, width) for _ in range(3))
         small = (height // down, width // down) if down else (0, 0)
         pooled = torch.empty(crops, channels, *small)
-        which = torch.empty(crops, channels, *small, dtype=torch.int32)
+        argmax = torch.empty(crops, channels, *small, dtype=torch.int32)
         count = crops * height * width
 
         def sums() -> list[Array]:
             return [np.zeros((2, channels))]
 
         (found,) = bands.run(
-            kernels.first_conv, sums, *entering, up, _array(weight1), _array(bias1), bands.rows,
+            kernels.first_conv, sums, *inputs, up, _array(weight1), _array(bias1), bands.rows,
             _array(y1),
         )  # fmt: skip
         norm1 = _Norm.of(norms[0], scale1, shift1, found, count)
@@ -204,51 +182,52 @@ class _PlanarBlock(torch.autograd.Function):
         )  # fmt: skip
         norm2 = _Norm.of(norms[1], scale2, shift2, found, count)
         bands.run(
-            kernels.result, list, *entering, up, _flat(shortcut), _array(y2),
+            kernels.result, list, *inputs, up, _flat(shortcut), _array(y2),
             _single(norm2.gain), _single(norm2.shift + _array(shortcut_bias)), down, bands.rows,
-            _array(out), _array(pooled), _array(which),
+            _array(out), _array(pooled), _array(argmax),
         )  # fmt: skip
-        ctx.save_for_backward(skip, below, weight1, weight2, shortcut, y1, y2, out, which)
+        ctx.save_for_backward(skip, below, weight1, weight2, shortcut, y1, y2, out, argmax)
         ctx.pools, ctx.bands, ctx.norms, ctx.count = (up, down), bands, (norm1, norm2), count
         return out, pooled
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        skip, below, weight1, weight2, shortcut, y1, y2, out, which = ctx.saved_tensors
-        entering, (up, down), bands = _entering(skip, below), ctx.pools, ctx.bands
+        skip, below, weight1, weight2, shortcut, y1, y2, out, argmax = ctx.saved_tensors
+        inputs, (up, down), bands = _inputs(skip, below), ctx.pools, ctx.bands
         norm1, norm2 = ctx.norms
         channels, channels_in = weight1.shape[:2]
         g, h = torch.empty_like(y1), torch.empty_like(y1)
-        of_entering = [np.empty_like(each) for each in entering]
+        grad_inputs = [np.empty_like(each) for each in inputs]
 
-        of_shortcut, found = bands.run(
-            kernels.of_result, lambda: [np.zeros((channels, channels_in)), np.zeros((2, channels))],
-            _array(gradients[0]), _array(gradients[1]), _array(which), _array(out), _array(y2),
-            *entering, up, _flat(shortcut), down, bands.rows, _array(g), of_entering[1],
+        grad_shortcut, found = bands.run(
+            kernels.result_backward,
+            lambda: [np.zeros((channels, channels_in)), np.zeros((2, channels))],
+            _array(gradients[0]), _array(gradients[1]), _array(argmax), _array(out), _array(y2),
+            *inputs, up, _flat(shortcut), down, bands.rows, _array(g), grad_inputs[1],
         )  # fmt: skip
-        of_shortcut_bias = found[0]
-        slopes, of_scale2, of_shift2, of_bias2 = norm2.backward(found, ctx.count)
-        of_weight2, found = bands.run(
-            kernels.of_second_conv,
+        grad_shortcut_bias = found[0]
+        slopes, grad_scale2, grad_shift2, grad_bias2 = norm2.backward(found, ctx.count)
+        grad_weight2, found = bands.run(
+            kernels.second_conv_backward,
             lambda: [np.zeros((channels, channels, 3, 3)), np.zeros((2, channels))],
             _array(g), _array(y2), _single(slopes), _array(y1), _single(norm1.gain),
-            _single(norm1.shift), _turned(weight2), bands.rows, _array(h),
+            _single(norm1.shift), _flipped(weight2), bands.rows, _array(h),
         )  # fmt: skip
-        slopes, of_scale1, of_shift1, of_bias1 = norm1.backward(found, ctx.count)
-        wanted = ctx.needs_input_grad[0]
-        (of_weight1,) = bands.run(
-            kernels.of_first_conv, lambda: [np.zeros((channels, channels_in, 3, 3))],
-            _array(h), _array(y1), _single(slopes), *entering, up, _array(weight1),
-            _turned(weight1), _array(g), _flat(shortcut), bands.rows, wanted, *of_entering,
+        slopes, grad_scale1, grad_shift1, grad_bias1 = norm1.backward(found, ctx.count)
+        needs_grad = ctx.needs_input_grad[0]
+        (grad_weight1,) = bands.run(
+            kernels.first_conv_backward, lambda: [np.zeros((channels, channels_in, 3, 3))],
+            _array(h), _array(y1), _single(slopes), *inputs, up, _array(weight1),
+            _flipped(weight1), _array(g), _flat(shortcut), bands.rows, needs_grad, *grad_inputs,
         )  # fmt: skip
-        of_skip, of_below = (torch.from_numpy(each) for each in of_entering)
+        grad_skip, grad_below = (torch.from_numpy(each) for each in grad_inputs)
         return (
-            of_skip if wanted else None, of_below if below is not None else None, None, None,
-            None, *(_tensor(each) for each in (
-                of_weight1, of_bias1, of_scale1, of_shift1,
-                of_weight2, of_bias2, of_scale2, of_shift2,
-                of_shortcut[:, :, None, None], of_shortcut_bias,
+            grad_skip if needs_grad else None, grad_below if below is not None else None,
+            None, None, None, *(_tensor(each) for each in (
+                grad_weight1, grad_bias1, grad_scale1, grad_shift1,
+                grad_weight2, grad_bias2, grad_scale2, grad_shift2,
+                grad_shortcut[:, :, None, None], grad_shortcut_bias,
             )),
         )  # fmt: skip
 
@@ -311,7 +290,7 @@ def _move(norm: nn.BatchNorm2d, mean: Array, variance: Array, count: int) -> Non
     norm.num_batches_tracked.numpy()[...] += 1
 
 
-def _entering(skip: Tensor, below: Tensor | None) -> tuple[Array, Array]:
+def _inputs(skip: Tensor, below: Tensor | None) -> tuple[Array, Array]:
     if below is None:
         return _array(skip), np.empty((len(skip), 0, 1, 1), np.float32)
     return _array(skip), _array(below)
@@ -327,8 +306,8 @@ def _flat(weight: Tensor) -> Array:
     return _array(weight[:, :, 0, 0])
 
 
-def _turned(weight: Tensor) -> Array:
-    """Return the weights of the conv that takes gradients back: turned, out and in exchanged."""
+def _flipped(weight: Tensor) -> Array:
+    """Return the weights of the conv that takes gradients back: flipped, out and in exchanged."""
     return _array(weight.flip(2, 3).transpose(0, 1))
 
 

@@ -1,16 +1,16 @@
 """A residual block on the CPU, forwards and backwards, compiled by Numba.
 
-Maps are float32, planes of rows: (crop, channel, row, column). What enters a block is a skip and,
-in a decoder, what comes from below (`learning.levels`); an encoder has no channels from below.
-What leaves an encoder is also pooled; the pooled map of a decoder has no pixels.
+Maps are float32, planes of rows: (crop, channel, row, column). The input of a block is a skip and,
+in a decoder, the map of the level below (`learning.fast.levels`); an encoder has no channels of it.
+The output of an encoder is also pooled; the pooled map of a decoder has no pixels.
 
-Each kernel works on the bands ``begin`` to ``end`` (`learning.bands`), of ``most`` rows, and adds
-what it sums over them to arrays of its own, so that threads share nothing.
+Each kernel works on the bands ``begin`` to ``end`` (`learning.fast.bands`), of ``most`` rows, and
+adds what it sums over them to arrays of its own, so that threads share nothing.
 """
 
 import numpy as np
 
-from napari_tem_rf.learning.bands import (
+from napari_tem_rf.learning.fast.bands import (
     ZERO,
     add_moments,
     conv,
@@ -22,13 +22,13 @@ from napari_tem_rf.learning.bands import (
     kernel,
     place,
 )
-from napari_tem_rf.learning.levels import (
+from napari_tem_rf.learning.fast.levels import (
     add_to_largest,
     cells_of,
     interleave,
-    of_upsampled_conv,
     pool_rows,
     sum_cells,
+    upsampled_conv_backward,
     write_upsampled_conv,
 )
 
@@ -64,7 +64,7 @@ def second_conv(before, scale, shift, weight, bias, most, y, sums, begin, end):
 
 @kernel
 def result(
-    skip, below, pool, shortcut, y, scale, shift, down, most, out, pooled, which, begin, end
+    skip, below, pool, shortcut, y, scale, shift, down, most, out, pooled, argmax, begin, end
 ):
     """Write the second conv's result, normalised, plus the shortcut; and it pooled."""
     width, own = y.shape[3], skip.shape[1]
@@ -77,9 +77,9 @@ def result(
             if below.shape[1]:
                 cells[:] = 0
                 for i in range(below.shape[1]):
-                    entered, p = cells_of(below, pool, crop, i, first, rows), shortcut[o, own + i]
-                    for c in range(len(entered)):
-                        cells[c] += p * entered[c]
+                    x, p = cells_of(below, pool, crop, i, first, rows), shortcut[o, own + i]
+                    for c in range(len(x)):
+                        cells[c] += p * x[c]
             for k in range(rows):
                 if below.shape[1] and k % pool == 0:
                     each = cells[k // pool * small : (k // pool + 1) * small]
@@ -89,27 +89,27 @@ def result(
                 for c in range(width):
                     row[c] = a * source[c] + b + wide[c]
                 for i in range(own):
-                    entered, p = skip[crop, i, first + k], shortcut[o, i]
+                    x, p = skip[crop, i, first + k], shortcut[o, i]
                     for c in range(width):
-                        row[c] += p * entered[c]
+                        row[c] += p * x[c]
                 for c in range(width):
                     row[c] = max(row[c], ZERO)
             if down:
-                pool_rows(out, down, crop, o, first, rows, pooled, which)
+                pool_rows(out, down, crop, o, first, rows, pooled, argmax)
 
 
 # backwards
 
 
 @kernel
-def of_result(
-    gradient, of_pooled, which, out, y, skip, below, pool, shortcut, down, most, g, of_below,
-    of_shortcut, sums, begin, end,
+def result_backward(
+    gradient, grad_pooled, argmax, out, y, skip, below, pool, shortcut, down, most, g, grad_below,
+    grad_shortcut, sums, begin, end,
 ):  # fmt: skip
-    """Write the gradient before the last ReLU, and add that of the shortcut.
+    """Write the gradient before the last ReLU, and add that of the shortcut's weights.
 
-    Writes what the shortcut gives back to what comes from below. Adds its pixels, and those times
-    the second conv's result, of each channel.
+    Writes the shortcut's part of the gradient of the level below. Adds to the sums, for each
+    channel, the gradient and the gradient times the second conv's result.
     """
     width, own = y.shape[3], skip.shape[1]
     wide = np.empty(width, np.float32)
@@ -118,47 +118,48 @@ def of_result(
         crop, first, rows = place(number, y.shape[2], most)
         for o in range(y.shape[1]):
             for k in range(rows):
-                given, shown = gradient[crop, o, first + k], out[crop, o, first + k]
+                grad_out, active = gradient[crop, o, first + k], out[crop, o, first + k]
                 source, row = y[crop, o, first + k], g[crop, o, first + k]
                 for c in range(width):
-                    row[c] = given[c]
+                    row[c] = grad_out[c]
                 if down:
-                    add_to_largest(of_pooled, which, down, crop, o, first + k, row)
+                    add_to_largest(grad_pooled, argmax, down, crop, o, first + k, row)
                 total = along = ZERO
                 for c in range(width):
-                    value = row[c] if shown[c] > ZERO else ZERO
+                    value = row[c] if active[c] > ZERO else ZERO
                     row[c] = value
                     total += value
                     along += value * source[c]
                 sums[0, o] += total
                 sums[1, o] += along
                 for i in range(own):
-                    entered = skip[crop, i, first + k]
+                    x = skip[crop, i, first + k]
                     total = ZERO
                     for c in range(width):
-                        total += row[c] * entered[c]
-                    of_shortcut[o, i] += total
+                        total += row[c] * x[c]
+                    grad_shortcut[o, i] += total
             if below.shape[1]:
                 sum_cells(g[crop, o], first, rows, pool, wide, cells)
                 for i in range(below.shape[1]):
-                    entered = cells_of(below, pool, crop, i, first, rows)
-                    given, p = cells_of(of_below, pool, crop, i, first, rows), shortcut[o, own + i]
+                    x = cells_of(below, pool, crop, i, first, rows)
+                    grad_x = cells_of(grad_below, pool, crop, i, first, rows)
+                    p = shortcut[o, own + i]
                     if o == 0:
-                        given[:] = 0
+                        grad_x[:] = 0
                     total = ZERO
-                    for c in range(len(entered)):
-                        total += cells[c] * entered[c]
-                        given[c] += p * cells[c]
-                    of_shortcut[o, own + i] += total
+                    for c in range(len(x)):
+                        total += cells[c] * x[c]
+                        grad_x[c] += p * cells[c]
+                    grad_shortcut[o, own + i] += total
 
 
 @kernel
-def of_second_conv(
-    g, y, slopes, before, scale, shift, turned, most, h, of_weight, sums, begin, end
+def second_conv_backward(
+    g, y, slopes, before, scale, shift, flipped, most, h, grad_weight, sums, begin, end
 ):
     """Write the gradient before the first ReLU, and add that of the second conv's weights.
 
-    Adds its pixels, and those times the first conv's result, of each channel.
+    Adds to the sums, for each channel, the gradient and the gradient times the first conv's result.
     """
     channels, width = before.shape[1], before.shape[3]
     band = np.empty((channels, most + 2, width + 2), np.float32)
@@ -167,21 +168,21 @@ def of_second_conv(
         crop, first, rows = place(number, y.shape[2], most)
         copy_active(before, scale, shift, crop, first, rows, band)
         copy_gradient(g, y, slopes, crop, first, rows, gradient)
-        correlate(band, rows, gradient, of_weight)
+        correlate(band, rows, gradient, grad_weight)
         for o in range(channels):
             for k in range(rows):
                 h[crop, o, first + k] = 0
-        conv(gradient, turned, h, crop, first, rows)
+        conv(gradient, flipped, h, crop, first, rows)
         for o in range(channels):
             for k in range(rows):
-                row, shown, source = (
+                row, active, source = (
                     h[crop, o, first + k],
                     band[o, k + 1],
                     before[crop, o, first + k],
                 )
                 total = along = ZERO
                 for c in range(width):
-                    value = row[c] if shown[c + 1] > ZERO else ZERO
+                    value = row[c] if active[c + 1] > ZERO else ZERO
                     row[c] = value
                     total += value
                     along += value * source[c]
@@ -190,13 +191,13 @@ def of_second_conv(
 
 
 @kernel
-def of_first_conv(
-    h, y, slopes, skip, below, pool, weight, turned, g, shortcut, most, wanted, of_skip, of_below,
-    of_weight, begin, end,
+def first_conv_backward(
+    h, y, slopes, skip, below, pool, weight, flipped, g, shortcut, most, needs_grad, grad_skip,
+    grad_below, grad_weight, begin, end,
 ):  # fmt: skip
-    """Add the gradient of the first conv's weights, and that of what came from below.
+    """Add the gradients of the first conv's weights and of the level below.
 
-    Write that of the skip where it is wanted.
+    Write that of the skip where ``needs_grad``.
     """
     width, own = y.shape[3], skip.shape[1]
     band = np.empty((own, most + 2, width + 2), np.float32)
@@ -205,17 +206,19 @@ def of_first_conv(
         crop, first, rows = place(number, y.shape[2], most)
         copy_gradient(h, y, slopes, crop, first, rows, gradient)
         copy_rows(skip, crop, first, rows, band)
-        correlate(band, rows, gradient, of_weight)
+        correlate(band, rows, gradient, grad_weight)
         if below.shape[1]:
-            of_upsampled_conv(gradient, below, pool, weight, crop, first, rows, of_weight, of_below)
-        if not wanted:
+            upsampled_conv_backward(
+                gradient, below, pool, weight, crop, first, rows, grad_weight, grad_below
+            )
+        if not needs_grad:
             continue
         for i in range(own):
             for k in range(rows):
-                row = of_skip[crop, i, first + k]
+                row = grad_skip[crop, i, first + k]
                 row[:] = 0
                 for o in range(y.shape[1]):
                     source, p = g[crop, o, first + k], shortcut[o, i]
                     for c in range(width):
                         row[c] += p * source[c]
-        conv(gradient, turned, of_skip, crop, first, rows)
+        conv(gradient, flipped, grad_skip, crop, first, rows)

@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch.nn import functional
 
-from napari_tem_rf.learning import planar
 from napari_tem_rf.learning.device import computing_threads
+from napari_tem_rf.learning.fast import planar
+from napari_tem_rf.learning.fast.network import accelerated, threads_for
 from napari_tem_rf.learning.network import Block, joined, random_network
 from napari_tem_rf.networks.spec import BlockShape, NetworkSpec
 
-from .conftest import as_after_a_training
+from ..conftest import as_after_a_training
 
 
 def block_of(channels_in, channels_out):
@@ -28,7 +29,7 @@ def maps(*shape, seed=0):
 def run(block, skip, below, pool, gradient):
     """Return result, input gradients and weight gradients of a block as dicts of tensors.
 
-    What leaves an encoder, which has nothing below, is pooled too where there is a pool.
+    The output of an encoder, which has nothing below, is pooled too where there is a pool.
     """
     skip = skip.clone().requires_grad_()
     below = None if below is None else below.clone().requires_grad_()
@@ -104,7 +105,9 @@ def test_a_network_of_such_blocks_has_the_gradients_of_torchs_layers():
     found = {}
     for way in ("kernels", "layers"):
         network = random_network(spec, 752).train()
-        if way == "layers":
+        if way == "kernels":
+            network = accelerated(network)
+        else:
             network, images, weight = network.double(), images.double(), weight.double()
         (network(images) * weight).sum().backward()
         found[way] = [each.grad.double() for each in network.parameters()]
@@ -122,15 +125,17 @@ def test_the_same_threads_give_the_same_bits(threads):
 
 
 def test_torch_has_one_thread_where_the_kernels_do_all():
-    small, wide = NetworkSpec((2,), filters=4), NetworkSpec((2,), filters=32)
+    small, wide = (
+        accelerated(random_network(NetworkSpec((2,), filters=filters), 0)) for filters in (4, 32)
+    )
     crops = maps(2, 1, 128, 128)
     with computing_threads(2):
-        with planar.threads_for(small, crops):
+        with threads_for(small, crops):
             assert torch.get_num_threads() == 1
             assert planar._Bands(8, 16).threads == 2
-        with planar.threads_for(wide, crops):
+        with threads_for(wide, crops):
             assert torch.get_num_threads() == 2
-        with planar.threads_for(small, crops.double()):
+        with threads_for(small, crops.double()):
             assert torch.get_num_threads() == 2
         assert torch.get_num_threads() == 2
 
@@ -150,7 +155,8 @@ def test_networks_that_the_kernels_train(spec, expected, monkeypatch):
     done = []
     block = planar.planar_block
     monkeypatch.setattr(planar, "planar_block", lambda *a, **k: done.append(0) or block(*a, **k))
-    network, crops = random_network(spec, 0).train(), maps(1, 1, spec.period, 2 * spec.period)
+    network = accelerated(random_network(spec, 0)).train()
+    crops = maps(1, 1, spec.period, 2 * spec.period)
     network(crops)
     assert len(done) == (2 * spec.levels + 1 if expected else 0)
     network.eval()(crops)

@@ -1,6 +1,6 @@
 """Between two levels of a network: pooled going down, upsampled going up; compiled by Numba.
 
-A map that comes from below is convolved where it is small. Its cell is the square of ``pool`` x
+The map of the level below is convolved where it is small. Its cell is the square of ``pool`` x
 ``pool`` pixels to which nearest neighbours upsample one of its pixels. The rows of a 3x3 conv fall
 into one cell, or into two at the cell's first and last row, and so do its columns: whatever the
 pool, there are three times three sums of products to tell apart. Backwards, all that is needed of
@@ -11,7 +11,7 @@ Rows are those of one crop, first to first + rows of the large map: whole cells.
 
 import numpy as np
 
-from napari_tem_rf.learning.bands import ZERO, add_to_kernel, copy_rows, kernel
+from napari_tem_rf.learning.fast.bands import ZERO, add_to_kernel, copy_rows, kernel
 
 # cells
 
@@ -89,7 +89,7 @@ def _add_phases(small, line, w, kind, left, middle, right):
     Kind 0 are the cells' first rows: the kernel's first row falls into the cells above. Kind 2 are
     their last ones: its last row falls into the cells below. The plane is one line of framed rows
     of length ``line``, so that one loop goes over all of them; what it adds in the frame is not
-    looked at.
+    used.
     """
     at = small[line:]
     if kind == 0:
@@ -117,7 +117,7 @@ def _add_phases(small, line, w, kind, left, middle, right):
 
 @kernel
 def write_upsampled_conv(below, pool, weight, bias, crop, first, rows, y):
-    """Write the bias and the conv of what comes from below, whose weights are the last ones."""
+    """Write the bias and the conv of the level below, whose weights are the last ones."""
     channels, small = below.shape[1], below.shape[3]
     own, line, count = weight.shape[1] - channels, small + 2, rows // pool
     band = np.empty((channels, count + 2, line), np.float32)
@@ -144,7 +144,7 @@ def write_upsampled_conv(below, pool, weight, bias, crop, first, rows, y):
 
 
 @kernel
-def pool_rows(out, down, crop, o, first, rows, pooled, which):
+def pool_rows(out, down, crop, o, first, rows, pooled, argmax):
     """Write the largest pixel of each cell, and where in the cell it is; of equal ones one."""
     width = out.shape[3]
     best, at = np.empty(width, np.float32), np.empty(width, np.int32)
@@ -159,7 +159,7 @@ def pool_rows(out, down, crop, o, first, rows, pooled, which):
                 larger = row[c] > best[c]
                 best[c] = row[c] if larger else best[c]
                 at[c] = k * down if larger else at[c]
-        largest, where = pooled[crop, o, first // down + q], which[crop, o, first // down + q]
+        largest, where = pooled[crop, o, first // down + q], argmax[crop, o, first // down + q]
         for c in range(len(largest)):
             value, found = best[c * down], at[c * down]
             for k in range(1, down):
@@ -173,14 +173,14 @@ def pool_rows(out, down, crop, o, first, rows, pooled, which):
 
 
 @kernel
-def add_to_largest(of_pooled, which, down, crop, o, r, row):
+def add_to_largest(grad_pooled, argmax, down, crop, o, r, row):
     """Add the gradient of the pooled map to row ``r`` of the gradient of the map."""
-    given, where = of_pooled[crop, o, r // down], which[crop, o, r // down]
+    grad_out, where = grad_pooled[crop, o, r // down], argmax[crop, o, r // down]
     begin = r % down * down
-    for c in range(len(given)):
+    for c in range(len(grad_out)):
         at = where[c] - begin
         if 0 <= at < down:
-            row[c * down + at] += given[c]
+            row[c * down + at] += grad_out[c]
 
 
 @kernel
@@ -211,22 +211,22 @@ def _shifted_sums(band, count, pool, wide, sums):
 
 
 @kernel
-def _multiply_sums(sums, entered, w, of_w, given):
+def _multiply_sums(sums, x, w, grad_w, grad_x):
     """Add the gradient of a kernel, and that of the small plane that it convolves upsampled."""
     s0, s1, s2, s3, s4 = sums[0], sums[1], sums[2], sums[3], sums[4]
     s5, s6, s7, s8 = sums[5], sums[6], sums[7], sums[8]
     w0, w1, w2 = w[0, 0], w[0, 1], w[0, 2]
     w3, w4, w5 = w[1, 0], w[1, 1], w[1, 2]
     w6, w7, w8 = w[2, 0], w[2, 1], w[2, 2]
-    for c in range(len(given)):
-        given[c] += (
+    for c in range(len(grad_x)):
+        grad_x[c] += (
             w0 * s0[c] + w1 * s1[c] + w2 * s2[c]
             + w3 * s3[c] + w4 * s4[c] + w5 * s5[c]
             + w6 * s6[c] + w7 * s7[c] + w8 * s8[c]
         )  # fmt: skip
     t0 = t1 = t2 = t3 = t4 = t5 = t6 = t7 = t8 = ZERO
-    for c in range(len(given)):
-        value = entered[c]
+    for c in range(len(grad_x)):
+        value = x[c]
         t0 += value * s0[c]
         t1 += value * s1[c]
         t2 += value * s2[c]
@@ -236,12 +236,14 @@ def _multiply_sums(sums, entered, w, of_w, given):
         t6 += value * s6[c]
         t7 += value * s7[c]
         t8 += value * s8[c]
-    add_to_kernel(of_w, t0, t1, t2, t3, t4, t5, t6, t7, t8)
+    add_to_kernel(grad_w, t0, t1, t2, t3, t4, t5, t6, t7, t8)
 
 
 @kernel
-def of_upsampled_conv(gradient, below, pool, weight, crop, first, rows, of_weight, of_below):
-    """Add the gradients of the conv of what comes from below: of its weights and of the map."""
+def upsampled_conv_backward(
+    gradient, below, pool, weight, crop, first, rows, grad_weight, grad_below
+):
+    """Add the gradients of the conv of the level below: of its weights and of the map."""
     channels, own = below.shape[1], weight.shape[1] - below.shape[1]
     count, small = rows // pool, below.shape[3]
     sums = np.empty((9, count * small), np.float32)
@@ -253,6 +255,6 @@ def of_upsampled_conv(gradient, below, pool, weight, crop, first, rows, of_weigh
                 sums,
                 cells_of(below, pool, crop, i, first, rows),
                 weight[o, own + i],
-                of_weight[o, own + i],
-                cells_of(of_below, pool, crop, i, first, rows),
+                grad_weight[o, own + i],
+                cells_of(grad_below, pool, crop, i, first, rows),
             )

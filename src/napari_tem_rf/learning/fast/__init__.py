@@ -1,0 +1,1 @@
+"""The same numbers sooner: what `learning.network` computes, by other ways."""

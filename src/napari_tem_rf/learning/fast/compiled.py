@@ -1,0 +1,145 @@
+"""The kernels, where Numba compiles them.
+
+That is tried once a machine, in a process of its own: there are machines (Windows on ARM) where
+compiling ends the process, and a training must not end with it. Where Numba is missing or fails,
+torch computes everything.
+"""
+
+import hashlib
+import json
+import platform
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module, metadata, util
+from pathlib import Path
+from threading import Lock
+from types import ModuleType
+
+from platformdirs import user_cache_path
+
+from napari_tem_rf.storage import write_text
+
+__all__ = ["kernels", "trial_file", "trouble_once", "warm_up"]
+
+TRIAL = (
+    "import sys; sys.path[:] = sys.argv[1:]; "
+    "from napari_tem_rf.learning.fast import planar; planar.warm_up()"
+)
+"""What the other process does: compile every kernel and run it."""
+
+LONGEST_TRIAL_S = 600
+FAILED_FOR_S = 24 * 3600
+"""A failure is believed for a day: memory may have been full, or the cause was put right."""
+
+_finding = Lock()
+_told: set[str] = set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The module of the kernels, or why there is none."""
+
+    module: ModuleType | None
+    trouble: str = ""
+
+
+def kernels() -> ModuleType | None:
+    """Return `learning.fast.planar`, or None where Numba is missing or fails."""
+    return _found().module
+
+
+def warm_up() -> None:
+    """Compile the kernels, or load what was compiled before: else the first block would wait."""
+    if (module := kernels()) is not None:
+        module.warm_up()
+
+
+def trouble_once() -> str:
+    """Return a sentence for the user where there are no kernels, the first time; else nothing."""
+    trouble = _found().trouble
+    if not trouble or trouble in _told:
+        return ""
+    _told.add(trouble)
+    return f"{trouble}: PyTorch trains alone, which gives the same result but takes longer"
+
+
+def _found() -> _Found:
+    with _finding:  # two threads that ask at the same time wait for one trial
+        return _find()
+
+
+@cache
+def _find() -> _Found:
+    if util.find_spec("numba") is None:
+        return _Found(None, "Numba is not installed (pip install numba)")
+    if trouble := _tried():
+        return _Found(None, f"Numba does not work on this machine ({trouble})")
+    try:
+        return _Found(import_module("napari_tem_rf.learning.fast.planar"))
+    except Exception as error:
+        return _Found(None, f"Numba cannot be loaded ({type(error).__name__}: {error})")
+
+
+def _tried() -> str:
+    """Return what went wrong when the kernels were tried on this machine, now or earlier."""
+    file = trial_file()
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        earlier = json.loads(file.read_text(encoding="utf-8"))
+        trouble = str(earlier["trouble"])
+        if not trouble or time.time() - earlier["at"] < FAILED_FOR_S:
+            return trouble
+    trouble = _try()
+    with suppress(OSError):  # without a place for it, the next process tries again
+        write_text(file, json.dumps({"trouble": trouble, "at": time.time()}))
+    return trouble
+
+
+def trial_file() -> Path:
+    """Return where the outcome of the trial is kept, for these kernels, libraries and machine."""
+    key = hashlib.sha256()
+    for name in ("bands", "kernels", "levels", "planar"):
+        key.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    machine = (sys.version, platform.system(), platform.machine(), platform.node())
+    libraries = (_version(name) for name in ("numba", "llvmlite", "numpy"))
+    key.update("\n".join((*machine, *libraries)).encode())
+    folder = user_cache_path("napari-tem-rf", appauthor=False)
+    return folder / f"kernels-{key.hexdigest()[:16]}.json"
+
+
+def _version(library: str) -> str:
+    try:
+        return metadata.version(library)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _try() -> str:
+    """Compile and run the kernels in another process; return what went wrong."""
+    try:
+        done = subprocess.run(
+            [sys.executable or "python", "-c", TRIAL, *sys.path],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=LONGEST_TRIAL_S,
+            creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
+        )
+    except subprocess.TimeoutExpired:
+        return f"compiling took more than {LONGEST_TRIAL_S} s"
+    except OSError as error:
+        return f"Python could not be started to try it: {error.strerror or error}"
+    if done.returncode == 0:
+        return ""
+    if done.returncode < 0:
+        with suppress(ValueError):
+            return f"it ended the process that tried it, {signal.Signals(-done.returncode).name}"
+    lines = [line for line in done.stderr.splitlines() if line.strip()]
+    if lines and lines[-1][0].isalpha():  # the last line of a traceback names the error
+        return lines[-1].strip()
+    return f"it ended the process that tried it, exit code {done.returncode}"
