@@ -16,6 +16,7 @@ from napari_tem_rf.cli.inputs import read_labelled
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say
 from napari_tem_rf.cli.predicting import MaskWish, predict_file
 from napari_tem_rf.cli.training import train_request
+from napari_tem_rf.engine import interpreters
 from napari_tem_rf.measuring.scores import Pair, ScoreTable, score_images
 from napari_tem_rf.micrographs.reading import find_images, image_name, read_labels, read_micrographs
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
@@ -152,4 +153,5 @@ def open_napari(folder: Path) -> None:
     if on_linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         say("no screen: napari is not opened; look at overview.png")
         return
-    subprocess.run([sys.executable, "-m", "napari_tem_rf.gui.show", str(folder)], check=False)
+    window = interpreters.command("napari_tem_rf.gui.show", str(folder))
+    subprocess.run(window, env=interpreters.environment(), check=False)
