@@ -12,11 +12,12 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.disk_predicting import goes_to_disk, masks_folder
+from napari_tem_rf.gui.disk_predicting import goes_to_disk
 from napari_tem_rf.gui.predictions import predictions
 from napari_tem_rf.gui.session import Session, TrainedRun
 from napari_tem_rf.gui.training import training_request
 from napari_tem_rf.gui.widgets.export import ExportWidget
+from napari_tem_rf.mask_predicting import masks_folder
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.series_labels import SeriesLabels
 from napari_tem_rf.micrographs.writing import write_labels

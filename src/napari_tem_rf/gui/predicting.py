@@ -12,22 +12,21 @@ from napari.qt.threading import create_worker
 from psygnal import Signal
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.disk_predicting import (
-    Outcome,
-    Step,
-    goes_to_disk,
-    guarded,
-    masks_folder,
-    micrograph_of_layer,
-    predict_folder,
-    predict_series,
-)
+from napari_tem_rf.gui.disk_predicting import goes_to_disk, micrograph_of_layer
 from napari_tem_rf.gui.layers import frame_pixels, pixel_size_nm
 from napari_tem_rf.gui.particle_marks import shown_frame
 from napari_tem_rf.gui.predictions import show_prediction, show_series
 from napari_tem_rf.gui.session import Session, TrainedRun
 from napari_tem_rf.gui.work import Work
 from napari_tem_rf.jobs.pixel_sizes import resampling_for
+from napari_tem_rf.mask_predicting import (
+    Outcome,
+    Step,
+    guarded,
+    masks_folder,
+    predict_folder,
+    predict_series,
+)
 from napari_tem_rf.micrographs.reading import find_images
 from napari_tem_rf.protocol import ProgressReport, Report
 from napari_tem_rf.runs import Run
