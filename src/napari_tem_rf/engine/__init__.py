@@ -9,21 +9,28 @@ from napari_tem_rf.engine.interface import AnyEngine
 from napari_tem_rf.engine.job import (
     EngineError,
     EngineState,
+    EngineUnavailableError,
     Job,
     JobCancelledError,
     JobState,
     Kind,
 )
+from napari_tem_rf.engine.schedule import Ended, Said, Task, run_all
 
 __all__ = [
     "ADDRESS_VARIABLE",
     "AnyEngine",
+    "Ended",
     "Engine",
     "EngineError",
     "EngineState",
+    "EngineUnavailableError",
     "InlineEngine",
     "Job",
     "JobCancelledError",
     "JobState",
     "Kind",
+    "Said",
+    "Task",
+    "run_all",
 ]

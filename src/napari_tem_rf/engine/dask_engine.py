@@ -15,6 +15,10 @@ __all__ = ["ADDRESS_VARIABLE", "Engine"]
 
 ADDRESS_VARIABLE = "TEM_RF_SCHEDULER"
 
+WORKERS_PER_CORE = 2
+MOST_WORKERS = 8
+"""So many are allowed on every machine, two for each core on larger ones."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -31,20 +35,27 @@ class Engine(AnyEngine):
         ``TEM_RF_SCHEDULER``; without that, a scheduler and workers on this machine, reachable
         over the loopback only.
     workers : int
-        Number of local workers of one thread each. With two and more, the last one takes the
-        quick jobs and the others train, each one training at a time. With one, and on a
-        cluster, every worker takes a training and beside it quick jobs, which go where nothing
-        trains if there is such a place.
+        Number of local workers of one thread each, at most two for each core of the machine or
+        eight. With two and more, the last one takes the quick jobs and the others train, each one
+        training at a time. With one, and on a cluster, every worker takes a training and beside
+        it quick jobs, which go where nothing trains if there is such a place.
 
     Raises
     ------
     ValueError
-        `workers` is below 1.
+        `workers` is below 1 or above what the machine can bear.
     """
 
     def __init__(self, address: str | None = None, workers: int = 2) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers}: it must be at least 1")
+        cores = os.cpu_count() or 1
+        most = max(MOST_WORKERS, WORKERS_PER_CORE * cores)
+        if workers > most:
+            raise ValueError(
+                f"workers is {workers}: this machine has {cores} core{'s' * (cores != 1)}, which "
+                f"bear {most} at most; more would train no sooner"
+            )
         self.address = address or os.environ.get(ADDRESS_VARIABLE) or None
         self.local_workers = workers
         self.state: EngineState = "stopped"

@@ -11,7 +11,8 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from napari_tem_rf.engine.job import EngineError, EngineState, Job
+from napari_tem_rf.engine.addresses import security_for
+from napari_tem_rf.engine.job import EngineError, EngineState, EngineUnavailableError, Job
 from napari_tem_rf.engine.local import LocalCluster
 from napari_tem_rf.engine.places import WorkerSlots, claim, kinds_of, place, unclaim
 from napari_tem_rf.engine.reports import Reports
@@ -22,6 +23,7 @@ __all__ = ["Session"]
 CONNECT_SECONDS = 15.0
 LOOK_SECONDS = 0.1
 REFRESH_SECONDS = 2.0
+KEPT_MESSAGES = 4
 
 _log = logging.getLogger(__name__)
 
@@ -105,7 +107,8 @@ class Session:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        sentence, details, gone = "the engine was closed before the job was over", "", ""
+        error = EngineError("the engine was closed before the job was over")
+        gone = ""
         try:
             self._connecting = self._loop.create_task(self._connect())
             await asyncio.wait([self._connecting])
@@ -120,21 +123,23 @@ class Session:
         except SchedulerGoneError:
             where = self.address or "on this machine"
             gone = f"the Dask scheduler {where} is gone"
-            sentence = self.trouble = f"{gone}: start again"
-        except EngineError as error:
-            sentence, details = error.sentence, error.details
-            self.trouble = sentence
-        except Exception as error:
+            error = EngineError(f"{gone}: start again")
+            self.trouble = error.sentence
+        except EngineError as its:
+            error = its
+            self.trouble = error.sentence
+        except Exception as bug:
             _log.exception("the engine failed")
-            sentence = self.trouble = (
-                f"the engine failed unexpectedly ({type(error).__name__}: {error}): start again"
+            error = EngineError(
+                f"the engine failed unexpectedly ({type(bug).__name__}: {bug}): start again"
             )
+            self.trouble = error.sentence
         finally:
             with self._door:
                 self.over = True
             # jobs that were posted before the door was shut
             await asyncio.sleep(0)
-            await self._tear_down(EngineError(sentence, details), gone)
+            await self._tear_down(error, gone)
 
     async def _tear_down(self, error: EngineError, gone: str) -> None:
         if not self._closing:
@@ -166,24 +171,33 @@ class Session:
         self.workers = {}
 
     async def _connect(self) -> None:
+        import dask
         from distributed import Client
 
         self._on_state(self, "starting")
         if self._local is not None:
+            from napari_tem_rf.engine.keyed import KeyedSecurity
+
             await self._local.start()
-        address = self._local.address if self._local is not None else self.address
+            address, security = self._local.address, KeyedSecurity(self._local.key)
+        else:
+            assert self.address is not None
+            address, security = self.address, security_for(self.address)
         try:
-            self._client = await Client(
-                address,
-                asynchronous=True,
-                set_as_default=False,
-                timeout=CONNECT_SECONDS,
-                # over the loopback arrays need not pass through the scheduler; to the workers
-                # of a cluster there may be no way but through it
-                direct_to_workers=self._local is not None,
-            )
+            # the client would keep its last 1000 messages, and the images in them
+            with dask.config.set({"distributed.admin.low-level-log-length": KEPT_MESSAGES}):
+                self._client = await Client(
+                    address,
+                    asynchronous=True,
+                    set_as_default=False,
+                    timeout=CONNECT_SECONDS,
+                    # over the loopback arrays need not pass through the scheduler; to the
+                    # workers of a cluster there may be no way but through it
+                    direct_to_workers=self._local is not None,
+                    security=security,
+                )
         except (OSError, ValueError) as error:
-            raise EngineError(
+            raise EngineUnavailableError(
                 f"no Dask scheduler answers at {address} ({type(error).__name__}): check the "
                 "address and that the scheduler runs"
             ) from error
