@@ -5,6 +5,7 @@ import contextlib
 import gc
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -474,31 +475,35 @@ def test_the_key_stands_where_nobody_else_can_read_it(engine):
         assert other._session._local.key != key
 
 
+def pass_on(listener, port, seen):
+    """Be between a client and the process that listens at a port, once."""
+    client, _ = listener.accept()
+    with client, socket.create_connection(("127.0.0.1", port)) as process:
+        other = {client: process, process: client}
+        while True:
+            for each in select.select(list(other), [], [], 30)[0]:
+                data = each.recv(1000)
+                if not data:
+                    return
+                seen.append(len(data))
+                other[each].sendall(data)
+
+
 def test_the_port_of_a_process_that_ended_is_of_no_use(engine):
-    """Whoever took it passes on what client and another process say: both hang up."""
+    """Whoever took it passes on what a client and another process say: both hang up."""
     engine.submit(add, 1, 1).result(60)
     local = engine._session._local
     port = int(local.address.rpartition(":")[2])
-
-    async def pass_on(reader, writer):
-        other_reader, other_writer = await asyncio.open_connection("127.0.0.1", port)
-
-        async def copy(source, target):
-            while data := await source.read(1000):
-                target.write(data)
-            target.close()
-
-        await asyncio.gather(copy(reader, other_writer), copy(other_reader, writer))
-
-    async def ask():
-        async with await asyncio.start_server(pass_on, "127.0.0.1", 0) as server:
-            taken = server.sockets[0].getsockname()[1]
-            await call(
-                f"keyed://127.0.0.1:{taken}", KeyedSecurity(local.key), op="identity", reply=True
-            )
-
-    with pytest.raises(OSError, match=HUNG_UP):
-        asyncio.run(ask())
+    seen = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        between = threading.Thread(target=pass_on, args=(listener, port, seen))
+        between.start()
+        taken = f"keyed://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(OSError, match=HUNG_UP):
+            asyncio.run(call(taken, KeyedSecurity(local.key), op="identity", reply=True))
+        between.join(30)
+    # greeting and nonce, the other's nonce, the client's proof; and no proof comes back
+    assert seen == [48, 32, 32]
 
 
 def test_a_scratch_folder_that_somebody_else_made_stops_nothing(tmp_path, monkeypatch):

@@ -1,25 +1,240 @@
-"""Predictions of series and folders, written to disk as they come.
+"""Predictions of many images and frames into masks on disk, for window and command line.
 
 Whatever the length, a few frames are in the memory: those on their way to a worker and back.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from time import monotonic
+from typing import Literal
 
 from napari_tem_rf import jobs
-from napari_tem_rf.engine import AnyEngine, EngineError, Job
+from napari_tem_rf.engine import (
+    AnyEngine,
+    EngineError,
+    Job,
+    JobCancelledError,
+    Kind,
+    Said,
+    Task,
+    run_all,
+)
 from napari_tem_rf.jobs.mask_files import MaskFile, own_mask_file
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import image_name, read_micrographs
-from napari_tem_rf.runs import Run
+from napari_tem_rf.protocol import Device, ProgressReport, Stopped
+from napari_tem_rf.runs import Run, RunError
 
-ASK_SECONDS = 0.2
+__all__ = [
+    "MaskStep",
+    "Outcome",
+    "Step",
+    "guarded",
+    "masks_folder",
+    "predict_folder",
+    "predict_masks",
+    "predict_series",
+]
 
 MOST_FAILURES = 3
 """After so many files that failed in a row it is not the files."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MaskStep:
+    """What happened to one of many masks.
+
+    Attributes
+    ----------
+    file : MaskFile
+    event : {"predicting", "written", "joining", "finished", "failed"}
+        A frame is being predicted, or was written; all frames are put together; the mask is whole;
+        the mask cannot be made.
+    fraction : float
+        How much of what was missing of the mask is there, from 0 to 1.
+    frame : int, optional
+        Which frame; of a failure None where it was not one of the frames.
+    failure : str
+        Why it failed, without the name of the image.
+    notes : tuple of (str, int)
+        Once it is finished or failed, or where only some frames were asked for when these are
+        written: what the user should know, and for how many frames it holds, most frequent first.
+    left : int
+        How many frames that were asked for are missing yet.
+    """
+
+    file: MaskFile
+    event: Literal["predicting", "written", "joining", "finished", "failed"]
+    fraction: float
+    frame: int | None = None
+    failure: str = ""
+    notes: tuple[tuple[str, int], ...] = ()
+    left: int = 0
+
+
+def predict_masks(
+    engine: AnyEngine,
+    files: Iterable[MaskFile],
+    *,
+    frames: Collection[int] | None = None,
+    tile_px: int | None = None,
+    device: Device = "auto",
+    kind: Kind = "quick",
+    stopped: Stopped = lambda: False,
+) -> Iterator[MaskStep]:
+    """Predict and write what is missing of masks, as many frames at once as the engine can run.
+
+    A mask that fails does not hold up the others; no further frame of it is begun.
+
+    Parameters
+    ----------
+    engine : AnyEngine
+        Its workers see the run at the same path.
+    files : iterable of MaskFile
+        Taken as workers become free.
+    frames : collection of int, optional
+        Which frames of each are wanted; all without.
+    tile_px : int, optional
+        Side of a tile in px.
+    device : {"auto", "cpu", "cuda", "mps"}
+    kind : {"quick", "training"}
+        As for `AnyEngine.submit`; on a cluster "training" leaves workers to other programs that
+        train there.
+    stopped : callable
+        Asked several times a second; a stop does not wait for frames that are being predicted.
+
+    Raises
+    ------
+    EngineUnavailableError
+        When nothing can be predicted, such as for want of a scheduler at the address.
+    RunError
+        When something is wrong with the run.
+    """
+    course = _Masks(files, frames, tile_px, device, kind)
+    for event in run_all(engine, course.tasks(), stopped=stopped, on_stop=Job.cancel):
+        mask, frame = event.key
+        if not isinstance(event, Said):
+            yield from mask.take(frame, event.job)
+        elif isinstance(event.report, ProgressReport):
+            yield mask.progress(frame, event.report.fraction)
+        yield from course.ended()
+    yield from course.ended()
+
+
+@dataclass(slots=True, eq=False)
+class _Mask:
+    """A mask on its way."""
+
+    file: MaskFile
+    wanted: int = 0
+    written: int = 0
+    is_handed_out: bool = False
+    was_stopped: bool = False
+    on_the_way: dict[int, float] = field(default_factory=dict)
+    failed_frame: int | None = None
+    failure: str = ""
+    notes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def fraction(self) -> float:
+        return (self.written + sum(self.on_the_way.values())) / max(1, self.wanted)
+
+    @property
+    def is_over(self) -> bool:
+        return self.is_handed_out and not self.on_the_way
+
+    def fail(self, error: Exception, frame: int | None = None) -> None:
+        if not self.failure:
+            self.failed_frame, self.failure = frame, str(error)
+
+    def progress(self, frame: int, fraction: float) -> MaskStep:
+        self.on_the_way[frame] = min(fraction, 1.0)
+        return MaskStep(self.file, "predicting", self.fraction, frame)
+
+    def take(self, frame: int, job: Job) -> Iterator[MaskStep]:
+        """Write what a job predicted."""
+        del self.on_the_way[frame]
+        try:
+            result = job.result(0)
+            assert result is not None
+            self.file.write(frame, result)
+        except JobCancelledError:
+            self.was_stopped = True
+        except (EngineError, ValueError) as error:
+            self.fail(error, frame)
+        else:
+            self.written += 1
+            self.notes.update(result.notes)
+            yield MaskStep(
+                self.file, "written", self.fraction, frame, left=self.wanted - self.written
+            )
+
+    def end(self) -> Iterator[MaskStep]:
+        """Put the frames together, or say why that cannot be."""
+        notes = tuple(self.notes.most_common())
+        if self.failure:
+            yield MaskStep(
+                self.file, "failed", 1.0, self.failed_frame, failure=self.failure, notes=notes
+            )
+        elif not self.was_stopped:
+            if not self.file.missing:
+                yield MaskStep(self.file, "joining", 1.0)
+                self.file.finish()
+            yield MaskStep(self.file, "finished", 1.0, notes=notes)
+
+
+class _Masks:
+    """Which frame of which mask each job predicts."""
+
+    def __init__(
+        self,
+        files: Iterable[MaskFile],
+        frames: Collection[int] | None,
+        tile_px: int | None,
+        device: Device,
+        kind: Kind,
+    ) -> None:
+        self._files, self._frames = files, frames
+        self._tile_px, self._device, self._kind = tile_px, device, kind
+        self._open: deque[_Mask] = deque()
+
+    def tasks(self) -> Iterator[Task[tuple[_Mask, int]]]:
+        """Yield one prediction after the other."""
+        for file in self._files:
+            mask = _Mask(file)
+            self._open.append(mask)
+            try:
+                yield from self._tasks_of(mask)
+            except RunError:
+                raise
+            except ValueError as error:
+                mask.fail(error)
+            mask.is_handed_out = True
+
+    def _tasks_of(self, mask: _Mask) -> Iterator[Task[tuple[_Mask, int]]]:
+        missing = mask.file.begin()
+        if self._frames is not None:
+            missing = tuple(frame for frame in missing if frame in self._frames)
+        mask.wanted = len(missing)
+        for frame in missing:
+            if mask.failure:
+                return
+            arguments = mask.file.arguments(frame, self._tile_px, self._device)
+            mask.on_the_way[frame] = 0.0
+            name = f"predicting {mask.file.micrograph.name}"
+            yield Task((mask, frame), jobs.predict, arguments, name, self._kind)
+
+    def ended(self) -> Iterator[MaskStep]:
+        """End the masks that are over."""
+        for mask in [mask for mask in self._open if mask.is_over]:
+            self._open.remove(mask)
+            yield from mask.end()
+
+
+# what the window shows of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +277,25 @@ class Outcome:
         """Keep sentences, each once."""
         self.notes = tuple(dict.fromkeys((*self.notes, *sentences)))
 
+    def take(self, step: MaskStep) -> None:
+        """Count what was written and keep what is to be said."""
+        self.frames += step.event == "written"
+        self.note(f"{step.file.micrograph.name}: {note}" for note, _ in step.notes)
+
+
+class _Clock:
+    """Guesses how long it still takes, from how fast the fraction grows."""
+
+    def __init__(self) -> None:
+        self._begun: tuple[float, float] | None = None
+
+    def seconds_left(self, fraction: float) -> float | None:
+        now = monotonic()
+        if self._begun is None:
+            self._begun = now, fraction
+        begun, first = self._begun
+        return (now - begun) / (fraction - first) * (1 - fraction) if fraction > first else None
+
 
 def masks_folder(run: Path) -> Path:
     """Return the folder beside a run in which the window keeps its masks."""
@@ -75,7 +309,7 @@ def predict_series(
     name: str,
     frames: Sequence[int] | None,
     resample: bool,
-    stopped: Callable[[], bool],
+    stopped: Stopped,
 ) -> Generator[Step, None, Outcome]:
     """Predict a series, or some frames of it, into an OME-Zarr beside the run.
 
@@ -88,9 +322,32 @@ def predict_series(
         run, micrograph, masks_folder(run.folder), name, ".ome.zarr", resample=resample
     )
     yield Step(f"predicting {micrograph.name}", 0.0, file=file)
-    if not file.is_done:
-        yield from _predict_missing(engine, file, frames, outcome, stopped)
+    if file.is_done:
+        return outcome
+    wanted = None if frames is None else set(frames)
+    clock = _Clock()
+    clock.seconds_left(0.0)
+    outcome.stopped = True
+    for step in predict_masks(engine, [file], frames=wanted, stopped=stopped):
+        outcome.take(step)
+        if step.event == "failed":
+            raise EngineError(step.failure)
+        if step.event == "finished":
+            outcome.stopped = False
+        elif step.event in ("written", "joining"):
+            yield Step(
+                _what(step), step.fraction, clock.seconds_left(step.fraction), file, step.frame
+            )
     return outcome
+
+
+def _what(step: MaskStep) -> str:
+    name, frames = step.file.micrograph.name, step.file.micrograph.frames
+    if frames == 1:
+        return name
+    if step.event == "joining":
+        return f"putting the frames of {name} together"
+    return name if step.frame is None else f"{name}, frame {step.frame + 1} of {frames}"
 
 
 def predict_folder(
@@ -99,98 +356,120 @@ def predict_folder(
     paths: Sequence[Path],
     out: Path,
     resample: bool,
-    stopped: Callable[[], bool],
+    stopped: Stopped,
 ) -> Generator[Step, None, Outcome]:
-    """Predict files into calibrated TIFF masks of their names, one file after the other.
+    """Predict files into calibrated TIFF masks of their names.
 
     What is there from the same run and image is kept; a file that cannot be read is named at the
     end and does not hold the others up.
     """
     outcome = Outcome(folder=out)
+    if not paths:
+        return outcome
+    yield Step(f"{paths[0].name}, 1 of {len(paths)}", 0.0)
+    folder = _Folder(run, paths, out, resample, outcome)
+    clock = _Clock()
     failures = 0
-    for number, path in enumerate(paths):
-        if stopped():
-            outcome.stopped = True
-            break
-        what = f"{path.name}, {number + 1} of {len(paths)}"
-        yield Step(what, number / len(paths))
-        try:
-            found = read_micrographs(path)
-            for micrograph in found:
-                name = image_name(path) if len(found) == 1 else micrograph.name
-                file = own_mask_file(run, micrograph, out, name, ".tif", resample=resample)
-                outcome.note(f"{micrograph.name}: {note}" for note in micrograph.notes)
-                if file.is_done:
-                    continue
-                for step in _predict_missing(engine, file, None, outcome, stopped):
-                    fraction = (number + step.fraction) / len(paths)
-                    left = step.seconds_left if number == len(paths) - 1 else None
-                    yield Step(f"predicting {what}", fraction, left, file, step.frame)
-        except EngineError as error:
+    for step in predict_masks(engine, folder.files(stopped), stopped=stopped):
+        outcome.take(step)
+        path = folder.take(step)
+        if step.event == "failed":
             failures += 1
             if failures == MOST_FAILURES:
-                raise
-            outcome.refusals += (f"{path.name}: {error}",)
-        except ValueError as error:
-            outcome.refusals += (str(error),)
-        else:
+                raise EngineError(step.failure)
+        elif step.event == "finished":
             failures = 0
-            outcome.files += not outcome.stopped
+        what = f"predicting {path.name}, {paths.index(path) + 1} of {len(paths)}"
+        fraction = folder.fraction
+        yield Step(what, fraction, clock.seconds_left(fraction), step.file, step.frame)
+    outcome.files = folder.finished
+    outcome.stopped = stopped() and folder.fraction < 1
     return outcome
 
 
-def _predict_missing(
-    engine: AnyEngine,
-    file: MaskFile,
-    frames: Sequence[int] | None,
-    outcome: Outcome,
-    stopped: Callable[[], bool],
-) -> Generator[Step, None, None]:
-    """Predict and write what is missing of a mask, with as many frames on the way as can run."""
-    wanted = range(file.micrograph.frames) if frames is None else set(frames)
-    missing = [index for index in file.begin() if index in wanted]
-    name, total = file.micrograph.name, file.micrograph.frames
-    coming = iter(missing)
-    on_the_way: deque[tuple[int, Job]] = deque()
-    begun, done = monotonic(), 0
-    try:
-        while not stopped():
-            # one more than can run, so that no worker waits for its next frame
-            while len(on_the_way) <= engine.width and (index := next(coming, None)) is not None:
-                job = engine.submit(
-                    jobs.predict,
-                    *file.arguments(index),
-                    name=f"predicting {name}",
-                    kind="quick",
-                )
-                on_the_way.append((index, job))
-            if not on_the_way:
-                break
-            index, job = on_the_way[0]
+class _Folder:
+    """Which masks each file of a folder has, and how far they are."""
+
+    def __init__(
+        self, run: Run, paths: Sequence[Path], out: Path, resample: bool, outcome: Outcome
+    ) -> None:
+        self._run, self._paths, self._out = run, paths, out
+        self._resample, self._outcome = resample, outcome
+        self._path_of: dict[Path, Path] = {}
+        self._parts: dict[Path, dict[Path, float]] = {}
+        self._read: set[Path] = set()
+        self._refused: set[Path] = set()
+
+    def files(self, stopped: Stopped) -> Iterator[MaskFile]:
+        """Yield the masks that are not whole yet."""
+        for path in self._paths:
+            if stopped():
+                return
+            self._parts[path] = {}
             try:
-                result = job.result(ASK_SECONDS)
-            except TimeoutError:
-                continue
-            on_the_way.popleft()
-            file.write(index, result)
-            done += 1
-            outcome.frames += 1
-            outcome.note(f"{name}: {note}" for note in result.notes)
-            left = (monotonic() - begun) / done * (len(missing) - done)
-            what = f"{name}, frame {index + 1} of {total}" if total > 1 else name
-            yield Step(what, done / len(missing), left, file, index)
-    finally:
-        for _, job in on_the_way:
-            job.cancel()
-    outcome.stopped = done < len(missing)
-    if not file.missing:
-        yield Step(f"putting the frames of {name} together" if total > 1 else name, 1.0, None, file)
-        file.finish()
+                found = read_micrographs(path)
+                for micrograph in found:
+                    name = image_name(path) if len(found) == 1 else micrograph.name
+                    file = self._own(micrograph, name)
+                    self._path_of[file.target] = path
+                    self._parts[path][file.target] = float(file.is_done)
+                    self._outcome.note(f"{micrograph.name}: {note}" for note in micrograph.notes)
+                    if not file.is_done:
+                        yield file
+            except RunError:
+                raise
+            except ValueError as error:
+                self._refuse(path, str(error))
+            self._read.add(path)
+
+    def _own(self, micrograph: Micrograph, name: str) -> MaskFile:
+        """Return the mask of a micrograph, at a place that none of this folder's others has."""
+        for number in count(1):
+            stem = name if number == 1 else f"{name}_{number}"
+            file = own_mask_file(
+                self._run, micrograph, self._out, stem, ".tif", resample=self._resample
+            )
+            if file.target not in self._path_of:
+                return file
+        raise AssertionError("there is always another number")
+
+    def take(self, step: MaskStep) -> Path:
+        """Note how far a mask is, and return the file that it belongs to."""
+        path = self._path_of[step.file.target]
+        # a mask that is put together is not there yet
+        whole = step.event in ("finished", "failed")
+        self._parts[path][step.file.target] = 1.0 if whole else min(step.fraction, 0.999)
+        if step.event == "failed":
+            self._refuse(path, f"{path.name}: {step.failure}")
+        return path
+
+    def _refuse(self, path: Path, sentence: str) -> None:
+        self._refused.add(path)
+        self._outcome.refusals += (sentence,)
+
+    @property
+    def finished(self) -> int:
+        """How many files have all their masks."""
+        return sum(
+            all(part == 1 for part in self._parts[path].values())
+            for path in self._read - self._refused
+        )
+
+    @property
+    def fraction(self) -> float:
+        """How much of all is over, from 0 to 1."""
+        total = 0.0
+        for path, parts in self._parts.items():
+            if path in self._refused and path in self._read:
+                total += 1
+            elif parts:
+                total += sum(parts.values()) / len(parts)
+        return total / len(self._paths)
 
 
 def guarded(
-    steps: Callable[[Callable[[], bool]], Generator[Step, None, Outcome]],
-    stopped: Callable[[], bool],
+    steps: Callable[[Stopped], Generator[Step, None, Outcome]],
+    stopped: Stopped,
 ) -> Generator[Step, None, tuple[Outcome | None, str]]:
     """Run predictions to their end; return what came of them, or a sentence on why nothing did."""
     try:

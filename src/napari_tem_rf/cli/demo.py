@@ -14,7 +14,8 @@ import typer
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import read_labelled
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say
-from napari_tem_rf.cli.predicting import MaskWish, predict_file
+from napari_tem_rf.cli.predicting import MaskWish, predict_files
+from napari_tem_rf.cli.scheduling import engine_at
 from napari_tem_rf.cli.training import train_request
 from napari_tem_rf.engine import interpreters
 from napari_tem_rf.measuring.scores import Pair, ScoreTable, score_images
@@ -103,8 +104,11 @@ def run_part(part: Part, folder: Path) -> ScoreTable:
     masks = folder / "masks"
     masks.mkdir()
     progress = Progress("predicting")
-    for path in find_images([sample / "images"]):
-        predict_file(path, image_name(path), MaskWish(run, masks), None, "auto", progress)
+    micrographs = {image_name(path): path for path in find_images([sample / "images"])}
+    with engine_at(None) as engine:
+        _, failed = predict_files(engine, micrographs, MaskWish(run, masks), progress)
+    if failed:
+        raise ValueError(failed[0]["error"])
     progress.close()
     annotated = {image.name for image in images}
     pairs = [

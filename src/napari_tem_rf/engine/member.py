@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Scheduler, Worker
+import distributed
 
 from napari_tem_rf.engine.keyed import SCHEME, KeyedSecurity
 from napari_tem_rf.engine.worker import ask_to_stop_all, running_jobs
@@ -42,12 +42,12 @@ class _Unserved:
         """Do nothing."""
 
 
-class _Scheduler(_Unserved, Scheduler):
-    pass
+class Scheduler(_Unserved, distributed.Scheduler):
+    """A scheduler that listens at one port; Dask goes by the names of the classes."""
 
 
-class _Worker(_Unserved, Worker):
-    pass
+class Worker(_Unserved, distributed.Worker):
+    """A worker that listens at one port."""
 
 
 async def serve(role: str, key: bytes) -> bool:
@@ -65,13 +65,13 @@ async def serve(role: str, key: bytes) -> bool:
     }
     server: Any
     if role == "scheduler":
-        server = await _Scheduler(port=0, **own)
+        server = await Scheduler(port=0, **own)
         print(server.address, flush=True)  # noqa: T201 - the owner reads it
     else:
         address = (await asyncio.to_thread(sys.stdin.readline)).strip()
         if not address:
             return True
-        server = await _Worker(address, name=role, nthreads=1, memory_limit=0, **own)
+        server = await Worker(address, name=role, nthreads=1, memory_limit=0, **own)
 
     def await_owner() -> None:
         while sys.stdin.readline():
