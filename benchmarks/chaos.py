@@ -38,7 +38,7 @@ import psutil
 
 from napari_tem_rf.engine import Engine, EngineError, Job, JobCancelledError
 
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 180.0
 """In which a job must be over: a new worker takes seconds, more on starved cores."""
 
 STEPS = 40

@@ -294,7 +294,7 @@ def test_a_folder_predicted_on_the_cluster_is_the_same(cluster, runs, data, tmp_
 def test_a_wrong_address_is_one_sentence(command, runs, data, tmp_path, monkeypatch, capsys):
     from napari_tem_rf.cli import main
 
-    monkeypatch.setattr("napari_tem_rf.engine.session.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("napari_tem_rf.engine.connection.CONNECT_SECONDS", 0.5)
     image = data / "images" / "gold_0.tif"
     arguments = {
         "train": ["train", image, "--labels", data / "labels", "--run", tmp_path / "run"],

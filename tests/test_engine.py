@@ -439,7 +439,7 @@ async def call(address, security, **question):
 def test_nobody_without_the_key_of_an_engine_gets_in(engine):
     """Not into the scheduler and not into a worker: not as Dask does it, not with another key."""
     engine.submit(add, 1, 1).result(60)
-    local = engine._session._local
+    local = engine._connection._local
     identify = {"op": "identity", "reply": True}
     for laddr in listening():
         ours, plain = f"keyed://127.0.0.1:{laddr.port}", f"tcp://127.0.0.1:{laddr.port}"
@@ -464,7 +464,7 @@ def test_nobody_without_the_key_of_an_engine_gets_in(engine):
 
 def test_the_key_stands_where_nobody_else_can_read_it(engine):
     engine.submit(add, 1, 1).result(60)
-    key = engine._session._local.key
+    key = engine._connection._local.key
     assert len(key) == 32
     for process in children():
         for text in (*process.cmdline(), *process.environ().values()):
@@ -472,7 +472,7 @@ def test_the_key_stands_where_nobody_else_can_read_it(engine):
     assert key.hex() not in repr(KeyedSecurity(key)) + engine.describe()
     with Engine() as other:
         other.submit(add, 1, 1).result(60)
-        assert other._session._local.key != key
+        assert other._connection._local.key != key
 
 
 def pass_on(listener, port, seen):
@@ -492,7 +492,7 @@ def pass_on(listener, port, seen):
 def test_the_port_of_a_process_that_ended_is_of_no_use(engine):
     """Whoever took it passes on what a client and another process say: both hang up."""
     engine.submit(add, 1, 1).result(60)
-    local = engine._session._local
+    local = engine._connection._local
     port = int(local.address.rpartition(":")[2])
     seen = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -572,7 +572,7 @@ def test_the_owner_keeps_no_messages_of_jobs_that_are_over(engine):
     image = np.zeros(100_003, np.uint8)
     for _ in range(30):
         engine.submit(size, image, kind="quick").result(60)
-    wait_for(lambda: not engine._session._tasks)
+    wait_for(lambda: not engine._connection._tasks)
     gc.collect()
     kept = [each for each in gc.get_objects() if isinstance(each, Serialized | Serialize)]
     assert len(kept) < 10
@@ -792,7 +792,7 @@ def test_faults_of_a_cluster_are_sentences(cluster):
 
 
 def test_an_address_where_nobody_answers_is_a_sentence(monkeypatch):
-    monkeypatch.setattr("napari_tem_rf.engine.session.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("napari_tem_rf.engine.connection.CONNECT_SECONDS", 0.5)
     with Engine("tcp://127.0.0.1:9") as engine:
         with pytest.raises(EngineError, match="no Dask scheduler answers at tcp://127"):
             engine.submit(add, 1, 1).result(30)

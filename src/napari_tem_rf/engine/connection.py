@@ -1,7 +1,7 @@
 """One life of the connection to a cluster: workers come and go, jobs are handed out.
 
-A session lives in one thread with one asyncio loop, so its state needs no locks. Other threads
-reach it by `Session.post`. It ends when it is closed or when the scheduler is gone.
+A connection lives in one thread with one asyncio loop, so its state needs no locks. Other threads
+reach it by `Connection.post`. It ends when it is closed or when the scheduler is gone.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from napari_tem_rf.engine.places import WorkerSlots, claim, kinds_of, place, unc
 from napari_tem_rf.engine.reports import Reports
 from napari_tem_rf.engine.worker import Outcome, ask_to_stop, warm_up
 
-__all__ = ["Session"]
+__all__ = ["Connection"]
 
 CONNECT_SECONDS = 15.0
 LOOK_SECONDS = 0.1
@@ -32,7 +32,7 @@ class SchedulerGoneError(Exception):
     """The scheduler does not answer any more."""
 
 
-class Session:
+class Connection:
     """A connection to a cluster, from the first job to its end.
 
     Parameters
@@ -42,14 +42,14 @@ class Session:
     workers : int
         Number of local workers.
     on_state : callable
-        Called with the session and ``"starting"``, ``"ready"`` or ``"lost"``, in its thread.
+        Called with the connection and ``"starting"``, ``"ready"`` or ``"lost"``, in its thread.
     """
 
     def __init__(
         self,
         address: str | None,
         workers: int,
-        on_state: Callable[["Session", EngineState], object],
+        on_state: Callable[["Connection", EngineState], object],
     ) -> None:
         self.address = address
         self.trouble = ""
@@ -76,7 +76,7 @@ class Session:
     # from other threads
 
     def post(self, function: Callable[..., object], *arguments: Any) -> bool:
-        """Have ``function(*arguments)`` called in the session; False if the session is over."""
+        """Have ``function(*arguments)`` called in the connection's thread; False if it is over."""
         with self._door:
             if self.over:
                 return False
@@ -89,7 +89,7 @@ class Session:
         self._wake.set()
 
     def end(self) -> None:
-        """End the session; to be posted."""
+        """End the connection; to be posted."""
         self._closing = True
         if self._connecting is not None:
             self._connecting.cancel()
@@ -100,7 +100,7 @@ class Session:
         if self._local is not None:
             self._local.kill()
 
-    # the session's thread
+    # the connection's thread
 
     def _live(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
