@@ -348,6 +348,13 @@ class Painted:
         self.bench = Bench()
         self.engine: Engine = self.bench.session.engine
 
+    def close(self) -> None:
+        """End everything."""
+        from window_stall import _HOME
+
+        self.bench.close()
+        _HOME.cleanup()
+
     def paint_until(self, is_over: Callable[[], bool], seconds: float) -> None:
         """Paint, and press the button for a training whenever none runs."""
         from qtpy.QtCore import Qt, QTimer
@@ -417,13 +424,13 @@ def main() -> None:
             tally.left.append(f"{grown} open files")
         engine.close()
         if window is not None:
-            window.bench.close()
+            window.close()
         deadline = time.monotonic() + 10
         while (members() or extra_threads(threads)) and time.monotonic() < deadline:
             time.sleep(0.1)
         tally.left += [f"process {process.pid} ({role})" for process, role in members()]
         tally.left += extra_threads(threads)
-        tally.left += [f"folder {path.name}" for path in scratch.glob("napari-tem-rf-*")]
+        tally.left += [f"folder {path.name}" for path in scratch.glob("napari-tem-rf-engine-*")]
         tempfile.tempdir = None
     show(tally, options.seconds, before, after_all)
 

@@ -514,7 +514,7 @@ def test_a_scratch_folder_that_somebody_else_made_stops_nothing(tmp_path, monkey
         (tmp_path / name).write_text("somebody else's")
     with Engine(workers=1) as engine:
         assert engine.submit(add, 1, 1).result(60) == 2
-        (own,) = tmp_path.glob("napari-tem-rf-*")
+        (own,) = tmp_path.glob("napari-tem-rf-engine-*")
         if POSIX:
             assert own.stat().st_mode & 0o777 == 0o700
     assert sorted(path.name for path in tmp_path.iterdir()) == names

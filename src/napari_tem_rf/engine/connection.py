@@ -69,6 +69,7 @@ class Connection:
         self.over = False
         self._door = threading.Lock()
         self._loop = asyncio.SelectorEventLoop()
+        self._loop.set_exception_handler(_on_loop_exception)
         self._wake = asyncio.Event()
         self.thread = threading.Thread(target=self._live, name="tem-rf engine", daemon=True)
         self.thread.start()
@@ -385,3 +386,13 @@ class Connection:
 
 def _nothing(_: logging.LogRecord) -> bool:
     return False
+
+
+def _on_loop_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Print no traceback for what Dask still wanted to say to a process that is gone."""
+    if isinstance(context.get("exception"), OSError):
+        _log.debug(
+            "after the end of a process: %s", context["message"], exc_info=context["exception"]
+        )
+    else:
+        loop.default_exception_handler(context)

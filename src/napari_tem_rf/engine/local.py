@@ -164,7 +164,7 @@ class LocalCluster:
             The scheduler did not come up.
         """
         # Dask's own choice is a name in the common folder, which another user may have taken
-        self._scratch = tempfile.mkdtemp(prefix="napari-tem-rf-")
+        self._scratch = tempfile.mkdtemp(prefix="napari-tem-rf-engine-")
         self.scheduler = scheduler = self._start("scheduler")
         for role in self.roles:
             self.workers[role] = self._start(role)
