@@ -3,7 +3,7 @@
 Importing this loads neither torch nor Qt, and `distributed` only when an engine starts.
 """
 
-from napari_tem_rf.engine.dask_engine import ADDRESS_VARIABLE, Engine
+from napari_tem_rf.engine.dask_engine import ADDRESS_VARIABLE, Engine, most_workers
 from napari_tem_rf.engine.inline import InlineEngine
 from napari_tem_rf.engine.interface import AnyEngine
 from napari_tem_rf.engine.job import (
@@ -32,5 +32,6 @@ __all__ = [
     "Kind",
     "Said",
     "Task",
+    "most_workers",
     "run_all",
 ]

@@ -11,15 +11,19 @@ from napari_tem_rf.engine.inline import InlineEngine
 from napari_tem_rf.engine.interface import AnyEngine
 from napari_tem_rf.engine.job import EngineError, EngineState, Job
 
-__all__ = ["ADDRESS_VARIABLE", "Engine"]
+__all__ = ["ADDRESS_VARIABLE", "Engine", "most_workers"]
 
 ADDRESS_VARIABLE = "TEM_RF_SCHEDULER"
 
 WORKERS_PER_CORE = 2
-MOST_WORKERS = 8
-"""So many are allowed on every machine, two for each core on larger ones."""
+WORKERS_ANYWHERE = 8
 
 _log = logging.getLogger(__name__)
+
+
+def most_workers() -> int:
+    """Return how many local workers an engine may have: two for each core, eight on any machine."""
+    return max(WORKERS_ANYWHERE, WORKERS_PER_CORE * (os.cpu_count() or 1))
 
 
 class Engine(AnyEngine):
@@ -32,8 +36,8 @@ class Engine(AnyEngine):
     ----------
     address : str, optional
         Of a Dask scheduler, such as ``"tcp://10.0.0.7:8786"``. Without, the environment variable
-        ``TEM_RF_SCHEDULER``; without that, a scheduler and workers on this machine, reachable
-        over the loopback only.
+        ``TEM_RF_SCHEDULER``; without that, a scheduler and workers on this machine, which let
+        nobody else in.
     workers : int
         Number of local workers of one thread each, at most two for each core of the machine or
         eight. With two and more, the last one takes the quick jobs and the others train, each one
@@ -49,12 +53,11 @@ class Engine(AnyEngine):
     def __init__(self, address: str | None = None, workers: int = 2) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers}: it must be at least 1")
-        cores = os.cpu_count() or 1
-        most = max(MOST_WORKERS, WORKERS_PER_CORE * cores)
-        if workers > most:
+        if workers > most_workers():
+            cores = os.cpu_count() or 1
             raise ValueError(
                 f"workers is {workers}: this machine has {cores} core{'s' * (cores != 1)}, which "
-                f"bear {most} at most; more would train no sooner"
+                f"bear {most_workers()} at most; more would train no sooner"
             )
         self.address = address or os.environ.get(ADDRESS_VARIABLE) or None
         self.local_workers = workers
