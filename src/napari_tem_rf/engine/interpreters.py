@@ -39,7 +39,10 @@ def _search_path() -> list[str]:
 
     It is on the path at all where the user wrote ``python -m`` or runs a script that lies there.
     """
-    here = Path.cwd()
+    try:
+        here: Path | None = Path.cwd()
+    except OSError:  # it was removed meanwhile
+        here = None
     named = {Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
     entries = [entry for entry in sys.path if os.path.isabs(entry)]
     return sorted(entries, key=lambda entry: Path(entry) == here and here not in named)
