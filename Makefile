@@ -5,12 +5,13 @@ READY := $(VENV)/.ready
 KERNELS := $(VENV)/.kernels
 FAST := src/napari_tem_rf/learning/fast
 OUT ?= demo_output
+CHAOS_SECONDS ?= 600
 # modules, what wants arguments, and the study, which takes days
-NO_BENCH := paper_unet sparse_series effective_field_widths receptive_field_study
+NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_field_study
 BENCH ?= $(filter-out $(NO_BENCH:%=benchmarks/%.py),$(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench docs-pictures clean
+.PHONY: help setup run test lint bench chaos docs-pictures clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +55,10 @@ bench: $(KERNELS) ## every benchmark; each prints a table (BENCH=benchmarks/one.
 	@.ci/install-screen
 	@for script in $(BENCH); do \
 		echo "== $$script"; .ci/with-screen $(BIN)/python $$script || exit 1; done
+
+chaos: $(KERNELS) ## workers killed, stopped and starved while jobs run and strokes are painted (CHAOS_SECONDS=600)
+	@.ci/install-screen
+	.ci/with-screen $(BIN)/python benchmarks/chaos.py --window --seconds $(CHAOS_SECONDS)
 
 docs-pictures: $(KERNELS) ## the pictures of the user guide, from the real program
 	@.ci/install-screen

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -69,6 +70,90 @@ def cluster(tmp_path_factory):
             # torch is loaded in both workers
             wait_for(lambda: engine.state == "ready" and engine.width == 2)
         yield address
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Return a certificate for everybody and its key, made as docs/clusters.md says."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("there is no openssl")
+    folder = tmp_path_factory.mktemp("tls")
+    kind = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=gold"
+    subprocess.run(
+        [openssl, *kind.split(), "-keyout", "key.pem", "-out", "cert.pem"],
+        cwd=folder,
+        check=True,
+        capture_output=True,
+    )
+    return folder / "cert.pem", folder / "key.pem"
+
+
+_ASK = """
+import sys
+from napari_tem_rf.engine import Engine, EngineError
+with Engine(sys.argv[1]) as engine:
+    try:
+        print(engine.submit(lambda report, stopped: 5).result(60))
+    except EngineError as error:
+        print(error)
+"""
+
+
+def ask(address, **variables):
+    """Return what a program says that gives a job to the scheduler at an address."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", _ASK, address],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **variables},
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout.strip()
+
+
+def test_a_cluster_with_certificates(certificates, tmp_path):
+    """In with the files that the environment names; without them, or with others, a sentence."""
+    certificate, key = map(str, certificates)
+    tls = ("--tls-ca-file", certificate, "--tls-cert", certificate, "--tls-key", key)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    local = ("--host", "127.0.0.1", "--no-dashboard", *tls)
+    file = tmp_path / "scheduler.json"
+    with (tmp_path / "log").open("w") as log, contextlib.ExitStack() as stack:
+
+        def dask(*arguments):
+            command = [sys.executable, "-m", "dask", *arguments]
+            process = subprocess.Popen(
+                command, stdout=log, stderr=log, cwd=tmp_path, env=environment
+            )
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+
+        dask("scheduler", *local, "--protocol", "tls", "--port", "0", "--scheduler-file", str(file))
+        wait_for(file.exists)
+        address = json.loads(file.read_text())["address"]
+        assert address.startswith("tls://")
+        dask("worker", address, *local, "--nthreads", "1", "--no-nanny")
+        names = {
+            "DASK_DISTRIBUTED__COMM__TLS__CA_FILE": certificate,
+            "DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": certificate,
+            "DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": key,
+        }
+        assert ask(address, **names) == "5"
+        assert ask(address) == (
+            f"{address} wants certificates and none is configured: name the PEM files in "
+            f"{', '.join(names)}, or in Dask's configuration file"
+        )
+        missing = names | {"DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT": "/nowhere.pem"}
+        assert ask(address, **missing) == (
+            'the certificate file "/nowhere.pem" (DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT) '
+            "cannot be read: check the path and its permissions"
+        )
+        mixed_up = names | {"DASK_DISTRIBUTED__COMM__TLS__CLIENT__KEY": certificate}
+        assert ask(address, **mixed_up).startswith(
+            f"the certificates for {address} cannot be used (SSLError: "
+        )
 
 
 def running(jobs):
@@ -209,7 +294,7 @@ def test_a_folder_predicted_on_the_cluster_is_the_same(cluster, runs, data, tmp_
 def test_a_wrong_address_is_one_sentence(command, runs, data, tmp_path, monkeypatch, capsys):
     from napari_tem_rf.cli import main
 
-    monkeypatch.setattr("napari_tem_rf.engine.session.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("napari_tem_rf.engine.connection.CONNECT_SECONDS", 0.5)
     image = data / "images" / "gold_0.tif"
     arguments = {
         "train": ["train", image, "--labels", data / "labels", "--run", tmp_path / "run"],

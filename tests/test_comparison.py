@@ -14,7 +14,7 @@ from sklearn import metrics
 from napari_tem_rf import jobs
 from napari_tem_rf.comparison import (
     ComparisonPlan,
-    Contest,
+    ContestantJob,
     grid,
     hold_out,
     network_table,
@@ -276,7 +276,7 @@ def test_a_baseline_predicts_again_what_was_scored(complete):
     plan = comparison.record.plan
     held_out = hold_out(IMAGES, plan)
     forest = comparison.results[0].contestant
-    work = Contest(comparison.folder, forest, plan, held_out, {}, {})
+    work = ContestantJob(comparison.folder, forest, plan, held_out, {}, {})
     said = {"report": lambda report: None, "stopped": lambda: False}
     labels = predict_baseline(work, held_out.scored[0].pixels, **said)
     np.testing.assert_array_equal(

@@ -1,11 +1,16 @@
 """The engine: real processes, real faults."""
 
+import asyncio
 import contextlib
+import gc
 import json
 import os
+import select
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -14,12 +19,29 @@ import numpy as np
 import psutil
 import pytest
 from distributed import Client
+from distributed.comm.core import connect
+from distributed.protocol.serialize import Serialize, Serialized
+from distributed.security import Security
 
-from napari_tem_rf.engine import Engine, EngineError, InlineEngine, JobCancelledError
+import napari_tem_rf
+from napari_tem_rf.engine import (
+    Ended,
+    Engine,
+    EngineError,
+    EngineUnavailableError,
+    InlineEngine,
+    Job,
+    JobCancelledError,
+    Said,
+    Task,
+    run_all,
+)
+from napari_tem_rf.engine.keyed import KeyedSecurity
 
 pytestmark = pytest.mark.timeout(120)
 
 POSIX = os.name == "posix"
+SOURCE = Path(napari_tem_rf.__file__).parent.parent
 
 
 # jobs: the workers import this module by name
@@ -44,6 +66,10 @@ def ask_often(asks, *, report, stopped):
     for _ in range(asks):
         stopped()
     return (time.perf_counter() - started) / asks
+
+
+def size(image, *, report, stopped):
+    return image.size
 
 
 def be_wrong(*, report, stopped):
@@ -304,26 +330,68 @@ def test_a_cancelled_job_is_silent(engine):
         running.result(0)
 
 
+def results(events):
+    """Return the results of jobs as they come, by key."""
+    return {event.key: event.job.result(0) for event in events if isinstance(event, Ended)}
+
+
 def test_results_of_many_jobs_come_as_they_are_ready(engine):
     taken = []
 
-    def arguments():
+    def tasks():
         for number in range(7):
             taken.append(number)
-            yield number, 10
+            yield Task(number, add, (number, 10), f"image {number}")
 
-    results = {}
-    for index, job in engine.map_unordered(add, arguments(), name="image"):
-        results[index] = job.result(0)
+    found = {}
+    for event in run_all(engine, tasks()):
+        found[event.key] = event.job.result(0)
         # read as places become free: not all images at once
-        assert len(taken) <= len(results) + engine.width + 1
-    assert results == {number: number + 10 for number in range(7)}
+        assert len(taken) <= len(found) + engine.width + 1
+    assert found == {number: number + 10 for number in range(7)}
 
 
 def test_jobs_that_nobody_iterates_over_any_more_are_cancelled(engine):
-    jobs = engine.map_unordered(count, [(1, 0), (10_000, 0.01), (10_000, 0.01)])
-    assert next(jobs)[1].result(0) == 1
+    jobs = run_all(
+        engine, [Task(i, count, (numbers, 0.01)) for i, numbers in enumerate((1, 10_000, 10_000))]
+    )
+    assert [next(jobs).report, next(jobs).job.result(0)] == [0, 1]
     jobs.close()
+    assert engine.submit(add, 1, 1).result(10) == 2
+
+
+def test_of_many_jobs_reports_come_before_the_end_and_a_failure_stops_nobody(engine):
+    tasks = [Task("a", count, (3, 0)), Task("b", be_wrong), Task("c", count, (2, 0))]
+    events = list(run_all(engine, tasks))
+    said = {key: [e.report for e in events if isinstance(e, Said) and e.key == key] for key in "ac"}
+    assert said == {"a": [0, 1, 2], "c": [0, 1]}
+    for key, number in (("a", 3), ("c", 2)):
+        last = [event for event in events if event.key == key][-1]
+        assert last.job.result(0) == number
+    (failed,) = (event for event in events if event.key == "b")
+    with pytest.raises(EngineError, match="redraw them"):
+        failed.job.result(0)
+
+
+@pytest.mark.parametrize(("on_stop", "has_result"), [(Job.stop, True), (Job.cancel, False)])
+def test_many_jobs_hear_a_stop(engine, on_stop, has_result):
+    """What runs gives what it has, or is let go; what waits has no result; no more is taken."""
+    taken, stop = [], threading.Event()
+
+    def tasks():
+        for number in range(100):
+            taken.append(number)
+            yield Task(number, count, (10_000, 0.01))
+
+    ended = {}
+    for event in run_all(engine, tasks(), stopped=stop.is_set, on_stop=on_stop):
+        if isinstance(event, Said):
+            stop.set()
+        else:
+            ended[event.key] = event.job
+    assert sorted(ended) == taken == list(range(engine.width + 1))
+    with_result = [key for key, job in ended.items() if job.state == "done"]
+    assert with_result == ([0] if has_result else [])
     assert engine.submit(add, 1, 1).result(10) == 2
 
 
@@ -339,12 +407,175 @@ def test_workers_share_the_cores(engine):
     assert nice > os.nice(0)
 
 
+def listening():
+    """Return the ports on which the processes of engines listen."""
+    return [
+        connection.laddr
+        for process in children()
+        for connection in process.net_connections()
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+
 def test_nothing_is_reachable_from_outside(engine):
     engine.submit(add, 1, 1).result(60)
+    assert len(listening()) == 3
+    assert {address.ip for address in listening()} == {"127.0.0.1"}
+
+
+HUNG_UP = "Timed out|in <Keyed|closed|does not know the key"
+
+
+async def call(address, security, **question):
+    """Ask a process of Dask something, as its clients do."""
+    connection = await connect(address, timeout=2, **security.get_connection_args("client"))
+    try:
+        await connection.write(question)
+        return await connection.read()
+    finally:
+        await connection.close()
+
+
+def test_nobody_without_the_key_of_an_engine_gets_in(engine):
+    """Not into the scheduler and not into a worker: not as Dask does it, not with another key."""
+    engine.submit(add, 1, 1).result(60)
+    local = engine._connection._local
+    identify = {"op": "identity", "reply": True}
+    for laddr in listening():
+        ours, plain = f"keyed://127.0.0.1:{laddr.port}", f"tcp://127.0.0.1:{laddr.port}"
+        with pytest.raises(OSError, match=HUNG_UP):
+            asyncio.run(call(plain, Security(), **identify))
+        with pytest.raises(OSError, match=HUNG_UP):
+            asyncio.run(call(ours, KeyedSecurity(bytes(32)), **identify))
+        with pytest.raises(TypeError, match="for the engine that has the key"):
+            asyncio.run(call(ours, Security(), **identify))
+    with pytest.raises(OSError, match=HUNG_UP), Client(plain, set_as_default=False, timeout=1):
+        pass
+    answer = asyncio.run(call(local.address, KeyedSecurity(local.key), **identify))
+    assert answer["type"] == "Scheduler"
+    # who only hangs about is hung up on and holds up nobody
+    with contextlib.closing(socket.create_connection(("127.0.0.1", laddr.port))) as idle:
+        idle.sendall(b"napari-tem-rf 1\n" + bytes(32))
+        assert len(idle.recv(1000)) == 32
+        idle.sendall(bytes(32))
+        assert idle.recv(1000) == b""
+    assert engine.submit(add, 1, 1).result(60) == 2
+
+
+def test_the_key_stands_where_nobody_else_can_read_it(engine):
+    engine.submit(add, 1, 1).result(60)
+    key = engine._connection._local.key
+    assert len(key) == 32
     for process in children():
-        for connection in process.net_connections():
-            if connection.status == psutil.CONN_LISTEN:
-                assert connection.laddr.ip == "127.0.0.1"
+        for text in (*process.cmdline(), *process.environ().values()):
+            assert key.hex() not in text
+    assert key.hex() not in repr(KeyedSecurity(key)) + engine.describe()
+    with Engine() as other:
+        other.submit(add, 1, 1).result(60)
+        assert other._connection._local.key != key
+
+
+def pass_on(listener, port, seen):
+    """Be between a client and the process that listens at a port, once."""
+    client, _ = listener.accept()
+    with client, socket.create_connection(("127.0.0.1", port)) as process:
+        other = {client: process, process: client}
+        while True:
+            for each in select.select(list(other), [], [], 30)[0]:
+                data = each.recv(1000)
+                if not data:
+                    return
+                seen.append(len(data))
+                other[each].sendall(data)
+
+
+def test_the_port_of_a_process_that_ended_is_of_no_use(engine):
+    """Whoever took it passes on what a client and another process say: both hang up."""
+    engine.submit(add, 1, 1).result(60)
+    local = engine._connection._local
+    port = int(local.address.rpartition(":")[2])
+    seen = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        between = threading.Thread(target=pass_on, args=(listener, port, seen))
+        between.start()
+        taken = f"keyed://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(OSError, match=HUNG_UP):
+            asyncio.run(call(taken, KeyedSecurity(local.key), op="identity", reply=True))
+        between.join(30)
+    # greeting and nonce, the other's nonce, the client's proof; and no proof comes back
+    assert seen == [48, 32, 32]
+
+
+def test_a_scratch_folder_that_somebody_else_made_stops_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    names = ["dask-scratch-space", f"dask-scratch-space-{os.getuid()}"] if POSIX else []
+    for name in names:
+        (tmp_path / name).write_text("somebody else's")
+    with Engine(workers=1) as engine:
+        assert engine.submit(add, 1, 1).result(60) == 2
+        (own,) = tmp_path.glob("napari-tem-rf-engine-*")
+        if POSIX:
+            assert own.stat().st_mode & 0o777 == 0o700
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+
+
+LIBRARIES = (
+    "json dask distributed numpy torch pickle typing asyncio sitecustomize cloudpickle msgpack"
+)
+
+SURPRISE = """
+from pathlib import Path
+with Path(__file__).with_name("executed").open("a") as file:
+    file.write(__name__ + "\\n")
+raise ImportError("from the current folder")
+"""
+
+IN_A_FOLDER = """
+import os, sys, time
+if __name__ == "__main__":
+    import distributed
+    from napari_tem_rf.engine import Engine
+    sys.path[:0] = sys.argv[1:]  # as in a notebook
+    with Engine(workers=1) as engine:
+        def work(*, report, stopped):
+            import multiprocessing, sys
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                numbers = pool.map(abs, [-1])
+            return numbers, os.getcwd()
+        assert engine.submit(work).result(60) == ([1], os.getcwd())
+        while engine.state == "starting":
+            time.sleep(0.01)
+        assert engine.trouble == "", engine.trouble
+"""
+
+
+@pytest.mark.parametrize("path", [None, ""])
+def test_no_file_of_the_current_folder_is_run(tmp_path, path):
+    """Images from somebody else may lie there, and a json.py beside them."""
+    for name in LIBRARIES.split():
+        (tmp_path / f"{name}.py").write_text(SURPRISE)
+    command = [sys.executable, "-P", "-c", IN_A_FOLDER]
+    command += [] if path is None else [path]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    environment.pop("PYTHONSAFEPATH", None)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, timeout=110, capture_output=True, text=True
+    )
+    executed = tmp_path / "executed"
+    assert not executed.exists(), executed.read_text()
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_owner_keeps_no_messages_of_jobs_that_are_over(engine):
+    """Each holds the image that was sent; Dask's client would keep the last thousand."""
+    image = np.zeros(100_003, np.uint8)
+    for _ in range(30):
+        engine.submit(size, image, kind="quick").result(60)
+    wait_for(lambda: not engine._connection._tasks)
+    gc.collect()
+    kept = [each for each in gc.get_objects() if isinstance(each, Serialized | Serialize)]
+    assert len(kept) < 10
 
 
 def test_the_engine_becomes_ready_and_describes_itself(engine):
@@ -561,17 +792,39 @@ def test_faults_of_a_cluster_are_sentences(cluster):
 
 
 def test_an_address_where_nobody_answers_is_a_sentence(monkeypatch):
-    monkeypatch.setattr("napari_tem_rf.engine.session.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("napari_tem_rf.engine.connection.CONNECT_SECONDS", 0.5)
     with Engine("tcp://127.0.0.1:9") as engine:
         with pytest.raises(EngineError, match="no Dask scheduler answers at tcp://127"):
             engine.submit(add, 1, 1).result(30)
         assert engine.state == "lost"
         assert "no Dask scheduler answers" in engine.trouble
+        # it is not asked for each of many jobs anew
+        with pytest.raises(EngineUnavailableError, match="no Dask scheduler answers"):
+            list(run_all(engine, [Task(number, add, (1, 1)) for number in range(50)]))
+
+
+@pytest.mark.parametrize(
+    "address", ["garbage", "tcp://", "tcp://10.0.0.7", "tcp://gold:99999", "http://10.0.0.7:8786"]
+)
+def test_what_is_no_address_is_a_sentence_and_nothing_else(address, caplog, capfd, recwarn):
+    with Engine(address) as engine, pytest.raises(EngineUnavailableError) as caught:
+        engine.submit(add, 1, 1).result(30)
+    assert str(caught.value) == (
+        f"{address!r} is not the address of a Dask scheduler: it looks like tcp://10.0.0.7:8786, "
+        "or tls://10.0.0.7:8786 for one with certificates"
+    )
+    assert caplog.records == list(recwarn) == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_number_of_workers_is_checked():
     with pytest.raises(ValueError, match="workers is 0: it must be at least 1"):
         Engine(workers=0)
+    cores = os.cpu_count()
+    most = max(8, 2 * cores)
+    with pytest.raises(ValueError, match=rf"workers is 100000: .* {cores} cores?, .* {most} at"):
+        Engine(workers=100_000)
+    Engine(workers=most)
 
 
 def interrupt(*, report, stopped):
@@ -596,8 +849,8 @@ def test_the_inline_engine_does_the_same(threaded):
         with pytest.raises(EngineError, match="redraw them") as caught:
             engine.submit(be_wrong).result(5)
         assert "in be_wrong" in caught.value.details
-        many = engine.map_unordered(add, [(number, 10) for number in range(5)])
-        assert {index: job.result(0) for index, job in many} == {n: n + 10 for n in range(5)}
+        many = run_all(engine, [Task(number, add, (number, 10)) for number in range(5)])
+        assert results(many) == {n: n + 10 for n in range(5)}
         if threaded:
             job = engine.submit(count, 10_000, 0.01)
             wait_for(lambda: job.state == "running")

@@ -3,7 +3,7 @@
 Everything runs in this process; `napari_tem_rf.engine` gives the same work to other processes.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import NoteReport, Report, TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import NoteReport, Report, Reporter, Stopped, TrainingPlan, Unlabelled
 from napari_tem_rf.runs import Run, read_run
 from napari_tem_rf.starting import named_start
 
@@ -40,8 +40,8 @@ def train(
     cleaning: Cleaning | None = None,
     groups: Sequence[str] | None = None,
     start: str | Path | None = None,
-    on_report: Callable[[Report], None] = _silent,
-    stopped: Callable[[], bool] = lambda: False,
+    on_report: Reporter = _silent,
+    stopped: Stopped = lambda: False,
 ) -> Run:
     """Train a network on annotated images into a new run folder.
 
@@ -106,8 +106,8 @@ def repeat(
     folder: str | Path,
     images: Sequence[str | Path] = (),
     *,
-    on_report: Callable[[Report], None] = _silent,
-    stopped: Callable[[], bool] = lambda: False,
+    on_report: Reporter = _silent,
+    stopped: Stopped = lambda: False,
 ) -> Run:
     """Train a run again, exactly as it was trained, into a new run folder.
 

@@ -81,6 +81,7 @@ def test_compare_writes_table_report_figures_and_runs(files, capsys):
         (("--unlabelled", "maybe"), 2, "ignore or background"),
         (("--group-by", "nothing"), 1, "finds nothing"),
         (("--receptive-fields", "0"), 1, "positive number"),
+        (("--workers", "100000"), 1, "--workers is 100000: give this machine at most"),
     ],
 )
 def test_compare_says_what_is_wrong(files, capsys, more, code, words):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from napari_tem_rf.cli import predicting
+from napari_tem_rf import jobs
 from napari_tem_rf.jobs import mask_files
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
@@ -95,9 +95,9 @@ def test_a_repeat_goes_on_and_keeps_what_is_there(cli, run, data, masks, tmp_pat
     (out / "gold_2.tif").unlink()
     before = files_of(out)
     predicted = []
-    predict = predicting.jobs.predict_with_run
+    predict = jobs.predict_with_run
     monkeypatch.setattr(
-        predicting.jobs,
+        jobs,
         "predict_with_run",
         lambda *arguments, **options: predicted.append(1) or predict(*arguments, **options),
     )

@@ -14,7 +14,7 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QFont
 
 from napari_tem_rf import jobs
-from napari_tem_rf.comparison import Contest, Costs, ImageScores, Result
+from napari_tem_rf.comparison import ContestantJob, Costs, ImageScores, Result
 from napari_tem_rf.comparison.ensemble import RunningEnsemble
 from napari_tem_rf.comparison.record import annotation_path
 from napari_tem_rf.gui.compare.dock import CompareWidget
@@ -41,7 +41,7 @@ DICE = {5: 0.62, 44: 0.91}
 """By nominal field: what the worker of these tests says."""
 
 
-def fake_contest(work: Contest, *, report: Any, stopped: Any) -> Result:
+def fake_contest(work: ContestantJob, *, report: Any, stopped: Any) -> Result:
     """Answer as a training of a comparison does: a run folder and a result in it."""
     spec = work.contestant.spec
     report(NoteReport("one of three groups is held out"))
@@ -286,7 +286,7 @@ def test_stop_keeps_what_is_done_and_go_on_takes_it_up(
     begun: list[str] = []
     waits = threading.Event()
 
-    def wait(work: Contest, *, report: Any, stopped: Any) -> Result | None:
+    def wait(work: ContestantJob, *, report: Any, stopped: Any) -> Result | None:
         begun.append(work.contestant.folder)
         if len(begun) == 2 and not waits.is_set():
             waits.set()
@@ -322,7 +322,7 @@ def test_one_failure_does_not_stop_the_others(
     masks: list[Labels],
     qtbot: Any,
 ) -> None:
-    def fail_once(work: Contest, *, report: Any, stopped: Any) -> Result:
+    def fail_once(work: ContestantJob, *, report: Any, stopped: Any) -> Result:
         if "field_44" in work.contestant.folder and work.contestant.seed == 752:
             raise ValueError("the disk is full: make room")
         return fake_contest(work, report=report, stopped=stopped)

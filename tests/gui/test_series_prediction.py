@@ -14,10 +14,10 @@ from qtpy.QtCore import Qt
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import goes_to_disk
 from napari_tem_rf.gui.segment.result import ExportWidget
-from napari_tem_rf.gui.segment.series import masks_folder
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.mask_predicting import masks_folder
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.series_labels import SeriesLabels
 from napari_tem_rf.micrographs.writing import write_labels

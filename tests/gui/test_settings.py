@@ -109,7 +109,7 @@ def test_where_nobody_answers_one_sentence_and_the_user_decides(
     viewer, session, monkeypatch, qtbot
 ):
     """Work goes nowhere else until the button is pressed; the settings keep the address."""
-    monkeypatch.setattr("napari_tem_rf.engine.session.CONNECT_SECONDS", 0.5)
+    monkeypatch.setattr("napari_tem_rf.engine.connection.CONNECT_SECONDS", 0.5)
     remember(scheduler="tcp://127.0.0.1:9")
     session.desk.move("tcp://127.0.0.1:9")
     place = PlaceWidget(viewer)

@@ -33,7 +33,7 @@ from napari_tem_rf.comparison import (
     write_report,
 )
 from napari_tem_rf.comparison.plan import MOST_TRAININGS
-from napari_tem_rf.engine import AnyEngine, Engine, InlineEngine
+from napari_tem_rf.engine import AnyEngine, Engine, InlineEngine, most_workers
 from napari_tem_rf.protocol import (
     LARGEST_SEED,
     PAPER_SEEDS,
@@ -165,6 +165,11 @@ def _engine(scheduler: str | None, workers: int) -> AnyEngine:
     if scheduler:
         return Engine(scheduler)
     # an engine of local processes keeps one free for quick answers, which nobody asks for here
+    if workers >= most_workers():
+        raise ValueError(
+            f"--workers is {workers}: give this machine at most {most_workers() - 1}; more would "
+            "train no sooner"
+        )
     return Engine(workers=workers + 1) if workers else InlineEngine(threaded=True)
 
 

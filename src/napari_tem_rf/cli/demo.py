@@ -14,8 +14,10 @@ import typer
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import read_labelled
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say, tell
-from napari_tem_rf.cli.predicting import MaskWish, predict_file
+from napari_tem_rf.cli.predicting import MaskWish, predict_files
+from napari_tem_rf.cli.scheduling import engine_at
 from napari_tem_rf.cli.training import train_request
+from napari_tem_rf.engine import interpreters
 from napari_tem_rf.measuring.scores import Pair, ScoreTable, score_images
 from napari_tem_rf.micrographs.reading import find_images, image_name, read_labels, read_micrographs
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
@@ -102,8 +104,11 @@ def run_part(part: Part, folder: Path) -> ScoreTable:
     masks = folder / "masks"
     masks.mkdir()
     progress = Progress("predicting")
-    for path in find_images([sample / "images"]):
-        predict_file(path, image_name(path), MaskWish(run, masks), None, "auto", progress)
+    micrographs = {image_name(path): path for path in find_images([sample / "images"])}
+    with engine_at(None) as engine:
+        _, failed = predict_files(engine, micrographs, MaskWish(run, masks), progress)
+    if failed:
+        raise ValueError(failed[0]["error"])
     progress.close()
     annotated = {image.name for image in images}
     pairs = [
@@ -152,4 +157,5 @@ def open_napari(folder: Path) -> None:
     if on_linux and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         say("no screen: napari is not opened; look at overview.png")
         return
-    subprocess.run([sys.executable, "-m", "napari_tem_rf.gui.show", str(folder)], check=False)
+    window = interpreters.command("napari_tem_rf.gui.show", str(folder))
+    subprocess.run(window, env=interpreters.environment(), check=False)

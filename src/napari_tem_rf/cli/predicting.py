@@ -1,8 +1,6 @@
 """``predict``: masks of images, with what they come from."""
 
-import time
-from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +8,17 @@ from typing import Any
 import numpy as np
 import typer
 
-from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, read_sized
 from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER, engine_at
-from napari_tem_rf.cli.spreading import predict_on
+from napari_tem_rf.engine import AnyEngine
 from napari_tem_rf.jobs.mask_files import MaskFile
 from napari_tem_rf.jobs.pixel_sizes import size_note
-from napari_tem_rf.locking import BusyError, wait_for
+from napari_tem_rf.mask_predicting import predict_masks
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import read_micrographs
-from napari_tem_rf.protocol import ProgressReport
+from napari_tem_rf.protocol import Device, ProgressReport
 from napari_tem_rf.runs import Run, RunError, read_run
 
 
@@ -51,10 +48,15 @@ def predict(
     out.mkdir(parents=True, exist_ok=True)
     wish = MaskWish(replace(opened, folder=run.resolve()), out, pixel_size, probabilities, resample)
     progress = Progress("predicting")
-    if scheduler:
-        written, failed = _predict_spread(scheduler, files, wish, tile, device, progress)
-    else:
-        written, failed = _predict_here(files, wish, tile, device, progress)
+    with engine_at(scheduler) as engine:
+        written, failed = predict_files(
+            engine,
+            files,
+            wish,
+            progress,
+            tile_px=tile,
+            device=device,  # type: ignore[arg-type]
+        )
     progress.close()
     if json and not (failed and len(files) == 1):
         print_json({"masks": written, "left_out": failed})
@@ -115,102 +117,82 @@ class MaskWish:
 Entries = list[dict[str, Any]]
 
 
-def _predict_here(
-    files: dict[str, Path], wish: MaskWish, tile: int | None, device: str, progress: Progress
-) -> tuple[Entries, Entries]:
-    """Predict one file after the other; return what was written and what was left out."""
-    written: dict[Path, Entries] = {path: [] for path in files.values()}
-    failed: Entries = []
-    coming = deque(enumerate(files.items(), start=1))
-    told = False
-    while coming:
-        number, (name, path) = coming.popleft()
-        progress.title = f"{name} ({number} of {len(files)})"
-        try:
-            written[path] = predict_file(path, name, wish, tile, device, progress)
-        except RunError:
-            raise  # what is wrong with the run is wrong for every image
-        except BusyError as error:
-            # another command makes it: the others first, and what it leaves when it has ended
-            if not told:
-                progress.line(f"{error}: its masks are waited for")
-                told = True
-            coming.append((number, (name, path)))
-            time.sleep(_ASK_SECONDS)
-        except ValueError as error:
-            failed.append(_left_out(path, str(error), len(files), progress))
-    return [entry for each in written.values() for entry in each], failed
-
-
-def _predict_spread(
-    scheduler: str,
-    files: dict[str, Path],
+def predict_files(
+    engine: AnyEngine,
+    files: Mapping[str, Path],
     wish: MaskWish,
-    tile: int | None,
-    device: str,
     progress: Progress,
+    *,
+    tile_px: int | None = None,
+    device: Device = "auto",
 ) -> tuple[Entries, Entries]:
-    """Predict on the workers of a cluster; return what was written and what was left out."""
-    entries: dict[Path, Entries] = {path: [] for path in files.values()}
+    """Predict files, by name, into masks; return what was written and what was left out.
+
+    Both in the order of the files. Of a file with several micrographs one may be left out, its
+    neighbours are not.
+    """
+    order = {path: number for number, path in enumerate(files.values(), start=1)}
+    written: dict[Path, Entries] = {path: [] for path in order}
     failed: dict[Path, dict[str, Any]] = {}
     paths: dict[Path, Path] = {}
+    over = 0
 
-    def finished(file: MaskFile, failure: str) -> None:
-        path = paths[file.target]
-        if failure:
-            failed[path] = _left_out(path, failure, len(files), progress)
-        else:
-            entries[path].append(_entry(path, file))
-            over = sum(map(len, entries.values()))
-            progress(ProgressReport(min(over / len(files), 1.0), None))
+    def leave_out(path: Path, error: str) -> None:
+        if len(files) > 1:
+            progress.line(f"left out: {error}")
+        failed.setdefault(path, {"file": str(path), "error": error})
 
-    busy: list[MaskFile] = []
+    def keep(path: Path, file: MaskFile) -> None:
+        nonlocal over
+        over += 1
+        written[path].append(_entry(path, file))
 
     def masks() -> Iterator[MaskFile]:
-        yield from free()
-        for file in busy:
-            wait_for(file.lock)
-            yield file
-
-    def free() -> Iterator[MaskFile]:
         for name, path in files.items():
             try:
                 for file in wish.masks(path, name, progress):
                     paths[file.target] = path
                     if file.is_done:
-                        finished(file, "")
-                    elif file.is_free:
-                        yield file
+                        keep(path, file)
                     else:
-                        busy.append(file)
+                        yield file
+            except RunError:
+                raise  # what is wrong with the run is wrong for every image
             except ValueError as error:
-                failed[path] = _left_out(path, str(error), len(files), progress)
+                leave_out(path, str(error))
 
-    with engine_at(scheduler) as engine:
-        predict_on(engine, masks(), tile, device, progress, finished)
-    # a series of which one frame failed is left out, its neighbours in the file are not
-    return [entry for each in entries.values() for entry in each], [*failed.values()]
+    title = progress.title
+    for step in predict_masks(engine, masks(), tile_px=tile_px, device=device, kind="training"):
+        file, path = step.file, paths[step.file.target]
+        name, frames = file.micrograph.name, file.micrograph.frames
+        if step.event == "finished":
+            keep(path, file)
+        elif step.event == "busy":
+            progress.line(f"{step.failure}: its masks are waited for")
+        elif step.event == "failed":
+            over += 1
+            leave_out(
+                path,
+                step.failure
+                if step.frame is None
+                else file.failure(step.frame, ValueError(step.failure)),
+            )
+        elif step.frame is not None:
+            frame = f", frame {step.frame + 1} of {frames}" if frames > 1 else ""
+            progress.title = f"{title} {name}{frame} ({order[path]} of {len(files)})"
+            progress(ProgressReport(min((over + step.fraction) / len(files), 1.0), None))
+        _say_notes(name, step.notes, progress)
+    progress.title = title
+    return [entry for each in written.values() for entry in each], [
+        failed[path] for path in order if path in failed
+    ]
 
 
-def _left_out(path: Path, error: str, files: int, progress: Progress) -> dict[str, Any]:
-    if files > 1:
-        progress.line(f"left out: {error}")
-    return {"file": str(path), "error": error}
-
-
-def predict_file(
-    path: Path, name: str, wish: MaskWish, tile: int | None, device: str, progress: Progress
-) -> Entries:
-    """Predict every micrograph of a file and return what was written."""
-    entries = []
-    for file in wish.masks(path, name, progress):
-        try:
-            if not file.is_done:
-                _predict_micrograph(file, tile, device, progress)
-        finally:
-            file.release()
-        entries.append(_entry(path, file))
-    return entries
+def _say_notes(name: str, notes: Sequence[tuple[str, int]], progress: Progress) -> None:
+    for note, number in notes[:3]:
+        progress.line(f"{name}: {note}" + f" ({number} frames)" * (number > 1))
+    if len(notes) > 3:
+        progress.line(f"{name}: and the like in other frames")
 
 
 def _entry(path: Path, file: MaskFile) -> dict[str, Any]:
@@ -231,34 +213,6 @@ def _foreground(mask: Path) -> tuple[tuple[int, ...], float]:
     stored = read_micrographs(mask)[0]
     shares = [float((stored.frame(index) > 0).mean()) for index in range(stored.frames)]
     return tuple(stored.pixels.shape), float(np.mean(shares))
-
-
-def _predict_micrograph(file: MaskFile, tile: int | None, device: str, progress: Progress) -> None:
-    """Write what is missing of a micrograph's masks and probabilities, a frame at a time."""
-    title, frames = progress.title, file.micrograph.frames
-    notes: Counter[str] = Counter()
-    for index in file.begin():
-        if frames > 1:
-            progress.title = f"{title}, frame {index + 1} of {frames}"
-        try:
-            result = jobs.predict_with_run(
-                *file.arguments(index, tile, device),  # type: ignore[arg-type]
-                report=progress,
-                stopped=lambda: False,
-            )
-        except RunError:
-            raise
-        except ValueError as error:
-            raise ValueError(file.failure(index, error)) from error
-        assert result is not None
-        file.write(index, result)
-        notes.update(result.notes)
-    file.finish()
-    progress.title = title
-    for note, number in notes.most_common(3):
-        progress.line(f"{file.micrograph.name}: {note}" + f" ({number} frames)" * (number > 1))
-    if len(notes) > 3:
-        progress.line(f"{file.micrograph.name}: and the like in other frames")
 
 
 def _size_sentence(run: Run, micrograph: Micrograph, resample: bool) -> str | None:

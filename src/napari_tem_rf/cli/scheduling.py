@@ -1,7 +1,6 @@
 """``--scheduler``: the same work in this process, or on a Dask cluster by address."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ import typer
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.output import Progress, say
 from napari_tem_rf.engine import ADDRESS_VARIABLE, AnyEngine, Engine, InlineEngine, Job
+from napari_tem_rf.protocol import Stopped
 from napari_tem_rf.runs import RunRecord, read_run
 from napari_tem_rf.starting import named_start
 
@@ -17,7 +17,7 @@ SCHEDULER = typer.Option(
     None,
     "--scheduler",
     envvar=ADDRESS_VARIABLE,
-    help="Address of a Dask cluster to work on, as tcp://10.0.0.7:8786.",
+    help="Address of a Dask cluster to work on, as tcp://10.0.0.7:8786 or tls://...",
 )
 
 ASK_SECONDS = 0.2
@@ -27,11 +27,12 @@ PATIENCE_SECONDS = 5.0
 
 def engine_at(scheduler: str | None) -> AnyEngine:
     """Return the engine of an address; without one, this process."""
-    return Engine(scheduler) if scheduler else InlineEngine()
+    # in a thread, so that progress is shown while it works
+    return Engine(scheduler) if scheduler else InlineEngine(threaded=True)
 
 
 def train_at(
-    scheduler: str, request: jobs.TrainRequest, progress: Progress, stopped: Callable[[], bool]
+    scheduler: str, request: jobs.TrainRequest, progress: Progress, stopped: Stopped
 ) -> RunRecord:
     """Train on a cluster, whose workers see the run folder at the same path.
 
@@ -62,7 +63,7 @@ def train_at(
     return record
 
 
-def wait_for(job: Job, engine: AnyEngine, stopped: Callable[[], bool]) -> Any:
+def wait_for(job: Job, engine: AnyEngine, stopped: Stopped) -> Any:
     """Wait for a job and return its result; pass a stop on to it, say what it waits for."""
     begun = time.monotonic()
     told = asked = False

@@ -8,7 +8,7 @@ from napari_tem_rf.comparison.ensemble import Ensemble
 from napari_tem_rf.comparison.findings import Findings, findings
 from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage, hold_out
 from napari_tem_rf.comparison.jobs import (
-    Contest,
+    ContestantJob,
     predict_baseline,
     predict_ensemble,
     prediction_path,
@@ -43,8 +43,8 @@ __all__ = [
     "ComparisonPlan",
     "ComparisonRecord",
     "ComparisonReport",
-    "Contest",
     "Contestant",
+    "ContestantJob",
     "Costs",
     "Ensemble",
     "Findings",

@@ -25,21 +25,18 @@ from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise, unbin_labels
 from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report
+from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report, Reporter, Stopped
 from napari_tem_rf.runs import RunRecord, read_run
 from napari_tem_rf.storage import remove
 
 __all__ = [
-    "Contest",
+    "ContestantJob",
     "NoLatticeError",
     "contest",
     "predict_baseline",
     "predict_ensemble",
     "prediction_path",
 ]
-
-Reporter = Callable[[Report], None]
-Stopped = Callable[[], bool]
 
 _WARM_UP_PX = 64
 
@@ -49,7 +46,7 @@ class _StoppedError(Exception):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Contest:
+class ContestantJob:
     """All that one contestant needs.
 
     Attributes
@@ -81,7 +78,7 @@ def prediction_path(folder: Path, contestant: Contestant, index: int) -> Path:
     return folder / contestant.folder / "held_out" / f"{index:04d}.tif"
 
 
-def contest(work: Contest, *, report: Reporter, stopped: Stopped) -> Result | None:
+def contest(work: ContestantJob, *, report: Reporter, stopped: Stopped) -> Result | None:
     """Train and score one contestant, or go on with it; None when stopped."""
     run = _baseline if work.contestant.spec is None else _network
     result = run(work, report, stopped)
@@ -90,7 +87,7 @@ def contest(work: Contest, *, report: Reporter, stopped: Stopped) -> Result | No
     return result
 
 
-def _network(work: Contest, report: Reporter, stopped: Stopped) -> Result | None:
+def _network(work: ContestantJob, report: Reporter, stopped: Stopped) -> Result | None:
     record = _trained(work, report, stopped)
     if record is None:
         return None
@@ -119,7 +116,7 @@ def _tile_mib(spec: NetworkSpec, device: Device) -> float:
     return speed.tile_mib
 
 
-def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | None:
+def _trained(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunRecord | None:
     """Return the record of the run, finished; None when stopped."""
     spec, plan = work.contestant.spec, work.plan
     assert spec is not None
@@ -161,7 +158,7 @@ def _trained(work: Contest, report: Reporter, stopped: Stopped) -> RunRecord | N
         return None
 
 
-def _baseline(work: Contest, report: Reporter, stopped: Stopped) -> Result | None:
+def _baseline(work: ContestantJob, report: Reporter, stopped: Stopped) -> Result | None:
     begun = time.perf_counter()
     try:
         fitted = _fitted(work, stopped)
@@ -205,7 +202,7 @@ class NoLatticeError(ValueError):
     """The Fourier filter finds nothing to filter for."""
 
 
-def _fitted(work: Contest, stopped: Stopped) -> _Fitted | None:
+def _fitted(work: ContestantJob, stopped: Stopped) -> _Fitted | None:
     """Fit a baseline to the training part; None when stopped."""
     from napari_tem_rf.learning.baselines import fit_forest, fit_fourier_filter
 
@@ -226,7 +223,7 @@ def _fitted(work: Contest, stopped: Stopped) -> _Fitted | None:
 
 
 def predict_baseline(
-    work: Contest, pixels: NDArray[Any], *, report: Reporter, stopped: Stopped
+    work: ContestantJob, pixels: NDArray[Any], *, report: Reporter, stopped: Stopped
 ) -> NDArray[Any] | None:
     """Predict an image with a baseline; None when stopped.
 
@@ -234,7 +231,7 @@ def predict_baseline(
 
     Parameters
     ----------
-    work : Contest
+    work : ContestantJob
         Of a baseline.
     pixels : ndarray, shape (row, column)
         Raw grey values.
@@ -255,7 +252,7 @@ def predict_baseline(
 
 
 def _scored(
-    work: Contest, predict: Callable[[NDArray[Any]], NDArray[Any] | None]
+    work: ContestantJob, predict: Callable[[NDArray[Any]], NDArray[Any] | None]
 ) -> tuple[tuple[ImageScores, ...], float] | None:
     """Predict, keep and score the held-out images; scores and seconds a megapixel."""
     scores: list[ImageScores] = []

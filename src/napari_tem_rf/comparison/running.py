@@ -1,25 +1,30 @@
 """Run a comparison: give what is not done yet to an engine, and hear how it goes."""
 
-import queue
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from napari_tem_rf.comparison.holdout import hold_out
-from napari_tem_rf.comparison.jobs import Contest, contest
+from napari_tem_rf.comparison.jobs import ContestantJob, contest
 from napari_tem_rf.comparison.plan import ComparisonPlan, Contestant
 from napari_tem_rf.comparison.record import Comparison, open_comparison, read_comparison
 from napari_tem_rf.comparison.results import Result
-from napari_tem_rf.engine import AnyEngine, EngineError, InlineEngine, Job, JobCancelledError
+from napari_tem_rf.engine import (
+    AnyEngine,
+    EngineError,
+    InlineEngine,
+    Job,
+    JobCancelledError,
+    Said,
+    Task,
+    run_all,
+)
 from napari_tem_rf.locking import locked
 from napari_tem_rf.micrographs.annotation import LabelledImage
-from napari_tem_rf.protocol import NoteReport, ProgressReport, Report
+from napari_tem_rf.protocol import NoteReport, ProgressReport, Report, Stopped
 
 __all__ = ["ComparisonReport", "run_comparison"]
-
-_ASK_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def run_comparison(
     *,
     engine: AnyEngine | None = None,
     on_report: Callable[[ComparisonReport], object] = _silent,
-    stopped: Callable[[], bool] = lambda: False,
+    stopped: Stopped = lambda: False,
     sources: dict[str, str] | None = None,
     label_sources: dict[str, str] | None = None,
 ) -> Comparison:
@@ -103,6 +108,8 @@ def run_comparison(
     ValueError
         When images, labels and plan cannot be compared on, or the folder cannot be used;
         `BusyError` when somebody else compares in it.
+    EngineUnavailableError
+        When nothing can be trained at all: no scheduler answers, or no worker lasts.
     """
     with locked(folder, "comparing"):
         return _run(
@@ -130,7 +137,7 @@ def _run(
     held_out = hold_out(images, plan)
     comparison = open_comparison(folder, plan, images, held_out, sources, label_sources)
     waiting = [
-        Contest(comparison.folder, each, plan, held_out, sources, label_sources)
+        ContestantJob(comparison.folder, each, plan, held_out, sources, label_sources)
         for each in comparison.missing
     ]
     total = len(comparison.record.contestants)
@@ -144,102 +151,51 @@ def _run(
     )
     own = InlineEngine(threaded=True) if engine is None else None
     try:
-        failed = _Course(waiting, total, on_report, stopped).run(engine or own)  # type: ignore[arg-type]
+        failed = _Schedule(waiting, total, on_report).run(engine or own, stopped)  # type: ignore[arg-type]
     finally:
         if own is not None:
             own.close()
     return replace(read_comparison(comparison.folder), failed=tuple(failed))
 
 
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """A message of a job: a report, or its end."""
-
-    index: int
-    report: Report | None = None
-    over: bool = False
-
-
-class _Course:
-    """The way of the contests through an engine."""
+class _Schedule:
+    """What of a comparison's contestants is to be trained, and how far it is."""
 
     def __init__(
         self,
-        contests: Sequence[Contest],
+        waiting: Sequence[ContestantJob],
         total: int,
         on_report: Callable[[ComparisonReport], object],
-        stopped: Callable[[], bool],
     ) -> None:
-        self.contests = contests
+        self.waiting = waiting
         self.total = total
         self.on_report = on_report
-        self.stopped = stopped
         self.begun = time.monotonic()
         self.over = 0
         self.fractions: dict[int, float] = {}
-        self.jobs: dict[int, Job] = {}
         self.failed: list[tuple[str, str]] = []
-        self.said: queue.SimpleQueue[_Said] = queue.SimpleQueue()
 
-    def run(self, engine: AnyEngine) -> list[tuple[str, str]]:
-        """Run all contests, or those before a stop; returns names and reasons of failures."""
-        following = 0
-        stopping = False
-        try:
-            while self.jobs or (following < len(self.contests) and not stopping):
-                if self.stopped() and not stopping:
-                    stopping = True
-                    for job in list(self.jobs.values()):
-                        job.stop()
-                # one more than can run, so that no worker waits for its next
-                while (
-                    not stopping
-                    and following < len(self.contests)
-                    and len(self.jobs) <= engine.width
-                ):
-                    self._submit(engine, following)
-                    following += 1
-                    stopping = self.stopped()
-                self._listen()
-        finally:
-            for job in self.jobs.values():
-                job.cancel()
+    def run(self, engine: AnyEngine, stopped: Stopped) -> list[tuple[str, str]]:
+        """Train all, or those before a stop; return names and reasons of failures."""
+        tasks = (
+            Task(index, contest, (job,), f"{job.contestant.name}, seed {job.contestant.seed}")
+            for index, job in enumerate(self.waiting)
+        )
+        for event in run_all(engine, tasks, stopped=stopped):
+            if isinstance(event, Said):
+                self._said(event.key, event.report)
+            else:
+                self._ended(event.key, event.job)
         return self.failed
 
-    def _submit(self, engine: AnyEngine, index: int) -> None:
-        work = self.contests[index]
-        job = engine.submit(
-            contest,
-            work,
-            on_report=lambda report: self.said.put(_Said(index, report)),
-            name=f"{work.contestant.name}, seed {work.contestant.seed}",
-        )
-        self.jobs[index] = job
-        job.listen(partial(self._ended, index))
+    def _said(self, index: int, report: Report) -> None:
+        if isinstance(report, ProgressReport):
+            self.fractions[index] = report.fraction
+        self._tell(self.waiting[index].contestant, report)
 
     def _ended(self, index: int, job: Job) -> None:
-        self.said.put(_Said(index, over=True))
-
-    def _listen(self) -> None:
-        """Hear what the jobs say, until all is heard."""
-        timeout: float | None = _ASK_SECONDS
-        while True:
-            try:
-                said = self.said.get(timeout=timeout) if timeout else self.said.get_nowait()
-            except queue.Empty:
-                return
-            timeout = None
-            self._hear(said)
-
-    def _hear(self, said: _Said) -> None:
-        contestant = self.contests[said.index].contestant
-        if not said.over:
-            if isinstance(said.report, ProgressReport):
-                self.fractions[said.index] = said.report.fraction
-            self._tell(contestant, said.report)
-            return
-        job = self.jobs.pop(said.index)
-        self.fractions.pop(said.index, None)
+        self.fractions.pop(index, None)
+        contestant = self.waiting[index].contestant
         result, failure = None, ""
         try:
             result = job.result()
@@ -260,8 +216,8 @@ class _Course:
     ) -> None:
         gained = self.over + sum(self.fractions.values())
         taken = time.monotonic() - self.begun
-        earlier = self.total - len(self.contests)
-        left = taken * (len(self.contests) - gained) / gained if gained > 0 else None
+        earlier = self.total - len(self.waiting)
+        left = taken * (len(self.waiting) - gained) / gained if gained > 0 else None
         self.on_report(
             ComparisonReport(
                 done=earlier + self.over,

@@ -6,16 +6,24 @@ import os
 import threading
 from collections.abc import Callable
 
+from napari_tem_rf.engine.connection import Connection
 from napari_tem_rf.engine.inline import InlineEngine
 from napari_tem_rf.engine.interface import AnyEngine
 from napari_tem_rf.engine.job import EngineError, EngineState, Job
-from napari_tem_rf.engine.session import Session
 
-__all__ = ["ADDRESS_VARIABLE", "Engine"]
+__all__ = ["ADDRESS_VARIABLE", "Engine", "most_workers"]
 
 ADDRESS_VARIABLE = "TEM_RF_SCHEDULER"
 
+WORKERS_PER_CORE = 2
+WORKERS_ANYWHERE = 8
+
 _log = logging.getLogger(__name__)
+
+
+def most_workers() -> int:
+    """Return how many local workers an engine may have: two for each core, eight on any machine."""
+    return max(WORKERS_ANYWHERE, WORKERS_PER_CORE * (os.cpu_count() or 1))
 
 
 class Engine(AnyEngine):
@@ -28,27 +36,33 @@ class Engine(AnyEngine):
     ----------
     address : str, optional
         Of a Dask scheduler, such as ``"tcp://10.0.0.7:8786"``. Without, the environment variable
-        ``TEM_RF_SCHEDULER``; without that, a scheduler and workers on this machine, reachable
-        over the loopback only.
+        ``TEM_RF_SCHEDULER``; without that, a scheduler and workers on this machine, which let
+        nobody else in.
     workers : int
-        Number of local workers of one thread each. With two and more, the last one takes the
-        quick jobs and the others train, each one training at a time. With one, and on a
-        cluster, every worker takes a training and beside it quick jobs, which go where nothing
-        trains if there is such a place.
+        Number of local workers of one thread each, at most two for each core of the machine or
+        eight. With two and more, the last one takes the quick jobs and the others train, each one
+        training at a time. With one, and on a cluster, every worker takes a training and beside
+        it quick jobs, which go where nothing trains if there is such a place.
 
     Raises
     ------
     ValueError
-        `workers` is below 1.
+        `workers` is below 1 or above what the machine can bear.
     """
 
     def __init__(self, address: str | None = None, workers: int = 2) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers}: it must be at least 1")
+        if workers > most_workers():
+            cores = os.cpu_count() or 1
+            raise ValueError(
+                f"workers is {workers}: this machine has {cores} core{'s' * (cores != 1)}, which "
+                f"bear {most_workers()} at most; more would train no sooner"
+            )
         self.address = address or os.environ.get(ADDRESS_VARIABLE) or None
         self.local_workers = workers
         self.state: EngineState = "stopped"
-        self._session: Session | None = None
+        self._connection: Connection | None = None
         self._watchers: list[Callable[[EngineState], object]] = []
         self._closed = False
         self._lock = threading.Lock()
@@ -64,15 +78,15 @@ class Engine(AnyEngine):
     @property
     def width(self) -> int:  # type: ignore[override]
         """How many trainings can run at once."""
-        session = self._session
+        connection = self._connection
         if self.address is None:
             return max(1, self.local_workers - 1)
-        return max(1, len(session.workers) if session is not None else 1)
+        return max(1, len(connection.workers) if connection is not None else 1)
 
     @property
     def trouble(self) -> str:
         """What is wrong with the engine, in a sentence; empty if nothing is."""
-        return self._session.trouble if self._session is not None else ""
+        return self._connection.trouble if self._connection is not None else ""
 
     def on_state(self, callback: Callable[[EngineState], object]) -> None:
         """Have `callback` called with the state whenever it changes, in some thread.
@@ -85,7 +99,7 @@ class Engine(AnyEngine):
 
     def describe(self) -> str:
         """Say where the work runs."""
-        workers = list(self._session.workers.values()) if self._session is not None else []
+        workers = list(self._connection.workers.values()) if self._connection is not None else []
         if self.address is None:
             many = "s" * (self.local_workers != 1)
             text = f"{self.local_workers} worker{many} on this machine"
@@ -106,29 +120,31 @@ class Engine(AnyEngine):
             The engine was closed.
         """
         with self._lock:
-            self._running_session()
+            self._current_connection()
 
-    def _running_session(self) -> Session:
+    def _current_connection(self) -> Connection:
         if self._closed:
             raise EngineError("the engine is closed: make another one")
-        session = self._session
-        if session is None or session.over:
-            if session is None:
+        connection = self._connection
+        if connection is None or connection.over:
+            if connection is None:
                 atexit.register(self.close)
-            session = self._session = Session(self.address, self.local_workers, self._on_session)
-        return session
+            connection = self._connection = Connection(
+                self.address, self.local_workers, self._on_connection_state
+            )
+        return connection
 
     def _take(self, job: Job) -> None:
         with self._lock:
             while True:
-                session = self._running_session()
-                if session.post(session.give, job):
+                connection = self._current_connection()
+                if connection.post(connection.give, job):
                     return
 
-    def _on_session(self, session: Session, state: EngineState) -> None:
+    def _on_connection_state(self, connection: Connection, state: EngineState) -> None:
         with self._lock:
-            # a session that ends may speak after the next one has begun
-            current = session is self._session
+            # a connection that ends may speak after the next one has begun
+            current = connection is self._connection
         if current:
             self._set_state(state)
 
@@ -146,13 +162,13 @@ class Engine(AnyEngine):
         """End all jobs and processes within seconds; again, it does nothing."""
         with self._lock:
             self._closed = True
-            session, self._session = self._session, None
-        if session is None:
+            connection, self._connection = self._connection, None
+        if connection is None:
             return
         atexit.unregister(self.close)
-        session.post(session.end)
-        if threading.current_thread() is not session.thread:
-            session.thread.join(10)
-            if session.thread.is_alive():
-                session.kill()
+        connection.post(connection.end)
+        if threading.current_thread() is not connection.thread:
+            connection.thread.join(10)
+            if connection.thread.is_alive():
+                connection.kill()
         self._set_state("stopped")

@@ -1,8 +1,6 @@
 """What every engine can do, wherever the work runs."""
 
-import queue
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,7 +10,7 @@ __all__ = ["AnyEngine"]
 
 
 class AnyEngine:
-    """What all engines have in common: taking a job, taking many, ending with a ``with`` block."""
+    """What all engines have in common: taking a job, ending with a ``with`` block."""
 
     width = 1
     """How many jobs can run at once."""
@@ -80,69 +78,6 @@ class AnyEngine:
         """End everything."""
         raise NotImplementedError
 
-    def map_unordered(
-        self,
-        function: Callable[..., Any],
-        arguments: Iterable[tuple[Any, ...]],
-        *,
-        on_report: Callable[[int, Any], object] | None = None,
-        name: str = "",
-        kind: Kind = "training",
-    ) -> Iterator[tuple[int, Job]]:
-        """Run a function for many arguments and yield the jobs as they end.
-
-        Parameters
-        ----------
-        function : callable
-            As in `submit`.
-        arguments : iterable of tuple
-            One tuple a job. Taken as places become free, so that images can be read meanwhile.
-        on_report : callable, optional
-            Called with the index of the job and its report.
-        name : str, optional
-            The jobs are called ``name 1``, ``name 2`` and so on.
-        kind : {"training", "quick"}
-            As in `submit`.
-
-        Yields
-        ------
-        index : int
-            Which of the arguments.
-        job : Job
-            It is over: `Job.result` returns or raises at once. When the caller stops iterating,
-            the jobs that are not over are cancelled.
-        """
-        base = name or getattr(function, "__name__", "job")
-        ended: queue.SimpleQueue[tuple[int, Job]] = queue.SimpleQueue()
-        pending: dict[int, Job] = {}
-        source = enumerate(arguments)
-        exhausted = False
-        try:
-            while pending or not exhausted:
-                # one more than can run, so that no worker waits for its next job
-                while not exhausted and len(pending) <= self.width:
-                    try:
-                        index, these = next(source)
-                    except StopIteration:
-                        exhausted = True
-                        break
-                    job = self.submit(
-                        function,
-                        *these,
-                        on_report=None if on_report is None else partial(on_report, index),
-                        name=f"{base} {index + 1}",
-                        kind=kind,
-                    )
-                    pending[index] = job
-                    job.listen(partial(_put, ended, index))
-                if pending:
-                    index, job = ended.get()
-                    del pending[index]
-                    yield index, job
-        finally:
-            for job in pending.values():
-                job.cancel()
-
     def __enter__(self) -> Self:
         return self
 
@@ -153,7 +88,3 @@ class AnyEngine:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _put(ended: "queue.SimpleQueue[tuple[int, Job]]", index: int, job: Job) -> None:
-    ended.put((index, job))

@@ -6,7 +6,15 @@ import uuid
 from collections.abc import Callable
 from typing import Any, Literal
 
-__all__ = ["EngineError", "EngineState", "Job", "JobCancelledError", "JobState", "Kind"]
+__all__ = [
+    "EngineError",
+    "EngineState",
+    "EngineUnavailableError",
+    "Job",
+    "JobCancelledError",
+    "JobState",
+    "Kind",
+]
 
 Kind = Literal["training", "quick"]
 EngineState = Literal["stopped", "starting", "ready", "lost"]
@@ -33,6 +41,10 @@ class EngineError(Exception):
 
     def __reduce__(self) -> tuple[type["EngineError"], tuple[str, str]]:
         return type(self), (self.sentence, self.details)
+
+
+class EngineUnavailableError(EngineError):
+    """Nothing can be run: no scheduler answers, or no worker lasts."""
 
 
 class JobCancelledError(EngineError):
@@ -113,6 +125,11 @@ class Job:
         self.finish("cancelled", error=JobCancelledError(f"{self.name} was cancelled"))
         if running and self._stopper is not None:
             self._stopper(self)
+
+    @property
+    def error(self) -> EngineError | None:
+        """What the job failed with, or that it was cancelled; None while it is not over."""
+        return self._error
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the end and return what the function returned.

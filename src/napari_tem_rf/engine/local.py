@@ -1,12 +1,18 @@
 """The processes of the cluster on this machine: a scheduler and workers on the loopback.
 
+They listen to those who know the cluster's key, and what they write goes into a folder that is
+the user's own.
+
 `distributed.SubprocessCluster` does not run on Windows, leaves orphans when its owner is killed
 and does not replace a worker that died; so the processes are started here.
 """
 
 import asyncio
 import contextlib
+import json
 import os
+import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +21,8 @@ import time
 from dataclasses import dataclass
 from typing import IO, Any
 
-from napari_tem_rf.engine.job import EngineError
+from napari_tem_rf.engine import interpreters
+from napari_tem_rf.engine.job import EngineUnavailableError
 
 __all__ = ["LocalCluster", "Process", "worker_environment"]
 
@@ -46,7 +53,7 @@ def worker_environment(role: str, trainers: int) -> dict[str, str]:
         "MALLOC_MMAP_THRESHOLD_": str(1 << 30),
         "MALLOC_TRIM_THRESHOLD_": str(1 << 30),
     }
-    return {**ours, **os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    return interpreters.environment(**ours)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,7 @@ class Process:
             else {"process_group": 0}
         )
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "napari_tem_rf.engine.member", role],
+            interpreters.command("napari_tem_rf.engine.member", role),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if role == "scheduler" else self.log,
             stderr=self.log,
@@ -142,6 +149,8 @@ class LocalCluster:
         self._trainers = max(1, workers - 1)
         self.roles = [f"training-{i}" for i in range(self._trainers)] + ["quick"] * (workers > 1)
         self.address = ""
+        self.key = secrets.token_bytes(32)
+        self._scratch = ""
         self._early_deaths = 0
         self.scheduler: Process | None = None
         self.workers: dict[str, Process] = {}
@@ -151,9 +160,11 @@ class LocalCluster:
 
         Raises
         ------
-        EngineError
+        EngineUnavailableError
             The scheduler did not come up.
         """
+        # Dask's own choice is a name in the common folder, which another user may have taken
+        self._scratch = tempfile.mkdtemp(prefix="napari-tem-rf-engine-")
         self.scheduler = scheduler = self._start("scheduler")
         for role in self.roles:
             self.workers[role] = self._start(role)
@@ -165,7 +176,7 @@ class LocalCluster:
             scheduler.popen.kill()
         if not self.address:
             scheduler.popen.wait()
-            raise EngineError(
+            raise EngineUnavailableError(
                 f"the local cluster did not start, {scheduler.ending()}: "
                 "restart the program, or give the address of another Dask scheduler",
                 scheduler.last_words(),
@@ -174,14 +185,18 @@ class LocalCluster:
             process.tell(self.address)
 
     def _start(self, role: str) -> Process:
-        return Process(role, worker_environment(role, self._trainers))
+        process = Process(role, worker_environment(role, self._trainers))
+        # by a pipe: command line and environment of a process are no places for secrets
+        process.tell(self.key.hex())
+        process.tell(json.dumps(self._scratch))
+        return process
 
     def replace_dead(self) -> list[Obituary]:
         """Start new workers in the places of those that ended, and return how these ended.
 
         Raises
         ------
-        EngineError
+        EngineUnavailableError
             Workers end again and again soon after their start.
         """
         dead = []
@@ -192,7 +207,7 @@ class LocalCluster:
             lived = time.monotonic() - process.started
             self._early_deaths = self._early_deaths + 1 if lived < EARLY_SECONDS else 0
             if self._early_deaths >= MANY_DEATHS:
-                raise EngineError(
+                raise EngineUnavailableError(
                     f"workers do not last on this machine, {obituary.ending}: restart the "
                     "program, or give the address of another Dask scheduler",
                     obituary.last_words,
@@ -224,3 +239,5 @@ class LocalCluster:
         for process in [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]:
             process.release()
         self.workers, self.scheduler = {}, None
+        if self._scratch:
+            shutil.rmtree(self._scratch, ignore_errors=True)

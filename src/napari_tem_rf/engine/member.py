@@ -6,15 +6,18 @@ the owner dies, however it dies, on every operating system: then this process en
 
 import asyncio
 import contextlib
+import json
 import os
+import shutil
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 import dask
-from distributed import Scheduler, Worker
+import distributed
 
+from napari_tem_rf.engine.keyed import SCHEME, KeyedSecurity
 from napari_tem_rf.engine.worker import ask_to_stop_all, running_jobs
 
 GRACE_SECONDS = 2.0
@@ -25,8 +28,6 @@ _CONFIG: dict[str, Any] = {
     "distributed.scheduler.work-stealing": False,
     # a computer that slept for an hour has not lost its workers
     "distributed.scheduler.worker-ttl": None,
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
     "distributed.worker.profile.enabled": False,
     "distributed.admin.low-level-log-length": 16,
     # torch holds the interpreter for seconds while it is imported: no reason to complain
@@ -34,29 +35,43 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-async def serve(role: str) -> None:
-    """Be the scheduler, or a worker of the scheduler named on standard input, until the end."""
+class _Unserved:
+    """A process without Dask's web server, whose port would ask nobody for the key."""
+
+    def start_http_server(self, *arguments: Any, **options: Any) -> None:
+        """Do nothing."""
+
+
+class Scheduler(_Unserved, distributed.Scheduler):
+    """A scheduler that listens at one port; Dask goes by the names of the classes."""
+
+
+class Worker(_Unserved, distributed.Worker):
+    """A worker that listens at one port."""
+
+
+async def serve(role: str, key: bytes) -> bool:
+    """Be the scheduler, or a worker of the scheduler named on standard input, until the end.
+
+    Returns whether that was because the owner closed standard input or died.
+    """
     loop = asyncio.get_running_loop()
     owner_gone = asyncio.Event()
+    own: dict[str, Any] = {
+        "host": "127.0.0.1",
+        "protocol": SCHEME,
+        "security": KeyedSecurity(key),
+        "dashboard": False,
+    }
     server: Any
     if role == "scheduler":
-        server = await Scheduler(
-            host="127.0.0.1", port=0, dashboard=False, dashboard_address="127.0.0.1:0"
-        )
+        server = await Scheduler(port=0, **own)
         print(server.address, flush=True)  # noqa: T201 - the owner reads it
     else:
         address = (await asyncio.to_thread(sys.stdin.readline)).strip()
         if not address:
-            return
-        server = await Worker(
-            address,
-            name=role,
-            nthreads=1,
-            host="127.0.0.1",
-            memory_limit=0,
-            dashboard=False,
-            dashboard_address="127.0.0.1:0",
-        )
+            return True
+        server = await Worker(address, name=role, nthreads=1, memory_limit=0, **own)
 
     def await_owner() -> None:
         while sys.stdin.readline():
@@ -77,6 +92,7 @@ async def serve(role: str) -> None:
     closing = server.close() if role == "scheduler" else server.close(executor_wait=False)
     with contextlib.suppress(Exception):
         await asyncio.wait_for(closing, GRACE_SECONDS / 2)
+    return owner_gone.is_set()
 
 
 def give_way(role: str) -> None:
@@ -94,9 +110,15 @@ def main() -> None:
     """Run until the owner closes standard input."""
     role = sys.argv[1]
     give_way(role)
-    dask.config.set(_CONFIG)
+    try:
+        key, scratch = bytes.fromhex(sys.stdin.readline()), json.loads(sys.stdin.readline())
+    except ValueError:  # the owner is gone already
+        return
+    dask.config.set(_CONFIG | {"temporary-directory": scratch})
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        runner.run(serve(role))
+        if runner.run(serve(role, key)):
+            # an owner that was killed could not do it
+            shutil.rmtree(scratch, ignore_errors=True)
         # threads of a job that does not stop would hold up an ordinary exit
         os._exit(0)
 

@@ -13,8 +13,8 @@ from psygnal import Signal
 from napari_tem_rf import jobs
 from napari_tem_rf.comparison import (
     Comparison,
-    Contest,
     Contestant,
+    ContestantJob,
     Ensemble,
     predict_baseline,
     predict_ensemble,
@@ -138,7 +138,7 @@ class TickedPredictions:
                 self._fail(f"{task.contestant.name}: {error}")
                 return
             plan = comparison.record.plan
-            contest = Contest(comparison.folder, task.contestant, plan, held_out, {}, {})
+            contest = ContestantJob(comparison.folder, task.contestant, plan, held_out, {}, {})
             work = (predict_baseline, contest, pixels)
         self._work = self._session.submit(
             *work,

@@ -12,20 +12,20 @@ from psygnal import Signal
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import frame_pixels, goes_to_disk, pixel_size_nm
 from napari_tem_rf.gui.layers.plane import shown_frame
-from napari_tem_rf.gui.segment.series import (
-    Outcome,
-    Step,
-    masks_folder,
-    micrograph_of_layer,
-    predict_folder,
-    predict_series,
-)
+from napari_tem_rf.gui.segment.series import micrograph_of_layer
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.predictions import show_prediction, show_series
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.work import Work
 from napari_tem_rf.jobs.pixel_sizes import resampling_for
+from napari_tem_rf.mask_predicting import (
+    Outcome,
+    Step,
+    masks_folder,
+    predict_folder,
+    predict_series,
+)
 from napari_tem_rf.micrographs.reading import find_images
 from napari_tem_rf.protocol import ProgressReport, Report
 from napari_tem_rf.runs import Run

@@ -1,7 +1,7 @@
 """One life of the connection to a cluster: workers come and go, jobs are handed out.
 
-A session lives in one thread with one asyncio loop, so its state needs no locks. Other threads
-reach it by `Session.post`. It ends when it is closed or when the scheduler is gone.
+A connection lives in one thread with one asyncio loop, so its state needs no locks. Other threads
+reach it by `Connection.post`. It ends when it is closed or when the scheduler is gone.
 """
 
 import asyncio
@@ -11,17 +11,19 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from napari_tem_rf.engine.job import EngineError, EngineState, Job
+from napari_tem_rf.engine.addresses import security_for
+from napari_tem_rf.engine.job import EngineError, EngineState, EngineUnavailableError, Job
 from napari_tem_rf.engine.local import LocalCluster
 from napari_tem_rf.engine.places import WorkerSlots, claim, kinds_of, place, unclaim
 from napari_tem_rf.engine.reports import Reports
 from napari_tem_rf.engine.worker import Outcome, ask_to_stop, warm_up
 
-__all__ = ["Session"]
+__all__ = ["Connection"]
 
 CONNECT_SECONDS = 15.0
 LOOK_SECONDS = 0.1
 REFRESH_SECONDS = 2.0
+KEPT_MESSAGES = 4
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class SchedulerGoneError(Exception):
     """The scheduler does not answer any more."""
 
 
-class Session:
+class Connection:
     """A connection to a cluster, from the first job to its end.
 
     Parameters
@@ -40,14 +42,14 @@ class Session:
     workers : int
         Number of local workers.
     on_state : callable
-        Called with the session and ``"starting"``, ``"ready"`` or ``"lost"``, in its thread.
+        Called with the connection and ``"starting"``, ``"ready"`` or ``"lost"``, in its thread.
     """
 
     def __init__(
         self,
         address: str | None,
         workers: int,
-        on_state: Callable[["Session", EngineState], object],
+        on_state: Callable[["Connection", EngineState], object],
     ) -> None:
         self.address = address
         self.trouble = ""
@@ -67,6 +69,7 @@ class Session:
         self.over = False
         self._door = threading.Lock()
         self._loop = asyncio.SelectorEventLoop()
+        self._loop.set_exception_handler(_on_loop_exception)
         self._wake = asyncio.Event()
         self.thread = threading.Thread(target=self._live, name="tem-rf engine", daemon=True)
         self.thread.start()
@@ -74,7 +77,7 @@ class Session:
     # from other threads
 
     def post(self, function: Callable[..., object], *arguments: Any) -> bool:
-        """Have ``function(*arguments)`` called in the session; False if the session is over."""
+        """Have ``function(*arguments)`` called in the connection's thread; False if it is over."""
         with self._door:
             if self.over:
                 return False
@@ -87,7 +90,7 @@ class Session:
         self._wake.set()
 
     def end(self) -> None:
-        """End the session; to be posted."""
+        """End the connection; to be posted."""
         self._closing = True
         if self._connecting is not None:
             self._connecting.cancel()
@@ -98,14 +101,15 @@ class Session:
         if self._local is not None:
             self._local.kill()
 
-    # the session's thread
+    # the connection's thread
 
     def _live(self) -> None:
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
-        sentence, details, gone = "the engine was closed before the job was over", "", ""
+        error = EngineError("the engine was closed before the job was over")
+        gone = ""
         try:
             self._connecting = self._loop.create_task(self._connect())
             await asyncio.wait([self._connecting])
@@ -120,21 +124,23 @@ class Session:
         except SchedulerGoneError:
             where = self.address or "on this machine"
             gone = f"the Dask scheduler {where} is gone"
-            sentence = self.trouble = f"{gone}: start again"
-        except EngineError as error:
-            sentence, details = error.sentence, error.details
-            self.trouble = sentence
-        except Exception as error:
+            error = EngineError(f"{gone}: start again")
+            self.trouble = error.sentence
+        except EngineError as its:
+            error = its
+            self.trouble = error.sentence
+        except Exception as bug:
             _log.exception("the engine failed")
-            sentence = self.trouble = (
-                f"the engine failed unexpectedly ({type(error).__name__}: {error}): start again"
+            error = EngineError(
+                f"the engine failed unexpectedly ({type(bug).__name__}: {bug}): start again"
             )
+            self.trouble = error.sentence
         finally:
             with self._door:
                 self.over = True
             # jobs that were posted before the door was shut
             await asyncio.sleep(0)
-            await self._tear_down(EngineError(sentence, details), gone)
+            await self._tear_down(error, gone)
 
     async def _tear_down(self, error: EngineError, gone: str) -> None:
         if not self._closing:
@@ -166,24 +172,33 @@ class Session:
         self.workers = {}
 
     async def _connect(self) -> None:
+        import dask
         from distributed import Client
 
         self._on_state(self, "starting")
         if self._local is not None:
+            from napari_tem_rf.engine.keyed import KeyedSecurity
+
             await self._local.start()
-        address = self._local.address if self._local is not None else self.address
+            address, security = self._local.address, KeyedSecurity(self._local.key)
+        else:
+            assert self.address is not None
+            address, security = self.address, security_for(self.address)
         try:
-            self._client = await Client(
-                address,
-                asynchronous=True,
-                set_as_default=False,
-                timeout=CONNECT_SECONDS,
-                # over the loopback arrays need not pass through the scheduler; to the workers
-                # of a cluster there may be no way but through it
-                direct_to_workers=self._local is not None,
-            )
+            # the client would keep its last 1000 messages, and the images in them
+            with dask.config.set({"distributed.admin.low-level-log-length": KEPT_MESSAGES}):
+                self._client = await Client(
+                    address,
+                    asynchronous=True,
+                    set_as_default=False,
+                    timeout=CONNECT_SECONDS,
+                    # over the loopback arrays need not pass through the scheduler; to the
+                    # workers of a cluster there may be no way but through it
+                    direct_to_workers=self._local is not None,
+                    security=security,
+                )
         except (OSError, ValueError) as error:
-            raise EngineError(
+            raise EngineUnavailableError(
                 f"no Dask scheduler answers at {address} ({type(error).__name__}): check the "
                 "address and that the scheduler runs"
             ) from error
@@ -371,3 +386,13 @@ class Session:
 
 def _nothing(_: logging.LogRecord) -> bool:
     return False
+
+
+def _on_loop_exception(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Print no traceback for what Dask still wanted to say to a process that is gone."""
+    if isinstance(context.get("exception"), OSError):
+        _log.debug(
+            "after the end of a process: %s", context["message"], exc_info=context["exception"]
+        )
+    else:
+        loop.default_exception_handler(context)
