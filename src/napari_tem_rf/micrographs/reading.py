@@ -159,8 +159,11 @@ class LabelFrames:
     shape: tuple[int, ...]
     read: Callable[[int], NDArray[Any]]
 
+    def __len__(self) -> int:
+        return 1 if len(self.shape) == 2 else self.shape[0]
+
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        for index in range(1 if len(self.shape) == 2 else self.shape[0]):
+        for index in range(len(self)):
             yield self.read(index)
 
 

@@ -17,6 +17,7 @@ from napari_tem_rf.gui.layers.layers import (
 )
 from napari_tem_rf.gui.session.label_counts import census
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES
 from napari_tem_rf.protocol import Unlabelled
 
 STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=PALETTE[:2])
@@ -24,9 +25,6 @@ STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=PALETT
 
 MASK = Classes(values=(0, 1), names=("background", "particle"), colors=PALETTE[:2])
 """The classes of a new annotation whose zeros are background."""
-
-MOST_CLASSES = 16
-"""More values than this are instances, not classes."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +64,8 @@ def classes_of(layer: Labels, unlabelled: Unlabelled) -> Classes:
     """Return the classes of an annotation layer: those named in it and those painted in it."""
     noted = mark_of(layer).get("classes", {})
     named = {int(value): (name, color) for value, name, color in noted}
-    painted = values_in(layer)[:MOST_CLASSES]
+    # one more than are classes, besides the background, so that too many are seen
+    painted = values_in(layer)[: MOST_CLASSES + 2]
     if unlabelled == "background":
         # a class of strokes that stands for background says nothing beside zeros that do
         named = {
