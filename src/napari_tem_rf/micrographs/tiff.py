@@ -2,17 +2,19 @@
 
 import logging
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.axes import Arrangement, arrangement
 from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES, lazy_frames, mapped_frames
-from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, labels_of_colour
+from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError
 from napari_tem_rf.micrographs.tiff_calibration import calibrations
-from napari_tem_rf.micrographs.tiff_parts import refuse_absurd_parts
+from napari_tem_rf.micrographs.tiff_parts import pages_lead_out, refuse_absurd_parts
+from napari_tem_rf.micrographs.tiff_samples import PALETTE, in_palette, largest_value, samples_of
 
 __all__ = ["read_tiff", "read_tiff_labels"]
 
@@ -40,38 +42,81 @@ def read_tiff(path: Path) -> list[RawImage]:
         for number, series in enumerate(tiff.series):
             if number > 0 and series.keyframe.subfiletype & 1:
                 continue  # a thumbnail of another image
-            calibration = found[min(number, len(found) - 1)]
+            raw, calibration = _image(tiff, series, path), found[number]
             images.append(
-                RawImage(
-                    _pixels(tiff, series, path),
+                replace(
+                    raw,
                     name=calibration.name or (series.name if series.name != "Generic" else ""),
                     steps=calibration.steps,
-                    colour="S" in series.axes,
-                    axis_units=calibration.axis_units,
                     metadata=calibration.metadata,
-                    notes=calibration.notes,
+                    notes=(*calibration.notes, *raw.notes),
                 )
             )
     return images
 
 
-def read_tiff_labels(path: Path) -> NDArray[Any]:
-    """Return the values of a TIFF file's first series, as they are in the file."""
+def read_tiff_labels(path: Path) -> list[RawImage]:
+    """Return the first series of a TIFF file, with the numbers of a palette and not its colours."""
     import tifffile
 
     with tifffile.TiffFile(path, _multifile=False) as tiff:
-        series = tiff.series[0]
-        _refuse_absurd(series, path)
-        values = _all_pixels(tiff, series, path)
-        if "S" in series.axes:
-            return labels_of_colour(np.moveaxis(values, series.axes.index("S"), -1), path)
-        return values
+        return [_image(tiff, tiff.series[0], path, as_labels=True)]
 
 
-def _refuse_absurd(series: Any, path: Path) -> None:
+def _image(tiff: Any, series: Any, path: Path, *, as_labels: bool = False) -> RawImage:
+    """Return a series with its axes in order and its samples as the file says they are meant."""
+    shape, axes, notes = _recorded(tiff, series, path)
+    _refuse_absurd(series, shape, path)
+    if len(shape) < 2:
+        return RawImage(_all_pixels(tiff, series, shape, path), notes=notes)
+    # "Q" is no name: the axis of an array that Python wrote
+    arranged = arrangement(shape, "" if "Q" in axes else axes)
+    pixels = _pixels(tiff, series, shape, arranged, path)
+    if arranged.note:
+        notes += (arranged.note,)
+    page = series.keyframe
+    if arranged.channel is not None:
+        samples = samples_of(pixels, page)
+        return replace(samples, notes=(*notes, *samples.notes))
+    if page.photometric == PALETTE and not as_labels and not tiff.is_imagej:
+        # ImageJ colours what it measures; elsewhere a palette says what the numbers look like
+        return RawImage(in_palette(np.asarray(pixels), page), colour=True, notes=notes)
+    return RawImage(pixels, notes=notes, white_is_zero=largest_value(page, pixels.dtype))
+
+
+def _recorded(tiff: Any, series: Any, path: Path) -> tuple[tuple[int, ...], str, tuple[str, ...]]:
+    """Return shape and axes of what was recorded of a series, and a note where more was planned.
+
+    Raises
+    ------
+    ReadingError
+        If the list of pages leads out of the file: then it was cut off.
+    """
+    shape, axes = tuple(map(int, series.shape)), str(series.axes)
+    there = [page is not None for page in series.pages]
+    planned, recorded = len(there), sum(there)
+    if recorded == planned:
+        return shape, axes, ()
+    if pages_lead_out(tiff):
+        raise ReadingError(
+            f'"{path.name}" has {recorded} of {planned} frames, and its list of frames leads '
+            "beyond its end: it was cut off; copy it again from where it came from"
+        )
+    if all(there[:recorded]) and axes.endswith("YX") and math.prod(shape[:-2]) == planned:
+        note = (
+            f"{planned} frames were planned and {recorded} recorded: the acquisition was stopped "
+            "early"
+        )
+        return (recorded, *shape[-2:]), "TYX", (note,)
+    return shape, axes, (f"{planned - recorded} of {planned} frames were not recorded: they are 0",)
+
+
+def _refuse_absurd(series: Any, shape: tuple[int, ...], path: Path) -> None:
     """Raise where a series declares more bytes than its compressed bytes could become."""
     page = series.keyframe
-    declared = math.prod(series.shape) * series.dtype.itemsize
+    declared = math.prod(shape) * series.dtype.itemsize
+    if any(each is None for each in series.pages) and declared <= IN_MEMORY_BYTES:
+        return  # frames that were not recorded hold nothing
     size = path.stat().st_size
     held = min(size, sum(page.databytecounts) * max(1, len(series.pages)))
     if series.dataoffset is not None:
@@ -102,31 +147,33 @@ def _refuse_absurd(series: Any, path: Path) -> None:
         )
 
 
-def _pixels(tiff: Any, series: Any, path: Path) -> Any:
-    """Return a series' pixels, lazily where they are many."""
-    _refuse_absurd(series, path)
-    shape, dtype, axes = series.shape, series.dtype, series.axes
-    frames = math.prod(shape[:-2])
-    if frames == 1 or "S" in axes or math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
-        pixels = _all_pixels(tiff, series, path)
-        # colours may come as planes: (..., channel, row, column)
-        return np.moveaxis(pixels, axes.index("S"), -1) if "S" in axes else pixels
-    image_shape = (int(shape[-2]), int(shape[-1]))
+def _pixels(
+    tiff: Any, series: Any, shape: tuple[int, ...], arranged: Arrangement, path: Path
+) -> Any:
+    """Return a series' pixels with their axes in order, lazily where they are many."""
+    frames, dtype = math.prod(shape[:-2]), series.dtype
+    in_order = arranged.channel is None and arranged.order == tuple(range(len(shape)))
+    if frames == 1 or not in_order or math.prod(shape) * dtype.itemsize <= IN_MEMORY_BYTES:
+        return arranged.of(_all_pixels(tiff, series, shape, path))
+    image_shape = (shape[-2], shape[-1])
     if series.dataoffset is not None:
         step = math.prod(image_shape) * dtype.itemsize
         offsets = range(series.dataoffset, series.dataoffset + frames * step, step)
         on_disk = dtype.newbyteorder(tiff.byteorder)
         return mapped_frames(path, offsets, image_shape, on_disk)
-    if len(series.pages) != frames:
-        return _all_pixels(tiff, series, path)
-    reader = _PageReader(path, tuple(page.index for page in series.pages))
+    pages = list(series.pages)[:frames]
+    if len(pages) != frames or None in pages:
+        return _all_pixels(tiff, series, shape, path)
+    reader = _PageReader(path, tuple(page.index for page in pages))
     return lazy_frames(reader, frames, image_shape, dtype)
 
 
-def _all_pixels(tiff: Any, series: Any, path: Path) -> NDArray[Any]:
-    for page in series.pages:
-        if page is not None:  # left out of the file: zeros
-            refuse_absurd_parts(tiff, page, path)
+def _all_pixels(tiff: Any, series: Any, shape: tuple[int, ...], path: Path) -> NDArray[Any]:
+    pages = [page for page in series.pages if page is not None]
+    for page in pages:
+        refuse_absurd_parts(tiff, page, path)
+    if shape != tuple(series.shape):  # not for what was planned and never recorded
+        return np.stack([np.asarray(page.asarray()).reshape(shape[-2:]) for page in pages])
     return np.asarray(series.asarray())
 
 
