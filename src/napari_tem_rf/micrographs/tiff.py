@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from napari_tem_rf.micrographs.axes import Arrangement, arrangement
 from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES, lazy_frames, mapped_frames
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError
-from napari_tem_rf.micrographs.tiff_calibration import calibrations
+from napari_tem_rf.micrographs.tiff_calibration import calibrations, same_steps
 from napari_tem_rf.micrographs.tiff_parts import pages_lead_out, refuse_absurd_parts
 from napari_tem_rf.micrographs.tiff_samples import PALETTE, in_palette, largest_value, samples_of
 
@@ -21,6 +21,10 @@ __all__ = ["read_tiff", "read_tiff_labels"]
 # the most that each compression can gain: bytes of pixels for a byte of file
 _MOST_GAIN = {"NONE": 1.0, "PACKBITS": 64, "LZW": 1400, "ADOBE_DEFLATE": 1032, "DEFLATE": 1032}
 _ANY_GAIN = 2000
+
+# series that tifffile puts together because their pages have the same shape
+_GUESSED = ("generic", "uniform")
+_MOST_PARTS = 16
 
 # a damaged file is answered with one sentence, not with the library's messages on stderr
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
@@ -38,8 +42,9 @@ def read_tiff(path: Path) -> list[RawImage]:
 
     images: list[RawImage] = []
     with tifffile.TiffFile(path, _multifile=False) as tiff:
-        found = calibrations(tiff)
-        for number, series in enumerate(tiff.series):
+        parts = _parts(tiff)
+        found = calibrations(tiff, parts)
+        for number, series in enumerate(parts):
             if number > 0 and series.keyframe.subfiletype & 1:
                 continue  # a thumbnail of another image
             raw, calibration = _image(tiff, series, path), found[number]
@@ -53,6 +58,43 @@ def read_tiff(path: Path) -> list[RawImage]:
                 )
             )
     return images
+
+
+def _parts(tiff: Any) -> list[Any]:
+    """Return the series of a file; pages that only look alike are parted by their pixel sizes."""
+    import tifffile
+
+    parts: list[Any] = []
+    for series in tiff.series:
+        pages = list(series.pages)
+        if series.kind not in _GUESSED or len(pages) < 2 or None in pages:
+            parts.append(series)
+            continue
+
+        def page(place: int, pages: list[Any] = pages) -> Any:
+            return tiff.pages.get(pages[place].index, aspage=True)
+
+        # of a long series it is enough to look at the second page and the last one
+        if same_steps([page(0), page(1), page(-1)]) == [0]:
+            parts.append(series)
+            continue
+        starts = same_steps([page(place) for place in range(len(pages))])
+        if len(starts) > _MOST_PARTS:
+            parts.append(series)
+            continue
+        for start, end in zip(starts, [*starts[1:], len(pages)], strict=True):
+            first = page(start)
+            alone = end - start == 1
+            parts.append(
+                tifffile.TiffPageSeries(
+                    [first, *pages[start + 1 : end]],
+                    shape=first.shape if alone else (end - start, *first.shape),
+                    dtype=series.dtype,
+                    axes=first.axes if alone else f"I{first.axes}",
+                    kind=series.kind,
+                )
+            )
+    return parts
 
 
 def read_tiff_labels(path: Path) -> list[RawImage]:
@@ -70,7 +112,7 @@ def _image(tiff: Any, series: Any, path: Path, *, as_labels: bool = False) -> Ra
     if len(shape) < 2:
         return RawImage(_all_pixels(tiff, series, shape, path), notes=notes)
     # "Q" is no name: the axis of an array that Python wrote
-    arranged = arrangement(shape, "" if "Q" in axes else axes)
+    arranged = arrangement(shape, "" if "Q" in axes and "S" not in axes else axes)
     pixels = _pixels(tiff, series, shape, arranged, path)
     if arranged.note:
         notes += (arranged.note,)
@@ -96,6 +138,8 @@ def _recorded(tiff: Any, series: Any, path: Path) -> tuple[tuple[int, ...], str,
     there = [page is not None for page in series.pages]
     planned, recorded = len(there), sum(there)
     if recorded == planned:
+        if series.kind in _GUESSED and pages_lead_out(tiff):
+            return shape, axes, ("the file ends before its list of frames does: it was cut off",)
         return shape, axes, ()
     if pages_lead_out(tiff):
         raise ReadingError(

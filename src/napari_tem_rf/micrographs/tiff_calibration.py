@@ -11,14 +11,14 @@ and each of the other fields are read by themselves, so that none takes another 
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree
 
 from napari_tem_rf.micrographs.pixel_size import LARGEST_BARE_NM, Step
 
-__all__ = ["Calibration", "calibrations"]
+__all__ = ["Calibration", "calibrations", "same_steps"]
 
 Steps = tuple[Step, Step]
 Terms = dict[str, Any]
@@ -44,13 +44,12 @@ class Calibration:
     notes: tuple[str, ...] = ()
 
 
-def calibrations(tiff: Any) -> list[Calibration]:
-    """Return what an open `tifffile.TiffFile` says, one entry for each of its series.
+def calibrations(tiff: Any, series: Sequence[Any]) -> list[Calibration]:
+    """Return what an open `tifffile.TiffFile` says, one entry for each of ``series``.
 
     The first program is believed of which there is a pixel size. Where its traces are damaged a
     note says so, and the image comes without what cannot be read.
     """
-    series = list(tiff.series)
     if tiff.is_imagej:
         entry = _read(tiff, _imagej_steps, _imagej_terms, Calibration())
         return [_with_page(entry, each.keyframe) for each in series]
@@ -60,11 +59,37 @@ def calibrations(tiff: Any) -> list[Calibration]:
         return [
             _with_page(entry, each.keyframe) for entry, each in zip(entries, series, strict=False)
         ]
-    found = [_with_page(Calibration(), each.keyframe) for each in series]
-    return [
-        entry if any(is_of(each.keyframe) for is_of, _, _ in _PROGRAMS) else _bare(each.keyframe)
-        for entry, each in zip(found, series, strict=True)
-    ]
+    return [_of_page(each.keyframe) for each in series]
+
+
+def same_steps(pages: Sequence[Any]) -> list[int]:
+    """Return the places in ``pages`` where another pixel size begins; 0 is the first."""
+    starts: list[int] = []
+    before: Steps | None = None
+    for place, page in enumerate(pages):
+        steps = _of_page(page).steps
+        if starts and steps is None:
+            continue  # it says nothing of its own: some programs write tags on the first page alone
+        if not starts or not _alike(before, steps):
+            starts.append(place)
+        before = steps
+    return starts
+
+
+def _alike(one: Steps | None, other: Steps | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return all(
+        a[1] == b[1] and math.isclose(a[0], b[0], rel_tol=1e-6)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _of_page(page: Any) -> Calibration:
+    """Return what the tags of a page say."""
+    if any(is_of(page) for is_of, _, _ in _PROGRAMS):
+        return _with_page(Calibration(), page)
+    return _bare(page)
 
 
 def _with_page(known: Calibration, page: Any) -> Calibration:

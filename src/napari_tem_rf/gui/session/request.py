@@ -17,7 +17,7 @@ from napari_tem_rf.gui.layers.layers import (
 from napari_tem_rf.gui.session.annotations import belong, classes_of
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
-from napari_tem_rf.starting import SIMULATED, simulated_start
+from napari_tem_rf.starting import SIMULATED, usual_start
 
 LARGEST_WATCHED_PX = 1_200_000
 
@@ -47,11 +47,7 @@ def start_of(session: Session) -> str | Path | None:
     The paper's protocol starts from nothing; an earlier run may be gone on with by either.
     """
     start = session.start
-    if start == SIMULATED and (
-        session.plan.preset != "default" or simulated_start(session.spec) is None
-    ):
-        return None
-    return start
+    return usual_start(session.spec, session.plan.preset) if start == SIMULATED else start
 
 
 def training_request(session: Session) -> jobs.TrainRequest:
