@@ -42,6 +42,7 @@ def read_tiff(path: Path) -> list[RawImage]:
 
     images: list[RawImage] = []
     with tifffile.TiffFile(path, _multifile=False) as tiff:
+        _refuse_nothing(tiff, path)
         parts = _parts(tiff)
         found = calibrations(tiff, parts)
         for number, series in enumerate(parts):
@@ -102,7 +103,15 @@ def read_tiff_labels(path: Path) -> list[RawImage]:
     import tifffile
 
     with tifffile.TiffFile(path, _multifile=False) as tiff:
+        _refuse_nothing(tiff, path)
         return [_image(tiff, tiff.series[0], path, as_labels=True)]
+
+
+def _refuse_nothing(tiff: Any, path: Path) -> None:
+    if not len(tiff.series):
+        raise ReadingError(
+            f'"{path.name}" is a TIFF file without an image: it is damaged or of another format'
+        )
 
 
 def _image(tiff: Any, series: Any, path: Path, *, as_labels: bool = False) -> RawImage:
