@@ -115,7 +115,7 @@ def test_many_numbers_take_no_time_and_memory_for_each():
     """506 particles of 2048 x 2048 took 230 s and 4.4 GB when each was scored as a class."""
     truth = numbered(22, 23, 44)
     prediction = np.roll(truth, 1, axis=0)
-    begun = time.perf_counter()
+    begun = time.process_time()
     tracemalloc.start()
     scores = score_image(prediction, truth)
     _, peak = tracemalloc.get_traced_memory()
@@ -123,4 +123,4 @@ def test_many_numbers_take_no_time_and_memory_for_each():
     assert scores.object_f1 == 1
     # a table of 506 x 506 boolean images would be 500 bytes a pixel
     assert peak < 150 * truth.size
-    assert time.perf_counter() - begun < 30
+    assert time.process_time() - begun < 30

@@ -96,9 +96,9 @@ def test_very_many_numbers_take_seconds(first):
     for number in range(4096):
         row, column = divmod(number, 64)
         many[row * 16 + 2 : row * 16 + 13, column * 16 + 3 : column * 16 + 14] = number + first
-    begun = time.perf_counter()
+    begun = time.process_time()
     (table,) = measured(many)
-    assert time.perf_counter() - begun < 20  # 40 s when each was looked for in the whole image
+    assert time.process_time() - begun < 20  # 40 s when each was looked for in the whole image
     assert table["label"].tolist() == list(range(first, first + 4096))
     assert set(table["area_px"]) == {121}
 

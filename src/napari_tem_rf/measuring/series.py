@@ -5,6 +5,7 @@ is whole.
 """
 
 import math
+import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 LARGEST_PLAIN_BYTES = 256 * 2**20
 """Labels of a series that take more are kept packed: else 1,000 frames would fill the memory."""
+
+# a frame is counted in milliseconds: more often would say nothing new
+_ASKING_SECONDS = 1.0
 
 Plane = NDArray[np.integer]
 Planes3D = NDArray[np.integer] | PackedLabels
@@ -204,10 +208,15 @@ def measure_frames(
 def _counts(
     planes: Planes, frames: Sequence[int], background: int, stopped: Callable[[], bool]
 ) -> Iterator[dict[int, int]]:
+    """Yield the counts of each frame until there is a stop, which is asked for once a second."""
+    asked = time.monotonic()
     for frame in frames:
-        if stopped():
-            return
-        yield {v: n for v, n in count_labels(planes(frame)).items() if v != background}
+        if time.monotonic() > asked + _ASKING_SECONDS:
+            if stopped():
+                return
+            asked = time.monotonic()
+        counts = count_labels(np.asarray(planes(frame)))
+        yield {value: number for value, number in counts.items() if value != background}
 
 
 def _without(mask: Plane, background: int) -> Plane:
