@@ -24,7 +24,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.field.overlay import REST_MS, overlay_of
+from napari_tem_rf.gui.field.overlay import REST_MS, FieldOverlay
 from napari_tem_rf.gui.layers.boxes import scene_overlay
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import LabelledImage
@@ -62,7 +62,7 @@ class Window:
 
     def __post_init__(self) -> None:
         self.session = session_of(self.viewer)
-        self.overlay = overlay_of(self.session)
+        self.overlay = self.session.part(FieldOverlay)
         self.canvas = self.viewer.window._qt_viewer.canvas
         self.native = self.canvas.native
         self.canvas._scene_canvas.events.draw.connect(self._note_frame, position="last")

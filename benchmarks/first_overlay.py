@@ -26,7 +26,6 @@ from qtpy.QtCore import QEventLoop, Qt  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
-from napari_tem_rf.gui.session.predictions import predictions  # noqa: E402
 from napari_tem_rf.gui.session.viewers import session_of  # noqa: E402
 
 WINDOW = (1366, 768)
@@ -65,7 +64,7 @@ def seconds_to_overlay(warm: bool) -> tuple[float, float]:
             now = time.perf_counter() - begun
             if session.training is None:
                 raise RuntimeError(workspace.train.note.text())
-            if any(np.any(layer.data) for layer in predictions(session)):
+            if any(np.any(layer.data) for layer in session.refresh().scene.predictions):
                 seen.setdefault("overlay", now)
             if session.history:
                 seen.setdefault("epoch", now)

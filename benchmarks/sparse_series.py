@@ -194,7 +194,7 @@ import sys, threading, time
 from pathlib import Path
 import napari
 from napari_tem_rf.gui.manifest import read_layers
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.segment.result import ExportWidget
 viewer = napari.Viewer()
 series, run, home = sys.argv[1:]

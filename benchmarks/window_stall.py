@@ -32,7 +32,6 @@ from qtpy.QtCore import QEvent, QEventLoop, QPoint, Qt, QTimer  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication  # noqa: E402
 
-from napari_tem_rf.gui.session.predictions import predictions  # noqa: E402
 from napari_tem_rf.gui.session.viewers import session_of  # noqa: E402
 
 WINDOW = (1366, 768)
@@ -191,7 +190,8 @@ class Bench:
         if int(np.count_nonzero(self.annotation.data)) == painted == 0:
             raise RuntimeError("the synthetic mouse did not paint")
         if train:
-            print(f"    {len(session.history)} epochs, {len(predictions(session))} overlay")
+            overlays = session.refresh().scene.predictions
+            print(f"    {len(session.history)} epochs, {len(overlays)} overlay")
             session.training.stop()
             process_until(lambda: session.training is None and session.predicting is None)
         return late

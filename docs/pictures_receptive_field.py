@@ -20,7 +20,7 @@ from qtpy.QtGui import QColor, QPainter, QPixmap
 from qtpy.QtWidgets import QDockWidget, QWidget
 
 from napari_tem_rf.gui.field.dock import ReceptiveFieldWidget
-from napari_tem_rf.gui.field.overlay import overlay_of
+from napari_tem_rf.gui.field.overlay import FieldOverlay
 from napari_tem_rf.gui.field.subject import trained
 from napari_tem_rf.gui.layers.layers import placement
 from napari_tem_rf.gui.pieces.parts import current_theme
@@ -112,7 +112,7 @@ def picture_chart(viewer: Any, out: Path) -> None:
 def picture_field(viewer: Any, out: Path) -> None:
     """Save the window with box and heat at one pixel, before and after training."""
     session = session_of(viewer)
-    overlay = overlay_of(session)
+    overlay = session.part(FieldOverlay)
     widget = ReceptiveFieldWidget(viewer)
     dock(viewer, widget, "Receptive field")
     session.annotation.visible = False
@@ -129,7 +129,7 @@ def picture_field(viewer: Any, out: Path) -> None:
 def picture_comparison(viewer: Any, out: Path) -> None:
     """Save two networks' fields at one pixel."""
     session = session_of(viewer)
-    overlay = overlay_of(session)
+    overlay = session.part(FieldOverlay)
     (widget,) = (each for each in viewer.window._qt_window.findChildren(ReceptiveFieldWidget))
     overlay.heat = False
     overlay.pin(AT)

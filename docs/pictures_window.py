@@ -20,8 +20,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from rsciio.hspy import file_writer
 
-from napari_tem_rf.gui.session.predictions import predictions
-
 NEW_IMAGE = "gold_hr_08"
 """An image without strokes: the network has not seen it."""
 CURVE_S = 3.5
@@ -102,7 +100,7 @@ def picture_annotation(window: Window) -> None:
 def picture_blocked(window: Window) -> None:
     """Save what the window says when background is missing."""
     session, workspace = window.session, window.workspace
-    strokes = list(session.annotations())
+    strokes = list(session.situation.scene.annotations)
     painted = {layer: layer.data.copy() for layer in strokes}
     for layer in strokes:
         layer.data = (layer.data == 2) * layer.data
@@ -159,7 +157,7 @@ def picture_particles(window: Window) -> None:
     window.dock.hide()
     dock, widget = window.viewer.window.add_plugin_dock_widget("napari-tem-rf", "Particles")
     window.viewer.window._qt_window.resizeDocks([dock], [420], Qt.Orientation.Horizontal)
-    widget._choose_mask(predictions(session)[-1])
+    widget._choose_mask(session.refresh().scene.predictions[-1])
     widget.options.smallest.setValue(100)
     QTest.mouseClick(widget.find_button, Qt.MouseButton.LeftButton)
     process_until(lambda: widget.particles.layer is not None and not widget.particles.is_finding)

@@ -22,7 +22,7 @@ def test_compare_look_and_use(make_napari_viewer: Any, qtbot: Any, tmp_path: Pat
     session.plan = TrainingPlan(epochs=None, seconds=SECONDS, crop_px=64, batch=4, device="cpu")
     _, widget = viewer.window.add_plugin_dock_widget("napari-tem-rf", "Compare")
     viewer.open_sample("napari-tem-rf", "gold_low_magnification")
-    session.image = session.annotated()[0][0].image
+    session.image = session.situation.scene.annotated[0].pair.image
 
     widget.plan.fields.setText("28, 48")
     widget.plan.parameters.setText("500")

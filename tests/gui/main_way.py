@@ -14,7 +14,6 @@ from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_tem_rf.gui.session.predictions import predictions
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.runs import read_run
@@ -39,9 +38,9 @@ def test_from_sample_to_mask(
 
     # 1 a sample image, without the strokes that come along
     viewer.open_sample("napari-tem-rf", "gold_low_magnification")
-    for strokes in session.annotations():
+    for strokes in session.situation.scene.annotations:
         viewer.layers.remove(strokes)
-    session.image = session.images()[0]
+    session.image = session.images[0]
     assert "press New" in workspace.train.words.text()
 
     # 2 a new annotation, painted where the sample's strokes are
@@ -79,7 +78,7 @@ def test_from_sample_to_mask(
     assert not progress._all_instances
 
     # 5 the prediction, on the image
-    (prediction,) = predictions(session)
+    (prediction,) = session.refresh().scene.predictions
     assert prediction.name == f"{session.image.name}: field {session.run.receptive_field} px"
     assert tuple(prediction.scale) == tuple(session.image.scale)
     assert set(np.unique(prediction.data)) <= {0, 2}

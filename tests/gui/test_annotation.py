@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt
 
 from napari_tem_rf.gui.segment.annotation import AnnotationWidget
 from napari_tem_rf.gui.session.annotations import classes_of, meaning_of_zeros
-from napari_tem_rf.gui.session.predictions import predictions, show_prediction
+from napari_tem_rf.gui.session.predictions import show_prediction
 from napari_tem_rf.gui.session.session import Session
 
 
@@ -37,7 +37,7 @@ def test_new_makes_a_layer_that_lies_on_the_image_ready_to_paint(
     assert layer.axis_labels == image.axis_labels
     assert layer.mode == "paint"
     assert session.viewer.layers.selection.active is layer
-    assert session.classes.names == ("background", "particle")
+    assert session.situation.scene.classes.names == ("background", "particle")
 
 
 def test_two_presses_make_two_layers_with_names_of_their_own(
@@ -45,7 +45,7 @@ def test_two_presses_make_two_layers_with_names_of_their_own(
 ) -> None:
     press(qtbot, widget.new_button)
     press(qtbot, widget.new_button)
-    names = [layer.name for layer in session.annotations()]
+    names = [layer.name for layer in session.situation.scene.annotations]
     assert names == ["gold: strokes", "gold: strokes 2"]
 
 
@@ -95,8 +95,8 @@ def test_a_layer_of_one_value_is_taken_for_a_mask(
     assert meaning_of_zeros(layer) == "background"
     session.annotation = layer
     assert widget.zeros_background.isChecked()
-    assert session.classes.values == (0, 1)
-    assert session.classes.names == ("background", "particle")
+    assert session.situation.scene.classes.values == (0, 1)
+    assert session.situation.scene.classes.names == ("background", "particle")
 
 
 def test_what_zeros_mean_is_chosen_and_kept_with_the_layer(
@@ -123,17 +123,17 @@ def test_a_corrected_prediction_becomes_an_annotation_and_is_left_alone(
 ) -> None:
     labels = np.zeros((61, 83), np.uint8)
     labels[20:30, 20:30] = 2
-    show = {"classes": session.classes, "spec": session.spec, "run": tmp_path}
+    show = {"classes": session.situation.scene.classes, "spec": session.spec, "run": tmp_path}
     first = show_prediction(session, image, labels, **show)
     assert show_prediction(session, image, labels, **show) is first
     first.selected_label = 2
     first.paint((50, 50), 2)
     corrected = first.data.copy()
-    assert first in session.annotations()
-    assert first not in predictions(session)
+    assert first in session.situation.scene.annotations
+    assert first not in session.refresh().scene.predictions
     second = show_prediction(session, image, labels, **show)
     assert second is not first
     np.testing.assert_array_equal(first.data, corrected)
     session.annotation = first
     assert session.unlabelled == "background"
-    assert session.classes.values == (0, 2)
+    assert session.situation.scene.classes.values == (0, 2)

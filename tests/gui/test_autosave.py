@@ -9,7 +9,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_tem_rf.gui.segment.annotation import AnnotationWidget
-from napari_tem_rf.gui.session.autosave import SavedAnnotation, read, take, write
+from napari_tem_rf.gui.session.autosave import Autosave, SavedAnnotation, read, take, write
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.annotation import Classes
 
@@ -58,9 +58,9 @@ def test_a_lost_annotation_is_offered_back(
     qtbot.addWidget(widget)
     assert widget.restore_button.isHidden()
     painted = strokes.data.copy()
-    session.annotation_edited.emit()
-    session.autosave.save()
-    path = session.autosave.path(image)
+    session.edited()
+    session.part(Autosave).save()
+    path = session.part(Autosave).path(image)
     qtbot.waitUntil(path.exists, timeout=10_000)
     viewer.layers.remove(strokes)
     assert not widget.restore_button.isHidden()
@@ -69,15 +69,15 @@ def test_a_lost_annotation_is_offered_back(
     assert widget.restore_button.isHidden()
     assert session.annotation is not None
     np.testing.assert_array_equal(session.annotation.data, painted)
-    assert session.classes.names == ("background", "particle")
+    assert session.situation.scene.classes.names == ("background", "particle")
     assert session.annotation.data_to_world((3, 4)) == pytest.approx(image.data_to_world((3, 4)))
 
 
 def test_what_was_painted_last_is_saved_when_the_session_ends(
     session: Session, strokes: Labels, image: Image
 ) -> None:
-    session.annotation_edited.emit()
-    path = session.autosave.path(image)
+    session.edited()
+    path = session.part(Autosave).path(image)
     assert not path.exists()
     session.close()
     saved = read(path)
@@ -88,7 +88,7 @@ def test_what_was_painted_last_is_saved_when_the_session_ends(
 def test_what_an_earlier_session_saved_is_never_written_over(
     session: Session, strokes: Labels, image: Image, qtbot: Any
 ) -> None:
-    path = session.autosave.path(image)
+    path = session.part(Autosave).path(image)
     earlier = SavedAnnotation(
         (61, 83),
         np.array([0]),
@@ -99,8 +99,8 @@ def test_what_an_earlier_session_saved_is_never_written_over(
     write(path, earlier)
     for value in (1, 2):  # the second time it is the session's own that is replaced
         strokes.data[50:60, 50:60] = value
-        session.annotation_edited.emit()
-        session.autosave.save()
+        session.edited()
+        session.part(Autosave).save()
 
         def is_saved() -> bool:
             saved = read(path)
@@ -119,6 +119,6 @@ def test_a_folder_that_cannot_be_written_stops_nobody(
     file = tmp_path / "file"
     file.write_text("")
     session.runs_folder = file
-    session.annotation_edited.emit()
+    session.edited()
     session.close()
     assert file.read_text() == ""

@@ -7,13 +7,12 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels
 
-from napari_tem_rf.gui.session.checks import training_checks
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.spec import NetworkSpec
 
 
 def only_sentence(session: Session) -> str:
-    checks = training_checks(session)
+    checks = session.refresh().checks
     assert len(checks) == 1
     assert checks[0].stops
     return checks[0].sentence
@@ -73,7 +72,7 @@ def test_a_folder_that_cannot_be_written(session: Session, strokes: Labels, tmp_
 def test_a_good_annotation_passes(session: Session, strokes: Labels) -> None:
     strokes.data[40:60, 1:80] = 1
     session.spec = NetworkSpec(pools=(2, 2))
-    assert training_checks(session) == ()
+    assert session.refresh().checks == ()
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_warnings_do_not_stop(
     strokes.data[30 : 30 + pixels, 40 : 40 + pixels] = 2
     strokes.data[40:60, 1:80] = 1
     session.spec = spec
-    checks = training_checks(session)
+    checks = session.refresh().checks
     assert not any(check.stops for check in checks)
     assert any(words in check.sentence for check in checks)
 
@@ -98,4 +97,4 @@ def test_warnings_do_not_stop(
 def test_a_small_held_out_part_says_little(session: Session, strokes: Labels) -> None:
     session.spec = NetworkSpec(pools=(2, 2))
     # 100 + 200 px are painted: a fifth of them is 60
-    assert any("About 60 annotated px" in check.sentence for check in training_checks(session))
+    assert any("About 60 annotated px" in check.sentence for check in session.refresh().checks)

@@ -52,4 +52,4 @@ def test_the_preview_lies_on_the_image_which_stays(
     assert cleaned.data_to_world((4, 5)) == pytest.approx(
         image.data_to_world((4 * binning + middle, 5 * binning + middle))
     )
-    assert session.images() == [image]
+    assert session.images == [image]

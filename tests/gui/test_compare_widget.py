@@ -23,12 +23,11 @@ from napari_tem_rf.gui.compare.wishes import (
     expected_seconds,
     length_in_words,
     numbers_in,
-    said_before,
+    plan_summary,
 )
-from napari_tem_rf.gui.layers.layers import is_ours
+from napari_tem_rf.gui.layers.marks import is_ours
 from napari_tem_rf.gui.segment.network import NetworkWidget
 from napari_tem_rf.gui.session.annotations import start_annotation
-from napari_tem_rf.gui.session.checks import training_checks
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
@@ -167,7 +166,7 @@ def test_one_small_image_with_large_fields_is_refused_with_the_remedy(
     assert not widget.run.button.isEnabled()
 
 
-def test_what_will_be_done_is_said_before(
+def test_what_will_be_done_is_plan_summary(
     worker: None, widget: CompareWidget, masks: list[Labels], qtbot: Any
 ) -> None:
     ask_for(widget, "5, 44", "1000, 8k")
@@ -237,7 +236,7 @@ def test_expected_time() -> None:
     assert expected_seconds(wishes, 3) == pytest.approx(2 * 60, rel=0.1)
     epochs = Wishes(specs, seconds=None, epochs=10)
     assert expected_seconds(epochs, 1) is None
-    assert "known after the first training" in said_before(epochs, 1)
+    assert "known after the first training" in plan_summary(epochs, 1)
     assert [length_in_words(each) for each in (41, 720, 12_240)] == ["41 s", "12 min", "3.4 h"]
 
 
@@ -300,7 +299,7 @@ def test_stop_keeps_what_is_done_and_go_on_takes_it_up(
     ready(widget, qtbot)
     qtbot.mouseClick(widget.run.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: waits.is_set() and widget.table.rows.rowCount() == 1, timeout=30_000)
-    assert training_checks(session)[0].sentence.startswith("A comparison goes on")
+    assert session.refresh().checks[0].sentence.startswith("A comparison goes on")
     qtbot.mouseClick(widget.run.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: over(widget), timeout=30_000)
     assert len(widget.comparing.comparison.results) == 1
@@ -385,7 +384,7 @@ def test_two_ticks_show_the_image_with_each_prediction_and_back_restores_all(
     assert tuple(ours[4].contrast_limits) == (90.0, 110.0)
     # none of them can be taken for the user's
     assert image not in ours
-    assert widget.session.images() == [layer for layer in layers if type(layer) is Image]
+    assert widget.session.images == [layer for layer in layers if type(layer) is Image]
     assert viewer.layers.selection.active is masks[3]
 
     assert widget.view.button.text() == "Back to the single view"

@@ -12,9 +12,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
 from napari_tem_rf.gui.segment.result import ExportWidget
-from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.request import training_request
-from napari_tem_rf.gui.session.session import Session, TrainedRun
+from napari_tem_rf.gui.session.session import Session
 
 from .conftest import fake_train
 
@@ -67,7 +67,7 @@ def test_predict_then_export_writes_the_mask_with_its_pixel_size(
         assert across[0] / across[1] == pytest.approx(40)
         assert down[0] / down[1] == pytest.approx(50)
         assert file.imagej_metadata["unit"] == "nm"
-        np.testing.assert_array_equal(file.asarray(), predictions(session)[0].data)
+        np.testing.assert_array_equal(file.asarray(), session.refresh().scene.predictions[0].data)
     record = json.loads((tmp_path / "mask.tif.json").read_text())
     assert record["pixel_size_nm"] == pytest.approx([0.02, 0.025])
     assert record["run"] == str(run.folder)
@@ -149,8 +149,8 @@ def test_the_predictions_are_hidden_and_shown_again(
     session.add_run(run)
     press(qtbot, widget.predict_button)
     qtbot.waitUntil(lambda: session.predicting is None, timeout=10_000)
-    (layer,) = predictions(session)
-    session.prediction_toggled.emit()
+    (layer,) = session.refresh().scene.predictions
+    session.requested.emit("toggle_prediction")
     assert not layer.visible
     press(qtbot, widget.show_button)
     assert layer.visible

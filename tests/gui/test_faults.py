@@ -18,7 +18,6 @@ from qtpy.QtCore import Qt
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.segment.result import ExportWidget
 from napari_tem_rf.gui.segment.train import TrainWidget
-from napari_tem_rf.gui.session.predictions import predictions
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -99,7 +98,7 @@ def test_a_killed_worker_is_said_and_its_training_goes_on_with_one_click(
     (finished,) = session.runs
     assert (finished.folder, finished.record.state) == (run.folder, "finished")
     assert read_run(run.folder).record.epochs == EPOCHS
-    assert len(predictions(session)) == 1
+    assert len(session.refresh().scene.predictions) == 1
 
 
 @pytest.mark.skipif(not POSIX, reason="there is no SIGKILL")
@@ -141,7 +140,7 @@ import sys
 from pathlib import Path
 import napari, numpy as np, psutil
 from qtpy.QtCore import QTimer
-from napari_tem_rf.gui.session.session import session_of
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.segment.training import begin_training
 from napari_tem_rf.networks.spec import NetworkSpec
 
@@ -238,7 +237,7 @@ def test_layers_changed_in_mid_training_do_not_change_it(
     painted = strokes.data.copy()
     press(qtbot, widget.train_button)
     qtbot.waitUntil(lambda: "It goes on" in widget.note.text(), timeout=10_000)
-    qtbot.waitUntil(lambda: bool(predictions(session)))
+    qtbot.waitUntil(lambda: bool(session.refresh().scene.predictions))
     if change == "labels deleted":
         viewer.layers.remove(strokes)
     elif change == "labels reshaped":
@@ -250,7 +249,7 @@ def test_layers_changed_in_mid_training_do_not_change_it(
     (run,) = session.runs
     np.testing.assert_array_equal(read_labels(run.folder / "annotation.ome.tif"), painted)
     assert "✗" not in widget.note.text()
-    (prediction,) = predictions(session)
+    (prediction,) = session.refresh().scene.predictions
     # nothing is predicted on an image that is not there any more
     assert prediction.data.any() == (change != "image deleted")
     # and the next training says what it lacks

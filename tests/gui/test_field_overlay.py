@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.field.dock import ReceptiveFieldWidget, spread_pixels
-from napari_tem_rf.gui.field.overlay import REST_MS, overlay_of
+from napari_tem_rf.gui.field.overlay import REST_MS, FieldOverlay
 from napari_tem_rf.gui.field.subject import read_field
 from napari_tem_rf.gui.layers.boxes import outline, scene_overlay, to_scene
 from napari_tem_rf.gui.session.viewers import session_of
@@ -23,7 +23,7 @@ from napari_tem_rf.networks.words import box_sides, by_phase, count, side, struc
 @pytest.fixture
 def overlay(session, image):
     session.spec = NetworkSpec(pools=(2, 4), filters=4)
-    overlay = overlay_of(session)
+    overlay = session.part(FieldOverlay)
     session.viewer.mouse_over_canvas = True
     session.field_overlay = True
     return overlay
@@ -96,7 +96,7 @@ def test_field_is_read_at_the_pixel_under_the_cursor(overlay, viewer, image):
 def test_field_is_read_on_the_shown_frame_of_a_stack(viewer, session):
     stack = viewer.add_image(np.zeros((3, 29, 31), np.float32), scale=(1, 0.1, 0.1))
     session.image = stack
-    overlay = overlay_of(session)
+    overlay = session.part(FieldOverlay)
     viewer.mouse_over_canvas = True
     session.field_overlay = True
     viewer.dims.current_step = (2, 0, 0)
@@ -237,7 +237,7 @@ def test_failure_is_said(overlay, viewer, image, worker, monkeypatch, qtbot):
 
     monkeypatch.setattr(jobs, "effective_field", fail)
     said = []
-    overlay.note_changed.connect(said.append)
+    overlay.on(lambda now: now.note, lambda now: said.append(now.note))
     point_at(viewer, image, 30, 40)
     overlay.measure()
     qtbot.waitUntil(lambda: bool(said), timeout=5000)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from napari.layers import Labels
 
-from napari_tem_rf.gui.session import label_counts as census_module
-from napari_tem_rf.gui.session.label_counts import census, count_values, counted_once
+from napari_tem_rf.gui.session import label_counts as counts_module
+from napari_tem_rf.gui.session.label_counts import count_values, label_counts
 
 
 @pytest.mark.parametrize("largest", [3, 300, 100_000])
@@ -20,52 +20,31 @@ def test_counts_are_those_of_numpy(largest: int) -> None:
 
 
 def test_nothing_painted_counts_nothing() -> None:
-    assert census(Labels(np.zeros((3, 11, 13), np.uint8))) == ({}, {}, {})
+    assert label_counts(Labels(np.zeros((3, 11, 13), np.uint8))) == ({}, {}, {})
 
 
 def test_a_large_stack_is_counted_again_only_where_it_was_painted(
     make_napari_viewer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(census_module, "COUNTED_AT_ONCE_PX", 100)
+    monkeypatch.setattr(counts_module, "COUNTED_AT_ONCE_PX", 100)
     looked: list[int] = []
 
     def look(layer: Labels, frame: int) -> Any:
         looked.append(frame)
         return layer.data[frame]
 
-    monkeypatch.setattr(census_module, "frame_labels", look)
+    monkeypatch.setattr(counts_module, "frame_labels", look)
     viewer = make_napari_viewer()
     layer = viewer.add_labels(np.zeros((4, 31, 37), np.uint8))
-    assert census(layer) == ({}, {}, {}, {})
+    assert label_counts(layer) == ({}, {}, {}, {})
     viewer.dims.set_current_step(0, 2)
     looked.clear()
     layer.paint((2, 15, 15), 3)
     painted = int((layer.data == 3).sum())
     assert painted > 0
-    assert census(layer) == ({}, {}, {3: painted}, {})
+    assert label_counts(layer) == ({}, {}, {3: painted}, {})
     assert looked == [2]
     layer.undo()
-    assert census(layer) == ({}, {}, {}, {})
+    assert label_counts(layer) == ({}, {}, {}, {})
     layer.data = np.ones((2, 31, 37), np.uint8)
-    assert census(layer) == ({1: 31 * 37}, {1: 31 * 37})
-
-
-def test_who_is_told_of_a_change_counts_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[Labels] = []
-
-    def look(layer: Labels) -> Any:
-        looked.append(layer)
-        return layer.data
-
-    monkeypatch.setattr(census_module, "frame_labels", look)
-    layer = Labels(np.zeros((31, 37), np.uint8))
-    with counted_once():
-        assert census(layer) == ({},)
-        with counted_once():
-            assert census(layer) == ({},)
-        assert census(layer) == ({},)
-    assert looked == [layer]
-    layer.data[3, 5] = 2
-    assert census(layer) == ({2: 1},)
-    with counted_once():
-        assert census(layer) == ({2: 1},)
+    assert label_counts(layer) == ({1: 31 * 37}, {1: 31 * 37})

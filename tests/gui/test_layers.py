@@ -7,15 +7,14 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
     frame_pixels,
-    is_ours,
     label_colors,
     micrograph_layer,
     pixel_size_nm,
     placement,
     set_pixel_size_nm,
 )
+from napari_tem_rf.gui.layers.marks import MARK, is_ours
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.micrograph import Micrograph
 
@@ -70,7 +69,7 @@ def test_a_micrograph_becomes_a_calibrated_layer() -> None:
     assert layer.axis_labels == ("frame", "y", "x")
     assert pixel_size_nm(layer) == pytest.approx((0.02, 0.03))
     assert layer.metadata["voltage_kv"] == 300.0
-    assert layer.metadata[MARK]["source"] == "gold.dm4"
+    assert layer.metadata[MARK].source == Path("gold.dm4")
     assert not is_ours(layer)
 
 

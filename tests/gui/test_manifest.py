@@ -56,8 +56,8 @@ def test_a_sample_opens_calibrated_with_strokes_on_some(viewer: Any, key: str, n
     viewer.open_sample("napari-tem-rf", key)
     session = session_of(viewer)
     files = sorted((sample_folder(name) / "images").glob("*.tif"))
-    assert [image.name for image in session.images()] == [file.stem for file in files]
-    for image, file in zip(session.images(), files, strict=True):
+    assert [image.name for image in session.images] == [file.stem for file in files]
+    for image, file in zip(session.images, files, strict=True):
         with tifffile.TiffFile(file) as tiff:
             across = tiff.pages[0].tags["XResolution"].value
         assert pixel_size_nm(image)[1] == pytest.approx(across[1] / across[0])
@@ -67,7 +67,7 @@ def test_a_sample_opens_calibrated_with_strokes_on_some(viewer: Any, key: str, n
         assert pair.labels.name == f"{pair.image.name}: strokes"
         assert pair.labels.data_to_world((7, 9)) == pytest.approx(pair.image.data_to_world((7, 9)))
         assert min(counts) > 100
-    assert session.classes.names == ("background", "particle")
+    assert session.situation.scene.classes.names == ("background", "particle")
 
 
 def test_samples_have_a_mask_and_strokes_for_each_image() -> None:

@@ -13,9 +13,10 @@ from qtpy.QtWidgets import QFileDialog
 from napari_tem_rf.gui.export.mask_export import MaskExport
 from napari_tem_rf.gui.export.masks import export_instances, outgoing
 from napari_tem_rf.gui.particles.dock import ParticlesWidget
-from napari_tem_rf.gui.session.predictions import predictions, show_prediction
+from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.predictions import show_prediction
 from napari_tem_rf.gui.session.request import training_request
-from napari_tem_rf.gui.session.session import Session, TrainedRun
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.particles import find_particles
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.writing import write_labels
@@ -210,4 +211,4 @@ def test_strokes_are_written_with_a_record_and_their_background_is_no_particle(
     assert well
     _, back = instances_in(tmp_path / "strokes.json")
     np.testing.assert_array_equal(back > 0, strokes.data == 2)
-    assert predictions(session)
+    assert session.refresh().scene.predictions

@@ -12,7 +12,8 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog
 
-from napari_tem_rf.gui.layers.layers import MARK, placement, set_pixel_size_nm
+from napari_tem_rf.gui.layers.layers import placement, set_pixel_size_nm
+from napari_tem_rf.gui.layers.marks import MARK, PredictionMark
 from napari_tem_rf.gui.particles.dock import ParticlesWidget
 from napari_tem_rf.gui.session.annotations import STROKES, belong, note_classes
 from napari_tem_rf.gui.session.session import Session
@@ -262,12 +263,12 @@ def test_delete_and_undo(widget: ParticlesWidget, mask: Labels, qtbot: Any) -> N
     np.testing.assert_array_equal(layer.data, np.where(np.isin(found, [2, 3]), 0, found))
     wait(qtbot, widget)
     assert layer.features["index"].tolist() == [1, 4]
-    assert layer.metadata[MARK]["by_hand"]
+    assert layer.metadata[MARK].by_hand
     qtbot.mouseClick(widget.undo_button, Qt.MouseButton.LeftButton)
     wait(qtbot, widget)
     np.testing.assert_array_equal(layer.data, found)
     pd.testing.assert_frame_equal(layer.features, table)
-    assert not layer.metadata[MARK]["by_hand"]
+    assert not layer.metadata[MARK].by_hand
 
 
 def test_merge_is_measured_and_undone_by_naparis_own_undo(
@@ -342,7 +343,7 @@ def test_a_prediction_is_the_mask_by_default(
     widget: ParticlesWidget, mask: Labels, viewer: Any, image: Image, qtbot: Any
 ) -> None:
     assert widget.particles.mask is mask
-    mark = {"kind": "prediction", "image": image.name, "image_id": str(image.unique_id)}
+    mark = PredictionMark(image=image.name, image_id=str(image.unique_id))
     predicted = viewer.add_labels(
         2 * mask_pixels(), name="gold: field 120 px", metadata={MARK: mark}, **placement(image)
     )

@@ -15,9 +15,9 @@ from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import goes_to_disk
 from napari_tem_rf.gui.segment.result import ExportWidget
 from napari_tem_rf.gui.segment.series import masks_folder
-from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.request import training_request
-from napari_tem_rf.gui.session.session import Session, TrainedRun
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.series_labels import SeriesLabels
 from napari_tem_rf.micrographs.writing import write_labels
@@ -135,7 +135,7 @@ def test_a_lazy_series_is_predicted_onto_the_disk(
     assert made["run"] == str(run.folder)
     assert made["image"] == "series"
     assert not path.with_name(path.name + ".parts").exists()
-    (layer,) = predictions(session)
+    (layer,) = session.refresh().scene.predictions
     assert isinstance(layer.data, SeriesLabels)
     assert not layer.editable
     assert tuple(layer.scale) == pytest.approx((1, *NM))
@@ -158,7 +158,7 @@ def test_a_stop_keeps_what_is_done_and_again_goes_on_there(
     answers.held_at = 3
     widget._predict([(series, frame) for frame in range(FRAMES)])
     qtbot.waitUntil(lambda: 3 in answers.asked, timeout=30_000)
-    (layer,) = predictions(session)
+    (layer,) = session.refresh().scene.predictions
     viewer.dims.set_point(0, 1)
     # the frames come while it goes on
     qtbot.waitUntil(lambda: bool((layer._slice.image.raw == of_frame(1)).all()), timeout=30_000)
@@ -177,7 +177,7 @@ def test_a_stop_keeps_what_is_done_and_again_goes_on_there(
     again = add_series(viewer)
     predict_series(qtbot, widget, again)
     assert sorted(set(answers.asked)) == [3, 4, 5, 6]
-    (layer,) = predictions(session)
+    (layer,) = session.refresh().scene.predictions
     expected = np.stack([of_frame(number) for number in range(FRAMES)])
     np.testing.assert_array_equal(np.asarray(layer.data), expected)
 
@@ -200,7 +200,7 @@ def test_other_weights_or_another_image_leave_the_earlier_masks(
     second = masks_folder(run.folder) / "series_2.ome.zarr"
     np.testing.assert_array_equal(read_labels(second), read_labels(first))
     assert {each: each.read_bytes() for each in first.rglob("*") if each.is_file()} == before
-    assert predictions(session)[0].data.path == second
+    assert session.refresh().scene.predictions[0].data.path == second
 
 
 def test_one_frame_of_a_series_is_kept_for_the_others(
@@ -217,7 +217,7 @@ def test_one_frame_of_a_series_is_kept_for_the_others(
     press(qtbot, widget.predict_button)
     qtbot.waitUntil(lambda: session.predicting is None, timeout=30_000)
     assert answers.asked == [2]
-    (layer,) = predictions(session)
+    (layer,) = session.refresh().scene.predictions
     np.testing.assert_array_equal(layer.data[2], of_frame(2))
     assert not layer.data[3].any()
     predict_series(qtbot, widget, series)
@@ -242,7 +242,7 @@ def test_a_failed_frame_is_said_and_the_others_stay(
     predict_series(qtbot, widget, series)
     assert "ran out of memory" in widget.words.text()
     assert "What is done is kept" in widget.words.text()
-    (layer,) = predictions(session)
+    (layer,) = session.refresh().scene.predictions
     np.testing.assert_array_equal(layer.data[4], of_frame(4))
     assert widget.predict_button.isEnabled()
 
@@ -303,8 +303,8 @@ def test_the_image_is_resampled_where_that_is_asked_for(
     press(qtbot, widget.predict_button)
     qtbot.waitUntil(lambda: session.predicting is None, timeout=30_000)
     assert answers.resampling.ratios == pytest.approx((2, 2))
-    (layer,) = predictions(session)
-    assert layer.metadata["napari-tem-rf"]["resampling"]["to_nm"] == pytest.approx(NM)
+    (layer,) = session.refresh().scene.predictions
+    assert layer.metadata["napari-tem-rf"].resampling.to_nm == pytest.approx(NM)
 
 
 def test_series_labels_are_indexed_like_an_array(tmp_path: Path) -> None:

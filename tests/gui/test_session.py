@@ -9,6 +9,8 @@ from napari.utils.action_manager import action_manager
 from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf.engine import InlineEngine
+from napari_tem_rf.gui.field import shortcuts as field_keys
+from napari_tem_rf.gui.segment import shortcuts as segment_keys
 from napari_tem_rf.gui.session import viewers as session_module
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.viewers import session_of
@@ -56,7 +58,7 @@ def test_the_frame_follows_the_slider(session: Session, viewer: Any) -> None:
     data = np.arange(5 * 11 * 13, dtype=np.float32).reshape(5, 11, 13)
     viewer.add_image(data, name="series", scale=(1, 0.02, 0.02))
     seen: list[int] = []
-    session.frame_changed.connect(seen.append)
+    session.on(lambda now: now.scene.frame, lambda now: seen.append(now.scene.frame))
     viewer.dims.set_current_step(0, 1)
     viewer.dims.set_current_step(0, 4)
     assert seen == [1, 4]
@@ -121,14 +123,15 @@ def test_closing_the_window_ends_the_session_and_its_engine(
 
 
 def test_the_shortcuts_are_listed_and_work(session: Session, viewer: Any) -> None:
+    segment_keys.register_shortcuts()
+    field_keys.register_shortcuts()
     names = ("train", "stop", "toggle_field", "toggle_prediction")
     for name in names:
         action = action_manager._actions[f"napari_tem_rf:{name}"]
         assert action.description.startswith("TEM segmentation: ")
         assert action_manager._shortcuts[f"napari_tem_rf:{name}"]
     asked: list[str] = []
-    session.train_requested.connect(lambda: asked.append("train"))
-    session.stop_requested.connect(lambda: asked.append("stop"))
+    session.requested.connect(asked.append)
     for key in ("Shift-T", "Shift-S", "Shift-R"):
         viewer.window._qt_viewer._key_map_handler.press_key(key)
     assert asked == ["train", "stop"]

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_tem_rf.gui.session.predictions import predictions
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.show import main, show_demo
 from napari_tem_rf.micrographs.annotation import Classes
@@ -48,8 +47,8 @@ def folder(tmp_path: Path) -> Path:
 def test_predictions_lie_on_their_images(viewer: Any, worker: None, folder: Path) -> None:
     show_demo(viewer, folder)
     session = session_of(viewer)
-    assert [image.name for image in session.images()] == [f"gold_lm_0{n}" for n in range(1, 7)]
-    shown = {layer.name: layer for layer in predictions(session)}
+    assert [image.name for image in session.images] == [f"gold_lm_0{n}" for n in range(1, 7)]
+    shown = {layer.name: layer for layer in session.refresh().scene.predictions}
     assert set(shown) == {f"{name}: field 44 px" for name in PREDICTED}
     for number, name in enumerate(PREDICTED, start=1):
         layer, image = shown[f"{name}: field 44 px"], viewer.layers[name]

@@ -10,10 +10,8 @@ from qtpy.QtCore import Qt
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.segment.train import TrainWidget
-from napari_tem_rf.gui.session.predictions import predictions
 from napari_tem_rf.gui.session.request import (
     labelled_images,
-    start_of,
     training_request,
     window_in_view,
 )
@@ -69,7 +67,7 @@ def test_a_training_leaves_a_run_a_curve_and_a_prediction(
     assert run.folder.parent == session.runs_folder / "gold"
     assert [report.epoch for report in session.history] == [1, 2, 3]
     assert not widget.curve.isHidden()
-    (layer,) = predictions(session)
+    (layer,) = session.refresh().scene.predictions
     assert layer.name == "gold: field 44 px"
     assert tuple(layer.scale) == tuple(session.image.scale)
     assert tuple(layer.translate) == tuple(session.image.translate)
@@ -91,7 +89,7 @@ def test_a_second_training_updates_the_programs_layer_and_no_other(
         press(qtbot, widget.train_button)
         qtbot.waitUntil(idle(session), timeout=10_000)
     assert (mine.data == 3).all()
-    assert len(predictions(session)) == 1
+    assert len(session.refresh().scene.predictions) == 1
     assert len(session.runs) == 2
     assert session.runs[0].folder != session.runs[1].folder
 
@@ -105,7 +103,9 @@ def test_painting_goes_on_where_it_was_after_a_prediction_appears(
     qtbot.waitUntil(idle(session), timeout=10_000)
     assert viewer.layers.selection.active is strokes
     assert strokes.mode == "paint"
-    assert viewer.layers.index(predictions(session)[0]) < viewer.layers.index(strokes)
+    assert viewer.layers.index(session.refresh().scene.predictions[0]) < viewer.layers.index(
+        strokes
+    )
 
 
 def test_a_failure_is_one_sentence_and_the_button_comes_back(
@@ -195,7 +195,7 @@ def test_only_the_same_network_can_be_started_from(
     assert widget.start.count() == 2
     session.spec = NetworkSpec(pools=(2, 4), filters=4)
     assert widget.start.count() == 1
-    assert start_of(session) is None
+    assert session.situation.start is None
 
 
 def test_networks_with_weights_of_simulated_micrographs_start_from_them(

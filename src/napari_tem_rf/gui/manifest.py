@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_tem_rf.gui.layers.layers import MARK, label_colors, micrograph_layer
+from napari_tem_rf.gui.layers.layers import label_colors, micrograph_layer
+from napari_tem_rf.gui.layers.marks import MARK, AnnotationMark
 from napari_tem_rf.gui.session.annotations import STROKES
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.samples import sample_folder
@@ -101,7 +102,7 @@ def _size_nm(micrograph: Micrograph) -> tuple[float, float]:
 
 
 def _strokes_layer(strokes: Any, image: dict[str, Any]) -> LayerData:
-    classes = list(zip(STROKES.values, STROKES.names, STROKES.colors, strict=True))
+    classes = tuple(zip(STROKES.values, STROKES.names, STROKES.colors, strict=True))
     attributes = {
         **{key: image[key] for key in ("scale", "translate", "units", "axis_labels")},
         "name": f"{image['name']}: strokes",
@@ -109,12 +110,7 @@ def _strokes_layer(strokes: Any, image: dict[str, Any]) -> LayerData:
         "colormap": label_colors(STROKES),
         "features": {"index": STROKES.values, "class": STROKES.names},
         "metadata": {
-            MARK: {
-                "kind": "annotation",
-                "image": image["name"],
-                "classes": classes,
-                "unlabelled": "ignore",
-            }
+            MARK: AnnotationMark(image=image["name"], classes=classes, unlabelled="ignore")
         },
     }
     return strokes, attributes, "labels"

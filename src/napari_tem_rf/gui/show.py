@@ -14,8 +14,8 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 
 from napari_tem_rf.gui.manifest import sample_layers
+from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.predictions import show_prediction
-from napari_tem_rf.gui.session.session import TrainedRun
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.runs import read_run
@@ -47,7 +47,7 @@ def show_demo(viewer: Viewer, folder: Path, name: str | None = None) -> None:
     for data in sample_layers(name):
         viewer.add_layer(Layer.create(*data))
     session.add_run(TrainedRun(run.folder, run.record))
-    for image in session.images():
+    for image in session.images:
         mask = folder / name / "masks" / f"{image.name}.tif"
         if mask.is_file():
             show_prediction(

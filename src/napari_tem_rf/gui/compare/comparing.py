@@ -4,7 +4,6 @@
 what it says comes into the window's thread.
 """
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -27,13 +26,12 @@ from napari_tem_rf.comparison import (
     run_comparison,
 )
 from napari_tem_rf.comparison.record import ImageEntry
-from napari_tem_rf.engine import AnyEngine
 from napari_tem_rf.gui.layers.layers import frame_name, frame_pixels, image_shape
+from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.session import Session
-from napari_tem_rf.gui.session.work import WindowThread
 from napari_tem_rf.micrographs.annotation import LabelledImage
 
-__all__ = ["Comparing", "comparing_of"]
+__all__ = ["Comparing"]
 
 
 class Comparing:
@@ -61,12 +59,11 @@ class Comparing:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._window = WindowThread()
         self._comparison: Comparison | None = None
         self._images: tuple[LabelledImage, ...] | None = None
         self._held_out: HeldOut | None = None
         self._sources: dict[str, str] = {}
-        self._stop = threading.Event()
+        self._work: ThreadWork | None = None
         self._is_closed = False
         self.is_running = False
         self.trouble = ""
@@ -80,7 +77,7 @@ class Comparing:
     @property
     def is_stopping(self) -> bool:
         """Whether it was asked to stop and has not yet."""
-        return self.is_running and self._stop.is_set()
+        return self.is_running and self._work is not None and self._work.is_stopping
 
     @property
     def report(self) -> Path | None:
@@ -122,53 +119,34 @@ class Comparing:
         self._start(self.images(), record.plan, self._comparison.folder)
 
     def _start(self, images: tuple[LabelledImage, ...], plan: ComparisonPlan, folder: Path) -> None:
-        self._stop.clear()
         self.trouble = ""
-        self._run_changed(True)
-        threading.Thread(
-            target=self._run,
-            args=(images, plan, folder, self._session.engine),
-            name="tem-rf comparison",
-            daemon=True,
-        ).start()
+        engine, sources = self._session.engine, self._sources
 
-    def stop(self) -> None:
-        """Break off after the epoch in hand; what is done stays."""
-        if self.is_running:
-            self._stop.set()
-            self.changed.emit()
-
-    def _run(
-        self,
-        images: tuple[LabelledImage, ...],
-        plan: ComparisonPlan,
-        folder: Path,
-        engine: AnyEngine,
-    ) -> None:
-        """Wait for the comparison; in its own thread."""
-        try:
+        def compare(
+            stopped: Callable[[], bool], say: Callable[[ComparisonReport], None]
+        ) -> tuple[Comparison, HeldOut]:
             held_out = hold_out(images, plan)
             comparison = run_comparison(
                 images,
                 plan,
                 folder,
                 engine=engine,
-                on_report=lambda said: self._in_window(partial(self._hear, folder, said)),
-                stopped=self._stop.is_set,
-                sources=self._sources,
+                on_report=say,
+                stopped=stopped,
+                sources=sources,
             )
-        except Exception as error:
-            # whatever goes wrong in this thread must be said in the window
-            words = str(error) or type(error).__name__
-            self._in_window(partial(self._fail, words))
-        else:
-            self._in_window(partial(self._end, comparison, held_out))
+            return comparison, held_out
 
-    def _in_window(self, function: Callable[[], None]) -> None:
-        if not self._is_closed:
-            self._window.called.emit(function)
+        self._run_changed(True)
+        self._work = run_in_thread(compare, self._end, self._fail, partial(self._on_said, folder))
 
-    def _hear(self, folder: Path, said: ComparisonReport) -> None:
+    def stop(self) -> None:
+        """Break off after the current epoch; what is done stays."""
+        if self._work is not None and self.is_running:
+            self._work.stop()
+            self.changed.emit()
+
+    def _on_said(self, folder: Path, said: ComparisonReport) -> None:
         if self._is_closed:
             return
         if self._comparison is None or said.contestant is None or said.result is not None:
@@ -176,10 +154,11 @@ class Comparing:
             self.changed.emit()
         self.reported.emit(said)
 
-    def _end(self, comparison: Comparison, held_out: HeldOut) -> None:
+    def _end(self, outcome: tuple[Comparison, HeldOut]) -> None:
         if self._is_closed:
             return
-        self._comparison, self._held_out = comparison, held_out
+        self._comparison, self._held_out = outcome
+        comparison = self._comparison
         self._run_changed(False)
         if comparison.results:
             self.write_report()
@@ -192,10 +171,8 @@ class Comparing:
 
     def _run_changed(self, is_running: bool) -> None:
         self.is_running = is_running
+        self._session.note(is_comparing=is_running)
         self.changed.emit()
-        if self._session.training is None:
-            # whether anything else can be trained is another matter now
-            self._session.training_changed.emit(None)
 
     # what is on disk
 
@@ -234,7 +211,7 @@ class Comparing:
         return self._held_out
 
     def _offer(self, entry: ImageEntry) -> Iterator[NDArray[Any]]:
-        for image in self._session.images():
+        for image in self._session.images:
             shape = image_shape(image)
             for frame in range(shape[0] if len(shape) == 3 else 1):
                 if frame_name(image, frame) == entry.name:
@@ -267,12 +244,5 @@ class Comparing:
 
     def _close(self) -> None:
         self._is_closed = True
-        self._stop.set()
-        self._session.comparing = None
-
-
-def comparing_of(session: Session) -> Comparing:
-    """Return the comparison of a session, made on first use and gone with the session."""
-    if session.comparing is None:
-        session.comparing = Comparing(session)
-    return session.comparing
+        if self._work is not None:
+            self._work.stop()

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.comparison import Comparison, network_table
-from napari_tem_rf.gui.compare.comparing import comparing_of
+from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.compare.curve import CompareCurve
 from napari_tem_rf.gui.compare.plan_part import PlanPart
 from napari_tem_rf.gui.compare.predictions import Ensembles, run_of
@@ -32,7 +32,7 @@ from napari_tem_rf.gui.pieces.parts import (
     sentence,
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, prepare
-from napari_tem_rf.gui.session.session import TrainedRun
+from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.runs import read_run
 from napari_tem_rf.storage import write_text
@@ -60,7 +60,7 @@ class CompareWidget(Dock):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.session = session_of(viewer)
-        self.comparing = comparing_of(self.session)
+        self.comparing = self.session.part(Comparing)
         self.ensembles = Ensembles(self.session, self.comparing)
         self._shown: Comparison | None = None
 

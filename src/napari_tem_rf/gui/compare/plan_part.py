@@ -2,8 +2,7 @@
 
 from pathlib import Path
 
-from napari.qt.threading import create_worker
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
     QComboBox,
@@ -13,23 +12,25 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
+from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.comparison import Comparison
-from napari_tem_rf.gui.compare.comparing import comparing_of
+from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.compare.grid_chart import Box, GridChart
 from napari_tem_rf.gui.compare.wishes import (
     Prepared,
     Wishes,
     comparison_checks,
     new_comparison_folder,
+    plan_summary,
     prepare_comparison,
-    said_before,
     split_in_words,
     wished_networks,
 )
 from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, form, listen, row
 from napari_tem_rf.gui.pieces.preloading import CATALOG, when_ready
-from napari_tem_rf.gui.session.checks import Check, training_checks
+from napari_tem_rf.gui.session.background import Latest, run_in_thread
+from napari_tem_rf.gui.session.checks import Check
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import nm
@@ -55,11 +56,11 @@ class PlanPart(QWidget):
     def __init__(self, session: Session) -> None:
         super().__init__()
         self.session = session
-        self.comparing = comparing_of(session)
+        self.comparing = session.part(Comparing)
         self._specs: tuple[NetworkSpec, ...] = ()
         self._is_listed = False
         self._split: Check | None = None
-        self._ticket = 0
+        self._latest = Latest()
         self._is_closed = False
 
         self.chart = GridChart()
@@ -132,26 +133,25 @@ class PlanPart(QWidget):
         self.baselines.toggled.connect(self._later)
         self.held_out.valueChanged.connect(self._later)
         self.group_by.editingFinished.connect(self._later)
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
-        self._pause.timeout.connect(self._look)
-        for signal in (
-            session.layers_changed,
-            session.image_changed,
-            session.annotation_changed,
-            session.annotation_edited,
-            session.unlabelled_changed,
-            session.cleaning_changed,
-            session.plan_changed,
-            session.training_changed,
-            session.runs_changed,
-            self.comparing.changed,
-        ):
-            listen(self, signal, self._later)
+        self._pause = QSignalDebouncer(parent=self)
+        self._pause.setTimeout(_PAUSE_MS)
+        self._pause.triggered.connect(self._look)
+        session.watch(
+            self,
+            lambda now: (
+                now.choices,
+                now.scene.annotated,
+                now.scene.classes,
+                now.edits,
+                now.activity.training,
+            ),
+            self._later,
+        )
+        listen(self, self.comparing.changed, self._later)
         listen(self, session.closed, self._close)
-        listen(self, session.calibration_changed, self._show_specs)
-        listen(self, session.image_changed, self._show_specs)
+        session.watch(
+            self, lambda now: (now.scene.pixel_size_nm, now.choices.image), self._show_specs
+        )
         when_ready(self, self._take_first, CATALOG)
 
     def _lay_out(self) -> None:
@@ -294,7 +294,7 @@ class PlanPart(QWidget):
     def obstacle(self) -> str:
         """Why nothing can be started, and what to do; empty when all is well."""
         if not self._is_listed:
-            stops = [check.sentence for check in training_checks(self.session) if check.stops]
+            stops = [check.sentence for check in self.session.situation.checks if check.stops]
             return stops[0] if stops else "The networks are being listed."
         for check in (*comparison_checks(self.session, self.wishes()), self._split):
             if check is not None and check.stops:
@@ -303,48 +303,45 @@ class PlanPart(QWidget):
 
     def _later(self, _change: object = None) -> None:
         if not self._is_closed:
-            self._pause.start()
+            self._pause.throttle()
 
     def _close(self) -> None:
         """Ask the engine no more: it ends with the viewer."""
         self._is_closed = True
-        self._ticket += 1
-        self._pause.stop()
+        self._latest.drop()
+        self._pause.cancel()
 
     def _look(self) -> None:
         """Say how long it takes and what is held out; splitting is left to a thread."""
         if not self._is_listed:
             return  # once they are listed it is looked again
-        self._ticket += 1
+        request = self._latest.ask()
         wishes = self.wishes()
         self._say_before(wishes)
         if self.comparing.is_running:
             return
         if any(check.stops for check in comparison_checks(self.session, wishes)):
-            self._show_split(self._ticket, None)
+            self._show_split(None)
             return
         try:
             prepared = prepare_comparison(self.session, wishes)
         except ValueError as error:
-            self._show_split(self._ticket, Check(str(error), stops=True))
+            self._show_split(Check(str(error), stops=True))
             return
-        ticket = self._ticket
-        create_worker(
-            split_in_words,
-            prepared,
-            _connect={"returned": lambda check: self._show_split(ticket, check)},
-            _start_thread=True,
+        work = run_in_thread(
+            lambda _stopped, _say: split_in_words(prepared),
+            request.only(self._show_split),
+            request.only(lambda trouble: self._show_split(Check(trouble, stops=True))),
         )
+        request.holds(work)
 
     def _say_before(self, wishes: Wishes) -> None:
         if not wishes.specs:
             self.before.say("")
             return
-        self.before.say(said_before(wishes, self.session.engine.width, self.session.runs))
+        self.before.say(plan_summary(wishes, self.session.engine.width, self.session.runs))
 
-    def _show_split(self, ticket: int, check: Check | None) -> None:
-        if ticket != self._ticket:
-            return
+    def _show_split(self, check: Check | None) -> None:
         self._split = check
         self.split.say("" if check is None or check.stops else check.sentence, "quiet")
         self.looked.emit()

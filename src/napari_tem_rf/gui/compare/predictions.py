@@ -20,8 +20,10 @@ from napari_tem_rf.comparison import (
     predict_ensemble,
 )
 from napari_tem_rf.gui.compare.comparing import Comparing
-from napari_tem_rf.gui.layers.layers import MARK, find_ours, frame_name, frame_pixels, mark_of
+from napari_tem_rf.gui.layers.layers import frame_name, frame_pixels
+from napari_tem_rf.gui.layers.marks import MARK, OverlayMark, find_ours, note
 from napari_tem_rf.gui.layers.plane import plane_placement
+from napari_tem_rf.gui.session.background import Latest, Request
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.work import Work
 
@@ -79,7 +81,7 @@ class TickedPredictions:
         self._tasks: list[_Task] = []
         self._following = 0
         self._work: Work | None = None
-        self._ticket = 0
+        self._latest = Latest()
 
     @property
     def is_busy(self) -> bool:
@@ -95,23 +97,21 @@ class TickedPredictions:
         contestants = [contestant_of(comparison, name) for name in names]
         self._tasks = [_Task(each, target) for target in targets for each in contestants]
         self._following = 0
-        self._next(self._ticket)
+        self._next(self._latest.ask())
 
     def stop(self) -> None:
         """Stop predicting; what is done is kept for the next time."""
-        self._ticket += 1
-        if self._work is not None:
-            self._work.stop()
-            self._work = None
+        self._latest.drop()
+        self._work = None
 
-    def _next(self, ticket: int) -> None:
+    def _next(self, request: Request) -> None:
         comparison = self._comparing.comparison
-        if ticket != self._ticket or comparison is None:
+        if not request or comparison is None:
             return
         while self._following < len(self._tasks):
             task = self._tasks[self._following]
             if task.key(comparison) not in self._kept:
-                self._predict(ticket, comparison, task)
+                self._predict(request, comparison, task)
                 return
             self._following += 1
         self._work = None
@@ -121,7 +121,7 @@ class TickedPredictions:
         self._forget(comparison)
         self.done.emit(found)
 
-    def _predict(self, ticket: int, comparison: Comparison, task: _Task) -> None:
+    def _predict(self, request: Request, comparison: Comparison, task: _Task) -> None:
         image, frame = task.target
         what = f"predicting {frame_name(image, frame)} with {task.contestant.name}"
         self.progressed.emit(self._following / len(self._tasks), what)
@@ -135,7 +135,7 @@ class TickedPredictions:
                 held_out = self._comparing.held_out()
             except ValueError as error:
                 # a baseline is fitted anew, which needs the images of the comparison
-                self._fail(ticket, f"{task.contestant.name}: {error}")
+                self._fail(f"{task.contestant.name}: {error}")
                 return
             plan = comparison.record.plan
             contest = Contest(comparison.folder, task.contestant, plan, held_out, {}, {})
@@ -143,27 +143,26 @@ class TickedPredictions:
         self._work = self._session.submit(
             *work,
             name=what,
-            on_done=partial(self._take, ticket, comparison, task),
-            on_failed=partial(self._fail, ticket),
+            on_done=partial(self._take, request, comparison, task),
+            on_failed=request.only(self._fail),
         )
+        request.holds(self._work)
 
-    def _take(self, ticket: int, comparison: Comparison, task: _Task, result: Any) -> None:
+    def _take(self, request: Request, comparison: Comparison, task: _Task, result: Any) -> None:
         if result is not None:
             labels = result.labels if isinstance(result, jobs.PredictionResult) else result
             self._kept[task.key(comparison)] = labels
-        if ticket != self._ticket:
+        if not request:
             return
         if result is None:
             self._work = None
             return
         self._following += 1
-        self._next(ticket)
+        self._next(request)
 
-    def _fail(self, ticket: int, words: str) -> None:
-        if ticket == self._ticket:
-            self._ticket += 1
-            self._work = None
-            self.failed.emit(words)
+    def _fail(self, words: str) -> None:
+        self.stop()
+        self.failed.emit(words)
 
     def _forget(self, comparison: Comparison) -> None:
         """Keep no more than a few predictions beside those in use."""
@@ -258,9 +257,9 @@ class Ensembles:
             contrast_limits=limits,
             opacity=0.6,
             visible=visible,
-            metadata={MARK: {"kind": "ensemble", "image": image.name, "title": title}},
+            metadata={MARK: OverlayMark("ensemble", title, image=str(image.name))},
             **plane_placement(image),
         )
         with self._session.layer_list_kept():
             layers.insert(layers.index(image) + 1, layer)
-        layer.metadata = {**layer.metadata, MARK: {**mark_of(layer), "name": layer.name}}
+        note(layer, OverlayMark, name=str(layer.name))

@@ -6,7 +6,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QProgressBar, QPushButton, QWidget
 
 from napari_tem_rf.comparison import Comparison, ComparisonReport
-from napari_tem_rf.gui.compare.comparing import comparing_of
+from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.compare.plan_part import PlanPart
 from napari_tem_rf.gui.pieces.parts import (
     PrimaryButton,
@@ -37,7 +37,7 @@ class RunPart(QWidget):
     def __init__(self, session: Session, plan: PlanPart) -> None:
         super().__init__()
         self.session, self.plan = session, plan
-        self.comparing = comparing_of(session)
+        self.comparing = session.part(Comparing)
         self.button = PrimaryButton("Compare")
         self.button.setToolTip("Train and score all of it, in a new folder")
         self.button.clicked.connect(self.compare)
@@ -69,8 +69,7 @@ class RunPart(QWidget):
         plan.looked.connect(self._show)
         listen(self, self.comparing.changed, self._show)
         listen(self, self.comparing.reported, self._on_report)
-        listen(self, session.layers_changed, self._show)
-        listen(self, session.training_changed, self._show)
+        session.watch(self, lambda now: (now.checks, now.activity.training), self._show)
         self._show()
 
     # doing

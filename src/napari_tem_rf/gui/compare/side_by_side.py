@@ -15,7 +15,8 @@ from napari.utils import Colormap
 from numpy.typing import NDArray
 from psygnal import Signal
 
-from napari_tem_rf.gui.layers.layers import MARK, frame_pixels, label_colors
+from napari_tem_rf.gui.layers.layers import frame_pixels, label_colors
+from napari_tem_rf.gui.layers.marks import MARK, OverlayMark
 from napari_tem_rf.gui.layers.plane import plane_placement
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.annotation import Classes
@@ -28,7 +29,6 @@ _DIFFERENCE = Colormap([[0.86, 0.1, 0.5, 0.0], [0.86, 0.1, 0.5, 0.9]], name="dif
 _STRIDE = 2
 _SPACING_PX = 4
 _FONT_PT = 9
-_KIND = "side by side"
 _LINKED = ("contrast_limits", "gamma", "colormap", "interpolation2d")
 
 
@@ -199,7 +199,7 @@ def difference_layer(image: Image, values: NDArray[np.float32], name: str) -> Im
         contrast_limits=(0.0, 1.0),
         blending="translucent",
         interpolation2d="nearest",
-        metadata={MARK: {"kind": "difference", "image": image.name}},
+        metadata={MARK: OverlayMark("difference", image=str(image.name))},
         **plane_placement(image),
     )
 
@@ -216,7 +216,7 @@ def _layers(
             name=cell.title,
             colormap=label_colors(cell.classes, background=cell.is_annotation),
             opacity=0.5,
-            metadata={MARK: {"kind": _KIND}},
+            metadata={MARK: OverlayMark("side by side")},
             **plane_placement(image),
         )
         labels.editable = False
@@ -240,7 +240,7 @@ def _once_more(image: Image, pixels: NDArray[np.float32], title: str) -> Image:
         contrast_limits=None if image.rgb else tuple(image.contrast_limits),
         gamma=image.gamma,
         interpolation2d=image.interpolation2d,
-        metadata={MARK: {"kind": _KIND}},
+        metadata={MARK: OverlayMark("side by side")},
         **plane_placement(image),
     )
 

@@ -23,14 +23,11 @@ from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.compare.predictions import Target, TickedPredictions
 from napari_tem_rf.gui.compare.side_by_side import Cell, SideBySide, difference_layer
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
-    find_ours,
     frame_labels,
     frame_name,
     image_shape,
-    is_ours,
-    mark_of,
 )
+from napari_tem_rf.gui.layers.marks import OverlayMark, find_ours, is_ours, mark_of, note
 from napari_tem_rf.gui.layers.plane import look_at
 from napari_tem_rf.gui.pieces.lifetimes import when_gone
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, row, sentence
@@ -105,8 +102,7 @@ class ViewPart(QWidget):
         listen(self, self.predictions.failed, self._on_failed)
         listen(self, self.view.changed, self._on_view)
         listen(self, session.closed, self._close)
-        listen(self, session.image_changed, self._on_image)
-        listen(self, session.frame_changed, self._on_image)
+        session.watch(self, lambda now: (now.choices.image, now.scene.frame), self._on_image)
         when_gone(self, partial(_leave, self.view))
         self._show()
 
@@ -156,7 +152,7 @@ class ViewPart(QWidget):
             return [shown]
         others = [
             (each, frame)
-            for each in self.session.images()
+            for each in self.session.images
             for frame in range(image_shape(each)[0] if len(image_shape(each)) == 3 else 1)
         ]
         return [shown, *(each for each in others if each != shown)]
@@ -215,10 +211,11 @@ class ViewPart(QWidget):
             Cell(_title(comparison, name), labels, classes)
             for name, labels in zip(self._names, self._found[target], strict=True)
         ]
-        for pair, _ in self.session.annotated():
-            if pair.image is image and frame in pair.annotated_frames():
-                painted = frame_labels(pair.labels, frame).copy()
-                cells.insert(0, Cell("annotation", painted, self.session.classes, True))
+        scene = self.session.refresh().scene
+        for each in scene.annotated:
+            if each.pair.image is image and frame in each.frames:
+                painted = frame_labels(each.pair.labels, frame).copy()
+                cells.insert(0, Cell("annotation", painted, scene.classes, True))
                 break
         self.view.show(image, frame, cells, self._maps[target])
 
@@ -290,7 +287,9 @@ class ViewPart(QWidget):
         }
         for layer in list(layers):
             mark = mark_of(layer)
-            if mark.get("kind") == "difference" and mark.get("title") not in {None, *shown}:
+            if not isinstance(mark, OverlayMark) or mark.kind != "difference":
+                continue
+            if mark.title not in {"", *shown}:
                 layers.remove(layer)
         for title, (image, values) in shown.items():
             self._put_map(title, image, values)
@@ -305,8 +304,7 @@ class ViewPart(QWidget):
         layer.visible = not self.view.is_shown
         with self.session.layer_list_kept():
             layers.insert(layers.index(image) + 1, layer)
-        mark = {**mark_of(layer), "title": title, "name": layer.name}
-        layer.metadata = {**layer.metadata, MARK: mark}
+        note(layer, OverlayMark, title=title, name=str(layer.name))
 
 
 def _title(comparison: Comparison, name: str) -> str:

@@ -7,11 +7,11 @@ from math import ceil
 from pathlib import Path
 
 from napari_tem_rf.comparison import BASELINES, ComparisonPlan, grid, hold_out, seeds
-from napari_tem_rf.gui.compare.comparing import comparing_of
 from napari_tem_rf.gui.pieces.preloading import CATALOG
-from napari_tem_rf.gui.session.checks import Check, training_checks
+from napari_tem_rf.gui.session.checks import Check
+from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.request import training_request
-from napari_tem_rf.gui.session.session import Session, TrainedRun
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.annotation import LabelledImage, group_of
 from napari_tem_rf.networks.spec import NetworkSpec
 
@@ -23,8 +23,8 @@ __all__ = [
     "length_in_words",
     "new_comparison_folder",
     "numbers_in",
+    "plan_summary",
     "prepare_comparison",
-    "said_before",
     "split_in_words",
     "wished_networks",
 ]
@@ -123,9 +123,10 @@ def wished_networks(fields: str, parameters: str) -> tuple[tuple[NetworkSpec, ..
 
 def comparison_checks(session: Session, wishes: Wishes | None) -> tuple[Check, ...]:
     """Return what speaks against comparing now; empty when nothing does."""
-    if comparing_of(session).is_running:
+    now = session.situation
+    if now.activity.is_comparing:
         return ()
-    stops = tuple(check for check in training_checks(session) if check.stops)
+    stops = tuple(check for check in now.checks if check.stops)
     if stops:
         return stops[:1]
     if wishes is None or not wishes.specs:
@@ -217,7 +218,7 @@ def expected_seconds(wishes: Wishes, at_once: int, runs: Iterable[TrainedRun] = 
     return total / max(1, at_once)
 
 
-def said_before(wishes: Wishes, at_once: int, runs: Iterable[TrainedRun] = ()) -> str:
+def plan_summary(wishes: Wishes, at_once: int, runs: Iterable[TrainedRun] = ()) -> str:
     """Return how much is trained and how long that takes, for the user to know beforehand."""
     networks = len(wishes.specs)
     many = f"{networks} network{'s' if networks != 1 else ''}"

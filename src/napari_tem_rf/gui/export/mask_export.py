@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels
-from napari.qt.threading import create_worker
 from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QWidget
 
 from napari_tem_rf import jobs
@@ -17,13 +16,14 @@ from napari_tem_rf.gui.export.masks import (
     export_probabilities,
     outgoing,
 )
-from napari_tem_rf.gui.layers.layers import frame_pixels, is_ours, mark_of
+from napari_tem_rf.gui.layers.layers import frame_pixels
+from napari_tem_rf.gui.layers.marks import image_mark_of, is_ours
 from napari_tem_rf.gui.layers.plane import shown_frame
-from napari_tem_rf.gui.particles.layers import KIND, image_under
-from napari_tem_rf.gui.pieces.parts import LayerChoice, Sentence, column, listen, row
-from napari_tem_rf.gui.session.predictions import predictions
+from napari_tem_rf.gui.particles.layers import image_under
+from napari_tem_rf.gui.pieces.parts import LayerChoice, Sentence, column, row
+from napari_tem_rf.gui.session.background import run_in_thread
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
-from napari_tem_rf.micrographs.resampling import Resampling
 
 _LABELS = (
     "Calibrated TIFF (*.tif)",
@@ -73,28 +73,24 @@ class MaskExport(QWidget):
         self.export_button.clicked.connect(self._ask_file)
         self.words = Sentence()
         column(self, [row(self.masks, self.kind, self.export_button, stretch=0), self.words])
-        for signal in (
-            self.session.layers_changed,
-            self.session.image_changed,
-            self.session.annotation_changed,
-            self.session.predicting_changed,
-        ):
-            listen(self, signal, self.show_masks)
-        self.show_masks()
+        self.session.watch(
+            self, lambda now: (now.scene, now.choices, now.activity.predicting), self.show_masks
+        )
+        self.show_masks(self.session.situation)
 
-    def show_masks(self, _value: object = None) -> None:
+    def show_masks(self, now: Situation) -> None:
         """Show what there is to write."""
-        session = self.session
-        mine = predictions(session)
-        masks = [*mine, *(layer for layer in session.annotations() if layer not in mine)]
+        scene = now.scene
+        mine = scene.predictions
+        masks = [*mine, *(layer for layer in scene.annotations if layer not in mine)]
         masks += [
             layer
-            for layer in session.viewer.layers
-            if isinstance(layer, Labels) and is_ours(layer, KIND) and layer not in masks
+            for layer in scene.layers
+            if isinstance(layer, Labels) and is_ours(layer, "particles") and layer not in masks
         ]
         if self._mask not in masks:
             self._mask = None
-        first = mine[-1] if mine else session.annotation
+        first = mine[-1] if mine else now.choices.annotation
         self.masks.show_layers(masks, first if self._mask is None else self._mask)
         self._enable()
 
@@ -103,14 +99,14 @@ class MaskExport(QWidget):
 
     def _choose_mask(self, layer: Labels) -> None:
         self._mask = layer
-        self.show_masks()
+        self.show_masks(self.session.situation)
 
     def _ask_file(self) -> None:
         layer = self.masks.chosen()
         if layer is None:
             return
         kind = self.kind.currentText()
-        if kind == "probabilities" and mark_of(layer).get("run") is None:
+        if kind == "probabilities" and image_mark_of(layer).run is None:
             self.words.say(
                 f'"{layer.name}" was not predicted by a run: choose a prediction, whose run gives '
                 "the probabilities.",
@@ -148,14 +144,10 @@ class MaskExport(QWidget):
 
     def _predict_probabilities(self, path: Path, layer: Labels, overwrite: bool) -> None:
         session = self.session
-        image, mark = image_under(session, layer), mark_of(layer)
-        if image is None or mark.get("run") is None:
+        image, mark = image_under(session, layer), image_mark_of(layer)
+        if image is None or mark.run is None:
             self.words.say(f'the image of "{layer.name}" is not open any more: open it', "error")
             return
-        made = mark.get("resampling")
-        resampling = None
-        if made is not None:
-            resampling = Resampling(tuple(made["from_nm"]), tuple(made["to_nm"]))
         frame = shown_frame(session.viewer, layer)
         origin = replace(outgoing(session, layer).origin, by_hand=False)
         if layer.ndim == 3:
@@ -170,12 +162,12 @@ class MaskExport(QWidget):
         self.words.say(f"Predicting the probabilities of {origin.image}...", "quiet")
         self._writing = session.submit(
             jobs.predict,
-            Path(mark["run"]),
+            mark.run,
             frame_pixels(image, frame),
             None,
             True,
             "auto",
-            resampling,
+            mark.resampling,
             name=f"predicting {image.name}",
             on_done=done,
             on_failed=lambda sentence: self._on_written((False, sentence)),
@@ -184,10 +176,12 @@ class MaskExport(QWidget):
 
     def _begin(self, path: Path, write: Callable[[], tuple[bool, str]]) -> None:
         self.words.say(f"Writing {path.name}...", "quiet")
-        self._writing = create_worker(write, _start_thread=False)
+        self._writing = run_in_thread(
+            lambda _stopped, _say: write(),
+            self._on_written,
+            lambda trouble: self._on_written((False, trouble)),
+        )
         self._enable()
-        self._writing.returned.connect(self._on_written)
-        self._writing.start()
 
     def _on_written(self, result: tuple[bool, str]) -> None:
         self._writing = None

@@ -11,7 +11,8 @@ from napari.layers import Labels
 from numpy.typing import NDArray
 
 from napari_tem_rf.exporting import Origin, record_of
-from napari_tem_rf.gui.layers.layers import mark_of, pixel_size_nm, source_of
+from napari_tem_rf.gui.layers.layers import pixel_size_nm, source_of
+from napari_tem_rf.gui.layers.marks import ParticlesMark, image_mark_of, is_ours, mark_of
 from napari_tem_rf.gui.particles import layers as particle_layers
 from napari_tem_rf.gui.session.annotations import classes_of
 from napari_tem_rf.gui.session.session import Session
@@ -55,9 +56,10 @@ def outgoing(session: Session, layer: Labels) -> Outgoing:
     """Return what a layer holds now, so that it may be painted on while that is written."""
     mark = mark_of(layer)
     image = particle_layers.image_under(session, layer)
-    run, finding = mark.get("run"), mark.get("finding")
-    is_particles = mark.get("kind") == particle_layers.KIND
-    mask = str(mark.get("mask", layer.name)) if is_particles else str(layer.name)
+    is_particles = isinstance(mark, ParticlesMark)
+    of_particles = mark if isinstance(mark, ParticlesMark) else ParticlesMark()
+    mask = of_particles.mask if is_particles else str(layer.name)
+    predicted = image_mark_of(layer)
     data = layer.data
     if isinstance(data, PackedLabels):
         data = data.copy()
@@ -68,12 +70,12 @@ def outgoing(session: Session, layer: Labels) -> Outgoing:
         image=mask if image is None else str(image.name),
         mask=mask,
         source=None if image is None else source_of(image),
-        run=None if run is None else Path(run),
+        run=predicted.run,
         pixel_size_nm=pixel_size_nm(ground),
-        finding=None if finding is None else Finding(**finding),
-        by_hand=bool(mark.get("by_hand")) if is_particles else mark.get("kind") != "prediction",
+        finding=of_particles.finding,
+        by_hand=of_particles.by_hand if is_particles else mark.kind != "prediction",
         is_particles=is_particles,
-        resampling=mark.get("resampling"),
+        resampling=None if predicted.resampling is None else predicted.resampling.to_dict(),
     )
     class_of = {}
     if is_particles and {"index", "class"} <= set(layer.features):
@@ -206,7 +208,7 @@ def _class_names(layer: Labels, run: Path | None) -> dict[int, str]:
             pass  # moved or deleted since: the particles are as good without names
         else:
             return dict(zip(classes.prediction_values[1:], classes.names[1:], strict=True))
-    if mark_of(layer).get("kind") == "annotation":
+    if is_ours(layer, "annotation"):
         named = classes_of(layer, "background")
         return {
             value: name

@@ -20,8 +20,9 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.field.overlay import FieldOverlay, overlay_of
+from napari_tem_rf.gui.field.overlay import FieldOverlay, FieldState
 from napari_tem_rf.gui.field.pins import Pin
+from napari_tem_rf.gui.field.shortcuts import register_shortcuts
 from napari_tem_rf.gui.field.subject import Reading, Subject
 from napari_tem_rf.gui.field.two_networks import (
     FieldComparison,
@@ -34,14 +35,14 @@ from napari_tem_rf.gui.pieces.parts import (
     Dock,
     Sentence,
     column,
-    listen,
     row,
     swatch,
 )
+from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.gui.session.work import Work
-from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.words import PixelSize, box_sides, side
@@ -62,8 +63,9 @@ class ReceptiveFieldWidget(Dock):
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
+        register_shortcuts()
         self.session = session_of(viewer)
-        self.overlay = overlay_of(self.session)
+        self.overlay = self.session.part(FieldOverlay)
         content = QWidget()
         self.controls = _Controls(self.session, self.overlay)
         self.cursor = _AtCursor(self.session, self.overlay)
@@ -121,16 +123,18 @@ class _Controls(QWidget):
         self.nominal.toggled.connect(lambda on: setattr(overlay, "nominal", on))
         self.heat.toggled.connect(lambda on: setattr(overlay, "heat", on))
         self.before.toggled.connect(lambda on: setattr(overlay, "before_training", on))
-        listen(self, session.field_overlay_changed, self._show_switch)
-        listen(self, overlay.options_changed, self._show)
-        listen(self, overlay.subject_changed, self._show)
-        listen(self, session.runs_changed, self._show)
-        listen(self, session.spec_changed, self._show)
-        self.box.setChecked(session.field_overlay)
+        session.watch(self, lambda now: now.choices.field_overlay, self._show_switch)
+        overlay.watch(
+            self,
+            lambda now: (now.subject, now.nominal, now.heat, now.before_training),
+            self._show,
+        )
+        session.watch(self, lambda now: (now.choices.runs, now.choices.spec), self._show)
+        self._show_switch(session.situation)
         self._show()
 
-    def _show_switch(self, on: bool) -> None:
-        self.box.setChecked(on)
+    def _show_switch(self, now: Situation) -> None:
+        self.box.setChecked(now.choices.field_overlay)
 
     def _choose(self, _place: int) -> None:
         if self.network.chosen is not None:
@@ -175,13 +179,18 @@ class _AtCursor(QWidget):
         self.mean_button.clicked.connect(self._measure_mean)
         self.mean = Sentence()
         column(self, [self.words, self.note, row(self.mean_button), self.mean], spacing=4)
-        listen(self, overlay.reading_changed, self._show)
-        listen(self, overlay.heat_changed, self._show)
-        listen(self, overlay.note_changed, self._say)
-        listen(self, overlay.subject_changed, self._forget_mean)
-        listen(self, overlay.options_changed, self._forget_mean)
-        listen(self, session.image_changed, self._forget_mean)
+        overlay.watch(self, lambda now: (now.reading, now.field), self._show)
+        overlay.watch(self, lambda now: now.note, self._show_note)
+        overlay.watch(
+            self,
+            lambda now: (now.subject, now.nominal, now.heat, now.before_training),
+            self._forget_mean,
+        )
+        session.watch(self, lambda now: now.choices.image, self._forget_mean)
         self._show()
+
+    def _show_note(self, now: FieldState) -> None:
+        self._say(now.note)
 
     def _say(self, sentence: str) -> None:
         self.note.say(sentence, "warning")
@@ -214,7 +223,7 @@ class _AtCursor(QWidget):
         if self._work is not None and not self._work.over:
             self._work.stop()
             return
-        subject, frame = self._overlay.shown_subject, self._session.frame
+        subject, frame = self._overlay.state.shown_subject, self._session.frame
         self.mean.say("Preparing the image.", "quiet")
         self._overlay.measuring.pixels.get(
             image, frame, subject.cleaning, partial(self._begin_mean, image, subject), self._say
@@ -272,18 +281,18 @@ class _Pins(QWidget):
         self._lines.setContentsMargins(0, 0, 0, 0)
         self._lines.setSpacing(2)
         column(self, [row(self.tool, self.clear), self.words, self._list], spacing=4)
-        listen(self, overlay.pins_changed, self._show)
-        listen(self, overlay.pinning_changed, self._show_pinning)
+        overlay.watch(self, lambda now: now.pins, self._show)
+        overlay.watch(self, lambda now: now.pinning, self._show_pinning)
         self._show()
 
-    def _show_pinning(self, on: bool) -> None:
-        self.tool.setChecked(on)
+    def _show_pinning(self, now: FieldState) -> None:
+        self.tool.setChecked(now.pinning)
 
     def _remove_all(self) -> None:
         for pin in self._overlay.pins:
             self._overlay.remove_pin(pin.number)
 
-    def _show(self) -> None:
+    def _show(self, _now: FieldState | None = None) -> None:
         while (item := self._lines.takeAt(0)) is not None:
             widget = item.widget()
             widget.hide()

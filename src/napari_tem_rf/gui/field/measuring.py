@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image
-from napari.qt.threading import create_worker
 from numpy.typing import NDArray
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.field.subject import Reading, Subject
 from napari_tem_rf.gui.layers.layers import frame_pixels
+from napari_tem_rf.gui.session.background import run_in_thread
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.networks.effective_field import EffectiveField
@@ -129,17 +129,12 @@ class Standardised:
         self._key = key
         image.events.data.connect(self.forget)
 
-        def made(pixels: NDArray[np.float32] | str) -> None:
-            if isinstance(pixels, str):
-                on_failed(pixels)
-                return
+        def made(pixels: NDArray[np.float32]) -> None:
             if self._key == key:
                 self._ready = pixels
             on_ready(pixels)
 
-        create_worker(
-            _prepare, image, frame, cleaning, _connect={"returned": made}, _start_thread=True
-        )
+        run_in_thread(lambda _stopped, _say: _prepare(image, frame, cleaning), made, on_failed)
 
     def forget(self, _event: object = None) -> None:
         """Drop the frame: the image changed, or another is looked at."""
@@ -148,11 +143,8 @@ class Standardised:
         self._key = self._ready = None
 
 
-def _prepare(image: Image, frame: int, cleaning: Cleaning) -> NDArray[np.float32] | str:
-    try:
-        return standardise(clean(frame_pixels(image, frame), cleaning))
-    except ValueError as error:
-        return str(error)
+def _prepare(image: Image, frame: int, cleaning: Cleaning) -> NDArray[np.float32]:
+    return standardise(clean(frame_pixels(image, frame), cleaning))
 
 
 def _crop(

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from napari_tem_rf.gui.session.session import Session, TrainedRun
+from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import (
     Interval,

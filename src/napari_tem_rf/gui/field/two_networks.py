@@ -14,7 +14,8 @@ from napari_tem_rf.gui.field.picture import FieldPicture, FieldView
 from napari_tem_rf.gui.field.pins import Pin, heat_of
 from napari_tem_rf.gui.field.subject import Reading, Subject, picked, read_field, trained
 from napari_tem_rf.gui.layers.layers import frame_pixels, pixel_size_nm
-from napari_tem_rf.gui.pieces.parts import Choice, Sentence, column, listen, row
+from napari_tem_rf.gui.pieces.parts import Choice, Sentence, column, row
+from napari_tem_rf.gui.session.background import Latest
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.words import box_sides, side
@@ -75,7 +76,7 @@ class FieldComparison(QWidget):
         self.button = QPushButton("Compare")
         self.button.clicked.connect(self.compare)
         self.words = Sentence(tone="quiet")
-        self._ticket = 0
+        self._latest = Latest()
         grid = QGridLayout()
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(8)
@@ -88,10 +89,8 @@ class FieldComparison(QWidget):
             for name, choice in zip(("left", "right"), self.choices, strict=True)
         ]
         column(self, [*lines, row(self.button), self.words, grid], spacing=4)
-        listen(self, overlay.pins_changed, self._show)
-        listen(self, session.runs_changed, self._show)
-        listen(self, session.spec_changed, self._show)
-        listen(self, overlay.subject_changed, self._show)
+        overlay.watch(self, lambda now: (now.pins, now.subject), self._show)
+        session.watch(self, lambda now: (now.choices.runs, now.choices.spec), self._show)
         self._show()
 
     def _show(self, _change: object = None) -> None:
@@ -114,7 +113,7 @@ class FieldComparison(QWidget):
         pin = self._overlay.pins[-1]
         chosen = [choice.chosen for choice in self.choices]
         subjects = [subject for subject in chosen if subject is not None]
-        self._ticket += 1
+        request = self._latest.ask()
         at, frame = pin.reading.at, pin.reading.frame
         grey = _grey(pin.image, frame)
         shape = (grey.shape[0], grey.shape[1])
@@ -128,8 +127,8 @@ class FieldComparison(QWidget):
                 subject,
                 pin.image,
                 reading,
-                partial(self._show_field, self._ticket, place, subject, reading, grey, sides, pin),
-                partial(self._show_failure, place),
+                request.only(partial(self._show_field, place, subject, reading, grey, sides, pin)),
+                request.only(partial(self._show_failure, place)),
             )
 
     def _show_failure(self, place: int, sentence: str) -> None:
@@ -137,7 +136,6 @@ class FieldComparison(QWidget):
 
     def _show_field(
         self,
-        ticket: int,
         place: int,
         subject: Subject,
         reading: Reading,
@@ -146,8 +144,6 @@ class FieldComparison(QWidget):
         pin: Pin,
         field: EffectiveField,
     ) -> None:
-        if ticket != self._ticket:
-            return
         by, size = subject.cleaning.binning, pixel_size_nm(pin.image)
         heat = heat_of(field, subject)
         view = FieldView(grey, heat, field, reading.rows, reading.columns, reading.at, sides, by)

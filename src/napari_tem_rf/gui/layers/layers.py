@@ -1,10 +1,8 @@
 """Micrographs and labels as napari layers, and layers as micrographs.
 
-Every layer that the program adds carries the image's scale, translate, units and axis labels. A
-layer that belongs to the program says so in its metadata under `MARK`; no other layer is touched.
+Every layer that the program adds carries the image's scale, translate, units and axis labels.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +12,15 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 from numpy.typing import NDArray
 
+from napari_tem_rf.gui.layers.marks import MARK, AnnotationMark, ImageMark, PredictionMark, mark_of
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES
 from napari_tem_rf.micrographs.micrograph import Micrograph
-
-MARK = "napari-tem-rf"
-"""Key in ``layer.metadata`` under which the program keeps what it knows of a layer."""
 
 _LOOKED_AT_PX = 250_000
 
 PALETTE = ("#0072b2", "#e69f00", "#cc79a7", "#009e73", "#f0e442", "#56b4e9", "#d55e00")
 """Class colours in order, background first: told apart by colour-blind eyes (Okabe and Ito)."""
-
-
-def mark_of(layer: Layer) -> dict[str, Any]:
-    """Return what the program noted about a layer; empty for a layer of the user."""
-    mark = layer.metadata.get(MARK)
-    return mark if isinstance(mark, dict) else {}
-
-
-def is_ours(layer: Layer, kind: str | None = None) -> bool:
-    """Return whether the program made a layer (of a kind: "prediction", "field", ...)."""
-    made = mark_of(layer).get("kind")
-    return made is not None and (kind is None or made == kind)
 
 
 def pixel_size_nm(layer: Layer) -> tuple[float, float] | None:
@@ -86,10 +70,7 @@ def micrograph_layer(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
     unit = "pixel" if size is None else "nm"
     metadata = {
         **micrograph.metadata,
-        MARK: {
-            "source": None if micrograph.source is None else str(micrograph.source),
-            "notes": list(micrograph.notes),
-        },
+        MARK: ImageMark(micrograph.source, tuple(micrograph.notes)),
     }
     attributes = {
         "name": micrograph.name,
@@ -142,8 +123,10 @@ def frame_labels(layer: Labels, frame: int = 0) -> NDArray[np.integer]:
 
 def source_of(layer: Layer) -> Path | None:
     """Return the file that a layer was read from."""
-    path = mark_of(layer).get("source") or layer.source.path
-    return None if path is None else Path(path)
+    mark = mark_of(layer)
+    if isinstance(mark, ImageMark) and mark.source is not None:
+        return mark.source
+    return None if layer.source.path is None else Path(layer.source.path)
 
 
 def label_colors(classes: Classes, *, background: bool = True) -> DirectLabelColormap:
@@ -167,7 +150,7 @@ def new_annotation(image: Image, classes: Classes, name: str) -> Labels:
         name=name,
         colormap=label_colors(classes),
         opacity=0.7,
-        metadata={MARK: {"kind": "annotation", "image": image.name}},
+        metadata={MARK: AnnotationMark(image=str(image.name))},
         **placement(image),
     )
     layer.brush_size = max(5, round(min(shape[-2:]) / 50))
@@ -176,7 +159,7 @@ def new_annotation(image: Image, classes: Classes, name: str) -> Labels:
 
 
 def prediction_layer(
-    image: Image, labels: NDArray[np.integer], classes: Classes, name: str, **notes: Any
+    image: Image, labels: NDArray[np.integer], classes: Classes, name: str
 ) -> Labels:
     """Return a Labels layer that shows a prediction on an image, background transparent.
 
@@ -190,30 +173,15 @@ def prediction_layer(
         Values, names and colours of the annotation.
     name : str
         Name of the layer.
-    **notes
-        What to remember of it (``run``, ``image``), kept in its metadata.
     """
     return Labels(
         labels,
         name=name,
         colormap=label_colors(classes, background=False),
         opacity=0.5,
-        metadata={MARK: {"kind": "prediction", "image": image.name, **notes}},
+        metadata={MARK: PredictionMark(image=str(image.name))},
         **placement(image),
     )
-
-
-def find_ours(layers: Sequence[Layer], title: str, kind: str) -> Layer | None:
-    """Return the program's own layer of that kind and title.
-
-    napari adds a number to a name that is taken, so that the title is noted in the layer beside
-    the name that it got. A layer that the user gave another name is the user's to keep.
-    """
-    for layer in layers:
-        mark = mark_of(layer)
-        if is_ours(layer, kind) and mark.get("title") == title and mark.get("name") == layer.name:
-            return layer
-    return None
 
 
 def goes_to_disk(image: Image) -> bool:

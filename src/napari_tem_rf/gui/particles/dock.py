@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from napari.qt.threading import create_worker
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
@@ -19,7 +18,6 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.exporting import export_table
-from napari_tem_rf.gui.layers.layers import mark_of
 from napari_tem_rf.gui.particles import layers as particle_layers
 from napari_tem_rf.gui.particles.histogram import ParticleHistogram
 from napari_tem_rf.gui.particles.marks import MOST_BOXES, ParticleMarks, find_spot
@@ -39,6 +37,7 @@ from napari_tem_rf.gui.pieces.parts import (
     time_left,
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, prepare
+from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.measuring.series import Finding
 
@@ -60,7 +59,7 @@ class ParticlesWidget(QScrollArea):
         self.particles = Particles(self.session)
         self.marks = ParticleMarks(self.session, self, self._on_click)
         self._found_with: tuple[object, Finding] | None = None
-        self._writing: Any = None
+        self._writing: ThreadWork | None = None
 
         self.masks = LayerChoice("no mask yet")
         self.masks.setToolTip("The mask whose particles are found; it is not changed")
@@ -155,8 +154,8 @@ class ParticlesWidget(QScrollArea):
         if layer is not None:
             self.table.show_table(particles.table)
             self.histogram.show_table(particles.table)
-            finding = mark_of(layer).get("finding")
-            self._found_with = None if finding is None else (layer, Finding(**finding))
+            finding = particle_layers.particles_mark(layer).finding
+            self._found_with = None if finding is None else (layer, finding)
         self._mark_selected()
         self._show_busy()
 
@@ -245,7 +244,7 @@ class ParticlesWidget(QScrollArea):
         layer = particles.layer
         spots = []
         if layer is not None:
-            size = mark_of(layer).get("pixel_size_nm")
+            size = particle_layers.particles_mark(layer).pixel_size_nm
             for label in labels[:MOST_BOXES]:
                 spot = find_spot(layer, particles.table, label, size)
                 spots += [] if spot is None else [spot]
@@ -327,16 +326,12 @@ class ParticlesWidget(QScrollArea):
     def export_to(self, path: Path, overwrite: bool = False) -> None:
         """Write the table in the background; an earlier file is replaced only if asked for."""
         self.words.say(f"Writing {path.name}...", "quiet")
-        self._writing = create_worker(
-            export_table,
-            path,
-            self.particles.table.copy(),
-            self.particles.origin,
-            overwrite,
-            _start_thread=False,
+        table, origin = self.particles.table.copy(), self.particles.origin
+        self._writing = run_in_thread(
+            lambda _stopped, _say: export_table(path, table, origin, overwrite),
+            self._on_written,
+            lambda trouble: self._on_written((False, trouble)),
         )
-        self._writing.returned.connect(self._on_written)
-        self._writing.start()
         self._enable()
 
     def _on_written(self, result: tuple[bool, str]) -> None:

@@ -1,7 +1,6 @@
 """Particles on the canvas: one layer of the program's own a mask, its features, its corrections."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,26 +9,31 @@ from napari.layers import Image, Labels, Layer
 from napari.utils.colormaps import CyclicLabelColormap
 
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
     PALETTE,
     frame_labels,
     frame_pixels,
     image_shape,
-    is_ours,
-    mark_of,
     pixel_size_nm,
     placement,
 )
+from napari_tem_rf.gui.layers.marks import (
+    MARK,
+    AnnotationMark,
+    ParticlesMark,
+    id_of,
+    image_mark_of,
+    is_ours,
+    mark_of,
+    note,
+    set_mark,
+)
 from napari_tem_rf.gui.session.annotations import image_of
-from napari_tem_rf.gui.session.predictions import predictions
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.series import Finding, Ground, Planes3D, planes_for
 from napari_tem_rf.micrographs.framewise import PackedLabels
 
 if TYPE_CHECKING:
     import pandas as pd
-
-KIND = "particles"
 
 _LARGEST_SHORT = 65_535
 
@@ -44,16 +48,16 @@ def masks(session: Session) -> list[Labels]:
         layer
         for layer in session.viewer.layers
         if isinstance(layer, Labels)
-        and not (_is_current(layer) and mark_of(layer).get("mask_id", "") in {"", *there})
+        and not (_is_current(layer) and _mask_id(layer) in {"", *there})
         and len(image_shape(layer)) in (2, 3)
     ]
-    predicted = predictions(session)
-    return [layer for layer in found if layer not in predicted] + predicted
+    predicted = session.situation.scene.predictions
+    return [*(layer for layer in found if layer not in predicted), *predicted]
 
 
 def first_mask(session: Session) -> Labels | None:
     """Return the mask to begin with: the image's prediction, else its annotation, else any."""
-    predicted = predictions(session)
+    predicted = session.situation.scene.predictions
     if predicted:
         return predicted[-1]
     candidates = masks(session)
@@ -64,18 +68,19 @@ def first_mask(session: Session) -> Labels | None:
 
 def strokes_background(session: Session, mask: Labels) -> int:
     """Return the value that means background besides 0; 0 for a mask, whose zeros mean it."""
-    meaning = mark_of(mask).get("unlabelled")
+    mark = mark_of(mask)
+    noted = mark if isinstance(mark, AnnotationMark) else AnnotationMark()
+    meaning = noted.unlabelled
     if meaning is None and mask is session.annotation:
         meaning = session.unlabelled
     if meaning != "ignore":
         return 0
-    noted = [int(value) for value, _name, _color in mark_of(mask).get("classes", ())]
-    return min((value for value in noted if value > 0), default=1)
+    return min((value for value, _name, _color in noted.classes if value > 0), default=1)
 
 
 def image_under(session: Session, mask: Labels) -> Image | None:
     """Return the image that a mask belongs to: the one noted, else the chosen one if it fits."""
-    images = [image for image in session.images() if image_shape(image) == image_shape(mask)]
+    images = [image for image in session.images if image_shape(image) == image_shape(mask)]
     noted = image_of(mask, images)
     if noted is not None:
         return noted
@@ -118,7 +123,7 @@ def particles_of(session: Session, mask: Labels | None) -> Labels | None:
     if mask is None:
         return None
     for layer in reversed(session.viewer.layers):
-        if _is_current(layer) and mark_of(layer).get("mask_id") == str(mask.unique_id):
+        if _is_current(layer) and _mask_id(layer) == id_of(mask):
             return layer
     return None
 
@@ -160,7 +165,7 @@ def show_particles(
         The layer, and the name of the layer that holds corrected particles, if there were any.
     """
     layer, kept = particles_of(session, mask), ""
-    if layer is not None and mark_of(layer).get("by_hand"):
+    if layer is not None and particles_mark(layer).by_hand:
         kept = _give_to_user(layer)
         layer = None
     if layer is not None and image_shape(layer) != image_shape(mask):
@@ -174,22 +179,21 @@ def show_particles(
         layer.data = data  # forgets the history too: an undo must not mix two findings
         _place(layer, ground)
     image = image_under(session, mask)
-    layer.metadata = {
-        **layer.metadata,
-        MARK: {
-            "kind": KIND,
-            "title": layer_name(mask),
-            "name": layer.name,
-            "mask": mask.name,
-            "mask_id": str(mask.unique_id),
-            "image": "" if image is None else image.name,
-            "image_id": "" if image is None else str(image.unique_id),
-            "run": mark_of(mask).get("run"),
-            "resampling": mark_of(mask).get("resampling"),
-            "finding": asdict(finding),
-            "by_hand": False,
-        },
-    }
+    predicted = image_mark_of(mask)
+    set_mark(
+        layer,
+        ParticlesMark(
+            title=layer_name(mask),
+            name=str(layer.name),
+            mask=str(mask.name),
+            mask_id=id_of(mask),
+            image="" if image is None else str(image.name),
+            image_id=id_of(image),
+            run=predicted.run,
+            resampling=predicted.resampling,
+            finding=finding,
+        ),
+    )
     return layer, kept
 
 
@@ -200,12 +204,7 @@ def show_features(
     if mask is not None:
         _place(layer, ground_layer(session, mask))
     layer.features = table
-    note(layer, pixel_size_nm=pixel_size_nm(layer))
-
-
-def note(layer: Labels, **entries: Any) -> None:
-    """Note something in a layer of the program's own."""
-    layer.metadata = {**layer.metadata, MARK: {**mark_of(layer), **entries}}
+    note(layer, ParticlesMark, pixel_size_nm=pixel_size_nm(layer))
 
 
 def history(layer: Labels) -> tuple[int, int]:
@@ -277,7 +276,7 @@ def _add(session: Session, mask: Labels, data: Planes3D, ground: Layer) -> Label
         name=layer_name(mask),
         colormap=_colors(),
         opacity=0.6,
-        metadata={MARK: {"kind": KIND, "name": layer_name(mask)}},
+        metadata={MARK: ParticlesMark(name=layer_name(mask))},
         **placement(ground),
     )
     layers.insert(layers.index(mask) + 1, layer)
@@ -293,9 +292,19 @@ def _place(layer: Labels, ground: Layer) -> None:
             setattr(layer, attribute, value)
 
 
+def particles_mark(layer: Layer) -> ParticlesMark:
+    """Return what is noted of a layer of particles; nothing for another layer."""
+    mark = mark_of(layer)
+    return mark if isinstance(mark, ParticlesMark) else ParticlesMark()
+
+
+def _mask_id(layer: Layer) -> str:
+    return particles_mark(layer).mask_id
+
+
 def _is_current(layer: Layer) -> bool:
     """Return whether a layer of particles is the program's; one with another name is the user's."""
-    return is_ours(layer, KIND) and mark_of(layer).get("name") == layer.name
+    return isinstance(mark_of(layer), ParticlesMark) and particles_mark(layer).name == layer.name
 
 
 def _give_to_user(layer: Labels) -> str:

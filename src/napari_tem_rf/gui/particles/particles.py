@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
@@ -14,14 +13,15 @@ from napari_tem_rf.exporting import Origin
 from napari_tem_rf.gui.layers.layers import (
     frame_labels,
     image_shape,
-    mark_of,
     pixel_size_nm,
     source_of,
 )
+from napari_tem_rf.gui.layers.marks import ParticlesMark, note
 from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.particles import layers as particle_layers
 from napari_tem_rf.gui.particles.work import Job, ParticleWork
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.measuring.series import (
     Finding,
     Found,
@@ -67,9 +67,12 @@ class Particles:
         self._pause = QTimer()
         self._pause.setSingleShot(True)
         self._pause.timeout.connect(self._measure)
-        session.layers_changed.connect(self._on_layers)
-        session.image_changed.connect(self._on_layers)
-        session.calibration_changed.connect(self._on_calibration)
+        self._ends = (
+            session.on(lambda now: (now.scene.layers, now.choices.image), self._on_layers),
+            session.on(
+                lambda now: (now.scene.pixel_size_nm, now.scene.translate), self._on_calibration
+            ),
+        )
         self._on_layers()
 
     def close(self) -> None:
@@ -79,13 +82,8 @@ class Particles:
         with suppress(RuntimeError):
             self._pause.stop()
         self._take(None)
-        session = self.session
-        for signal, slot in (
-            (session.layers_changed, self._on_layers),
-            (session.image_changed, self._on_layers),
-            (session.calibration_changed, self._on_calibration),
-        ):
-            signal.disconnect(slot, missing_ok=True)
+        for end in self._ends:
+            end()
 
     # what is chosen
 
@@ -131,21 +129,21 @@ class Particles:
     @property
     def origin(self) -> Origin:
         """Where the table comes from."""
-        mark = {} if self._layer is None else mark_of(self._layer)
+        mark = ParticlesMark()
+        if self._layer is not None:
+            mark = particle_layers.particles_mark(self._layer)
         image = None
         if self._mask is not None:
             image = particle_layers.image_under(self.session, self._mask)
-        finding, run = mark.get("finding"), mark.get("run")
-        name = str(mark.get("mask", ""))
         return Origin(
-            image=name if image is None else image.name,
-            mask=name,
+            image=mark.mask if image is None else image.name,
+            mask=mark.mask,
             source=None if image is None else source_of(image),
-            run=None if run is None else Path(run),
-            pixel_size_nm=mark.get("pixel_size_nm"),
-            finding=None if finding is None else Finding(**finding),
-            by_hand=bool(mark.get("by_hand")),
-            resampling=mark.get("resampling"),
+            run=mark.run,
+            pixel_size_nm=mark.pixel_size_nm,
+            finding=mark.finding,
+            by_hand=mark.by_hand,
+            resampling=None if mark.resampling is None else mark.resampling.to_dict(),
         )
 
     def _on_layers(self, _change: object = None) -> None:
@@ -337,9 +335,9 @@ class Particles:
     def _note_history(self) -> None:
         if self._layer is not None:
             self._history = particle_layers.history(self._layer)
-            particle_layers.note(self._layer, by_hand=self._history[0] > 0)
+            note(self._layer, ParticlesMark, by_hand=self._history[0] > 0)
 
-    def _on_calibration(self) -> None:
+    def _on_calibration(self, _now: Situation) -> None:
         self.changed.emit()
         self._pause.start(_EDIT_PAUSE_MS)
 
@@ -354,7 +352,9 @@ class Particles:
             return
         ground = particle_layers.ground_of(self.session, self._mask, layer)
         known = (
-            self._measured if mark_of(layer).get("pixel_size_nm") == ground.pixel_size_nm else {}
+            self._measured
+            if particle_layers.particles_mark(layer).pixel_size_nm == ground.pixel_size_nm
+            else {}
         )
         frames = set(self._measured) or set(particle_layers.frames_in(layer))
         frames.add(shown_frame(self.session.viewer, layer))

@@ -26,16 +26,15 @@ from napari_tem_rf.gui.pieces.parts import (
     Sentence,
     Themed,
     column,
-    listen,
     row,
     swatch,
 )
 from napari_tem_rf.gui.session.annotations import (
-    classes_of,
-    count_pixels,
     note_classes,
     start_annotation,
 )
+from napari_tem_rf.gui.session.autosave import Autosave
+from napari_tem_rf.gui.session.situation import Annotated, Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES, many_values
@@ -123,40 +122,41 @@ class AnnotationWidget(QWidget):
                 self.restore_button,
             ],
         )
-        session = self.session
-        listen(self, session.layers_changed, self._show)
-        listen(self, session.image_changed, self._show)
-        listen(self, session.annotation_changed, self._show)
-        listen(self, session.unlabelled_changed, self._show)
-        listen(self, session.annotation_edited, self._show)
-        self._show()
+        self.session.watch(
+            self,
+            lambda now: (
+                now.choices,
+                now.scene.annotations,
+                now.scene.classes,
+                now.scene.annotated,
+                now.edits,
+            ),
+            self._show,
+        )
+        self._show(self.session.situation)
 
     # showing
 
-    def _show(self, _value: object = None) -> None:
-        session = self.session
-        annotation = session.annotation
-        self.layers.show_layers(session.annotations(), annotation)
-        self.new_button.setEnabled(session.image is not None)
-        for button in (self.zeros_ignored, self.zeros_background):
+    def _show(self, now: Situation) -> None:
+        annotation = now.choices.annotation
+        self.layers.show_layers(list(now.scene.annotations), annotation)
+        self.new_button.setEnabled(now.choices.image is not None)
+        ignored = now.choices.unlabelled == "ignore"
+        for button, on in ((self.zeros_ignored, ignored), (self.zeros_background, not ignored)):
             with signals_blocked(button):
-                button.setChecked(
-                    (button is self.zeros_ignored) == (session.unlabelled == "ignore")
-                )
+                button.setChecked(on)
         self.restore_button.hide()
+        self._classes = now.scene.classes
+        self._build(annotation, self._classes.values)
         if annotation is None:
-            self._classes = Classes((), ())
-            self._build(())
-            self._say_what_to_do()
+            self._say_what_to_do(now)
             return
-        self._classes = classes_of(annotation, session.unlabelled)
-        self._build(self._classes.values)
-        self._fill(annotation)
-        self._say()
+        self._fill(annotation, now.scene.annotated)
+        self._say(now)
 
-    def _say_what_to_do(self) -> None:
-        saved = self.session.autosave.offer()
-        if self.session.image is None:
+    def _say_what_to_do(self, now: Situation) -> None:
+        saved = self.session.part(Autosave).offer()
+        if now.choices.image is None:
             self.words.say("Open an image first.", "quiet")
         elif saved is None:
             self.words.say("Press New and paint a few strokes.", "quiet")
@@ -168,9 +168,9 @@ class AnnotationWidget(QWidget):
             )
             self.restore_button.show()
 
-    def _build(self, values: tuple[int, ...]) -> None:
+    def _build(self, annotation: Labels | None, values: tuple[int, ...]) -> None:
         """Make one line a class; only when the classes changed, so that typing is not cut off."""
-        shown = (self.session.annotation, values)
+        shown = (annotation, values)
         if shown == self._shown:
             return
         self._shown = shown
@@ -213,20 +213,19 @@ class AnnotationWidget(QWidget):
         for at, part in enumerate((label, name, count)):
             self._grid.addWidget(part, place, at)
 
-    def _fill(self, annotation: Labels) -> None:
+    def _fill(self, annotation: Labels, annotated: tuple[Annotated, ...]) -> None:
         classes = self._classes
-        counts = count_pixels(annotation, classes, self.session.unlabelled)
+        pixels = next(each.pixels for each in annotated if each.pair.labels is annotation)
         for place, value in enumerate(classes.values):
             self._labels[place].setIcon(swatch(classes.colors[place]))
             self._labels[place].setChecked(annotation.selected_label == value)
             if not self._names[place].hasFocus():
                 self._names[place].setText(classes.names[place])
-            self._counts[place].setText(f"{counts[place]:,} px")
+            self._counts[place].setText(f"{pixels[place]:,} px")
 
-    def _say(self) -> None:
-        pairs = self.session.annotated()
-        pixels = sum(sum(count) for _, count in pairs)
-        frames = sum(len(pair.annotated_frames()) for pair, _ in pairs)
+    def _say(self, now: Situation) -> None:
+        pixels = sum(sum(each.pixels) for each in now.scene.annotated)
+        frames = sum(len(each.frames) for each in now.scene.annotated)
         if not pixels:
             self.words.say(
                 "Nothing is painted yet: choose a class and paint a few strokes.", "quiet"
@@ -256,10 +255,9 @@ class AnnotationWidget(QWidget):
         session.annotation = layer
         session.viewer.layers.selection.active = layer
         layer.mode = "paint"
-        self._show()
 
     def _restore(self) -> None:
-        trouble = self.session.autosave.restore()
+        trouble = self.session.part(Autosave).restore()
         if trouble:
             self.words.say(trouble, "error")
 
@@ -270,7 +268,7 @@ class AnnotationWidget(QWidget):
             annotation.visible = True
             self.session.viewer.layers.selection.active = annotation
             annotation.mode = "paint"
-            self._fill(annotation)
+            self._fill(annotation, self.session.refresh().scene.annotated)
 
     def _add_class(self) -> None:
         annotation, classes = self.session.annotation, self._classes
@@ -303,7 +301,7 @@ class AnnotationWidget(QWidget):
         annotation = self.session.annotation
         if annotation is not None:
             note_classes(annotation, classes, self.session.unlabelled)
-            self._show()
+            self.session.refresh()
 
     def _set_meaning(self, ignored: bool) -> None:
         self.session.unlabelled = "ignore" if ignored else "background"

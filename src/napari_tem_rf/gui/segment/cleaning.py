@@ -1,15 +1,18 @@
 """What is done to the pixels before a network sees them, with a preview on a layer of its own."""
 
+from functools import partial
 from typing import Any
 
 import napari
 import numpy as np
 from napari.layers import Image
-from napari.qt.threading import create_worker
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QPushButton, QSpinBox, QWidget
 
-from napari_tem_rf.gui.layers.layers import MARK, find_ours, frame_pixels, placement
-from napari_tem_rf.gui.pieces.parts import Sentence, column, form, listen, row
+from napari_tem_rf.gui.layers.layers import frame_pixels, placement
+from napari_tem_rf.gui.layers.marks import MARK, OverlayMark, find_ours, note
+from napari_tem_rf.gui.pieces.parts import Sentence, column, form, row
+from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean
 
@@ -30,7 +33,7 @@ class CleaningWidget(QWidget):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.session = session_of(viewer)
-        self._cleaning: Any = None
+        self._cleaning: ThreadWork | None = None
 
         self.spikes = QComboBox()
         for name, title in _SPIKES.items():
@@ -76,12 +79,11 @@ class CleaningWidget(QWidget):
         self.threshold.valueChanged.connect(self._set)
         self.flatten.valueChanged.connect(self._set)
         self.binning.valueChanged.connect(self._set)
-        listen(self, self.session.cleaning_changed, self._show)
-        listen(self, self.session.image_changed, self._show)
-        self._show()
+        self.session.watch(self, lambda now: (now.choices.cleaning, now.choices.image), self._show)
+        self._show(self.session.situation)
 
-    def _show(self, _value: object = None) -> None:
-        cleaning = self.session.cleaning
+    def _show(self, now: Situation) -> None:
+        cleaning = now.choices.cleaning
         parts = (self.spikes, self.threshold, self.flatten, self.binning)
         for part in parts:
             part.blockSignals(True)
@@ -93,7 +95,7 @@ class CleaningWidget(QWidget):
         for part in parts:
             part.blockSignals(False)
         does_something = cleaning != Cleaning()
-        self.preview_button.setEnabled(does_something and self.session.image is not None)
+        self.preview_button.setEnabled(does_something and now.choices.image is not None)
         if does_something:
             self.words.say("Done before training and kept with the run; your image stays.", "quiet")
         else:
@@ -121,18 +123,23 @@ class CleaningWidget(QWidget):
             return
         self.words.say("Cleaning...", "quiet")
         pixels = frame_pixels(image, self.session.frame)
-        self._cleaning = create_worker(
-            _cleaned, pixels, self.session.cleaning, image, _start_thread=False
+        cleaning = self.session.cleaning
+        self._cleaning = run_in_thread(
+            lambda _stopped, _say: _cleaned(pixels, cleaning),
+            partial(self._on_cleaned, image, cleaning),
+            self._on_failed,
         )
-        self._cleaning.returned.connect(self._on_cleaned)
-        self._cleaning.start()
 
-    def _on_cleaned(self, result: tuple[Any, str, Image]) -> None:
+    def _on_failed(self, trouble: str) -> None:
         self._cleaning = None
-        pixels, sentence, image = result
+        self.words.say(trouble, "error")
+
+    def _on_cleaned(self, image: Image, cleaning: Cleaning, result: tuple[Any, str]) -> None:
+        self._cleaning = None
+        pixels, sentence = result
         layers = self.session.viewer.layers
-        if pixels is None or image not in layers:
-            self.words.say(sentence, "error")
+        if image not in layers:
+            self.words.say(f"{image.name} is not open any more.", "error")
             return
         title = f"{image.name}: cleaned"
         earlier = find_ours(layers, title, "cleaned")
@@ -143,28 +150,24 @@ class CleaningWidget(QWidget):
             for name, value in placement(image).items()
             if name not in ("rotate", "shear")
         }
-        binning = self.session.cleaning.binning
+        binning = cleaning.binning
         # the middle of a block lies between the middles of its pixels
         place["translate"] = tuple(
             at + step * (binning - 1) / 2
             for at, step in zip(place["translate"], place["scale"], strict=True)
         )
         place["scale"] = tuple(step * binning for step in place["scale"])
-        mark = {"kind": "cleaned", "title": title}
+        mark = OverlayMark("cleaned", title, image=str(image.name))
         layer = Image(pixels, name=title, metadata={MARK: mark}, **place)
         layers.insert(layers.index(image) + 1, layer)
-        layer.metadata = {MARK: {**mark, "name": layer.name}}
+        note(layer, OverlayMark, name=str(layer.name))
         self.words.say(sentence, "quiet")
 
 
-def _cleaned(pixels: Any, cleaning: Cleaning, image: Image) -> tuple[Any, str, Image]:
-    try:
-        cleaned = clean(pixels, cleaning)
-    except ValueError as error:
-        return None, str(error), image
-    if cleaning.binning == 1:
+def _cleaned(pixels: Any, cleaning: Cleaning) -> tuple[Any, str]:
+    cleaned = clean(pixels, cleaning)
+    share = ""
+    if cleaning.binning == 1 and not cleaning.flatten:
         changed = int(np.count_nonzero(cleaned != pixels))
-        share = f"; {changed:,} px changed" if not cleaning.flatten else ""
-    else:
-        share = ""
-    return cleaned, f"Shown: {cleaning.sentence}{share}.", image
+        share = f"; {changed:,} px changed"
+    return cleaned, f"Shown: {cleaning.sentence}{share}."

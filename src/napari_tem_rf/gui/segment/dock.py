@@ -6,8 +6,11 @@ The parts are imported where they are used: a dock that shows one of them opens 
 import napari
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
+from napari_tem_rf.gui.field import shortcuts as field_keys
+from napari_tem_rf.gui.field.overlay import FieldOverlay
 from napari_tem_rf.gui.pieces.parts import Dock, Fold
 from napari_tem_rf.gui.pieces.preloading import CATALOG, soon, when_ready
+from napari_tem_rf.gui.segment import shortcuts as segment_keys
 from napari_tem_rf.gui.session.viewers import session_of
 
 
@@ -50,7 +53,10 @@ class Workspace(_Sections):
         from napari_tem_rf.gui.segment.result import ExportWidget
         from napari_tem_rf.gui.segment.train import TrainWidget
 
+        segment_keys.register_shortcuts()
+        field_keys.register_shortcuts()
         self.session = session_of(viewer)
+        self.overlay = self.session.part(FieldOverlay)
         self.load = LoadWidget(viewer)
         self.annotation = AnnotationWidget(viewer)
         self.network = NetworkWidget(viewer)
@@ -84,6 +90,7 @@ class TrainDock(_Sections):
         from napari_tem_rf.gui.segment.annotation import AnnotationWidget
         from napari_tem_rf.gui.segment.train import TrainWidget
 
+        segment_keys.register_shortcuts()
         self.session = session_of(viewer)
         self.annotation = AnnotationWidget(viewer)
         self.train = TrainWidget(viewer)
@@ -119,6 +126,8 @@ class NetworkDock(Dock):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         from napari_tem_rf.gui.segment.network import NetworkWidget
 
+        field_keys.register_shortcuts()
+        self.overlay = session_of(viewer).part(FieldOverlay)
         self.network = NetworkWidget(viewer)
         super().__init__(self.network)
 
@@ -135,5 +144,6 @@ class ExportDock(Dock):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         from napari_tem_rf.gui.segment.result import ExportWidget
 
+        segment_keys.register_shortcuts()
         self.result = ExportWidget(viewer)
         super().__init__(self.result)

@@ -7,7 +7,6 @@ from typing import Any
 
 import napari
 from napari.layers import Image, Layer, Shapes
-from napari.qt.threading import create_worker
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -21,18 +20,18 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
     image_shape,
-    mark_of,
     pixel_size_nm,
     set_pixel_size_nm,
 )
+from napari_tem_rf.gui.layers.marks import MARK, ImageMark, OverlayMark, mark_of
 from napari_tem_rf.gui.manifest import LayerData, read_layers
-from napari_tem_rf.gui.pieces.parts import Fold, LayerChoice, Sentence, column, listen, row
+from napari_tem_rf.gui.pieces.parts import Fold, LayerChoice, Sentence, column, row
 from napari_tem_rf.gui.segment.cleaning import CleaningWidget
 from napari_tem_rf.gui.session.annotations import image_of
+from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
-from napari_tem_rf.micrographs.cleaning import Cleaning
 
 _NUMBER = r"[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?"
 _UNITS = {"nm": 1.0, "pm": 1e-3, "å": 0.1, "a": 0.1, "angstrom": 0.1, "µm": 1e3, "um": 1e3}
@@ -90,7 +89,7 @@ class LoadWidget(QWidget):
         self.session = session_of(viewer)
         self.setAcceptDrops(True)
         self._bar: Shapes | None = None
-        self._reading: Any = None
+        self._reading: ThreadWork | None = None
 
         self.images = LayerChoice("no image: open one, or drop it here")
         self.images.on_chosen(self._choose)
@@ -168,21 +167,23 @@ class LoadWidget(QWidget):
                 self.cleaning_fold,
             ],
         )
-        listen(self, self.session.layers_changed, self._show)
-        listen(self, self.session.image_changed, self._show)
-        listen(self, self.session.calibration_changed, self._show)
-        listen(self, self.session.cleaning_changed, self._show_cleaning)
-        self._show()
-        self._show_cleaning(self.session.cleaning)
+        self.session.watch(
+            self,
+            lambda now: (now.choices.image, now.scene.images, now.scene.pixel_size_nm),
+            self._show,
+        )
+        self.session.watch(self, lambda now: now.choices.cleaning, self._show_cleaning)
+        self._show(self.session.situation)
+        self._show_cleaning(self.session.situation)
 
     # showing
 
-    def _show_cleaning(self, cleaning: Cleaning) -> None:
-        self.cleaning_fold.set_title(f"Cleaning: {cleaning.sentence}")
+    def _show_cleaning(self, now: Situation) -> None:
+        self.cleaning_fold.set_title(f"Cleaning: {now.choices.cleaning.sentence}")
 
-    def _show(self, _layer: object = None) -> None:
-        image = self.session.image
-        self.images.show_layers(self.session.images(), image)
+    def _show(self, now: Situation) -> None:
+        image = now.choices.image
+        self.images.show_layers(list(now.scene.images), image)
         for part in (self.size, self.bar_button):
             part.setEnabled(image is not None)
         if image is None:
@@ -209,7 +210,8 @@ class LoadWidget(QWidget):
             )
             return
         sides = f"{shape[-2] * size[0]:.4g} x {shape[-1] * size[1]:.4g} nm"
-        notes = mark_of(image).get("notes", ())
+        mark = mark_of(image)
+        notes = mark.notes if isinstance(mark, ImageMark) else ()
         self.words.say(" ".join([f"{what}, {sides}.", *notes]), "quiet")
 
     def _fill_table(self, metadata: Mapping[str, Any]) -> None:
@@ -247,13 +249,13 @@ class LoadWidget(QWidget):
             return
         names = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
         self.words.say(f"Reading {names}...", "quiet")
-        self._reading = create_worker(
-            _read_each,
-            paths,
-            _start_thread=False,
+        self._reading = run_in_thread(
+            lambda _stopped, _say: _read_each(paths), self._add, self._on_unread
         )
-        self._reading.returned.connect(self._add)
-        self._reading.start()
+
+    def _on_unread(self, trouble: str) -> None:
+        self._reading = None
+        self.words.say(trouble, "error")
 
     def _add(self, result: tuple[list[LayerData], list[str]]) -> None:
         self._reading = None
@@ -294,7 +296,7 @@ class LoadWidget(QWidget):
 
     def _calibrate(self, image: Image, size: tuple[float, float] | None) -> None:
         """Calibrate an image and what lies on it: its annotation and the program's own layers."""
-        images = self.session.images()
+        images = self.session.images
         on_it = [
             layer
             for layer in self.session.viewer.layers
@@ -306,7 +308,7 @@ class LoadWidget(QWidget):
         for layer in (*on_it, image):
             set_pixel_size_nm(layer, size)
         self.session.viewer.reset_view()
-        self._show()
+        self._show(self.session.refresh())
 
     def _begin_bar(self) -> None:
         image = self.session.image
@@ -321,7 +323,7 @@ class LoadWidget(QWidget):
             units=image.units[-2:],
             edge_color="#e69f00",
             edge_width=max(1, image_shape(image)[-1] / 250),
-            metadata={MARK: {"kind": "scale bar"}},
+            metadata={MARK: OverlayMark("scale bar")},
         )
         self._bar.mode = "add_line"
         self._bar_line.show()

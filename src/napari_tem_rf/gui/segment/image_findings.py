@@ -4,19 +4,18 @@ Measured in a thread whenever the image or the annotation changed; the network w
 lengths in its chart and shows the advice.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
-from napari.qt.threading import create_worker
 from numpy.typing import NDArray
 from psygnal import Signal
-from qtpy.QtCore import QTimer
+from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.gui.layers.layers import frame_labels, frame_pixels
+from napari_tem_rf.gui.session.background import Latest, run_in_thread
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.measuring.contrast import (
     Advice,
     Lattice,
@@ -68,20 +67,21 @@ class FindingsWatch:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._findings: Findings | None = None
-        self._ticket = 0
-        self._pause = QTimer()
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
-        self._pause.timeout.connect(self._measure)
-        for signal in (
-            session.image_changed,
-            session.calibration_changed,
-            session.frame_changed,
-            session.annotation_changed,
-            session.annotation_edited,
-            session.unlabelled_changed,
-        ):
-            signal.connect(self._later, max_args=0)
+        self._latest = Latest()
+        self._pause = QSignalDebouncer()
+        self._pause.setTimeout(_PAUSE_MS)
+        self._pause.triggered.connect(self._measure)
+        session.on(
+            lambda now: (
+                now.choices.image,
+                now.choices.annotation,
+                now.choices.unlabelled,
+                now.scene.frame,
+                now.scene.pixel_size_nm,
+                now.edits,
+            ),
+            self._later,
+        )
         session.closed.connect(self._close)
         self._later()
 
@@ -90,43 +90,44 @@ class FindingsWatch:
         """The latest findings; None without an image or before the first."""
         return self._findings
 
-    def _later(self) -> None:
-        self._pause.start()
+    def _later(self, _now: Situation | None = None) -> None:
+        self._pause.throttle()
 
     def _measure(self) -> None:
-        session = self._session
-        self._ticket += 1
-        image = session.image
+        now = self._session.situation
+        request, image = self._latest.ask(), now.choices.image
         if image is None:
-            self._show(self._ticket, None)
+            self._show(None)
             return
         # copies: the thread must not read what is being painted
         pairs = [
-            (frame_pixels(pair.image, frame), frame_labels(pair.labels, frame).copy())
-            for pair, _ in session.annotated()
-            if pair.fits
-            for frame in pair.annotated_frames()
+            (frame_pixels(each.pair.image, frame), frame_labels(each.pair.labels, frame).copy())
+            for each in now.scene.annotated
+            if each.pair.fits
+            for frame in each.frames
         ][:_MOST_FRAMES]
-        create_worker(
-            find,
-            frame_pixels(image, session.frame),
-            pairs,
-            session.unlabelled,
-            session.pixel_size_nm,
-            _connect={"returned": partial(self._show, self._ticket)},
-            _start_thread=True,
+        pixels = frame_pixels(image, now.scene.frame)
+        work = run_in_thread(
+            lambda _stopped, _say: find(
+                pixels, pairs, now.choices.unlabelled, now.scene.pixel_size_nm
+            ),
+            request.only(self._show),
+            request.only(_nothing_found),
         )
+        request.holds(work)
 
-    def _show(self, ticket: int, findings: Findings | None) -> None:
-        if ticket == self._ticket and findings != self._findings:
+    def _show(self, findings: Findings | None) -> None:
+        if findings != self._findings:
             self._findings = findings
             self.changed.emit(findings)
 
     def _close(self) -> None:
-        self._ticket += 1
-        # at the end of the program Qt has deleted the timer already
-        with suppress(RuntimeError):
-            self._pause.stop()
+        self._latest.drop()
+        self._pause.cancel()
+
+
+def _nothing_found(_trouble: str) -> None:
+    """Leave the earlier findings: they are advice, and no work waits for them."""
 
 
 def find(
@@ -159,15 +160,3 @@ def find(
                 diameters.append(diameter)
     particle = float(np.median(diameters)) if diameters else None
     return Findings(lattice, particle, advice(contrasts, lattice), bool(contrasts))
-
-
-_WATCHES: dict[Session, FindingsWatch] = {}
-
-
-def findings_of(session: Session) -> FindingsWatch:
-    """Return the watch of a session, made on first use and gone with the session."""
-    watch = _WATCHES.get(session)
-    if watch is None:
-        watch = _WATCHES[session] = FindingsWatch(session)
-        session.closed.connect(lambda: _WATCHES.pop(session, None))
-    return watch

@@ -17,15 +17,15 @@ from qtpy.QtWidgets import (
 )
 from superqt.utils import signals_blocked
 
-from napari_tem_rf.gui.field.overlay import overlay_of
 from napari_tem_rf.gui.pieces.design_chart import DesignChart, Mark, RunDot
 from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen, row
 from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS
-from napari_tem_rf.gui.segment.image_findings import Findings, findings_of
+from napari_tem_rf.gui.pieces.shortcuts import key_of
+from napari_tem_rf.gui.segment.image_findings import Findings, FindingsWatch
 from napari_tem_rf.gui.segment.own_network import OwnNetwork
-from napari_tem_rf.gui.segment.speeds import speeds_of
+from napari_tem_rf.gui.segment.speeds import Speeds
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
-from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.speed import Speed
@@ -71,9 +71,8 @@ class NetworkWidget(QWidget):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.session = session_of(viewer)
-        self.overlay = overlay_of(self.session)
-        self.watch = findings_of(self.session)
-        self.speeds = speeds_of(self.session)
+        self.findings = self.session.part(FindingsWatch)
+        self.speeds = self.session.part(Speeds)
         spec = self.session.spec
         # what was asked for: moving one slider must not let the other's wish drift
         self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
@@ -138,18 +137,17 @@ class NetworkWidget(QWidget):
         self.field_nm.editingFinished.connect(self._type_nm)
         self.parameters.editingFinished.connect(self._type_parameters)
         session = self.session
-        listen(self, session.spec_changed, self._take)
-        listen(self, session.image_changed, self._show)
-        listen(self, session.calibration_changed, self._show)
-        listen(self, session.runs_changed, self._show_runs)
-        listen(self, session.run_changed, self._show_runs)
-        listen(self, session.field_overlay_changed, self._show_switch)
-        listen(self, self.watch.changed, self._show_findings)
+        session.watch(self, lambda now: now.choices.spec, self._take)
+        session.watch(self, lambda now: (now.choices.image, now.scene.pixel_size_nm), self._show)
+        session.watch(self, lambda now: (now.choices.runs, now.choices.run), self._show_runs)
+        session.watch(self, lambda now: now.choices.field_overlay, self._show_switch)
+        listen(self, self.findings.changed, self._show_findings)
         listen(self, self.speeds.measured, self._show_words)
-        self.show_field.setChecked(session.field_overlay)
-        self._show()
-        self._show_runs()
-        self._show_findings(self.watch.findings)
+        now = session.situation
+        self._show_switch(now)
+        self._show(now)
+        self._show_runs(now)
+        self._show_findings(self.findings.findings)
 
     def _lay_out_numbers(self) -> None:
         self._numbers = QWidget()
@@ -181,24 +179,25 @@ class NetworkWidget(QWidget):
             if box is not self.parameters:
                 box.setFixedWidth(_BOX_WIDTH)
 
-    def _show_switch(self, visible: bool) -> None:
-        self.show_field.setChecked(visible)
+    def _show_switch(self, now: Situation) -> None:
+        self.show_field.setChecked(now.choices.field_overlay)
 
     # picking
 
     def _pick(self, spec: NetworkSpec) -> None:
         self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
         self.session.spec = spec
-        self._show()
+        self._show(self.session.situation)
 
     def _pick_own(self, spec: NetworkSpec) -> None:
         self._pick(spec)
 
-    def _take(self, spec: NetworkSpec) -> None:
+    def _take(self, now: Situation) -> None:
         """Show the pick; one that was picked elsewhere is wished for as it is."""
+        spec = now.choices.spec
         if spec != CATALOG.get().nearest(*self._wish, limit=1)[0].spec:
             self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
-        self._show()
+        self._show(now)
 
     def _open_comparison(self) -> None:
         self.session.viewer.window.add_plugin_dock_widget("napari-tem-rf", "Compare")
@@ -207,7 +206,7 @@ class NetworkWidget(QWidget):
         """Take the catalog's network nearest to what was asked for, and keep the wish."""
         self._wish = (field_px or self._wish[0], parameters or self._wish[1])
         self.session.spec = CATALOG.get().nearest(*self._wish, limit=1)[0].spec
-        self._show()
+        self._show(self.session.situation)
 
     def _slide_field(self, _value: int) -> None:
         self._wish_for(field_px=self.field_slider.number)
@@ -220,7 +219,7 @@ class NetworkWidget(QWidget):
 
     def _end_sliding(self) -> None:
         self._is_sliding = False
-        self._show()
+        self._show(self.session.situation)
 
     def _type_px(self) -> None:
         if self.field_px.value() != nominal_receptive_field(self.session.spec):
@@ -245,8 +244,8 @@ class NetworkWidget(QWidget):
 
     # showing
 
-    def _show(self, _change: object = None) -> None:
-        spec, size = self.session.spec, self.session.pixel_size_nm
+    def _show(self, now: Situation) -> None:
+        spec, size = now.choices.spec, now.scene.pixel_size_nm
         field, pixel_side = receptive_field(spec), self._pixel_side()
         self.chart.show_pixel_size(size)
         self.chart.show_pick(spec)
@@ -271,12 +270,12 @@ class NetworkWidget(QWidget):
         spec = self.session.spec
         self.words.setText(_in_words(spec, self.session.pixel_size_nm, self.speeds.of(spec)))
 
-    def _show_runs(self, _change: object = None) -> None:
-        current = self.session.run
+    def _show_runs(self, now: Situation) -> None:
+        current = now.choices.run
         self.chart.show_runs(
             [
                 RunDot(run.spec.with_classes(2), run.dice, run.title, run is current)
-                for run in self.session.runs
+                for run in now.choices.runs
             ]
         )
 

@@ -54,7 +54,7 @@ class PlaceWidget(QWidget):
             ],
             spacing=4,
         )
-        listen(self, self.session.engine_changed, self._show)
+        listen(self, self.session.desk.engine_changed, self._show)
         self._show()
 
     def _show(self) -> None:

@@ -4,11 +4,9 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from threading import Event
 from typing import Any
 
 from napari.layers import Image
-from napari.qt.threading import create_worker
 from psygnal import Signal
 
 from napari_tem_rf import jobs
@@ -17,14 +15,15 @@ from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.segment.series import (
     Outcome,
     Step,
-    guarded,
     masks_folder,
     micrograph_of_layer,
     predict_folder,
     predict_series,
 )
+from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
+from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.predictions import show_prediction, show_series
-from napari_tem_rf.gui.session.session import Session, TrainedRun
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.work import Work
 from napari_tem_rf.jobs.pixel_sizes import resampling_for
 from napari_tem_rf.micrographs.reading import find_images
@@ -69,10 +68,10 @@ class Predicting:
         self._at = 0
         self._frames = 0
         self._notes: dict[str, None] = {}
-        self._stop = Event()
+        self._is_stopped = False
         self._is_closed = False
         self._work: Work | None = None
-        self._thread: Any = None
+        self._thread: ThreadWork | None = None
 
     def begin(self, targets: Sequence[Target]) -> None:
         """Predict images, in order; returns at once."""
@@ -98,17 +97,18 @@ class Predicting:
 
     def stop(self) -> None:
         """Stop after the tile at hand."""
-        self._stop.set()
-        if self._work is not None:
-            self._work.stop()
+        self._is_stopped = True
+        for work in (self._work, self._thread):
+            if work is not None:
+                work.stop()
 
     def _open(self) -> None:
         self._session.closed.connect(self._on_closed)
-        self._session.predicting = self
+        self._session.note(predicting=self)
 
     def _on_closed(self) -> None:
         self._is_closed = True
-        self._stop.set()
+        self.stop()
 
     def _opened(self) -> Run:
         return Run(self._run.folder, self._run.record)
@@ -118,7 +118,7 @@ class Predicting:
     def _next(self) -> None:
         while self._at < len(self._tasks) and not self._is_there(self._task):
             self._at += 1
-        if self._stop.is_set() or self._at == len(self._tasks):
+        if self._is_stopped or self._at == len(self._tasks):
             self._end()
         elif self._task.on_disk:
             self._begin_series(self._task)
@@ -187,14 +187,14 @@ class Predicting:
         self._next()
 
     def _on_failed(self, sentence: str) -> None:
-        self._session.predicting = None
+        self._session.note(predicting=None)
         self.ended.emit(sentence, False)
 
     def _end(self) -> None:
-        self._session.predicting = None
+        self._session.note(predicting=None)
         asked = sum(len(task.frames) for task in self._tasks)
         words = []
-        if self._stop.is_set():
+        if self._is_stopped:
             words.append(f"Stopped after {self._frames:,} of {asked:,}.")
             if any(task.on_disk for task in self._tasks):
                 words.append("What is done is kept; predict again to go on.")
@@ -247,7 +247,7 @@ class Predicting:
         self.progressed.emit(step.fraction, step.seconds_left, step.what)
 
     def _on_folder(self, outcome: Outcome) -> None:
-        self._session.predicting = None
+        self._session.note(predicting=None)
         begun = "Stopped: " if outcome.stopped else ""
         words = [f"{begun}{outcome.files:,} files predicted, masks in {outcome.folder}."]
         if outcome.stopped:
@@ -266,24 +266,15 @@ class Predicting:
         on_step: Callable[[Step], None],
         on_done: Callable[[Outcome], None],
     ) -> None:
-        def over(answer: tuple[Outcome | None, str]) -> None:
-            self._thread = None
-            outcome, error = answer
-            if self._is_closed:
-                return
-            if outcome is None:
-                self._on_failed(f"{error.rstrip('.')}. What is done is kept; predict again.")
-            else:
-                on_done(outcome)
+        def unless_closed(function: Callable[[Any], None]) -> Callable[[Any], None]:
+            return lambda value: None if self._is_closed else function(value)
 
-        def step(step: Step) -> None:
-            if not self._is_closed:
-                on_step(step)
+        def failed(error: str) -> None:
+            self._on_failed(f"{error.rstrip('.')}. What is done is kept; predict again.")
 
-        self._thread = create_worker(guarded, steps, self._stop.is_set, _start_thread=False)
-        self._thread.yielded.connect(step)
-        self._thread.returned.connect(over)
-        self._thread.start()
+        self._thread = run_in_thread(
+            stepwise(steps), unless_closed(on_done), unless_closed(failed), unless_closed(on_step)
+        )
 
 
 def _tasks(targets: Sequence[Target]) -> list[_Task]:

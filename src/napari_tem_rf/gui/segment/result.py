@@ -19,11 +19,11 @@ from napari_tem_rf.gui.pieces.parts import (
     sentence,
     time_left,
 )
+from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.segment.predicting import Predicting
-from napari_tem_rf.gui.session.predictions import predictions
-from napari_tem_rf.gui.session.session import TrainedRun
+from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
-from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.runs import read_run
 
@@ -40,7 +40,6 @@ class ExportWidget(QWidget):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.session = session_of(viewer)
-        self._predicting: Predicting | None = None
 
         self.runs = Choice()
         self.runs.setToolTip("The run that predicts")
@@ -97,42 +96,37 @@ class ExportWidget(QWidget):
             ],
         )
         session = self.session
-        for signal in (
-            session.runs_changed,
-            session.run_changed,
-            session.layers_changed,
-            session.image_changed,
-            session.annotation_changed,
-            session.calibration_changed,
-        ):
-            listen(self, signal, self._show)
-        listen(self, session.predicting_changed, self._on_predicting)
-        listen(self, session.prediction_toggled, self._toggle)
-        self._show()
-        self._on_predicting(session.predicting)
+        session.watch(
+            self,
+            lambda now: (now.choices.runs, now.choices.run, now.choices.image, now.scene),
+            self._show,
+        )
+        session.watch(self, lambda now: now.activity.predicting, self._on_predicting)
+        listen(self, session.requested, self._on_request)
+        self._show(session.situation)
+        self._on_predicting(session.situation)
 
     # showing
 
-    def _show(self, _value: object = None) -> None:
-        session = self.session
-        runs = list(reversed(session.runs))
+    def _show(self, now: Situation) -> None:
+        choices = now.choices
+        runs = list(reversed(choices.runs))
         with signals_blocked(self.runs):
             self.runs.clear()
             self.runs.addItems([run.title for run in runs] or ["no run yet: train, or open one"])
-            if session.run in runs:
-                self.runs.setCurrentIndex(runs.index(session.run))
-        self._say_score(session.run)
+            if choices.run in runs:
+                self.runs.setCurrentIndex(runs.index(choices.run))
+        self._say_score(choices.run)
         self._say_sizes()
-        self.show_button.setEnabled(bool(predictions(session)))
-        self._enable()
+        self.show_button.setEnabled(bool(now.scene.predictions))
+        self._enable(now)
 
-    def _enable(self) -> None:
-        session = self.session
-        idle = session.predicting is None
-        can = session.run is not None and session.image is not None and idle
+    def _enable(self, now: Situation) -> None:
+        choices, idle = now.choices, now.activity.predicting is None
+        can = choices.run is not None and choices.image is not None and idle
         self.predict_button.setEnabled(can)
         self.all_button.setEnabled(can)
-        self.folder_button.setEnabled(session.run is not None and idle)
+        self.folder_button.setEnabled(choices.run is not None and idle)
         self.stop_button.setEnabled(not idle)
         self.stop_button.setVisible(not idle)
 
@@ -188,7 +182,7 @@ class ExportWidget(QWidget):
 
     def _predict_all(self) -> None:
         targets = []
-        for image in self.session.images():
+        for image in self.session.images:
             shape = image_shape(image)
             frames = range(shape[0]) if len(shape) == 3 else range(1)
             targets += [(image, frame) for frame in frames]
@@ -196,7 +190,7 @@ class ExportWidget(QWidget):
 
     def _predict(self, targets: Sequence[tuple[Image, int]]) -> None:
         run = self.session.run
-        if run is not None and self.session.predicting is None:
+        if run is not None and self._is_idle:
             self.words.say("")
             self._new_round(run).begin(targets)
 
@@ -211,7 +205,7 @@ class ExportWidget(QWidget):
     def predict_folder(self, folder: Path) -> None:
         """Predict the files of a folder into masks beside the run."""
         run = self.session.run
-        if run is None or self.session.predicting is not None:
+        if run is None or not self._is_idle:
             return
         self.words.say("")
         try:
@@ -219,21 +213,31 @@ class ExportWidget(QWidget):
         except ValueError as error:
             self.words.say(str(error), "error")
 
+    @property
+    def _is_idle(self) -> bool:
+        return self.session.situation.activity.predicting is None
+
     def _stop(self) -> None:
-        if self.session.predicting is not None:
-            self.session.predicting.stop()
+        predicting = self.session.situation.activity.predicting
+        if predicting is not None:
+            predicting.stop()
             self.stop_button.setEnabled(False)
 
-    def _on_predicting(self, predicting: Predicting | None) -> None:
+    def _on_request(self, name: str) -> None:
+        if name == "toggle_prediction":
+            self._toggle()
+
+    def _on_predicting(self, now: Situation) -> None:
+        predicting = now.activity.predicting
         self.bar.setVisible(predicting is not None)
-        self._enable()
+        self._enable(now)
         if predicting is not None:
             self.bar.setValue(0)
             self.bar.setFormat("predicting")
             predicting.progressed.connect(self._on_progress)
             predicting.ended.connect(self._on_predicted)
         else:
-            self._show()
+            self._show(now)
 
     def _on_progress(self, fraction: float, seconds_left: float | None, what: str) -> None:
         self.bar.setValue(round(1000 * fraction))
@@ -244,7 +248,7 @@ class ExportWidget(QWidget):
         self.words.say(words, "quiet" if well else "error")
 
     def _toggle(self) -> None:
-        layers = predictions(self.session)
+        layers = self.session.refresh().scene.predictions
         visible = not any(layer.visible for layer in layers)
         for layer in layers:
             layer.visible = visible

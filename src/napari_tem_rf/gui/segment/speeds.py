@@ -1,12 +1,11 @@
 """How fast the picked networks predict on this machine, measured by a worker once each."""
 
-from contextlib import suppress
-
 from psygnal import Signal
-from qtpy.QtCore import QTimer
+from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.speed import Speed
 
@@ -32,21 +31,19 @@ class Speeds:
         self._known: dict[NetworkSpec, Speed] = {}
         self._tried: set[NetworkSpec] = set()
         self._is_measuring = False
-        self._pause = QTimer()
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
-        self._pause.timeout.connect(self._measure)
-        session.spec_changed.connect(self._later, max_args=0)
-        session.training_changed.connect(self._later, max_args=0)
-        session.closed.connect(self._close)
+        self._pause = QSignalDebouncer()
+        self._pause.setTimeout(_PAUSE_MS)
+        self._pause.triggered.connect(self._measure)
+        session.on(lambda now: (now.choices.spec, now.activity.training), self._later)
+        session.closed.connect(self._pause.cancel)
         self._later()
 
     def of(self, spec: NetworkSpec) -> Speed | None:
         """Return a network's speed; None while it is not known."""
         return self._known.get(spec)
 
-    def _later(self) -> None:
-        self._pause.start()
+    def _later(self, _now: Situation | None = None) -> None:
+        self._pause.throttle()
 
     def _measure(self) -> None:
         session, spec = self._session, self._session.spec
@@ -71,20 +68,3 @@ class Speeds:
     def _ended(self) -> None:
         self._is_measuring = False
         self._later()
-
-    def _close(self) -> None:
-        # at the end of the program Qt has deleted the timer already
-        with suppress(RuntimeError):
-            self._pause.stop()
-
-
-_SPEEDS: dict[Session, Speeds] = {}
-
-
-def speeds_of(session: Session) -> Speeds:
-    """Return the speeds of a session, made on first use and gone with the session."""
-    speeds = _SPEEDS.get(session)
-    if speeds is None:
-        speeds = _SPEEDS[session] = Speeds(session)
-        session.closed.connect(lambda: _SPEEDS.pop(session, None))
-    return speeds

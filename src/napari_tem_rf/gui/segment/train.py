@@ -1,8 +1,5 @@
 """The train widget: time, start, stop, and how it goes."""
 
-from pathlib import Path
-from typing import Any
-
 import napari
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
@@ -29,15 +26,12 @@ from napari_tem_rf.gui.pieces.parts import (
     time_left,
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, prepare
+from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.segment.curve import CurveCanvas
 from napari_tem_rf.gui.segment.train_settings import TrainSettings
 from napari_tem_rf.gui.segment.training import begin_training, resume_training
-from napari_tem_rf.gui.session.checks import training_checks
-from napari_tem_rf.gui.session.label_counts import counted_once
-from napari_tem_rf.gui.session.request import start_of
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
-from napari_tem_rf.gui.session.work import Work
-from napari_tem_rf.gui.shortcuts import key_of
 from napari_tem_rf.protocol import (
     EpochReport,
     NoteReport,
@@ -45,7 +39,6 @@ from napari_tem_rf.protocol import (
     ProgressReport,
     Report,
 )
-from napari_tem_rf.starting import SIMULATED, simulated_start
 
 _FIRST_EPOCHS = 100
 _LONG_NOTE = 120
@@ -131,39 +124,28 @@ class TrainWidget(QWidget):
         self.unit.activated.connect(self._set_unit)
 
         session = self.session
-        for signal in (
-            session.layers_changed,
-            session.image_changed,
-            session.annotation_changed,
-            session.annotation_edited,
-            session.unlabelled_changed,
-            session.runs_folder_changed,
-        ):
-            listen(self, signal, self._show_checks)
-        listen(self, session.spec_changed, self._show_starts)
-        listen(self, session.plan_changed, self._show_plan)
-        listen(self, session.plan_changed, self._show_starts)
-        listen(self, session.runs_changed, self._show_starts)
-        listen(self, session.start_changed, self._show_starts)
-        listen(self, session.training_changed, self._on_training)
-        listen(self, session.history_changed, self._on_history)
-        listen(self, session.interrupted_changed, self._show_interrupted)
-        listen(self, session.train_requested, self.train)
-        listen(self, session.stop_requested, self.stop)
+        session.watch(self, lambda now: (now.checks, now.activity.training), self._show_checks)
+        session.watch(self, lambda now: now.choices.plan, self._show_plan)
+        session.watch(self, lambda now: (now.starts, now.start), self._show_starts)
+        session.watch(self, lambda now: now.activity.training, self._on_training)
+        session.watch(self, lambda now: now.activity.history, self._on_history)
+        session.watch(self, lambda now: now.activity.interrupted, self._show_interrupted)
+        listen(self, session.requested, self._on_request)
         listen(self, session.closed, self._waiting.stop)
         listen(self, session.closed, self._activity.end)
-        self._show_plan()
-        self._show_starts()
-        self._on_history(session.history)
-        self._on_training(session.training)
-        self._show_interrupted()
+        now = session.situation
+        self._show_plan(now)
+        self._show_starts(now)
+        self._on_history(now)
+        self._on_training(now)
+        self._show_interrupted(now)
         prepare(self, MATPLOTLIB)  # for the curve
         tidy_at_rest(self, viewer)
 
     # plan
 
-    def _show_plan(self, _plan: object = None) -> None:
-        plan = self.session.plan
+    def _show_plan(self, now: Situation) -> None:
+        plan = now.choices.plan
         with signals_blocked(self.length):
             if plan.seconds is None:
                 self.unit.setCurrentText("epochs")
@@ -173,7 +155,6 @@ class TrainWidget(QWidget):
             else:
                 self.unit.setCurrentText("s")
                 self.length.setValue(round(plan.seconds))
-        self._show_checks()
 
     def _set_length(self, length: int) -> None:
         unit = self.unit.currentText()
@@ -189,23 +170,13 @@ class TrainWidget(QWidget):
             self.length.setValue(first)
         self._set_length(first)
 
-    def _show_starts(self, _value: object = None) -> None:
-        session = self.session
-        fitting = [
-            run for run in session.runs if run.spec == session.spec.with_classes(run.spec.classes)
-        ]
+    def _show_starts(self, now: Situation) -> None:
         with signals_blocked(self.start):
             self.start.clear()
-            if session.plan.preset == "default" and simulated_start(session.spec) is not None:
-                self.start.addItem("simulated micrographs", SIMULATED)
-            self.start.addItem("new weights", None)
-            for run in reversed(fitting):
-                self.start.addItem(run.title, run.folder)
-            if isinstance(session.start, Path) and self.start.findData(session.start) < 0:
-                session.start = SIMULATED
-            self.start.setCurrentIndex(max(0, self.start.findData(start_of(session))))
+            for each in now.starts:
+                self.start.addItem(each.title, each.value)
+            self.start.setCurrentIndex(max(0, self.start.findData(now.start)))
             self.start.setEnabled(self.start.count() > 1)
-        self._show_checks()
 
     def _set_start(self, place: int) -> None:
         self.session.start = self.start.itemData(place)
@@ -214,16 +185,21 @@ class TrainWidget(QWidget):
 
     def train(self) -> None:
         """Start a training, or say why not."""
-        with counted_once():
-            stops = [check for check in training_checks(self.session) if check.stops]
-            if stops:
-                self.words.say(stops[0].sentence, "warning")
-                return
-            self.note.say("")
-            try:
-                begin_training(self.session)
-            except (OSError, ValueError) as error:
-                self.words.say(str(error), "error")
+        now = self.session.refresh()
+        if not now.can_train:
+            self.words.say(now.checks[0].sentence, "warning")
+            return
+        self.note.say("")
+        try:
+            begin_training(self.session)
+        except (OSError, ValueError) as error:
+            self.words.say(str(error), "error")
+
+    def _on_request(self, name: str) -> None:
+        if name == "train":
+            self.train()
+        elif name == "stop":
+            self.stop()
 
     def resume(self) -> None:
         """Take the interrupted training up again."""
@@ -242,14 +218,12 @@ class TrainWidget(QWidget):
 
     # showing
 
-    def _show_checks(self, _value: object = None) -> None:
-        if self.session.training is not None:
+    def _show_checks(self, now: Situation) -> None:
+        if now.activity.training is not None:
             return
-        checks = training_checks(self.session)
-        can_train = not any(check.stops for check in checks)
-        self.train_button.setEnabled(can_train)
-        if checks:
-            self.words.say(checks[0].sentence, "warning" if can_train else "advice")
+        self.train_button.setEnabled(now.can_train)
+        if now.checks:
+            self.words.say(now.checks[0].sentence, "warning" if now.can_train else "advice")
         else:
             self.words.say(self._ready(), "quiet")
 
@@ -257,7 +231,8 @@ class TrainWidget(QWidget):
         history = self.session.history
         return sentence(history[-1].sentence) if history else "Ready to train."
 
-    def _on_training(self, work: Work | None) -> None:
+    def _on_training(self, now: Situation) -> None:
+        work = now.activity.training
         goes_on = work is not None
         self.train_button.setVisible(not goes_on)
         self.stop_button.setVisible(goes_on)
@@ -267,7 +242,7 @@ class TrainWidget(QWidget):
             self._waiting.stop()
             self._activity.end()
             self.curve.hurry()
-            self._show_checks()
+            self._show_checks(now)
             return
         # nothing that moves by itself: each step of it draws the canvas
         self.bar.setValue(0)
@@ -330,8 +305,8 @@ class TrainWidget(QWidget):
         if seconds_left is not None:
             self.bar.setFormat(time_left(seconds_left))
 
-    def _show_interrupted(self, _interrupted: object = None) -> None:
-        self.resume_button.setVisible(self.session.interrupted is not None)
+    def _show_interrupted(self, now: Situation) -> None:
+        self.resume_button.setVisible(now.activity.interrupted is not None)
 
     def _on_failed(self, words: str) -> None:
         work = self.session.training
@@ -340,7 +315,7 @@ class TrainWidget(QWidget):
         else:
             self.note.say(sentence(words), "error")
 
-    def _on_history(self, history: Any) -> None:
-        self.curve.show_history(history)
-        if self.session.training is None:
+    def _on_history(self, now: Situation) -> None:
+        self.curve.show_history(now.activity.history)
+        if now.activity.training is None:
             self.curve.hurry()

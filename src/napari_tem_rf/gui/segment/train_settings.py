@@ -6,8 +6,9 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QSpinBox, QToolButton, QWidget
 
-from napari_tem_rf.gui.pieces.parts import form, listen, row
+from napari_tem_rf.gui.pieces.parts import form, row
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.protocol import PRESETS
 
 _PRESET_NAMES = {"default": "this program's", "sytwu2022": "Sytwu et al. 2022"}
@@ -82,13 +83,13 @@ class TrainSettings(QWidget):
         lines.addRow("seed", self.seed)
         lines.addRow("device", self.device)
         lines.addRow("runs in", row(self.folder, self.folder_button, stretch=0))
-        listen(self, self.session.runs_folder_changed, self._show_folder)
-        listen(self, self.session.plan_changed, self._show_plan)
-        self._show_folder(self.session.runs_folder)
-        self._show_plan()
+        self.session.watch(self, lambda now: now.choices.runs_folder, self._show_folder)
+        self.session.watch(self, lambda now: now.choices.plan, self._show_plan)
+        self._show_folder(self.session.situation)
+        self._show_plan(self.session.situation)
 
-    def _show_plan(self, _plan: object = None) -> None:
-        plan = self.session.plan
+    def _show_plan(self, now: Situation) -> None:
+        plan = now.choices.plan
         parts = (self.seed, self.held_out, self.patience)
         for part in parts:
             part.blockSignals(True)
@@ -114,5 +115,5 @@ class TrainSettings(QWidget):
         if folder:
             self.session.runs_folder = Path(folder)
 
-    def _show_folder(self, folder: Path) -> None:
-        self.folder.setText(str(folder))
+    def _show_folder(self, now: Situation) -> None:
+        self.folder.setText(str(now.choices.runs_folder))

@@ -1,15 +1,17 @@
 """From the session's choices to a training in a worker, and from its reports to the canvas."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.segment.predicting import Predicting
+from napari_tem_rf.gui.session.autosave import Autosave
+from napari_tem_rf.gui.session.choices import Interrupted, TrainedRun
 from napari_tem_rf.gui.session.predictions import ensure_layer, show_prediction
-from napari_tem_rf.gui.session.request import _classes, training_request
-from napari_tem_rf.gui.session.session import Session, TrainedRun
+from napari_tem_rf.gui.session.request import classes_trained, training_request
+from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.work import Work
 from napari_tem_rf.protocol import EpochReport, PreviewReport, Report
 from napari_tem_rf.runs import RECORD, WEIGHTS, RunError, RunRecord, read_run, what_remains
@@ -18,32 +20,23 @@ _ROOM_MS = 100
 """Time from the button to the empty overlay."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Interrupted:
-    """A training that ended before its time and can be taken up where its run was last kept."""
-
-    request: jobs.TrainRequest
-    image: Image
-    frame: int
-
-
 def begin_training(session: Session) -> Work:
     """Start a training and show what comes of it: live overlay, run, prediction.
 
-    The session must have passed `training_checks`.
+    `Situation.can_train` must be true.
     """
     image = session.image
     assert image is not None
-    session.history = ()
+    session.note(history=())
     # should worker and window die together before the run is there
-    session.autosave.save()
+    session.part(Autosave).save()
     request = training_request(session)
     work = _submit(session, request, image, session.frame)
 
     def make_room() -> None:
         # works end with the session
         if work in session.works and image in session.viewer.layers:
-            ensure_layer(session, image, _classes(request), request.spec, run=request.run)
+            ensure_layer(session, image, classes_trained(request), request.spec, run=request.run)
 
     # napari takes a tenth of a second for a new layer: soon, not in the middle of a stroke, but not
     # before the window has painted what the button changed
@@ -53,20 +46,20 @@ def begin_training(session: Session) -> Work:
 
 def resume_training(session: Session) -> Work | None:
     """Take the interrupted training up from its last checkpoint; None when there is none."""
-    left = session.interrupted
+    left = session.situation.activity.interrupted
     if left is None:
         return None
     return _submit(session, replace(left.request, resume=True), left.image, left.frame)
 
 
 def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: int) -> Work:
-    session.interrupted = None
-    classes = _classes(request)
+    session.note(interrupted=None)
+    classes = classes_trained(request)
 
     def on_report(report: Report) -> None:
         if isinstance(report, EpochReport):
             earlier = (each for each in session.history if each.epoch < report.epoch)
-            session.history = (*earlier, report)
+            session.note(history=(*earlier, report))
         elif isinstance(report, PreviewReport) and image in session.viewer.layers:
             show_prediction(
                 session,
@@ -88,7 +81,7 @@ def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: i
 
     def on_failed(_sentence: str) -> None:
         if (request.run / RECORD).is_file():
-            session.interrupted = Interrupted(request, image, frame)
+            session.note(interrupted=Interrupted(request, image, frame))
         if (request.run / WEIGHTS).is_file():
             # what was learned until then can be used, and started from
             try:

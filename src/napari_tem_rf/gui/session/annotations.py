@@ -2,20 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from napari.layers import Image, Labels
 
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
     PALETTE,
     image_shape,
     label_colors,
-    mark_of,
     new_annotation,
     placement,
 )
-from napari_tem_rf.gui.session.label_counts import census
+from napari_tem_rf.gui.layers.marks import AnnotationMark, MarkOnImage, id_of, mark_of, note
+from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES
 from napari_tem_rf.protocol import Unlabelled
@@ -27,7 +25,7 @@ MASK = Classes(values=(0, 1), names=("background", "particle"), colors=PALETTE[:
 """The classes of a new annotation whose zeros are background."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class AnnotatedLayer:
     """An annotation layer and the image layer that it describes."""
 
@@ -39,33 +37,41 @@ class AnnotatedLayer:
         """Whether both have the same shape."""
         return image_shape(self.image) == image_shape(self.labels)
 
-    def annotated_frames(self) -> tuple[int, ...]:
-        """Return the frames that hold labels; (0,) for a single image that does."""
-        return tuple(frame for frame, count in enumerate(census(self.labels)) if count)
+
+def values_in(counts: Counts) -> tuple[int, ...]:
+    """Return the values that were counted, ascending, zero left out."""
+    return tuple(sorted(set().union(*counts)))
 
 
-def values_in(layer: Labels) -> tuple[int, ...]:
-    """Return the values painted in a layer, ascending, zero left out."""
-    return tuple(sorted(set().union(*census(layer))))
+def frames_in(counts: Counts) -> tuple[int, ...]:
+    """Return the frames that hold labels; (0,) for a single image that does."""
+    return tuple(frame for frame, count in enumerate(counts) if count)
 
 
-def meaning_of_zeros(layer: Labels) -> Unlabelled:
+def meaning_of_zeros(layer: Labels, counts: Counts | None = None) -> Unlabelled:
     """Return what zeros of a layer mean: what was chosen for it, or else what is likely.
 
-    A layer that holds nothing but zeros and one other value is taken for a finished mask.
+    A layer that holds nothing but zeros and one other value is taken for a finished mask. Without
+    its counts it is counted.
     """
-    chosen = mark_of(layer).get("unlabelled")
-    if chosen in ("ignore", "background"):
-        return chosen
-    return "background" if len(values_in(layer)) == 1 else "ignore"
+    mark = mark_of(layer)
+    if isinstance(mark, AnnotationMark) and mark.unlabelled is not None:
+        return mark.unlabelled
+    counts = label_counts(layer) if counts is None else counts
+    return "background" if len(values_in(counts)) == 1 else "ignore"
 
 
-def classes_of(layer: Labels, unlabelled: Unlabelled) -> Classes:
-    """Return the classes of an annotation layer: those named in it and those painted in it."""
-    noted = mark_of(layer).get("classes", {})
-    named = {int(value): (name, color) for value, name, color in noted}
+def classes_of(layer: Labels, unlabelled: Unlabelled, counts: Counts | None = None) -> Classes:
+    """Return the classes of an annotation layer: those named in it and those painted in it.
+
+    Without its counts it is counted.
+    """
+    counts = label_counts(layer) if counts is None else counts
+    mark = mark_of(layer)
+    noted = mark.classes if isinstance(mark, AnnotationMark) else ()
+    named = {value: (name, color) for value, name, color in noted}
     # one more than are classes, besides the background, so that too many are seen
-    painted = values_in(layer)[: MOST_CLASSES + 2]
+    painted = values_in(counts)[: MOST_CLASSES + 2]
     if unlabelled == "background":
         # a class of strokes that stands for background says nothing beside zeros that do
         named = {
@@ -92,10 +98,8 @@ def _first_name(place: int, classes: int) -> str:
 
 def note_classes(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> None:
     """Keep classes with their layer, colour it by them, and let napari's status bar name them."""
-    entries = list(zip(classes.values, classes.names, classes.colors, strict=True))
-    mark: dict[str, Any] = {**mark_of(layer), "classes": entries, "unlabelled": unlabelled}
-    mark.setdefault("kind", "annotation")
-    layer.metadata = {**layer.metadata, MARK: mark}
+    entries = tuple(zip(classes.values, classes.names, classes.colors, strict=True))
+    note(layer, AnnotationMark, classes=entries, unlabelled=unlabelled)
     layer.colormap = label_colors(classes)
     layer.features = {"index": classes.values, "class": classes.names}
 
@@ -115,18 +119,19 @@ def start_annotation(image: Image, unlabelled: Unlabelled, taken: Sequence[str])
 
 def belong(layer: Labels, image: Image) -> None:
     """Note in an annotation layer which image it describes."""
-    mark = {**mark_of(layer), "image": image.name, "image_id": str(image.unique_id)}
-    layer.metadata = {**layer.metadata, MARK: mark}
+    note(layer, AnnotationMark, image=str(image.name), image_id=id_of(image))
 
 
 def image_of(layer: Labels, images: Sequence[Image]) -> Image | None:
     """Return the image that an annotation layer describes, as far as it is noted."""
     mark = mark_of(layer)
+    if not isinstance(mark, MarkOnImage):
+        return None
     for image in images:
-        if mark.get("image_id") == str(image.unique_id):
+        if mark.image_id == id_of(image):
             return image
     for image in images:
-        if mark.get("image") == image.name and image_shape(image) == image_shape(layer):
+        if mark.image == image.name and image_shape(image) == image_shape(layer):
             return image
     return None
 
@@ -152,18 +157,20 @@ def align(layer: Labels, image: Image) -> None:
         setattr(layer, name, value)
 
 
-def count_pixels(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> tuple[int, ...]:
+def count_pixels(
+    layer: Labels, classes: Classes, unlabelled: Unlabelled, counts: Counts
+) -> tuple[int, ...]:
     """Return how many pixels of each class a layer holds.
 
     Zeros that mean background count in frames that hold any label only: a frame without is not
     annotated.
     """
     rows, columns = image_shape(layer)[-2:]
-    frames = [count for count in census(layer) if count]
+    annotated = [count for count in counts if count]
     return tuple(
         sum(
             count.get(value, 0) if value != 0 else rows * columns - sum(count.values())
-            for count in frames
+            for count in annotated
         )
         for value in classes.values
     )

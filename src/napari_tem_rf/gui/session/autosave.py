@@ -16,9 +16,16 @@ from numpy.typing import NDArray
 from qtpy.QtCore import QTimer
 
 from napari_tem_rf.gui.layers.layers import frame_labels, image_shape, new_annotation
-from napari_tem_rf.gui.session.annotations import belong, classes_of, image_of, note_classes
-from napari_tem_rf.gui.session.label_counts import census
+from napari_tem_rf.gui.session.annotations import (
+    belong,
+    classes_of,
+    frames_in,
+    image_of,
+    note_classes,
+)
+from napari_tem_rf.gui.session.label_counts import label_counts
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.protocol import Unlabelled
 from napari_tem_rf.storage import write_aside
@@ -52,14 +59,14 @@ class SavedAnnotation:
 
 def take(layer: Labels, unlabelled: Unlabelled) -> SavedAnnotation:
     """Return a copy of what is painted in a layer."""
-    frames = [frame for frame, count in enumerate(census(layer)) if count]
-    shape = image_shape(layer)
+    counts, shape = label_counts(layer), image_shape(layer)
+    frames = frames_in(counts)
     planes = [frame_labels(layer, frame) for frame in frames]
     return SavedAnnotation(
         shape=shape,
         frames=np.array(frames, np.int64),
         planes=np.array(planes) if planes else np.zeros((0, *shape[-2:]), np.uint8),
-        classes=classes_of(layer, unlabelled),
+        classes=classes_of(layer, unlabelled, counts),
         unlabelled=unlabelled,
     )
 
@@ -111,11 +118,11 @@ class Autosave:
         self._timer.setSingleShot(True)
         self._timer.setInterval(PERIOD_MS)
         self._timer.timeout.connect(self.save)
-        session.annotation_edited.connect(self._on_edited)
+        session.on(lambda now: now.edits, self._on_edited)
         session.closed.connect(self._on_closed)
 
-    def _on_edited(self) -> None:
-        layer = self._session.annotation
+    def _on_edited(self, now: Situation) -> None:
+        layer = now.choices.annotation
         if layer is not None and layer not in self._changed:
             self._changed.append(layer)
         if not self._timer.isActive():
@@ -133,7 +140,7 @@ class Autosave:
             _write_quietly(path, saved)
 
     def _taken(self) -> list[tuple[Path, SavedAnnotation]]:
-        images = self._session.images()
+        images = self._session.images
         taken = []
         for layer in self._changed:
             image = image_of(layer, images)

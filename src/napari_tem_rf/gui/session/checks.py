@@ -1,15 +1,20 @@
 """What speaks against a training, in sentences with the remedy; shown beside the button."""
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from napari.layers import Image
+
 from napari_tem_rf.gui.layers.layers import image_shape
 from napari_tem_rf.gui.session.annotations import AnnotatedLayer
-from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.choices import Activity, Choices
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES, many_values
 from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import TrainingPlan
 
 FEW_PIXELS = 100
 """A class with fewer annotated pixels is hardly learnt."""
@@ -34,16 +39,31 @@ class Check:
     stops: bool
 
 
-def training_checks(session: Session) -> tuple[Check, ...]:
-    """Return what speaks against training now, the worst first; empty when nothing does."""
-    if session.training is not None:
-        return (_stop(f"{session.training.name} goes on: wait for it, or press Stop."),)
-    if session.comparing is not None and session.comparing.is_running:
+def checks_of_activity(activity: Activity) -> tuple[Check, ...]:
+    """Return what goes on and leaves no room for a training; empty when nothing does."""
+    if activity.training is not None:
+        return (_stop(f"{activity.training.name} goes on: wait for it, or press Stop."),)
+    if activity.is_comparing:
         return (_stop("A comparison goes on: wait for it, or press Stop in the dock Compare."),)
-    image, annotation = session.image, session.annotation
+    return ()
+
+
+def training_checks(
+    choices: Choices, classes: Classes, pairs: Sequence[tuple[AnnotatedLayer, tuple[int, ...]]]
+) -> tuple[Check, ...]:
+    """Return what speaks against a training, the worst first; empty when nothing does.
+
+    Parameters
+    ----------
+    choices : Choices
+    classes : Classes
+        Of the chosen annotation.
+    pairs : sequence of (AnnotatedLayer, tuple of int)
+        What is annotated, and the pixels of each class; the chosen annotation first.
+    """
+    image, annotation = choices.image, choices.annotation
     if image is None:
         return (_stop("No image is open: open one, or take one from File > Open Sample."),)
-    pairs = session.annotated()
     if annotation is None and pairs:
         return (
             _stop(
@@ -56,13 +76,12 @@ def training_checks(session: Session) -> tuple[Check, ...]:
     for pair, _ in pairs:
         if not pair.fits:
             return (_misfit(pair),)
-    classes = session.classes
     counts = [sum(each) for each in zip(*(counts for _, counts in pairs), strict=True)]
-    found = [*_painted(classes, counts), *_writable(session.runs_folder)]
+    found = [*_painted(classes, counts), *_writable(choices.runs_folder)]
     stops = [check for check in found if check.stops]
     if stops:
         return tuple(stops[:1])
-    return (*found, *_size(session), *_held_out(session, sum(counts)))
+    return (*found, *_size(image, choices.spec), *_held_out(choices.plan, sum(counts)))
 
 
 def _stop(sentence: str) -> Check:
@@ -126,11 +145,10 @@ def _writable(folder: Path) -> list[Check]:
     return [_stop(f'Runs cannot be saved in "{folder}": choose another folder under Settings.')]
 
 
-def _size(session: Session) -> list[Check]:
+def _size(image: Image, spec: NetworkSpec) -> list[Check]:
     """Check that the image is not smaller than what the network wants to see."""
-    assert session.image is not None
-    field = receptive_field(session.spec)
-    shortest = min(image_shape(session.image)[-2:])
+    field = receptive_field(spec)
+    shortest = min(image_shape(image)[-2:])
     if shortest >= field.smallest:
         return []
     return [
@@ -142,9 +160,9 @@ def _size(session: Session) -> list[Check]:
     ]
 
 
-def _held_out(session: Session, pixels: int) -> list[Check]:
+def _held_out(plan: TrainingPlan, pixels: int) -> list[Check]:
     """Check that the held-out part is large enough to mean something."""
-    held_out = pixels * session.plan.validation
+    held_out = pixels * plan.validation
     if held_out == 0 or held_out >= FEW_HELD_OUT:
         return []
     return [

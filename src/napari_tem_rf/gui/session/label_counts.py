@@ -1,7 +1,5 @@
 """How many pixels of each value a labels layer holds, frame by frame."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,8 +12,11 @@ from napari_tem_rf.gui.layers.layers import frame_labels, image_shape
 Count = dict[int, int]
 """Pixels by label value, zero left out."""
 
+Counts = tuple[Count, ...]
+"""One count a frame."""
+
 COUNTED_AT_ONCE_PX = 4_000_000
-"""Up to so many pixels a layer is counted anew each time: that takes some 20 ms."""
+"""A layer of up to this many pixels is counted anew each time, which takes some 20 ms."""
 
 _LARGEST_VALUE = 65_535
 
@@ -45,7 +46,7 @@ class _Counted:
         layer.events.set_data.connect(self._on_paint)
         layer.events.data.connect(self._on_data)
 
-    def frames(self, layer: Labels) -> tuple[Count, ...]:
+    def frames(self, layer: Labels) -> Counts:
         for place, count in enumerate(self._frames):
             if count is None:
                 self._frames[place] = count_values(frame_labels(layer, place))
@@ -63,33 +64,8 @@ class _Counted:
 _LARGE: WeakKeyDictionary[Labels, _Counted] = WeakKeyDictionary()
 
 
-_ONCE: list[dict[Labels, tuple[Count, ...]]] = []
-"""The counts of `counted_once`, while it holds."""
-
-
-@contextmanager
-def counted_once() -> Iterator[None]:
-    """Count each layer once while this holds, however often it is asked for; nothing may paint.
-
-    Where one change is told to many, each asks: on a large image they would count for seconds.
-    """
-    _ONCE.append(_ONCE[-1] if _ONCE else {})
-    try:
-        yield
-    finally:
-        _ONCE.pop()
-
-
-def census(layer: Labels) -> tuple[Count, ...]:
+def label_counts(layer: Labels) -> Counts:
     """Return the pixels of each value in each frame of a layer; one frame for a single image."""
-    if not _ONCE:
-        return _count(layer)
-    if layer not in _ONCE[-1]:
-        _ONCE[-1][layer] = _count(layer)
-    return _ONCE[-1][layer]
-
-
-def _count(layer: Labels) -> tuple[Count, ...]:
     shape = image_shape(layer)
     if len(shape) == 2:
         return (count_values(frame_labels(layer)),)

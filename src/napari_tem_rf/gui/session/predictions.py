@@ -8,15 +8,20 @@ from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_tem_rf.gui.layers.layers import (
-    MARK,
-    find_ours,
     goes_to_disk,
     image_shape,
-    is_ours,
     label_colors,
-    mark_of,
     placement,
     prediction_layer,
+)
+from napari_tem_rf.gui.layers.marks import (
+    AnnotationMark,
+    PredictionMark,
+    find_ours,
+    id_of,
+    mark_of,
+    note,
+    set_mark,
 )
 from napari_tem_rf.gui.session.annotations import note_classes
 from napari_tem_rf.gui.session.session import Session
@@ -30,13 +35,6 @@ from napari_tem_rf.networks.spec import NetworkSpec
 def layer_name(image: Image, spec: NetworkSpec) -> str:
     """Return the name of a prediction: ``<image>: field 120 px``."""
     return f"{image.name}: field {nominal_receptive_field(spec)} px"
-
-
-def predictions(session: Session) -> list[Labels]:
-    """Return the prediction layers in the viewer, those of the chosen image last."""
-    found = [layer for layer in session.viewer.layers if is_ours(layer, "prediction")]
-    chosen = None if session.image is None else str(session.image.unique_id)
-    return sorted(found, key=lambda layer: mark_of(layer).get("image_id") == chosen)
 
 
 def show_prediction(
@@ -145,17 +143,16 @@ def _layer(
             for value, color in colors.color_dict.items()
         ):
             layer.colormap = colors
-    mark = {
-        **mark_of(layer),
-        "image": image.name,
-        "image_id": str(image.unique_id),
-        "run": str(run),
-        "resampling": None if resampling is None else resampling.to_dict(),
-        "title": name,
-        "name": layer.name,
-    }
-    if mark != mark_of(layer):
-        layer.metadata = {**layer.metadata, MARK: mark}
+    note(
+        layer,
+        PredictionMark,
+        image=str(image.name),
+        image_id=id_of(image),
+        run=run,
+        resampling=resampling,
+        title=name,
+        name=str(layer.name),
+    )
     return layer
 
 
@@ -182,10 +179,16 @@ def _add(session: Session, image: Image, classes: Classes, name: str) -> Labels:
 
 
 def _give_to_user(session: Session, layer: Labels, classes: Classes) -> None:
-    if not is_ours(layer, "prediction"):
+    mark = mark_of(layer)
+    if not isinstance(mark, PredictionMark):
         return
     mask = Classes(classes.prediction_values, classes.names, classes.colors)
-    layer.metadata = {**layer.metadata, MARK: {**mark_of(layer), "kind": "annotation"}}
+    set_mark(
+        layer,
+        AnnotationMark(
+            image=mark.image, image_id=mark.image_id, run=mark.run, resampling=mark.resampling
+        ),
+    )
     note_classes(layer, mask, "background")
     layer.name = f"{layer.name}, corrected"
-    session.layers_changed.emit()
+    session.refresh()

@@ -1,7 +1,5 @@
 """From the choices of a session to what a worker needs to train."""
 
-from pathlib import Path
-
 import numpy as np
 from napari.layers import Image
 
@@ -17,7 +15,6 @@ from napari_tem_rf.gui.layers.layers import (
 from napari_tem_rf.gui.session.annotations import belong, classes_of
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
-from napari_tem_rf.starting import SIMULATED, usual_start
 
 LARGEST_WATCHED_PX = 1_200_000
 
@@ -25,40 +22,34 @@ LARGEST_WATCHED_PX = 1_200_000
 def labelled_images(session: Session) -> tuple[LabelledImage, ...]:
     """Return every annotated frame with its labels; frames of one series are one group."""
     images = []
-    for pair, _ in session.annotated():
-        belong(pair.labels, pair.image)
-        for frame in pair.annotated_frames():
+    for each in session.refresh().scene.annotated:
+        image, labels = each.pair.image, each.pair.labels
+        belong(labels, image)
+        for frame in each.frames:
             images.append(
                 LabelledImage(
-                    name=frame_name(pair.image, frame),
-                    pixels=frame_pixels(pair.image, frame),
+                    name=frame_name(image, frame),
+                    pixels=frame_pixels(image, frame),
                     # a copy: the user may go on painting while the worker gets it
-                    labels=frame_labels(pair.labels, frame).copy(),
-                    pixel_size_nm=pixel_size_nm(pair.image),
-                    group=pair.image.name,
+                    labels=frame_labels(labels, frame).copy(),
+                    pixel_size_nm=pixel_size_nm(image),
+                    group=image.name,
                 )
             )
     return tuple(images)
 
 
-def start_of(session: Session) -> str | Path | None:
-    """Return what the next training starts from: the choice where the network has such weights.
-
-    The paper's protocol starts from nothing; an earlier run may be gone on with by either.
-    """
-    start = session.start
-    return usual_start(session.spec, session.plan.preset) if start == SIMULATED else start
-
-
 def training_request(session: Session) -> jobs.TrainRequest:
     """Return all that a worker needs to train what is chosen in the session."""
-    image = session.image
+    situation = session.refresh()
+    choices, scene = situation.choices, situation.scene
+    image = choices.image
     if image is None:
         raise ValueError("no image is chosen: open one first")
     names: dict[int, str] = {}
     colors: dict[int, str] = {}
-    for pair, _ in session.annotated():
-        classes = classes_of(pair.labels, session.unlabelled)
+    for each in scene.annotated:
+        classes = classes_of(each.pair.labels, choices.unlabelled)
         # the chosen annotation comes first: its names and colours hold
         for value, name, color in zip(classes.values, classes.names, classes.colors, strict=True):
             names.setdefault(value, name)
@@ -66,19 +57,19 @@ def training_request(session: Session) -> jobs.TrainRequest:
     return jobs.TrainRequest(
         run=session.new_run_folder(),
         images=labelled_images(session),
-        unlabelled=session.unlabelled,
-        cleaning=session.cleaning,
+        unlabelled=choices.unlabelled,
+        cleaning=choices.cleaning,
         class_names=names,
         class_colors=colors,
-        spec=session.spec,
-        plan=session.plan,
-        start=start_of(session),
-        watched=jobs.Watched(frame_pixels(image, session.frame), window_in_view(image)),
+        spec=choices.spec,
+        plan=choices.plan,
+        start=situation.start,
+        watched=jobs.Watched(frame_pixels(image, scene.frame), window_in_view(image)),
         sources={
-            frame_name(pair.image, frame): str(source)
-            for pair, _ in session.annotated()
-            for frame in pair.annotated_frames()
-            if (source := source_of(pair.image)) is not None
+            frame_name(each.pair.image, frame): str(source)
+            for each in scene.annotated
+            for frame in each.frames
+            if (source := source_of(each.pair.image)) is not None
         },
     )
 
@@ -99,7 +90,8 @@ def window_in_view(image: Image) -> tuple[slice, slice] | None:
     return rows, columns
 
 
-def _classes(request: jobs.TrainRequest) -> Classes:
+def classes_trained(request: jobs.TrainRequest) -> Classes:
+    """Return the classes that a training learns, in the order of their values."""
     values = tuple(sorted(request.class_names))
     return Classes(
         values,

@@ -1,260 +1,321 @@
-"""What the widgets of one viewer share: the choices made, the runs, the work going on.
+"""What the docks of one viewer share: the choices made, what follows from them, the work going on.
 
-`session_of` returns the one session of a viewer. Widgets read and set its properties and listen
-to its signals; none knows another. All signals are emitted in the window's own thread.
+Widgets draw `Session.situation` and change it by `Session.choose`; one signal tells of each change.
+No widget knows another, and the session knows none of them. All signals are emitted in the
+window's own thread.
 """
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
+from weakref import ref
 
-from napari.layers import Image
+import numpy as np
+from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
+from numpy.typing import NDArray
 from psygnal import Signal
+from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.engine import Engine
-from napari_tem_rf.gui.session.selection import Selection
+from napari_tem_rf.gui.layers.layers import frame_pixels, image_shape
+from napari_tem_rf.gui.pieces.observable import Observable
+from napari_tem_rf.gui.session.annotations import classes_of, image_of, note_classes
+from napari_tem_rf.gui.session.choices import Activity, Choices, Round, TrainedRun
 from napari_tem_rf.gui.session.settings import read_settings
+from napari_tem_rf.gui.session.situation import (
+    Situation,
+    choose_annotation,
+    choose_image,
+    frame_of,
+    resolve,
+)
 from napari_tem_rf.gui.session.work import Desk, Work
 from napari_tem_rf.micrographs.cleaning import Cleaning
-from napari_tem_rf.networks.catalog import FIRST_NETWORK
-from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.networks.words import count
-from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan
-from napari_tem_rf.runs import RunRecord
-from napari_tem_rf.starting import SIMULATED
+from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan, Unlabelled
 
-if TYPE_CHECKING:
-    from napari_tem_rf.gui.compare.comparing import Comparing
-    from napari_tem_rf.gui.segment.predicting import Predicting
-    from napari_tem_rf.gui.segment.training import Interrupted
-    from napari_tem_rf.gui.session.autosave import Autosave
+__all__ = ["Session"]
 
-FIRST_SECONDS = 20.0
+_EDIT_PAUSE_MS = 250
+
+Part = TypeVar("Part")
 
 
-@dataclass(frozen=True, slots=True)
-class TrainedRun:
-    """A finished training: its folder and what its record says."""
-
-    folder: Path
-    record: RunRecord
-
-    @property
-    def spec(self) -> NetworkSpec:
-        """The network that was trained, with the annotation's number of classes."""
-        return self.record.spec
-
-    @property
-    def dice(self) -> float | None:
-        """Dice of the held-out part; None when nothing was held out."""
-        return self.record.validation_dice
-
-    @property
-    def receptive_field(self) -> int:
-        """Nominal field in px."""
-        return nominal_receptive_field(self.record.spec)
-
-    @property
-    def title(self) -> str:
-        """The run in a line: field, parameters, score and, in brackets, its folder."""
-        score = "" if self.dice is None else f", Dice {self.dice:.2f}"
-        size = count(self.spec.parameters)
-        return f"{self.receptive_field} px, {size}{score} ({self.folder.name})"
-
-
-class Session(Selection):
-    """The choices, runs and work of one viewer; see `Selection` for image and annotation.
+class Session(Observable[Situation]):
+    """The choices, the situation and the work of one viewer.
 
     Signals
     -------
-    spec_changed(NetworkSpec)
-        Another network was picked.
-    cleaning_changed(Cleaning)
-        What is done to the pixels before training and prediction changed.
-    plan_changed(TrainingPlan)
-        Time, seed or another setting of the training changed.
-    start_changed(str | Path | None)
-        The run to go on from changed.
-    runs_changed()
-        A run was added.
-    run_changed(TrainedRun | None)
-        Another run is the current one.
-    runs_folder_changed(Path)
-        Runs are kept elsewhere.
-    training_changed(Work | None)
-        A training began (the work) or ended (None); its reports come from the work.
-    history_changed(tuple of EpochReport)
-        The training has another epoch behind it, or a new one began.
-    interrupted_changed(Interrupted | None)
-        A training ended before its time, or is taken up again.
-    predicting_changed(Predicting | None)
-        A round of predictions began or ended.
-    field_overlay_changed(bool)
-        The receptive field at the cursor was switched on or off.
-    train_requested(), stop_requested(), prediction_toggled()
-        A keyboard shortcut was pressed.
-    engine_changed(), closed()
-        The engine is another one or in another state; the viewer is closing.
+    changed(before, after)
+        The situation is another one; a change made by a listener is told when all have heard of
+        the change before.
+    requested(str)
+        A keyboard shortcut was pressed: "train", "stop" or "toggle_prediction".
+    closed()
+        The viewer is closing.
     """
 
-    spec_changed = Signal(object)
-    cleaning_changed = Signal(object)
-    plan_changed = Signal(object)
-    start_changed = Signal(object)
-    runs_changed = Signal()
-    run_changed = Signal(object)
-    runs_folder_changed = Signal(object)
-    training_changed = Signal(object)
-    history_changed = Signal(object)
-    interrupted_changed = Signal(object)
-    predicting_changed = Signal(object)
-    field_overlay_changed = Signal(bool)
-    engine_changed = Signal()
-    train_requested = Signal()
-    stop_requested = Signal()
-    prediction_toggled = Signal()
+    requested = Signal(str)
     closed = Signal()
-    autosave: "Autosave"
-    comparing: "Comparing | None" = None
 
     def __init__(self, viewer: Viewer) -> None:
-        super().__init__(viewer)
-        self._spec = FIRST_NETWORK
-        self._plan = TrainingPlan(epochs=None, seconds=FIRST_SECONDS)
-        self._cleaning = Cleaning()
-        self._start: str | Path | None = SIMULATED
+        self._viewer = ref(viewer)
+        self._parts: dict[type, Any] = {}
         self._named: set[Path] = set()
-        self._runs: tuple[TrainedRun, ...] = ()
-        self._run: TrainedRun | None = None
-        self._runs_folder = read_settings().runs_path
-        self._training: Work | None = None
-        self._history: tuple[EpochReport, ...] = ()
-        self._interrupted: Interrupted | None = None
-        self._predicting: Predicting | None = None
-        self._field_overlay = False
-        self._desk = Desk(read_settings().address)
-        self._desk.engine_changed.connect(self.engine_changed.emit)
         self._is_closed = False
+        self._desk = Desk(read_settings().address)
+        self._heard: tuple[Image | None, Labels | None] = (None, None)
+        self._edit_pause = QSignalDebouncer()
+        self._edit_pause.setTimeout(_EDIT_PAUSE_MS)
+        self._edit_pause.triggered.connect(self._on_pause)
+        self._situation = resolve(viewer, Choices())
+        self._listen()
+        viewer.layers.events.inserted.connect(self._on_layers)
+        viewer.layers.events.removed.connect(self._on_layers)
+        viewer.layers.selection.events.active.connect(self._on_active)
+        viewer.dims.events.current_step.connect(self._on_step)
 
-    # network and plan
+    @property
+    def viewer(self) -> Viewer:
+        """The viewer; raises RuntimeError when it is gone."""
+        viewer = self._viewer()
+        if viewer is None:
+            raise RuntimeError("the viewer of this session is closed")
+        return viewer
+
+    # the situation
+
+    @property
+    def situation(self) -> Situation:
+        """What is chosen, what is there and what follows."""
+        return self._situation
+
+    def choose(self, **changes: Any) -> None:
+        """Change some of the `Choices`; an image brings its annotation along, and vice versa."""
+        viewer, choices = self.viewer, self._situation.choices
+        if "image" in changes:
+            choices = choose_image(viewer, choices, changes.pop("image"))
+        if "annotation" in changes:
+            choices = choose_annotation(viewer, choices, changes.pop("annotation"))
+        choices = replace(choices, **changes)
+        looks = (choices.image, choices.annotation, choices.unlabelled)
+        before = self._situation.choices
+        same = looks == (before.image, before.annotation, before.unlabelled)
+        self._resolve(choices, keeps_scene=same)
+
+    def note(self, **changes: Any) -> None:
+        """Change some of the `Activity`."""
+        situation = self._situation
+        activity = replace(situation.activity, **changes)
+        self._resolve(situation.choices, activity=activity, keeps_scene=True)
+
+    def refresh(self) -> Situation:
+        """Look at the layers again, whatever changed them, and return what is so."""
+        self._resolve(self._situation.choices)
+        return self._situation
+
+    def _resolve(
+        self,
+        choices: Choices,
+        *,
+        activity: Activity | None = None,
+        edits: int | None = None,
+        keeps_scene: bool = False,
+    ) -> None:
+        before = self._situation
+        after = resolve(
+            self.viewer,
+            choices,
+            before.activity if activity is None else activity,
+            before.scene if keeps_scene else None,
+            before.edits if edits is None else edits,
+        )
+        if after != before:
+            self._situation = after
+            self._listen()
+            self.changed.emit(before, after)
+
+    # parts
+
+    def part(self, kind: type[Part]) -> Part:
+        """Return what a dock keeps for this session, by its type; made on first use.
+
+        It is made with the session as its only argument and goes with the session.
+        """
+        found: Part | None = self._parts.get(kind)
+        if found is None:
+            found = self._parts[kind] = kind(self)  # type: ignore[call-arg]
+        return found
+
+    # shortcuts to the choices
+
+    @property
+    def image(self) -> Image | None:
+        """The chosen image layer."""
+        return self._situation.choices.image
+
+    @image.setter
+    def image(self, layer: Image | None) -> None:
+        if layer is not self.image:
+            self.choose(image=layer)
+
+    @property
+    def annotation(self) -> Labels | None:
+        """The chosen annotation layer."""
+        return self._situation.choices.annotation
+
+    @annotation.setter
+    def annotation(self, layer: Labels | None) -> None:
+        self.choose(annotation=layer)
+
+    @property
+    def unlabelled(self) -> Unlabelled:
+        """What zeros of the annotation mean: not annotated, or background."""
+        return self._situation.choices.unlabelled
+
+    @unlabelled.setter
+    def unlabelled(self, meaning: Unlabelled) -> None:
+        annotation = self.annotation
+        if meaning != self.unlabelled and annotation is not None:
+            note_classes(annotation, classes_of(annotation, meaning), meaning)
+        self.choose(unlabelled=meaning)
 
     @property
     def spec(self) -> NetworkSpec:
         """The network picked, for two classes; training adapts it to the annotation's."""
-        return self._spec
+        return self._situation.choices.spec
 
     @spec.setter
     def spec(self, spec: NetworkSpec) -> None:
-        if spec != self._spec:
-            self._spec = spec
-            self.spec_changed.emit(spec)
+        self.choose(spec=spec)
 
     @property
     def plan(self) -> TrainingPlan:
         """How the next training is done."""
-        return self._plan
+        return self._situation.choices.plan
 
     @plan.setter
     def plan(self, plan: TrainingPlan) -> None:
-        if plan != self._plan:
-            self._plan = plan
-            self.plan_changed.emit(plan)
+        self.choose(plan=plan)
 
     @property
     def cleaning(self) -> Cleaning:
         """What is done to the pixels before the next training; a run keeps its own."""
-        return self._cleaning
+        return self._situation.choices.cleaning
 
     @cleaning.setter
     def cleaning(self, cleaning: Cleaning) -> None:
-        if cleaning != self._cleaning:
-            self._cleaning = cleaning
-            self.cleaning_changed.emit(cleaning)
-
-    def change_plan(self, **changes: Any) -> None:
-        """Change some settings of the plan."""
-        self.plan = replace(self._plan, **changes)
+        self.choose(cleaning=cleaning)
 
     @property
     def start(self) -> str | Path | None:
         """What the next training is to start from: `SIMULATED`, a run, or None for new weights."""
-        return self._start
+        return self._situation.choices.start
 
     @start.setter
     def start(self, start: str | Path | None) -> None:
-        if start != self._start:
-            self._start = start
-            self.start_changed.emit(start)
-
-    # runs
+        self.choose(start=start)
 
     @property
     def runs(self) -> tuple[TrainedRun, ...]:
         """The finished runs of this session, oldest first."""
-        return self._runs
-
-    def add_run(self, run: TrainedRun) -> None:
-        """Add a run and make it the current one."""
-        self._runs = (*(each for each in self._runs if each.folder != run.folder), run)
-        self.runs_changed.emit()
-        self.run = run
+        return self._situation.choices.runs
 
     @property
     def run(self) -> TrainedRun | None:
         """The current run: the one that predicts."""
-        return self._run
+        return self._situation.choices.run
 
     @run.setter
     def run(self, run: TrainedRun | None) -> None:
-        if run != self._run:
-            self._run = run
-            self.run_changed.emit(run)
+        self.choose(run=run)
 
     @property
     def runs_folder(self) -> Path:
         """The folder in which runs are kept, one folder an image."""
-        return self._runs_folder
+        return self._situation.choices.runs_folder
 
     @runs_folder.setter
     def runs_folder(self, folder: Path) -> None:
-        if folder != self._runs_folder:
-            self._runs_folder = folder
-            self.runs_folder_changed.emit(folder)
-
-    def image_folder(self, image: Image) -> Path:
-        """Return the folder in which the runs of an image are kept."""
-        safe = re.sub(r"[^\w.-]+", "_", image.name).strip("._")
-        return self._runs_folder / (safe or "image")
-
-    def new_run_folder(self) -> Path:
-        """Return the path of a run folder that does not exist yet: <image>/<date>_<time>."""
-        if self._image is None:
-            raise ValueError("no image is chosen: open one first")
-        parent = self.image_folder(self._image)
-        stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
-        folder, count = parent / stem, 1
-        while folder.exists() or folder in self._named:
-            folder, count = parent / f"{stem}_{count + 1}", count + 1
-        self._named.add(folder)  # a worker makes it, later
-        return folder
-
-    # the overlay
+        self.choose(runs_folder=folder)
 
     @property
     def field_overlay(self) -> bool:
         """Whether the receptive field is drawn at the cursor."""
-        return self._field_overlay
+        return self._situation.choices.field_overlay
 
     @field_overlay.setter
     def field_overlay(self, visible: bool) -> None:
-        if visible != self._field_overlay:
-            self._field_overlay = visible
-            self.field_overlay_changed.emit(visible)
+        self.choose(field_overlay=visible)
+
+    def change_plan(self, **changes: Any) -> None:
+        """Change some settings of the plan."""
+        self.choose(plan=replace(self.plan, **changes))
+
+    # shortcuts to the scene and the activity
+
+    @property
+    def images(self) -> tuple[Image, ...]:
+        """The image layers that can be chosen, the top of the layer list last."""
+        return self._situation.scene.images
+
+    @property
+    def frame(self) -> int:
+        """The frame of the chosen image that the viewer shows; 0 for a single image."""
+        return self._situation.scene.frame
+
+    @property
+    def pixel_size_nm(self) -> tuple[float, float] | None:
+        """(row, column) pixel size of the chosen image in nm; None where it has none."""
+        return self._situation.scene.pixel_size_nm
+
+    @property
+    def training(self) -> Work | None:
+        """The training that goes on."""
+        return self._situation.activity.training
+
+    @property
+    def predicting(self) -> Round | None:
+        """The round of predictions that goes on."""
+        return self._situation.activity.predicting
+
+    @property
+    def history(self) -> tuple[EpochReport, ...]:
+        """The epochs of the training that goes on, or of the last one."""
+        return self._situation.activity.history
+
+    def pixels(self) -> NDArray[np.float32] | None:
+        """Return the frame that the viewer shows, shape (row, column); None without an image."""
+        return None if self.image is None else frame_pixels(self.image, self.frame)
+
+    # runs
+
+    def add_run(self, run: TrainedRun) -> None:
+        """Add a run and make it the current one."""
+        others = (each for each in self.runs if each.folder != run.folder)
+        self.choose(runs=(*others, run), run=run)
+
+    def image_folder(self, image: Image) -> Path:
+        """Return the folder in which the runs of an image are kept."""
+        safe = re.sub(r"[^\w.-]+", "_", image.name).strip("._")
+        return self.runs_folder / (safe or "image")
+
+    def new_run_folder(self) -> Path:
+        """Return the path of a run folder that does not exist yet: <image>/<date>_<time>."""
+        if self.image is None:
+            raise ValueError("no image is chosen: open one first")
+        parent = self.image_folder(self.image)
+        stem = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+        folder, number = parent / stem, 1
+        while folder.exists() or folder in self._named:
+            folder, number = parent / f"{stem}_{number + 1}", number + 1
+        self._named.add(folder)  # a worker makes it, later
+        return folder
 
     # work
 
@@ -272,41 +333,6 @@ class Session(Selection):
         """Start the worker processes in the background, so that they are ready when needed."""
         if not self._is_closed:
             self._desk.engine.start()
-
-    @property
-    def training(self) -> Work | None:
-        """The training that goes on."""
-        return self._training
-
-    @property
-    def history(self) -> tuple[EpochReport, ...]:
-        """The epochs of the training that goes on, or of the last one."""
-        return self._history
-
-    @history.setter
-    def history(self, epochs: tuple[EpochReport, ...]) -> None:
-        self._history = epochs
-        self.history_changed.emit(epochs)
-
-    @property
-    def interrupted(self) -> "Interrupted | None":
-        """The training that ended before its time and can be taken up again."""
-        return self._interrupted
-
-    @interrupted.setter
-    def interrupted(self, interrupted: "Interrupted | None") -> None:
-        self._interrupted = interrupted
-        self.interrupted_changed.emit(interrupted)
-
-    @property
-    def predicting(self) -> "Predicting | None":
-        """The round of predictions that goes on."""
-        return self._predicting
-
-    @predicting.setter
-    def predicting(self, predicting: "Predicting | None") -> None:
-        self._predicting = predicting
-        self.predicting_changed.emit(predicting)
 
     @property
     def works(self) -> tuple[Work, ...]:
@@ -352,15 +378,87 @@ class Session(Selection):
             if slot is not None:
                 signal.connect(slot)
         if training:
-            self._training = work
             work.ended.connect(self._on_training_ended)
-            self.training_changed.emit(work)
+            self.note(training=work)
         self._desk.begin(work)
         return work
 
     def _on_training_ended(self, _work: Work) -> None:
-        self._training = None
-        self.training_changed.emit(None)
+        self.note(training=None)
+
+    # the layer list
+
+    @contextmanager
+    def layer_list_kept(self) -> Iterator[None]:
+        """Leave what is selected in the layer list, and chosen here, while layers are added."""
+        selection = self.viewer.layers.selection
+        selected, active = set(selection), selection.active
+        with selection.events.active.blocker(self._on_active):
+            yield
+            if selected:
+                self.viewer.layers.selection = selected
+                self.viewer.layers.selection.active = active
+
+    def insert_unselected(self, place: int, layer: Layer) -> None:
+        """Add a layer to the layer list, of which the same layers stay selected."""
+        layers = self.viewer.layers
+        selected = set(layers.selection)
+        if not selected:
+            with self.layer_list_kept():
+                layers.insert(place, layer)
+            return
+        # or else napari shows the controls of the new layer and at once the earlier ones again
+        with layers.selection.events.blocker_all():
+            layers.insert(place, layer)
+            layers.selection = selected
+
+    # what the viewer does
+
+    def _listen(self) -> None:
+        """Listen to the chosen layers, and to no others."""
+        before, now = self._heard, (self.image, self.annotation)
+        slots = (self._on_calibration, self._on_labels)
+        for old, new, slot in zip(before, now, slots, strict=True):
+            if old is not new:
+                for layer, verb in ((old, "disconnect"), (new, "connect")):
+                    for events in () if layer is None else _events(layer):
+                        getattr(events, verb)(slot)
+        self._heard = now
+
+    def _on_layers(self, _event: object = None) -> None:
+        self.refresh()
+
+    def _on_active(self, _event: object = None) -> None:
+        """Choose the annotation that the user selects in the layer list: it is painted next."""
+        layer = self.viewer.layers.selection.active
+        scene = self._situation.scene
+        if layer is self.annotation or layer not in scene.annotations:
+            return
+        fits = self.image is not None and image_shape(layer) == image_shape(self.image)
+        if fits or image_of(layer, scene.images) is not None:
+            self.annotation = layer
+
+    def _on_step(self, _event: object = None) -> None:
+        situation = self._situation
+        frame = frame_of(self.viewer, self.image)
+        if frame != situation.scene.frame:
+            after = replace(situation, scene=replace(situation.scene, frame=frame))
+            self._situation = after
+            self.changed.emit(situation, after)
+
+    def _on_calibration(self, _event: object = None) -> None:
+        self.refresh()
+
+    def _on_labels(self, event: Any = None) -> None:
+        self._edit_pause.throttle()
+
+    def _on_pause(self) -> None:
+        if not self._is_closed:
+            self.edited()
+
+    def edited(self) -> None:
+        """Take notice that the annotation was painted; comes by itself at each pause."""
+        self._resolve(self._situation.choices, edits=self._situation.edits + 1)
 
     def close(self) -> None:
         """Stop all work and end the worker processes; the session is of no use afterwards."""
@@ -368,5 +466,20 @@ class Session(Selection):
             return
         self._is_closed = True
         self.closed.emit()
-        self._let_go()
+        viewer = self._viewer()
+        if viewer is not None:
+            viewer.layers.events.inserted.disconnect(self._on_layers)
+            viewer.layers.events.removed.disconnect(self._on_layers)
+            viewer.layers.selection.events.active.disconnect(self._on_active)
+            viewer.dims.events.current_step.disconnect(self._on_step)
+            before = self._situation
+            self._situation = Situation(replace(before.choices, image=None, annotation=None))
+            self._listen()
+        self._parts.clear()
         self._desk.close()
+
+
+def _events(layer: Layer) -> tuple[Any, ...]:
+    if isinstance(layer, Labels):
+        return layer.events.paint, layer.events.data, layer.events.labels_update
+    return layer.events.scale, layer.events.units, layer.events.translate

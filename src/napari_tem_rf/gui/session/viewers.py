@@ -17,7 +17,7 @@ def session_of(viewer: Viewer) -> Session:
     session = _SESSIONS.get(id(viewer))
     if session is None or session._viewer() is not viewer:
         session = _SESSIONS[id(viewer)] = Session(viewer)
-        session.autosave = Autosave(session)
+        session.part(Autosave)
         # napari says nothing public when a window closes; the Qt window does
         when_gone(viewer.window._qt_window, partial(_close, id(viewer)))
     return session

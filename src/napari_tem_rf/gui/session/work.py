@@ -5,10 +5,9 @@ from threading import Thread
 from typing import Any, Literal
 
 from psygnal import Signal
-from qtpy.QtCore import QObject
-from qtpy.QtCore import Signal as QtSignal
 
 from napari_tem_rf.engine import Engine, EngineError, JobCancelledError
+from napari_tem_rf.gui.session.background import WindowThread
 
 WorkState = Literal["waiting", "running", "stopping", "done", "failed"]
 
@@ -70,20 +69,6 @@ class Work:
         if self.state in ("waiting", "running") and self._job is not None:
             self.state = "stopping"
             self._job.stop()
-
-
-class WindowThread(QObject):
-    """Calls functions in the window's thread, whichever thread asks for it."""
-
-    called = QtSignal(object)
-
-    def __init__(self) -> None:
-        super().__init__()
-        # queued to this object's own thread, whichever thread emits
-        self.called.connect(self._run)
-
-    def _run(self, function: Callable[[], None]) -> None:
-        function()
 
 
 class Desk:

@@ -1,0 +1,68 @@
+"""Something that shows one frozen state after another and tells of each change."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+from weakref import WeakMethod
+
+from psygnal import Signal
+from qtpy.QtWidgets import QWidget
+
+from napari_tem_rf.gui.pieces.lifetimes import when_gone
+
+__all__ = ["Observable"]
+
+State = TypeVar("State")
+
+
+class Observable(Generic[State]):
+    """Has one state after another, each a frozen value.
+
+    Signals
+    -------
+    changed(before, after)
+        The state is another one; a change made by a listener is told when all have heard of the
+        change before.
+    """
+
+    changed = Signal(object, object, reemission="queued")
+
+    def on(
+        self, select: Callable[[State], object], function: Callable[[State], object]
+    ) -> Callable[[], None]:
+        """Call a function when what is selected of the state is another.
+
+        Parameters
+        ----------
+        select : callable
+            Returns what matters of a state: ``lambda now: (now.choices.image, now.edits)``.
+        function : callable
+            Called with the new state.
+
+        Returns
+        -------
+        callable
+            Ends it.
+        """
+
+        def hear(before: State, after: State) -> None:
+            if select(before) != select(after):
+                function(after)
+
+        self.changed.connect(hear)
+        return lambda: self.changed.disconnect(hear, missing_ok=True)
+
+    def watch(
+        self,
+        widget: QWidget,
+        select: Callable[[State], object],
+        function: Callable[[State], object],
+    ) -> None:
+        """Call a method of a widget as `on` does, for as long as the widget lives."""
+        held = WeakMethod(function)
+
+        def hear(now: State) -> None:
+            method = held()
+            if method is not None:
+                method(now)
+
+        when_gone(widget, self.on(select, hear))

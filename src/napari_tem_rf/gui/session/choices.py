@@ -1,0 +1,144 @@
+"""What the user chose, and what goes on: the two frozen values that all docks of a viewer share."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from napari.layers import Image, Labels
+
+from napari_tem_rf import jobs
+from napari_tem_rf.gui.session.settings import read_settings
+from napari_tem_rf.gui.session.work import Work
+from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.networks.catalog import FIRST_NETWORK
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.networks.words import count
+from napari_tem_rf.protocol import EpochReport, TrainingPlan, Unlabelled
+from napari_tem_rf.runs import RunRecord
+from napari_tem_rf.starting import SIMULATED
+
+__all__ = ["FIRST_SECONDS", "Activity", "Choices", "Interrupted", "Round", "TrainedRun"]
+
+FIRST_SECONDS = 20.0
+FIRST_PLAN = TrainingPlan(epochs=None, seconds=FIRST_SECONDS)
+NOTHING_CLEANED = Cleaning()
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRun:
+    """A finished training: its folder and what its record says."""
+
+    folder: Path
+    record: RunRecord
+
+    @property
+    def spec(self) -> NetworkSpec:
+        """The network that was trained, with the annotation's number of classes."""
+        return self.record.spec
+
+    @property
+    def dice(self) -> float | None:
+        """Dice of the held-out part; None when nothing was held out."""
+        return self.record.validation_dice
+
+    @property
+    def receptive_field(self) -> int:
+        """Nominal field in px."""
+        return nominal_receptive_field(self.record.spec)
+
+    @property
+    def title(self) -> str:
+        """The run in a line: field, parameters, score and, in brackets, its folder."""
+        score = "" if self.dice is None else f", Dice {self.dice:.2f}"
+        size = count(self.spec.parameters)
+        return f"{self.receptive_field} px, {size}{score} ({self.folder.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user chose.
+
+    Attributes
+    ----------
+    image : Image, optional
+        The image that is worked on.
+    annotation : Labels, optional
+        Its annotation.
+    unlabelled : {"ignore", "background"}
+        What zeros of the annotation mean.
+    spec : NetworkSpec
+        The network picked, for two classes; training adapts it to the annotation's.
+    plan : TrainingPlan
+        How the next training is done.
+    cleaning : Cleaning
+        What is done to the pixels before the next training; a run keeps its own.
+    start : str or Path, optional
+        What the next training starts from: `SIMULATED`, a run's folder, or None for new weights.
+    runs : tuple of TrainedRun
+        The finished runs of this session, oldest first.
+    run : TrainedRun, optional
+        The current run: the one that predicts.
+    runs_folder : Path
+        Where runs are kept, one folder an image.
+    field_overlay : bool
+        Whether the receptive field is drawn at the cursor.
+    """
+
+    image: Image | None = None
+    annotation: Labels | None = None
+    unlabelled: Unlabelled = "ignore"
+    spec: NetworkSpec = FIRST_NETWORK
+    plan: TrainingPlan = FIRST_PLAN
+    cleaning: Cleaning = NOTHING_CLEANED
+    start: str | Path | None = SIMULATED
+    runs: tuple[TrainedRun, ...] = ()
+    run: TrainedRun | None = None
+    runs_folder: Path = field(default_factory=lambda: read_settings().runs_path)
+    field_overlay: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Interrupted:
+    """A training that ended before its time and can be taken up where its run was last kept."""
+
+    request: jobs.TrainRequest
+    image: Image
+    frame: int
+
+
+class Round(Protocol):
+    """A round of predictions that goes on."""
+
+    progressed: Any
+    """Fraction done from 0 to 1, seconds left or None, and what is being done."""
+    ended: Any
+    """A sentence on what was done, and whether all went well."""
+
+    def stop(self) -> None:
+        """Stop after the current tile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """What goes on.
+
+    Attributes
+    ----------
+    training : Work, optional
+        The training; its reports come from the work.
+    history : tuple of EpochReport
+        The epochs of that training, or of the last one.
+    interrupted : Interrupted, optional
+        A training that ended before its time.
+    predicting : Round, optional
+        The round of predictions.
+    is_comparing : bool
+        Whether a comparison trains.
+    """
+
+    training: Work | None = None
+    history: tuple[EpochReport, ...] = ()
+    interrupted: Interrupted | None = None
+    predicting: Round | None = None
+    is_comparing: bool = False
