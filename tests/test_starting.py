@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from napari_tem_rf import workflow
 from napari_tem_rf.jobs import TrainRequest, repeating
 from napari_tem_rf.learning.network import network_of
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
@@ -17,12 +18,15 @@ from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import RunError, file_hash, read_run
 from napari_tem_rf.starting import (
+    DEFAULT,
+    NOTHING,
     SIMULATED,
     named_start,
     read_start,
     simulated_start,
     simulated_starts,
     start_file,
+    usual_start,
 )
 
 from .test_jobs import PLAN, image_of, train
@@ -157,3 +161,25 @@ def test_agreement_is_taught_only_where_nobody_annotated_and_the_teacher_is_sure
     stepper.step(crops, 1)
     for ours, theirs in zip(network.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(ours.grad, theirs.grad, atol=1e-5, rtol=1e-3)
+
+
+def test_the_default_start_is_one_for_window_command_line_and_python(tmp_path):
+    """Weights of simulated micrographs where there are some, and not with a paper's protocol."""
+    own = NetworkSpec((3, 3), filters=5)
+    assert usual_start(SPEC, "default") == SIMULATED
+    assert usual_start(SPEC, "sytwu2022") is None
+    assert usual_start(own, "default") is None
+    assert named_start(DEFAULT, SPEC) == SIMULATED
+    assert named_start(DEFAULT, own) is None
+    assert named_start(DEFAULT, SPEC, "sytwu2022") is None
+    assert named_start(NOTHING, SPEC) is None
+    assert named_start(None, SPEC) is None
+    image = image_of((1, 2))
+    plan = replace(PLAN, epochs=None, steps=1, batch=2)
+    for folder, given, start in (
+        ("default", {}, SIMULATED),
+        ("nothing", {"start": "nothing"}, None),
+        ("none", {"start": None}, None),
+    ):
+        run = workflow.train([image.pixels], [image.labels], tmp_path / folder, SPEC, plan, **given)
+        assert run.record.start == start

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from napari_tem_rf.micrographs.annotation import MOST_CLASSES, Classes
+from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -31,6 +31,8 @@ FORMAT = 1
 
 
 _LARGEST_LABEL = 65_535
+_MOST_CLASSES = 64
+"""As many as version 0.1.0 trained from the command line."""
 _MOST = 10**12
 """Of pixels, epochs, steps and seconds: more is no count."""
 
@@ -154,8 +156,8 @@ def check_run_record(record: RunRecord) -> None:
 def check_classes(classes: Classes) -> None:
     """Raise ValueError unless classes are such as labels give them."""
     values = classes.values
-    if not 2 <= len(values) <= MOST_CLASSES:
-        raise ValueError(f"classes: there are {len(values)}, it must be 2 to {MOST_CLASSES}")
+    if not 2 <= len(values) <= _MOST_CLASSES:
+        raise ValueError(f"classes: there are {len(values)}, it must be 2 to {_MOST_CLASSES}")
     if len(classes.names) != len(values) or len(classes.colors) not in (0, len(values)):
         raise ValueError("classes: each needs one value, one name and one colour")
     if list(values) != sorted(set(values)) or values[-1] > _LARGEST_LABEL:

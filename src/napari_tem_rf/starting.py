@@ -20,6 +20,8 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import WEIGHTS, RunError, read_run
 
 __all__ = [
+    "DEFAULT",
+    "NOTHING",
     "SIMULATED",
     "SimulatedStart",
     "named_start",
@@ -27,10 +29,17 @@ __all__ = [
     "simulated_start",
     "simulated_starts",
     "start_file",
+    "usual_start",
 ]
 
 SIMULATED = "simulated"
 """Name of the start from simulated micrographs."""
+
+NOTHING = "nothing"
+"""Name of the start from new weights."""
+
+DEFAULT = "default"
+"""Name of the start that a training has unless it is told another: see `usual_start`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +88,32 @@ def simulated_start(spec: NetworkSpec) -> SimulatedStart | None:
     return None
 
 
-def named_start(name: str | Path | None) -> str | Path | None:
-    """Return a start as it was named: `SIMULATED`, the absolute path of a run, or None."""
-    return name if name is None or str(name) == SIMULATED else Path(name).resolve()
+def usual_start(spec: NetworkSpec, preset: str) -> str | None:
+    """Return what a training starts from unless it is told: weights of simulated micrographs.
+
+    None, which is new weights, where none come for the network, and with the protocol of a paper.
+    The window, the command line and Python have this default.
+    """
+    return SIMULATED if preset == "default" and simulated_start(spec) is not None else None
+
+
+def named_start(
+    name: str | Path | None, spec: NetworkSpec | None = None, preset: str = "default"
+) -> str | Path | None:
+    """Return a start as it was named: `SIMULATED`, the absolute path of a run, or None.
+
+    Parameters
+    ----------
+    name : str or Path, optional
+        `SIMULATED`, `NOTHING` or None, `DEFAULT`, or a run.
+    spec, preset
+        The network and the plan's preset, which `DEFAULT` depends on.
+    """
+    if name is None or str(name) == NOTHING:
+        return None
+    if str(name) == DEFAULT:
+        return None if spec is None else usual_start(spec, preset)
+    return name if str(name) == SIMULATED else Path(name).resolve()
 
 
 def start_file(start: str | Path, spec: NetworkSpec) -> Path:

@@ -20,7 +20,7 @@ from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import NoteReport, Report, Reporter, Stopped, TrainingPlan, Unlabelled
 from napari_tem_rf.runs import Run, read_run
-from napari_tem_rf.starting import named_start
+from napari_tem_rf.starting import DEFAULT, named_start
 
 __all__ = ["effective_field", "predict", "repeat", "train"]
 
@@ -39,7 +39,7 @@ def train(
     unlabelled: Unlabelled = "ignore",
     cleaning: Cleaning | None = None,
     groups: Sequence[str] | None = None,
-    start: str | Path | None = None,
+    start: str | Path | None = DEFAULT,
     on_report: Reporter = _silent,
     stopped: Stopped = lambda: False,
 ) -> Run:
@@ -64,8 +64,9 @@ def train(
     groups : sequence of str, optional
         Exposure of each image: images of one are never split between training and validation.
     start : str or Path, optional
-        Run whose weights to start from, or "simulated" for those of simulated micrographs, which
-        come with the program for some networks.
+        Run whose weights to start from, "simulated" for those of simulated micrographs, which
+        come with the program for some networks, or None for new ones. "default" is "simulated"
+        where such weights come for the network, unless the plan is that of a paper.
     on_report : callable
         Receives the reports of the training.
     stopped : callable
@@ -85,6 +86,7 @@ def train(
         raise ValueError(f"{len(images)} images have {len(labels)} labels: give one per image")
     if groups is not None and len(groups) != len(images):
         raise ValueError(f"{len(images)} images have {len(groups)} groups: give one per image")
+    plan = plan or TrainingPlan()
     request = jobs.TrainRequest(
         run=Path(run),
         images=tuple(
@@ -92,10 +94,10 @@ def train(
             for index, (image, each) in enumerate(zip(images, labels, strict=True))
         ),
         spec=spec,
-        plan=plan or TrainingPlan(),
+        plan=plan,
         unlabelled=unlabelled,
         cleaning=cleaning or Cleaning(),
-        start=named_start(start),
+        start=named_start(start, spec, plan.preset),
     )
     jobs.train_run(request, report=on_report, stopped=stopped)
     return read_run(run)

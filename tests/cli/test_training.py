@@ -322,10 +322,10 @@ def bad(tmp_path, data):
             "no particle, only zeros, but training needs two classes",
         ),
         ({"labels": discs(0)[1]}, "say that unlabelled pixels are background if this is a mask"),
-        ({"labels": -discs(0)[1].astype(int)}, "labels go from 0 to 65535"),
+        ({"labels": -discs(0)[1].astype(int)}, "labels go from 0 to 2147483647"),
         (
             {"labels": np.arange(67 * 83).reshape(SHAPE)},
-            "if every particle has a number of its own, make all of them 2",
+            "as if particles were numbered one by one: a network learns classes, 16 at most",
         ),
         ({"pixels": np.full(SHAPE, np.nan, np.float32)}, "it holds only NaN or infinity"),
         ({"pixels": b""}, "is empty: copy it again from where it came from"),

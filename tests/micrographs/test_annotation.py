@@ -119,11 +119,14 @@ def test_particles_numbered_one_by_one_are_no_classes():
     """A mask of instances: one output a particle would be learnt, and uint8 would overflow."""
     instances = np.arange(400, dtype=np.uint16).reshape(20, 20)
     with says(
-        "the labels hold 399 classes, but a network has at most 64: if every particle has a "
-        "number of its own, make all of them 1"
+        "the labels hold 399 values, as if particles were numbered one by one: a network learns "
+        "classes, 16 at most; give all particles of a kind the same value, 1 for the first"
     ):
         find_classes([instances], "background")
-    assert len(find_classes([instances[:3, :20]], "background").values) == 60
+    # the window's own limit, and the one of measuring
+    assert len(find_classes([instances[:1, :17]], "background").values) == 17
+    with pytest.raises(ValueError, match="numbered one by one"):
+        find_classes([instances[:1, :18]], "background")
 
 
 @pytest.mark.parametrize(

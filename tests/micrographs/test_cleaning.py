@@ -204,3 +204,30 @@ def test_numbers_beyond_float32_count_as_infinite():
     """They become the median of the others (here 4), and no warning is on the way."""
     image = np.array([[3.0, 1e300, 4.0], [5.0, -1e39, 4.0]])
     np.testing.assert_array_equal(fill_not_finite(image), [[3, 4, 4], [5, 4, 4]])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int32, np.int64, np.uint32])
+@pytest.mark.parametrize("offset", [1e9, 2e9])
+def test_grey_values_on_a_large_offset_are_not_rounded_away(dtype, offset):
+    """float64 and 32-bit integers hold them exactly; steps of float32 are 64 there."""
+    grey = np.random.default_rng(752).integers(500, 1800, (61, 83))
+    image = (grey + offset).astype(dtype)
+    np.testing.assert_array_equal(image.astype(np.float64) - offset, grey)
+    np.testing.assert_allclose(
+        standardise(clean(image, Cleaning())), standardise(clean(grey, Cleaning())), atol=1e-6
+    )
+    np.testing.assert_allclose(standardise(image), standardise(grey), atol=1e-6)
+
+
+def test_spikes_and_pixels_that_are_not_finite_do_not_hide_an_offset():
+    grey = np.random.default_rng(752).integers(500, 1800, (61, 83)).astype(np.float64)
+    image = grey + 1e9
+    image[3, 5], image[7, 9], grey[3, 5], grey[7, 9] = np.nan, 0.0, np.nan, -1e9
+    seen = clean(image, Cleaning())
+    others = np.isfinite(grey) & (grey > 0)
+    np.testing.assert_allclose(np.ptp(seen[others]), np.ptp(grey[others]), rtol=1e-6)
+
+
+def test_ordinary_images_are_as_they_were():
+    image = np.random.default_rng(752).normal(3000, 5, (61, 83))
+    np.testing.assert_array_equal(clean(image, Cleaning()), image.astype(np.float32))

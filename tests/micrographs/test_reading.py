@@ -417,10 +417,9 @@ def test_whole_numbers_of_float_type_are_taken(tmp_path):
         (np.array([[0.0, 0.5]]), "of type float64 with fractions"),
         (np.array([[0.0, np.nan]]), "with fractions"),
         (np.array([[0, -1]]), "from -1 to 0"),
-        (np.array([[0, 70_000]]), "from 0 to 70000"),
+        (np.array([[0, 2**31]]), "from 0 to 2147483648"),
         (np.array([[0, 1j]]), "of type complex128"),
         (np.zeros(7, int), r"shape \(7,\)"),
-        (np.zeros((2, 2, 5, 7), int), r"shape \(2, 2, 5, 7\)"),
     ],
 )
 def test_what_is_no_label_is_named(tmp_path, values, words):

@@ -46,6 +46,8 @@ def evaluate(
         say(f"{len(missing)} labels without a mask are left out: {_first(missing)}")
     pairs = _Pairs([(name, masks[name], truths[name]) for name in names])
     table = score_images(pairs, unlabelled=unlabelled)  # type: ignore[arg-type]
+    for note in table.notes:
+        say(note)
     if json:
         print_json(table.to_dict())
         return

@@ -1,5 +1,7 @@
 """``info`` and ``measure``: what files hold, and particles in masks."""
 
+from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +10,14 @@ import typer
 from napari_tem_rf.cli.inputs import named_masks
 from napari_tem_rf.cli.options import PIXEL_SIZE
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, say, tell
-from napari_tem_rf.measuring.particles import find_particles, measure_particles
-from napari_tem_rf.micrographs.reading import find_images, open_labels, read_micrographs
+from napari_tem_rf.measuring.series import Finding, measure_frames
+from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
+from napari_tem_rf.micrographs.reading import (
+    LabelFrames,
+    find_images,
+    open_labels,
+    read_micrographs,
+)
 
 
 def info(
@@ -78,14 +86,25 @@ def measure(
         )
     files = named_masks(masks)
     sizes = _sizes(files, pixel_size)
+    finding = Finding(split=split, smallest_px=smallest, border=border)
+
+    @cache
+    def some_numbered() -> bool:
+        return any(meaning_of(_counts(open_labels(path))).numbered for path in files.values())
+
     tables = []
     for name, path in files.items():
         labels = open_labels(path)
-        for index, mask in enumerate(labels):
-            instances = find_particles(
-                mask, split=split, smallest_px=smallest, border=border, pixel_size_nm=sizes[name]
+        meaning = meaning_of(_counts(labels))
+        # of several files with numbered particles some may show few
+        if meaning.kind == "classes" and len(files) > 1 and some_numbered():
+            meaning = meaning.as_particles(
+                "hold few values, but lie beside labels with a number for each particle"
             )
-            table = measure_particles(instances, pixel_size_nm=sizes[name], mask=mask)
+        if meaning.unexpected:
+            say(f'labels "{path}" {meaning.reason}')
+        frames = range(len(labels))
+        for index, table in measure_frames(labels.read, frames, meaning, finding, sizes[name]):
             table.insert(0, "image", name)
             if len(labels.shape) == 3:
                 table.insert(1, "frame", index)
@@ -111,6 +130,14 @@ def measure(
         )
         return
     tell(f"{out}: {summary.sentence}")
+
+
+def _counts(labels: LabelFrames) -> dict[int, int]:
+    """Return the pixels of each value, over all frames."""
+    seen: Counter[int] = Counter()
+    for plane in labels:
+        seen.update(count_labels(plane))
+    return seen
 
 
 def _sizes(

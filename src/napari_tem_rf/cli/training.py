@@ -35,7 +35,7 @@ from napari_tem_rf.cli.scheduling import SCHEDULER, train_at
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.protocol import LARGEST_SEED, PRESETS, TrainingPlan
 from napari_tem_rf.runs import Run, RunRecord, read_run
-from napari_tem_rf.starting import named_start
+from napari_tem_rf.starting import DEFAULT, named_start
 
 GROUP_BY = typer.Option(
     None, "--group-by", help="Regular expression that finds the exposure in an image's name."
@@ -79,9 +79,10 @@ def train(
     device: str = DEVICE,
     preset: str = typer.Option("default", "--preset", help="default or sytwu2022."),
     start: str = typer.Option(
-        None,
+        DEFAULT,
         "--start",
-        help='Weights to start from: "simulated" for those of simulated micrographs, or a run.',
+        help='Weights to start from: "simulated" for those of simulated micrographs, "nothing" for '
+        'new ones, or a run; "default" is "simulated" where such weights come for the network.',
     ),
     resume: bool = typer.Option(False, "--resume", help="Go on with the run from its checkpoint."),
     repeat: Path | None = typer.Option(
@@ -123,8 +124,11 @@ def train(
     spec, sentence = pick_network(wish, pools, dilations, filters)
     cleaning = cleaning_of(spikes, spike_threshold, flatten, binning)
     files = read_labelled(images, labels, pixel_size, group_by)
+    first_weights = named_start(start, spec, plan.preset)
     for note in (*files.notes, sentence):
         say(note)
+    if start == DEFAULT and first_weights is not None:
+        say("starts from weights of simulated micrographs; --start nothing takes new ones")
     record = train_request(
         jobs.TrainRequest(
             run=run,
@@ -133,7 +137,7 @@ def train(
             plan=plan,
             unlabelled=unlabelled,  # type: ignore[arg-type]
             cleaning=cleaning,
-            start=named_start(start),
+            start=first_weights,
             sources=files.sources,
             label_sources=files.label_sources,
         ),

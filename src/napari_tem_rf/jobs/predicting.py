@@ -17,6 +17,7 @@ from napari_tem_rf.micrographs.cleaning import (
     standardise,
     unbin_labels,
 )
+from napari_tem_rf.micrographs.extremes import extremes_note
 from napari_tem_rf.micrographs.resampling import (
     Resampling,
     resample_image,
@@ -99,7 +100,7 @@ def predict_with_run(
         labels = unbin_labels(labels, binning, shape)
         if probable is not None:
             probable = np.stack([unbin_labels(plane, binning, shape) for plane in probable])
-    return PredictionResult(labels, probable, _notes(pixels, clean_pixels))
+    return PredictionResult(labels, probable, _notes(pixels, clean_pixels, record.cleaning))
 
 
 def _seen(
@@ -113,7 +114,7 @@ def _seen(
     return resample_image(whole, resampling.shape(whole.shape, cleaning.binning))
 
 
-def _notes(pixels: NDArray[Any], seen: NDArray[np.float32]) -> tuple[str, ...]:
+def _notes(pixels: NDArray[Any], seen: NDArray[np.float32], cleaning: Cleaning) -> tuple[str, ...]:
     """Return what the user should know of an image that was predicted."""
     notes = []
     lost = 0
@@ -126,6 +127,8 @@ def _notes(pixels: NDArray[Any], seen: NDArray[np.float32]) -> tuple[str, ...]:
         )
     if seen.std() == 0:
         notes.append("the image is constant: its prediction means nothing")
+    elif extremes := extremes_note(seen, pixels, cleaning):
+        notes.append(extremes)
     return tuple(notes)
 
 

@@ -21,6 +21,7 @@ from napari_tem_rf.micrographs.cleaning import (
     clean,
     standardise,
 )
+from napari_tem_rf.micrographs.extremes import extremes_note
 from napari_tem_rf.micrographs.splitting import split
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -53,6 +54,8 @@ PREVIEW_SECONDS = 3.0
 
 
 FIRST_PREVIEW_SECONDS = 2.0
+
+_MOST_NOTES = 3
 
 
 def train_run(request: TrainRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
@@ -92,6 +95,8 @@ def _train_run(
     parts = split(data, request.plan.validation, gap_px, request.plan.seed)
     held_out = _held_out(data, parts.kind)
     report(NoteReport(parts.sentence))
+    for note in _extremes(request, data):
+        report(NoteReport(note))
     device = pick_device(request.plan.device)
     start = None if request.start is None else read_start(request.start, spec)
     gentle = start is not None
@@ -181,6 +186,17 @@ def _train_run(
     )
     run.with_record(record)
     return record
+
+
+def _extremes(request: TrainRequest, data: TrainingSet) -> list[str]:
+    """Return what the user should know of images whose scale a few pixels set."""
+    notes = []
+    for image, seen in zip(request.images, data.images, strict=True):
+        if note := extremes_note(seen.pixels, image.pixels, request.cleaning):
+            notes.append(f'"{image.name}": {note}')
+    if len(notes) <= _MOST_NOTES:
+        return notes
+    return [*notes[:_MOST_NOTES], f"and the like in {len(notes) - _MOST_NOTES} more images"]
 
 
 def asdict_split(parts: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_labels", "find_particles", "neighbours"]
+__all__ = ["check_labels", "compact", "find_particles", "neighbours"]
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 _SHALLOWEST_NECK_PX = 0.75
@@ -62,17 +62,18 @@ def find_particles(
 
     particles = np.zeros(mask.shape, np.int32)
     last = 0
-    for value in np.unique(mask):
-        if value <= 0:
-            continue
-        components, number = ndimage.label(mask == value, _EIGHT_NEIGHBOURS)
+    _, numbered = compact(mask)
+    # each class in its own box: many classes do not look through the whole image each
+    for place, box in enumerate(ndimage.find_objects(numbered), start=1):
+        around = _grown(box)
+        components, number = ndimage.label(numbered[around] == place, _EIGHT_NEIGHBOURS)
         sizes = np.bincount(components.ravel(), minlength=number + 1)
         components[sizes[components] < smallest_px] = 0
         if split:
             components = _split(components, neck, smallest_px, _sides(pixel_size_nm))
         here = components > 0
-        particles[here] = components[here] + last
-        last = int(particles.max())
+        particles[around][here] = components[here] + last
+        last += int(components.max(initial=0))
     if not border:
         edge = np.concatenate([particles[0], particles[-1], particles[:, 0], particles[:, -1]])
         particles[np.isin(particles, edge)] = 0
@@ -103,13 +104,20 @@ def _split(
     for label, box in enumerate(ndimage.find_objects(components), start=1):
         if box is None:  # too small, and left out
             continue
-        # a margin of background, except at the image's border, where the particle may go on
-        around = tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
+        around = _grown(box)
         inside = components[around] == label
         number, here = _parts_of(inside, neck, smallest_px, sides)
         parts[around][inside] = here[inside] + last
         last += number
     return parts
+
+
+def _grown(box: tuple[slice, ...]) -> tuple[slice, ...]:
+    """Return a box with a margin of a pixel, except at the image's border.
+
+    Beyond that the particle may go on, while the margin is background.
+    """
+    return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
 
 
 def _parts_of(
@@ -201,3 +209,22 @@ def check_labels(labels: NDArray[Any], what: str) -> None:
         raise ValueError(
             f"the {what} has {labels.ndim} axes: give one frame of (row, column) at a time"
         )
+
+
+def compact(instances: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Return the labels above 0 in order, and the instances renumbered as 1, 2, ... in that order.
+
+    Without a sort of all pixels wherever labels are not much larger than the number of pixels.
+    """
+    top = int(instances.max(initial=0))
+    if instances.dtype.kind == "b" or top <= instances.size:
+        values = instances if instances.dtype.kind in "bu" else np.maximum(instances, 0)
+        there = np.zeros(top + 1, bool)
+        there[values.ravel().astype(np.intp, copy=False)] = True
+        there[0] = False
+        rank = np.where(there, np.cumsum(there), 0).astype(np.int32)
+        return np.flatnonzero(there), rank[values.astype(np.intp, copy=False)]
+    found, index = np.unique(np.maximum(instances, 0), return_inverse=True)
+    numbered = index.reshape(instances.shape).astype(np.int32)
+    found = found.astype(np.int64)
+    return (found[1:], numbered) if found[0] == 0 else (found, numbered + 1)

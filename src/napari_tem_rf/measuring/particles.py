@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.measuring.instances import check_labels, find_particles, neighbours
+from napari_tem_rf.measuring.instances import (
+    check_labels,
+    compact,
+    find_particles,
+    neighbours,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,14 +123,14 @@ def measure_particles(
 
     rows_nm, columns_nm = sides = pixel_size_nm or (1.0, 1.0)
     unit, square = ("nm", "nm2") if pixel_size_nm else ("px", "px")
-    labels, compact = _compact(instances)
+    labels, numbered = compact(instances)
     n = len(labels)
-    perimeter = _crofton_perimeters(compact, n, sides)
+    perimeter = _crofton_perimeters(numbered, n, sides)
     counts, total = np.zeros(n), np.zeros(n)
     ferets, centres = np.zeros((n, 2)), np.zeros((n, 2))
     classes = np.zeros(n, np.int64)
-    for place, box in enumerate(ndimage.find_objects(compact)):
-        shape = compact[box] == place + 1
+    for place, box in enumerate(ndimage.find_objects(numbered)):
+        shape = numbered[box] == place + 1
         rows, columns = np.nonzero(shape)
         counts[place] = len(rows)
         centres[place] = rows.mean() + box[0].start, columns.mean() + box[1].start
@@ -135,7 +140,7 @@ def measure_particles(
         if image is not None:
             total[place] = image[box][rows, columns].sum(dtype=np.float64)
     area = counts * rows_nm * columns_nm
-    edge = np.concatenate([compact[0], compact[-1], compact[:, 0], compact[:, -1]])
+    edge = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
     table: dict[str, Any] = {"label": labels}
     if mask is not None:
         table["class"] = classes.astype(mask.dtype)
@@ -155,25 +160,6 @@ def measure_particles(
         "touches_border": np.isin(np.arange(1, n + 1), edge),
     }
     return pd.DataFrame(table)
-
-
-def _compact(instances: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Return the labels above 0 in order, and the instances renumbered as 1, 2, ... in that order.
-
-    Without a sort of all pixels wherever the labels are not much larger than their number.
-    """
-    top = int(instances.max(initial=0))
-    if instances.dtype.kind == "b" or top <= instances.size:
-        values = instances if instances.dtype.kind in "bu" else np.maximum(instances, 0)
-        there = np.zeros(top + 1, bool)
-        there[values.ravel().astype(np.intp, copy=False)] = True
-        there[0] = False
-        rank = np.where(there, np.cumsum(there), 0).astype(np.int32)
-        return np.flatnonzero(there), rank[values.astype(np.intp, copy=False)]
-    found, index = np.unique(np.maximum(instances, 0), return_inverse=True)
-    compact = index.reshape(instances.shape).astype(np.int32)
-    found = found.astype(np.int64)
-    return (found[1:], compact) if found[0] == 0 else (found, compact + 1)
 
 
 def summarise(table: "pd.DataFrame", column: str | None = None) -> Summary:
@@ -207,7 +193,7 @@ def median_diameter(
 
 
 def _crofton_perimeters(
-    compact: NDArray[np.int32], n: int, sides: tuple[float, float]
+    numbered: NDArray[np.int32], n: int, sides: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Return the perimeter of labels 1 to n by Crofton's formula with four directions.
 
@@ -223,7 +209,7 @@ def _crofton_perimeters(
         rows * columns / diagonal * np.pi / 4,
         rows * columns / diagonal * np.pi / 4,
     )
-    padded = np.pad(compact, 1)
+    padded = np.pad(numbered, 1)
     perimeter = np.zeros(n + 1)
     for weight, (here, there) in zip(weights, neighbours(padded.shape), strict=True):
         a, b = padded[here], padded[there]

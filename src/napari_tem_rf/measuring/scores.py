@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.measuring.agreement import Agreement, find_agreement
+from napari_tem_rf.measuring.instances import compact
+from napari_tem_rf.micrographs.label_meaning import LabelMeaning
 from napari_tem_rf.protocol import Unlabelled
 
 __all__ = [
@@ -36,8 +39,9 @@ class Scores:
     dice, iou, precision, recall : float
         Of the foreground's pixels, 0 to 1; with several classes their mean.
     object_f1 : float
-        Of the particles, 0 to 1: F1 of the connected components (8 neighbours) that are matched
-        one to one at an intersection over union of at least 0.5.
+        Of the particles, 0 to 1: F1 of the connected components (8 neighbours), or of the
+        particles that labels number one by one, that are matched one to one at an intersection
+        over union of at least 0.5.
     boundary_error_px, boundary_error_nm : float, optional
         Mean distance between the contours, both ways, in px and nm. None where there is no
         contour to compare, and in nm without a pixel size.
@@ -86,10 +90,13 @@ class ScoreTable:
         The images' names.
     images : tuple of Scores
         The scores of each image.
+    notes : tuple of str
+        Sentences for the user, where predictions and labels are not written alike.
     """
 
     names: tuple[str, ...]
     images: tuple[Scores, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def mean(self) -> Scores:
@@ -134,7 +141,8 @@ def score_image(
         The classes to score, compared by value. Without it the classes are found: where prediction
         and labels have at most one foreground value each, all that is not background is compared,
         whatever its value (strokes of 1 and 2 give predictions of 0 and 2, a mask may hold 255);
-        where either has several, every value is a class.
+        where either has several, every value is a class, but where either has a number for each
+        particle (`label_meaning.meaning_of`), all that is not background is compared.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel in nm, for the boundary error in nm.
     name : str
@@ -158,21 +166,12 @@ def score_image(
     """
     _check(prediction, labels, name)
     if foreground is None:
-        foreground = foreground_values([(prediction, labels)], unlabelled)
-    valid = labels != 0 if unlabelled == "ignore" else np.ones(labels.shape, bool)
-    if labels.dtype.kind == "i":
-        valid &= labels >= 0
-    if not valid.any():
-        raise ValueError(
-            f"the labels of {name} have no annotated pixel: draw some, or read 0 as background"
-        )
-    if foreground:
-        masks = [(prediction == value, labels == value) for value in foreground]
-    else:
-        masks = [(prediction != 0, labels != (1 if unlabelled == "ignore" else 0))]
+        agreement = find_agreement([Pair(name, prediction, labels)], unlabelled)
+        return _score(prediction, labels, agreement, unlabelled, pixel_size_nm, name)
+    valid = _annotated(labels, unlabelled, name)
+    masks = [(prediction == value, labels == value) for value in foreground]
     return _over(
-        [_score_mask(found & valid, true & valid, valid, pixel_size_nm) for found, true in masks],
-        np.mean,
+        [_score_mask(a & valid, b & valid, valid, pixel_size_nm) for a, b in masks], np.mean
     )
 
 
@@ -187,8 +186,8 @@ def score_images(
     Parameters
     ----------
     pairs : sequence of Pair
-        Walked through twice, so that a sequence that reads its pairs when asked for them never
-        holds them all.
+        Walked through twice (three times where values differ), so that a sequence that reads its
+        pairs when asked for them never holds them all.
     unlabelled, foreground
         As for `score_image`; the classes are found over all images.
 
@@ -203,23 +202,33 @@ def score_images(
     """
     if not len(pairs):
         raise ValueError("there is no prediction to score: give at least one with its labels")
-    if foreground is None:
-        foreground = foreground_values(
-            (_checked(pair) for pair in pairs),
-            unlabelled,
-        )
+    names = tuple(pair.name for pair in pairs)
+    if foreground is not None:
+        scores = [
+            score_image(
+                pair.prediction,
+                pair.labels,
+                unlabelled=unlabelled,
+                foreground=foreground,
+                pixel_size_nm=pair.pixel_size_nm,
+                name=f'"{pair.name}"',
+            )
+            for pair in pairs
+        ]
+        return ScoreTable(names, tuple(scores))
+    agreement = find_agreement(_Checked(pairs), unlabelled)
     scores = [
-        score_image(
+        _score(
             pair.prediction,
             pair.labels,
-            unlabelled=unlabelled,
-            foreground=foreground,
-            pixel_size_nm=pair.pixel_size_nm,
-            name=f'"{pair.name}"',
+            agreement,
+            unlabelled,
+            pair.pixel_size_nm,
+            f'"{pair.name}"',
         )
         for pair in pairs
     ]
-    return ScoreTable(tuple(pair.name for pair in pairs), tuple(scores))
+    return ScoreTable(names, tuple(scores), agreement.notes)
 
 
 def foreground_values(
@@ -237,18 +246,11 @@ def foreground_values(
     Returns
     -------
     tuple of int
-        The classes' values, ascending; empty where neither side has more than one foreground
-        value, so that all foreground is to be compared whatever its value.
+        The classes' values, ascending; empty where all foreground is to be compared whatever its
+        value: neither side has more than one foreground value, or one has numbered particles.
     """
-    background = 1 if unlabelled == "ignore" else 0
-    predicted: set[int] = set()
-    true: set[int] = set()
-    for prediction, labels in pairs:
-        predicted |= {value for value in _values(prediction) if value > 0}
-        true |= {value for value in _values(labels) if value > background}
-    if len(predicted) <= 1 and len(true) <= 1:
-        return ()
-    return tuple(sorted(value for value in predicted | true if value > background))
+    named = [Pair("", prediction, labels) for prediction, labels in pairs]
+    return find_agreement(named, unlabelled).foreground
 
 
 def dice(prediction: NDArray[np.bool_], mask: NDArray[np.bool_]) -> float:
@@ -265,11 +267,67 @@ def _over(scores: Sequence[Scores], mean: Any) -> Scores:
     return Scores(**{name: float(mean(of)) if of else None for name, of in known.items()})  # type: ignore[arg-type]
 
 
+class _Checked(Sequence[Pair]):
+    """Pairs that raise a ValueError when they are asked for and do not fit together."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __getitem__(self, index: Any) -> Any:
+        pair = self._pairs[index]
+        _check(pair.prediction, pair.labels, f'"{pair.name}"')
+        return pair
+
+
+def _annotated(labels: NDArray[Any], unlabelled: Unlabelled, name: str) -> NDArray[np.bool_]:
+    """Return the pixels that count."""
+    valid = labels != 0 if unlabelled == "ignore" else np.ones(labels.shape, bool)
+    if labels.dtype.kind == "i":
+        valid &= labels >= 0
+    if not valid.any():
+        raise ValueError(
+            f"the labels of {name} have no annotated pixel: draw some, or read 0 as background"
+        )
+    return valid
+
+
+def _score(
+    prediction: NDArray[Any],
+    labels: NDArray[Any],
+    agreement: Agreement,
+    unlabelled: Unlabelled,
+    pixel_size_nm: tuple[float, float] | None,
+    name: str,
+) -> Scores:
+    """Score one image as it was found that predictions and labels are to be compared."""
+    valid = _annotated(labels, unlabelled, name)
+    if agreement.foreground:
+        masks = [(prediction == value, labels == value) for value in agreement.foreground]
+        return _over(
+            [_score_mask(a & valid, b & valid, valid, pixel_size_nm) for a, b in masks], np.mean
+        )
+    found, true = (
+        np.where(valid, meaning.without_background(values), 0)
+        for meaning, values in ((agreement.prediction, prediction), (agreement.labels, labels))
+    )
+    objects = _objects(found, agreement.prediction), _objects(true, agreement.labels)
+    return _score_mask(found != 0, true != 0, valid, pixel_size_nm, objects)
+
+
+def _objects(values: NDArray[Any], meaning: LabelMeaning) -> NDArray[np.int32] | None:
+    """Return the particles that labels number one by one as 1, 2, ...; None where they do not."""
+    return compact(values)[1] if meaning.numbered else None
+
+
 def _score_mask(
     found: NDArray[np.bool_],
     true: NDArray[np.bool_],
     valid: NDArray[np.bool_],
     pixel_size_nm: tuple[float, float] | None,
+    objects: tuple[NDArray[np.int32] | None, NDArray[np.int32] | None] = (None, None),
 ) -> Scores:
     both = np.count_nonzero(found & true)
     n_found, n_true = np.count_nonzero(found), np.count_nonzero(true)
@@ -280,18 +338,25 @@ def _score_mask(
         iou=both / either if either else 1.0,
         precision=both / n_found if n_found else float(not n_true),
         recall=both / n_true if n_true else float(not n_found),
-        object_f1=_object_f1(found, true),
+        object_f1=_object_f1(found, true, objects),
         boundary_error_px=_distance(*contours, (1.0, 1.0)),
         boundary_error_nm=_distance(*contours, pixel_size_nm) if pixel_size_nm else None,
     )
 
 
-def _object_f1(found: NDArray[np.bool_], true: NDArray[np.bool_]) -> float:
+def _object_f1(
+    found: NDArray[np.bool_],
+    true: NDArray[np.bool_],
+    objects: tuple[NDArray[np.int32] | None, NDArray[np.int32] | None],
+) -> float:
+    """Return the F1 of particles: connected ones, or those that are given as 1, 2, ..."""
     from scipy import ndimage, sparse
 
-    neighbours = np.ones((3, 3))
-    found_objects, n_found = ndimage.label(found, neighbours)
-    true_objects, n_true = ndimage.label(true, neighbours)
+    found_objects, true_objects = (
+        ndimage.label(mask, np.ones((3, 3)))[0] if numbered is None else numbered
+        for mask, numbered in zip((found, true), objects, strict=True)
+    )
+    n_found, n_true = int(found_objects.max(initial=0)), int(true_objects.max(initial=0))
     if n_found + n_true == 0:
         return 1.0
     both = found & true
@@ -330,19 +395,6 @@ def _distance(
     to_b = ndimage.distance_transform_edt(~b, sampling=pixel_size)[a]
     to_a = ndimage.distance_transform_edt(~a, sampling=pixel_size)[b]
     return float(np.concatenate([to_b, to_a]).mean())
-
-
-def _values(labels: NDArray[Any]) -> list[int]:
-    if labels.dtype.itemsize == 1 and labels.dtype.kind in "ub":
-        values = np.flatnonzero(np.bincount(labels.ravel().view(np.uint8), minlength=1))
-    else:
-        values = np.unique(labels)
-    return [int(value) for value in values]
-
-
-def _checked(pair: Pair) -> tuple[NDArray[Any], NDArray[Any]]:
-    _check(pair.prediction, pair.labels, f'"{pair.name}"')
-    return pair.prediction, pair.labels
 
 
 def _check(prediction: NDArray[Any], labels: NDArray[Any], name: str) -> None:

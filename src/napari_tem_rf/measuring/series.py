@@ -1,11 +1,12 @@
-"""Particles of masks and series of masks: found and measured frame by frame, in a thread.
+"""Particles of masks and series of masks: found and measured frame by frame.
 
-Nothing here knows the window. Both jobs are generators, so that the one who runs them can show how
-far they are; what they return is whole.
+The jobs are generators, so that the one who runs them can show how far they are; what they return
+is whole.
 """
 
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from zlib import crc32
@@ -13,17 +14,24 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.measuring.particles import find_particles, measure_particles
+from napari_tem_rf.measuring.instances import compact, find_particles
+from napari_tem_rf.measuring.particles import measure_particles
 from napari_tem_rf.micrographs.framewise import PackedLabels
+from napari_tem_rf.micrographs.label_meaning import (
+    LabelMeaning,
+    are_numbered,
+    count_labels,
+    many_values,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MOST_CLASSES = 16
-"""A frame with more values than this holds particles that are told apart already, not classes."""
-
 LARGEST_PLAIN_BYTES = 256 * 2**20
 """Labels of a series that take more are kept packed: else 1,000 frames would fill the memory."""
+
+# a frame is counted in milliseconds: more often would say nothing new
+_ASKING_SECONDS = 1.0
 
 Plane = NDArray[np.integer]
 Planes3D = NDArray[np.integer] | PackedLabels
@@ -90,7 +98,7 @@ class Found:
     measured : dict of int to Measured
         The tables.
     were_parted : bool
-        Whether the mask held one label a particle already.
+        Whether the mask held a number for each particle already.
     """
 
     labels: Planes3D
@@ -130,33 +138,89 @@ def find_in(
         Asked between frames: whether to return what is done.
     """
     found = Found(planes_for((len(frames), *shape)))
+    numbered = are_numbered(_counts(planes, frames, background, stopped))
     for place, frame in enumerate(frames):
         if stopped():
             break
-        mask = np.array(planes(frame))
-        if background:
-            mask[mask == background] = 0
-        parted = _distinct(mask) > MOST_CLASSES
-        labels = (
-            _kept(mask, finding)
-            if parted
-            else find_particles(
-                mask,
-                split=finding.split,
-                smallest_px=finding.smallest_px,
-                border=finding.border,
-                pixel_size_nm=ground.pixel_size_nm,
-            )
-        )
+        mask = _without(np.asarray(planes(frame)), background)
+        labels = particles_of(mask, numbered, finding, ground.pixel_size_nm)
+        if numbered:
+            _, labels = compact(labels)
         count = int(labels.max(initial=0))
         labels[labels > 0] += first_label - 1
         first_label += count
         found.labels[place] = labels
         found.measured[frame] = _measure(labels, frame, ground)
         found.frames.append(frame)
-        found.were_parted |= parted
+        found.were_parted = numbered
         yield (place + 1) / len(frames)
     return found
+
+
+def particles_of(
+    mask: Plane,
+    numbered: bool,
+    finding: Finding,
+    pixel_size_nm: tuple[float, float] | None = None,
+) -> Plane:
+    """Return a label for each particle of a mask whose background is 0, shape (row, column).
+
+    Parameters
+    ----------
+    mask : ndarray of int, shape (row, column)
+    numbered : bool
+        Whether the mask holds a number for each particle: the numbers stay, and nothing is split
+        or joined, because whoever told them apart knew more.
+    finding : Finding
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel; only the ratio of the two matters here.
+    """
+    if numbered:
+        return _kept(mask, finding)
+    return find_particles(
+        mask,
+        split=finding.split,
+        smallest_px=finding.smallest_px,
+        border=finding.border,
+        pixel_size_nm=pixel_size_nm,
+    )
+
+
+def measure_frames(
+    planes: Planes,
+    frames: Sequence[int],
+    meaning: LabelMeaning,
+    finding: Finding,
+    pixel_size_nm: tuple[float, float] | None,
+) -> Iterator[tuple[int, "pd.DataFrame"]]:
+    """Yield each frame and the table of its particles; nothing but the tables is kept.
+
+    The label is the file's own number where particles are numbered; there is a column ``class``
+    where they are not.
+    """
+    for frame in frames:
+        mask = meaning.without_background(np.asarray(planes(frame)))
+        labels = particles_of(mask, meaning.numbered, finding, pixel_size_nm)
+        classes = None if meaning.numbered else mask
+        yield frame, measure_particles(labels, pixel_size_nm=pixel_size_nm, mask=classes)
+
+
+def _counts(
+    planes: Planes, frames: Sequence[int], background: int, stopped: Callable[[], bool]
+) -> Iterator[dict[int, int]]:
+    """Yield the counts of each frame until there is a stop, which is asked for once a second."""
+    asked = time.monotonic()
+    for frame in frames:
+        if time.monotonic() > asked + _ASKING_SECONDS:
+            if stopped():
+                return
+            asked = time.monotonic()
+        counts = count_labels(np.asarray(planes(frame)))
+        yield {value: number for value, number in counts.items() if value != background}
+
+
+def _without(mask: Plane, background: int) -> Plane:
+    return np.where(mask == background, 0, mask) if background else mask
 
 
 def planes_for(shape: tuple[int, ...]) -> Planes3D:
@@ -206,8 +270,10 @@ def joined(measured: Mapping[int, Measured], is_series: bool) -> "pd.DataFrame":
 
 def _measure(labels: Plane, frame: int, ground: Ground) -> Measured:
     mask = None if ground.mask is None else np.asarray(ground.mask(frame))
-    if mask is not None and not 1 < _distinct(mask) <= MOST_CLASSES:
-        mask = None
+    if mask is not None:
+        values = [value for value in count_labels(mask) if value > 0]
+        if len(values) < 2 or many_values(values):
+            mask = None
     grey = None if ground.grey is None else np.asarray(ground.grey(frame))
     table = measure_particles(labels, grey, ground.pixel_size_nm, mask)
     return Measured(table, _checksum(labels))
@@ -217,27 +283,12 @@ def _checksum(labels: Plane) -> int:
     return crc32(np.ascontiguousarray(labels).data)
 
 
-def _distinct(labels: Plane) -> int:
-    """Return how many values above 0 there are."""
-    top = int(labels.max(initial=0))
-    if labels.dtype.kind == "b" or top <= 1:
-        return top
-    if top <= 255:
-        # a fraction of the time that sorting takes
-        counts = np.bincount(labels[labels > 0].ravel(), minlength=top + 1)
-        return int(np.count_nonzero(counts))
-    return int(np.count_nonzero(np.unique(labels) > 0))
-
-
-def _kept(labels: Plane, finding: Finding) -> NDArray[np.int32]:
-    """Renumber labels that are particles already, without the small ones and those at the border.
-
-    They are never split: whoever told them apart knew more.
-    """
-    values, index = np.unique(np.where(labels > 0, labels, 0), return_inverse=True)
-    index = index.reshape(labels.shape)
-    keep = np.bincount(index.ravel(), minlength=len(values)) >= finding.smallest_px
+def _kept(labels: Plane, finding: Finding) -> Plane:
+    """Return numbered particles without the small ones and those at the border."""
+    values, places = compact(labels)
+    keep = np.bincount(places.ravel(), minlength=len(values) + 1) >= finding.smallest_px
     if not finding.border:
-        keep[np.concatenate([index[0], index[-1], index[:, 0], index[:, -1]])] = False
-    keep[values == 0] = False
-    return np.where(keep, np.cumsum(keep), 0).astype(np.int32)[index]
+        keep[np.concatenate([places[0], places[-1], places[:, 0], places[:, -1]])] = False
+    keep[0] = False
+    kept: Plane = np.where(keep[places], labels, 0)
+    return kept

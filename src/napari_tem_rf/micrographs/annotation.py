@@ -6,6 +6,7 @@ up the classes.
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES, count_labels, meaning_of
 from napari_tem_rf.protocol import Unlabelled
 
 NOT_ANNOTATED = -1
 
 SPARSE = 0.5
 """Where less of the images than this is annotated, it is strokes and not masks."""
-
-MOST_CLASSES = 64
-"""More are no classes but instances: particles that were numbered one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,9 +160,18 @@ def find_classes(
     ValueError
         When there is nothing to learn: no label, or one class only.
     """
-    found = sorted(set().union(*(np.unique(each).tolist() for each in labels)))
+    counts: Counter[int] = Counter()
+    for each in labels:
+        counts.update(count_labels(each))
+    found = sorted(counts)
     background = 1 if unlabelled == "ignore" else 0
-    foreground = [int(value) for value in found if value > background]
+    foreground = [value for value in found if value > background]
+    if meaning_of(counts, unlabelled).numbered:
+        raise ValueError(
+            f"the labels hold {len(foreground)} values, as if particles were numbered one by one: "
+            f"a network learns classes, {MOST_CLASSES} at most; give all particles of a kind the "
+            f"same value, {background + 1} for the first"
+        )
     if found in ([], [0]) and unlabelled == "ignore":
         raise ValueError(
             "the labels are empty: nothing is annotated; paint background as 1 and particles as 2"
@@ -184,12 +192,6 @@ def find_classes(
         )
         raise ValueError(
             f"the labels hold {', '.join(map(str, foreground))} but no background: {hint}"
-        )
-    if len(foreground) >= MOST_CLASSES:
-        raise ValueError(
-            f"the labels hold {len(foreground)} classes, but a network has at most "
-            f"{MOST_CLASSES}: if every particle has a number of its own, make all of them "
-            f"{background + 1}"
         )
     values = (background, *foreground)
     named = {background: "background", **(names or {})}

@@ -18,6 +18,9 @@ _ROBUST_THRESHOLD = 8.0
 _NOISE_BLOCK_PX = 32
 _SURFACE_BLOCKS = 64
 _HIGHEST_ORDER = 6
+# the part of an image's contrast that the rounding to float32 may take
+_LARGEST_ROUNDING = 1e-3
+_SAMPLED_SIDE_PX = 256
 # half the width of a normal distribution's middle half, in standard deviations
 _MAD_TO_SD = 1.4826
 
@@ -150,14 +153,19 @@ def standardise(pixels: ArrayLike) -> NDArray[np.float32]:
 def fill_not_finite(pixels: ArrayLike) -> NDArray[np.float32]:
     """Return an image as float32, with the median of the finite pixels where others were.
 
+    Where the image stands on an offset so large that float32 would round its grey values away,
+    the offset is taken off first.
+
     Raises
     ------
     ValueError
         If the pixels are not (row, column) or none is finite.
     """
+    pixels = np.asarray(pixels)
     # what float32 does not reach is infinite, and treated so
     with np.errstate(over="ignore"):
-        image = np.array(pixels, dtype=np.float32)
+        offset = _offset(pixels)
+        image = np.array(pixels - offset if offset else pixels, dtype=np.float32)
     if image.ndim != 2 or image.size == 0:
         raise ValueError(f"the pixels have the shape {image.shape}: an image is (row, column)")
     finite = np.isfinite(image)
@@ -167,6 +175,26 @@ def fill_not_finite(pixels: ArrayLike) -> NDArray[np.float32]:
         raise ValueError("no pixel of the image is finite: it holds only NaN or infinity")
     image[~finite] = np.median(image[finite])
     return image
+
+
+def _offset(pixels: NDArray[Any]) -> float:
+    """Return what to take off an image before it becomes float32; 0 where nothing is lost.
+
+    Judged by the middle half of some of the pixels, so that spikes and dead pixels do not count.
+    """
+    if pixels.dtype.kind not in "fui" or pixels.dtype.itemsize < 4 or pixels.ndim != 2:
+        return 0.0
+    if pixels.dtype == np.float32:
+        return 0.0
+    steps = [max(1, length // _SAMPLED_SIDE_PX) for length in pixels.shape]
+    some = pixels[:: steps[0], :: steps[1]].astype(np.float64)
+    some = some[np.isfinite(some)]
+    if not some.size:
+        return 0.0
+    low, middle, high = np.percentile(some, (25, 50, 75))
+    spread = high - low or float(some.std())
+    rounding = abs(middle) * float(np.finfo(np.float32).eps)
+    return float(np.rint(middle)) if rounding > _LARGEST_ROUNDING * spread > 0 else 0.0
 
 
 def bin_labels(labels: NDArray[Any], binning: int) -> NDArray[Any]:

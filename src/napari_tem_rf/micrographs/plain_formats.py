@@ -8,16 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.axes import arrangement
 from napari_tem_rf.micrographs.frames import mapped_frames
-from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, labels_of_colour
+from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError
 
-__all__ = ["read_npy", "read_npy_labels", "read_png", "read_png_labels"]
+__all__ = ["read_npy", "read_png", "read_png_labels"]
 
 # deflate gains at most a factor 1032 (zlib's own documentation)
 _MOST_GAIN_OF_DEFLATE = 1032
 
 # channels of each colour type (PNG specification, section 11.2.1)
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+
+# what the memory of a small machine holds; a byte of file can stand for 8,000 of them
+_MOST_PNG_PIXELS = 2**31
 
 
 def read_png(path: Path) -> list[RawImage]:
@@ -29,14 +33,15 @@ def read_png(path: Path) -> list[RawImage]:
     return [RawImage(pixels, colour=pixels.ndim == 3)]
 
 
-def read_png_labels(path: Path) -> NDArray[Any]:
+def read_png_labels(path: Path) -> list[RawImage]:
     """Return the values of a PNG file; those of a palette are its indices."""
-    values = _png_values(path, palette_as_colour=False)
-    return labels_of_colour(values, path) if values.ndim == 3 else values
+    pixels = _png_values(path, palette_as_colour=False)
+    return [RawImage(pixels, colour=pixels.ndim == 3)]
 
 
 def _png_values(path: Path, palette_as_colour: bool) -> NDArray[Any]:
-    from PIL import Image
+    """Return the samples that a PNG file stores, and not the bytes that a screen shows of them."""
+    from PIL.PngImagePlugin import PngImageFile
 
     with path.open("rb") as file:
         front = file.read(26)
@@ -49,17 +54,29 @@ def _png_values(path: Path, palette_as_colour: bool) -> NDArray[Any]:
             f'"{path.name}" declares {rows} x {columns} pixels but has only '
             f"{path.stat().st_size:,} bytes: it was cut off or damaged"
         )
-    with Image.open(path, formats=["PNG"]) as image:
+    if columns * rows > _MOST_PNG_PIXELS:
+        raise ReadingError(
+            f'"{path.name}" has {rows:,} x {columns:,} pixels: a PNG is read up to '
+            f"{_MOST_PNG_PIXELS:,}; save so large an image as TIFF"
+        )
+    if bits == 16 and kind in (2, 4, 6):
+        # Pillow leaves the low bytes of these out
+        import imagecodecs
+
+        return np.asarray(imagecodecs.png_decode(path.read_bytes()))
+    # not by Image.open, which refuses large images whatever their file holds
+    with path.open("rb") as file, PngImageFile(file) as image:
         if image.mode == "P" and palette_as_colour:
             return np.asarray(image.convert("RGB"))
-        return np.asarray(image)
+        values = np.asarray(image)
+    if kind == 0 and bits in (2, 4):
+        # Pillow spreads them over a byte
+        return values // np.uint8(255 // (2**bits - 1))
+    return values
 
 
 def read_npy(path: Path) -> list[RawImage]:
-    """Return the array of an NPY file: (row, column), (frame, row, column) or colour.
-
-    Arrays whose last axis is 3 or 4 long and whose values are bytes are colour.
-    """
+    """Return the array of an NPY file, whose axes have no names: see `axes.arrangement`."""
     with path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         header = {
@@ -78,18 +95,17 @@ def read_npy(path: Path) -> list[RawImage]:
             f'"{path.name}" declares {declared:,} bytes of pixels but holds {held:,}: it was cut '
             "off or damaged"
         )
-    colour = len(shape) >= 3 and shape[-1] in (3, 4) and dtype == np.uint8
-    if len(shape) == 3 and not colour and not columns_first and 0 not in shape:
+    if len(shape) < 2:
+        return [RawImage(np.fromfile(path, dtype, math.prod(shape), offset=start).reshape(shape))]
+    axes = arrangement(shape)
+    colour = axes.channel is not None
+    notes = (axes.note,) if axes.note else ()
+    in_order = axes.order == tuple(range(len(shape)))
+    if len(shape) == 3 and in_order and not colour and not columns_first and 0 not in shape:
         image_shape = int(shape[1]), int(shape[2])
         step = math.prod(image_shape) * dtype.itemsize
         offsets = range(start, start + shape[0] * step, step)
         return [RawImage(mapped_frames(path, offsets, image_shape, dtype))]
     values = np.fromfile(path, dtype, math.prod(shape), offset=start)
-    return [RawImage(values.reshape(shape, order="F" if columns_first else "C"), colour=colour)]
-
-
-def read_npy_labels(path: Path) -> NDArray[Any]:
-    """Return the values of an NPY file; those of a picture in colour are its grey values."""
-    (raw,) = read_npy(path)
-    values = np.asarray(raw.pixels)
-    return labels_of_colour(values, path) if raw.colour else values
+    values = values.reshape(shape, order="F" if columns_first else "C")
+    return [RawImage(np.ascontiguousarray(axes.of(values)), colour=colour, notes=notes)]

@@ -9,12 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.micrograph import Micrograph
-from napari_tem_rf.micrographs.units import (
-    UnknownUnitError,
-    is_reciprocal,
-    is_spectral,
-    length_in_nm,
-)
+from napari_tem_rf.micrographs.pixel_size import Step, pixel_size_of
+from napari_tem_rf.micrographs.units import is_reciprocal, is_spectral
 
 if TYPE_CHECKING:
     import dask.array
@@ -24,8 +20,10 @@ __all__ = [
     "RawImage",
     "ReadingError",
     "Step",
+    "labels_of",
     "labels_of_colour",
     "micrograph_of",
+    "one_series",
 ]
 
 # ITU-R BT.709, as scikit-image's rgb2gray
@@ -38,10 +36,6 @@ class ReadingError(ValueError):
 
 class NotAMicrographError(ValueError):
     """An image of a file is no real-space image of real numbers; the text says what it is."""
-
-
-Step = tuple[float, str | None]
-"""Distance of two pixels along one axis, and its unit."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +59,8 @@ class RawImage:
     notes : tuple of str
     unsuitable : str
         Why the image is no micrograph, where its reader knows; empty else.
+    white_is_zero : int, optional
+        The largest value that can be stored, of a file that says that 0 is white and this black.
     """
 
     pixels: "NDArray[Any] | dask.array.Array"
@@ -75,6 +71,7 @@ class RawImage:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     unsuitable: str = ""
+    white_is_zero: int | None = None
 
 
 def micrograph_of(raw: RawImage, name: str, source: Path) -> Micrograph:
@@ -104,6 +101,9 @@ def micrograph_of(raw: RawImage, name: str, source: Path) -> Micrograph:
     if raw.colour and pixels.ndim >= 3 and pixels.shape[-1] in (2, 3, 4):
         pixels, note = _grey(pixels)
         notes.append(note)
+    if raw.white_is_zero is not None:
+        pixels = shown(pixels, raw.white_is_zero)
+        notes.append("the file says that 0 is white: its values are turned round")
     if pixels.ndim < 2:
         raise NotAMicrographError(f"it has {pixels.ndim} axis: a profile or spectrum")
     if 0 in pixels.shape:
@@ -113,11 +113,8 @@ def micrograph_of(raw: RawImage, name: str, source: Path) -> Micrograph:
     if pixels.ndim > 3:
         frames = int(np.prod(pixels.shape[:-2]))
         notes.append(f"{pixels.ndim} axes {pixels.shape}: read as one series of {frames} frames")
-        pixels = pixels.reshape((frames, *pixels.shape[-2:]))
-    if pixels.ndim == 3 and pixels.shape[0] == 1:
-        pixels = pixels[0]
-    pixels = _native(pixels)
-    pixel_size_nm, size_notes = _pixel_size(raw.steps)
+    pixels = _native(one_series(pixels))
+    pixel_size_nm, size_notes = pixel_size_of(raw.steps)
     notes += size_notes
     if isinstance(pixels, np.ndarray) and pixels.dtype.kind == "f":
         broken = int(pixels.size - np.count_nonzero(np.isfinite(pixels)))
@@ -127,6 +124,57 @@ def micrograph_of(raw: RawImage, name: str, source: Path) -> Micrograph:
                 "cleaning puts the median of the others there"
             )
     return Micrograph(pixels, name, pixel_size_nm, dict(raw.metadata), source, tuple(notes))
+
+
+def one_series(pixels: Any) -> Any:
+    """Return pixels ([frame, ...] row, column) with one axis of frames, or none for a single one.
+
+    Images and labels come through here, so that those of the same shape stay so.
+    """
+    if pixels.ndim > 3:
+        pixels = pixels.reshape((int(np.prod(pixels.shape[:-2])), *pixels.shape[-2:]))
+    return pixels[0] if pixels.ndim == 3 and pixels.shape[0] == 1 else pixels
+
+
+def shown(pixels: Any, white: int) -> Any:
+    """Return values of a file whose 0 is white and ``white`` black, so that more is brighter."""
+    if pixels.dtype.kind == "b":
+        return ~pixels
+    return pixels.dtype.type(white) - pixels
+
+
+def labels_of(raw: RawImage, path: Path) -> Any:
+    """Return what a format's reader found as labels, (row, column) or (frame, row, column).
+
+    Where a file says that 0 is white, a mask in black and white is turned round, as it is shown;
+    other numbers are labels as they are stored.
+
+    Parameters
+    ----------
+    raw : RawImage
+        Its pixels may be lazy, and then stay so.
+    path : Path
+        The file, for the sentence.
+
+    Raises
+    ------
+    ReadingError
+        If the labels are in colour.
+    """
+    pixels = raw.pixels
+    if raw.colour and pixels.ndim >= 3:
+        pixels = labels_of_colour(np.asarray(pixels), path)
+    pixels = one_series(pixels) if pixels.ndim >= 2 else pixels
+    white = raw.white_is_zero
+    if white is not None and (pixels.dtype.kind == "b" or _black_and_white(pixels, white)):
+        return shown(pixels, white)
+    return pixels
+
+
+def _black_and_white(pixels: Any, white: int) -> bool:
+    """Whether there are only the two ends of the range; looked at frame by frame."""
+    planes = pixels[None] if pixels.ndim == 2 else pixels
+    return all(bool(np.isin(np.asarray(plane), (0, white)).all()) for plane in planes)
 
 
 def labels_of_colour(values: NDArray[Any], path: Path) -> NDArray[Any]:
@@ -183,17 +231,3 @@ def _grey(pixels: Any) -> tuple[Any, str]:
     weights = [np.float32(weight) for weight in _LUMINANCE]
     grey = red * weights[0] + green * weights[1] + blue * weights[2]
     return grey.astype(np.float32), "in colour: read as its luminance"
-
-
-def _pixel_size(
-    steps: tuple[Step, Step] | None,
-) -> tuple[tuple[float, float] | None, list[str]]:
-    if steps is None:
-        return None, []
-    try:
-        row, column = (length_in_nm(value, unit) for value, unit in steps)
-    except UnknownUnitError as error:
-        return None, [f"no pixel size: {error}"]
-    if row is None or column is None:
-        return None, []
-    return (row, column), []

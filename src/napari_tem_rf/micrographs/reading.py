@@ -27,7 +27,6 @@ from napari_tem_rf.micrographs.ome_zarr import (
 )
 from napari_tem_rf.micrographs.plain_formats import (
     read_npy,
-    read_npy_labels,
     read_png,
     read_png_labels,
 )
@@ -35,6 +34,7 @@ from napari_tem_rf.micrographs.rawimage import (
     NotAMicrographError,
     RawImage,
     ReadingError,
+    labels_of,
     micrograph_of,
 )
 from napari_tem_rf.micrographs.refusals import unreadable
@@ -75,12 +75,12 @@ _READERS: dict[str, Callable[[Path], list[RawImage]]] = {
     ".zspy": read_zspy,
 }
 
-_LABEL_READERS: dict[str, Callable[[Path], NDArray[Any]]] = {
-    ".npy": read_npy_labels,
+_LABEL_READERS: dict[str, Callable[[Path], list[RawImage]]] = {
+    ".npy": read_npy,
     ".png": read_png_labels,
     ".tif": read_tiff_labels,
     ".tiff": read_tiff_labels,
-    ".zarr": lambda path: np.asarray(read_ome_zarr_labels(path)[0].pixels),
+    ".zarr": read_ome_zarr_labels,
 }
 
 IMAGE_ENDINGS = tuple(sorted(_READERS))
@@ -89,7 +89,7 @@ IMAGE_ENDINGS = tuple(sorted(_READERS))
 LABEL_ENDINGS = tuple(sorted(_LABEL_READERS))
 """Endings of the files that `read_labels` reads, in small letters."""
 
-_LARGEST_LABEL = 65_535
+_LARGEST_LABEL = 2**31 - 1
 
 # what Windows forbids in the name of a file, and what would lead out of a folder
 _NOT_IN_FILE_NAMES = re.compile(r'[<>:"/\\|?*\x00-\x1f]+')
@@ -145,8 +145,8 @@ def read_labels(path: str | Path) -> NDArray[Any]:
     Returns
     -------
     ndarray of uint8, uint16 or int32, shape (row, column) or (frame, row, column)
-        Labels from 0 to 65,535. True and false become 1 and 0; numbers of float type are taken
-        only where every one is whole, so that nothing is lost.
+        Labels from 0 to 2,147,483,647. True and false become 1 and 0; numbers of float type are
+        taken only where every one is whole, so that nothing is lost.
 
     Raises
     ------
@@ -154,8 +154,7 @@ def read_labels(path: str | Path) -> NDArray[Any]:
         If the file cannot be read or holds no labels.
     """
     path = Path(path)
-    read = _reader(path, _LABEL_READERS, "labels")
-    return _in_one_sentence(path, lambda: _labels(path, read(path)))
+    return _in_one_sentence(path, lambda: _labels(path, np.asarray(_stored_labels(path))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -173,8 +172,11 @@ class LabelFrames:
     shape: tuple[int, ...]
     read: Callable[[int], NDArray[Any]]
 
+    def __len__(self) -> int:
+        return 1 if len(self.shape) == 2 else self.shape[0]
+
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        for index in range(1 if len(self.shape) == 2 else self.shape[0]):
+        for index in range(len(self)):
             yield self.read(index)
 
 
@@ -197,14 +199,9 @@ def open_labels(path: str | Path) -> LabelFrames:
         read.
     """
     path = Path(path)
-    _reader(path, _LABEL_READERS, "labels")
-    pixels = None
-    if _ending(path) == ".zarr":
-        pixels = _in_one_sentence(path, lambda: read_ome_zarr_labels(path)[0].pixels)
-    elif _ending(path) != ".png":
-        pixels = _in_one_sentence(path, lambda: _READERS[_ending(path)](path)[0].pixels)
-    if pixels is None or isinstance(pixels, np.ndarray) or pixels.ndim != 3:
-        labels = read_labels(path)
+    pixels = _in_one_sentence(path, lambda: _stored_labels(path))
+    if isinstance(pixels, np.ndarray):
+        labels = _in_one_sentence(path, lambda: _labels(path, pixels))
         return LabelFrames(labels.shape, lambda i: labels if labels.ndim == 2 else labels[i])
 
     def read(index: int) -> NDArray[Any]:
@@ -331,8 +328,13 @@ def _names(path: Path, raws: list[RawImage]) -> Iterator[str]:
         yield name
 
 
+def _stored_labels(path: Path) -> Any:
+    """Return the labels of a file as it stores them, numpy or lazy dask; the first of several."""
+    read = _reader(path, _LABEL_READERS, "labels")
+    return labels_of(read(path)[0], path)
+
+
 def _labels(path: Path, values: NDArray[Any]) -> NDArray[Any]:
-    values = np.squeeze(values) if values.ndim > 3 else values
     if values.ndim not in (2, 3) or 0 in values.shape:
         raise ReadingError(
             f'labels "{path.name}" have the shape {values.shape}: labels are (row, column) or '
@@ -354,6 +356,8 @@ def _labels(path: Path, values: NDArray[Any]) -> NDArray[Any]:
     if smallest < 0 or largest > _LARGEST_LABEL:
         raise ReadingError(
             f'labels "{path.name}" go from {smallest} to {largest}: labels go from 0 to '
-            f"{_LARGEST_LABEL}"
+            f"{_LARGEST_LABEL}; number them anew from 1 up, and give background 0"
         )
+    if largest > 65_535:
+        return values.astype(np.int32)
     return values.astype(np.uint8 if largest < 256 else np.uint16)

@@ -10,7 +10,7 @@ from typing import Any
 
 from napari_tem_rf.micrographs.rawimage import ReadingError
 
-__all__ = ["coded_size", "refuse_absurd_parts"]
+__all__ = ["coded_size", "pages_lead_out", "refuse_absurd_parts"]
 
 # where the size comes late, behind tables and profiles
 _FRONT_BYTES = 4096
@@ -52,6 +52,26 @@ def refuse_absurd_parts(tiff: Any, page: Any, path: Path) -> None:
                 f"of {keyframe.imagelength} x {keyframe.imagewidth}: it is damaged; copy it again "
                 "from where it came from"
             )
+
+
+def pages_lead_out(tiff: Any) -> bool:
+    """Whether the list of pages goes on beyond the end of the file, which was then cut off.
+
+    Parameters
+    ----------
+    tiff : tifffile.TiffFile
+        Open.
+    """
+    handle, form = tiff.filehandle, tiff.tiff
+    last = tiff.pages[len(tiff.pages) - 1].offset
+    handle.seek(last)
+    number = struct.unpack(form.tagnoformat, handle.read(form.tagnosize))[0]
+    handle.seek(last + form.tagnosize + number * form.tagsize)
+    place = handle.read(form.offsetsize)
+    if len(place) < form.offsetsize:
+        return True
+    following = struct.unpack(form.offsetformat, place)[0]
+    return bool(following >= handle.size)
 
 
 def coded_size(data: bytes) -> tuple[int, int] | None:

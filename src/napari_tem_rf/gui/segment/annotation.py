@@ -30,7 +30,6 @@ from napari_tem_rf.gui.pieces.parts import (
     swatch,
 )
 from napari_tem_rf.gui.session.annotations import (
-    MOST_CLASSES,
     note_classes,
     start_annotation,
 )
@@ -38,6 +37,7 @@ from napari_tem_rf.gui.session.autosave import Autosave
 from napari_tem_rf.gui.session.situation import Annotated, Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES, many_values
 
 
 class _ClassButton(Themed, QToolButton):
@@ -230,10 +230,10 @@ class AnnotationWidget(QWidget):
             self.words.say(
                 "Nothing is painted yet: choose a class and paint a few strokes.", "quiet"
             )
-        elif len(self._classes.values) > MOST_CLASSES - 1:
+        elif many_values(self._classes.values[1:]):
             self.words.say(
-                f"This layer holds {MOST_CLASSES} values or more: it looks like particles numbered "
-                "one by one; a class layer holds one value a class.",
+                f"This layer holds more than {MOST_CLASSES} values: it looks like particles "
+                "numbered one by one; a class layer holds one value a class.",
                 "warning",
             )
         else:

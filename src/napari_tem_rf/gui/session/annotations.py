@@ -14,6 +14,7 @@ from napari_tem_rf.gui.layers.layers import (
 from napari_tem_rf.gui.layers.marks import AnnotationMark, MarkOnImage, id_of, mark_of, note
 from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES
 from napari_tem_rf.protocol import Unlabelled
 
 STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=CLASS_COLORS[:2])
@@ -21,9 +22,6 @@ STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=CLASS_
 
 MASK = Classes(values=(0, 1), names=("background", "particle"), colors=CLASS_COLORS[:2])
 """The classes of a new annotation whose zeros are background."""
-
-MOST_CLASSES = 16
-"""More values than this are instances, not classes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,8 @@ def classes_of(layer: Labels, unlabelled: Unlabelled, counts: Counts | None = No
     mark = mark_of(layer)
     noted = mark.classes if isinstance(mark, AnnotationMark) else ()
     named = {value: (name, color) for value, name, color in noted}
-    painted = values_in(counts)[:MOST_CLASSES]
+    # one more than are classes, besides the background, so that too many are seen
+    painted = values_in(counts)[: MOST_CLASSES + 2]
     if unlabelled == "background":
         # a class of strokes that stands for background says nothing beside zeros that do
         named = {

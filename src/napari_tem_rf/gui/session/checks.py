@@ -8,9 +8,10 @@ from pathlib import Path
 from napari.layers import Image
 
 from napari_tem_rf.gui.layers.layers import image_shape
-from napari_tem_rf.gui.session.annotations import MOST_CLASSES, AnnotatedLayer
+from napari_tem_rf.gui.session.annotations import AnnotatedLayer
 from napari_tem_rf.gui.session.choices import Activity, Choices
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES, many_values
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan
@@ -97,10 +98,10 @@ def _misfit(pair: AnnotatedLayer) -> Check:
 
 def _painted(classes: Classes, counts: list[int]) -> list[Check]:
     """Check what is painted of each class."""
-    if len(classes.values) >= MOST_CLASSES:
+    if many_values(classes.values[1:]):
         return [
             _stop(
-                f"The annotation holds {MOST_CLASSES - 1} values or more, as if particles were "
+                f"The annotation holds more than {MOST_CLASSES} values, as if particles were "
                 "numbered one by one: give all particles of a kind the same value."
             )
         ]

@@ -26,7 +26,7 @@ from napari_tem_rf.gui.session.checks import Check, checks_of_activity, training
 from napari_tem_rf.gui.session.choices import Activity, Choices
 from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.micrographs.annotation import Classes
-from napari_tem_rf.starting import SIMULATED, simulated_start
+from napari_tem_rf.starting import SIMULATED, usual_start
 
 __all__ = [
     "Annotated",
@@ -318,7 +318,7 @@ def _starts(choices: Choices) -> tuple[Start, ...]:
     The paper's protocol starts from nothing; either can continue an earlier run.
     """
     spec, starts = choices.spec, []
-    if choices.plan.preset == "default" and simulated_start(spec) is not None:
+    if usual_start(spec, choices.plan.preset) == SIMULATED:
         starts.append(Start("simulated micrographs", SIMULATED))
     starts.append(Start("new weights", None))
     starts += [
