@@ -1,6 +1,7 @@
 """Settings that last: runs folder and scheduler, and what happens where no scheduler answers."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,22 @@ def test_a_damaged_file_means_the_defaults(file):
     file.parent.mkdir()
     for text in ("{", "[]", "\x00"):
         file.write_text(text)
+        assert read_settings() == Settings()
+
+
+@pytest.mark.timeout(20)
+def test_any_file_means_settings(file):
+    """Whatever is in it, and even if it is a pipe: the defaults, or texts of bounded length."""
+    file.parent.mkdir()
+    texts = ["[" * 100_000, '{"scheduler": NaN}', "[" + "1," * 600_000 + "1]", "\udcff"]
+    values = [None, 5, [], {}, "x" * 20_000, "a\0b", "\x1b[2J"]
+    texts += [json.dumps({"runs_folder": value, "scheduler": value}) for value in values]
+    for text in texts:
+        file.write_bytes(text.encode("utf-8", "surrogateescape"))
+        assert read_settings() == Settings()
+    file.unlink()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(file)
         assert read_settings() == Settings()
 
 
