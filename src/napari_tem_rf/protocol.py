@@ -11,11 +11,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.describing import told
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Unlabelled = Literal["ignore", "background"]
 
 PAPER_SEEDS = (752, 2245, 140, 9213, 956)
 """The seeds of Sytwu, Groschner and Scott (2022)."""
+
+FIRST_SECONDS = 20.0
+"""How long a training goes on when nothing is said: in the window and without it."""
+
+LARGEST_SEED = 2**32 - 1
+"""What NumPy and scikit-learn take as a seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +32,23 @@ class TrainingPlan:
 
     Attributes
     ----------
+    preset : str
+        Name of the preset the plan came from.
     epochs : int, optional
         Number of epochs; with ``seconds`` the first that comes ends the training.
     seconds : float, optional
         Time budget of the training in seconds.
+    validation : float
+        Fraction held out for validation.
+    patience : int, optional
+        Stop after so many epochs without a lower validation loss.
+    seed : int
+        Seed of weights, crops and split.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train.
     steps : int, optional
         Number of steps after which the training ends, within an epoch too; a training that ended
         by its time is repeated by its steps.
-    seed : int
-        Seed of weights, crops and split.
     learning_rate : float
         Step size of Adam.
     batch : int, optional
@@ -57,33 +73,73 @@ class TrainingPlan:
     keep : {"best", "last"}
         Which epoch's weights are kept: those of the lowest validation loss, or the last. Where too
         few pixels are held out to tell epochs apart, it is the last.
-    patience : int, optional
-        Stop after so many epochs without a lower validation loss.
-    validation : float
-        Fraction held out for validation.
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where to train.
-    preset : str
-        Name of the preset the plan came from.
     """
 
-    epochs: int | None = 100
-    seconds: float | None = None
-    seed: int = 752
+    preset: str = told(
+        "default",
+        "recipe",
+        "This program's own way to train, or the protocol of Sytwu, Groschner, Scott (2022), which "
+        "is slower and meant for comparison with the paper",
+        choices={"default": "this program's", "sytwu2022": "Sytwu et al. 2022"},
+    )
+    epochs: int | None = told(
+        100,
+        "epochs",
+        "How long to train, in rounds over what is annotated",
+        none="no limit",
+        least=1,
+    )
+    seconds: float | None = told(
+        None,
+        "time",
+        "How long to train",
+        unit="s",
+        none="no limit",
+        least=0.1,
+        step=0.1,
+    )
+    validation: float = told(
+        0.2,
+        "held out",
+        "Part of the annotation that is not trained on but scored: whole images where at least "
+        "three are annotated (frames of one series stay together), blocks of each image with a gap "
+        "below that; 0 for none",
+        percent=True,
+        least=0,
+        most=0.9,
+    )
+    patience: int | None = told(
+        None,
+        "stop early after",
+        "End the training after this many epochs without a lower loss on the held-out part; "
+        "without effect where too little is held out to tell epochs apart",
+        unit="epochs",
+        none="never",
+        least=1,
+    )
+    seed: int = told(
+        PAPER_SEEDS[0],
+        "seed",
+        "Seed of weights, crops and split: the same seed gives the same result on the same CPU",
+        least=0,
+        most=LARGEST_SEED,
+    )
+    device: Device = told(
+        "auto",
+        "device",
+        "Where to train",
+        choices={"auto": "fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"},
+    )
+    steps: int | None = None
     learning_rate: float = 3e-3
     batch: int | None = None
     crop_px: int | None = None
     averaging: float = 0.99
+    agreement: float = 0.5
     balanced: bool = False
     augmentation: Literal["dihedral", "full", "none"] = "full"
     true_context: bool = True
     keep: Literal["best", "last"] = "best"
-    patience: int | None = None
-    validation: float = 0.2
-    device: Device = "auto"
-    preset: str = "default"
-    steps: int | None = None
-    agreement: float = 0.5
 
     def __post_init__(self) -> None:
         rules: list[tuple[str, bool, str]] = [
@@ -105,11 +161,22 @@ class TrainingPlan:
             raise ValueError("the training has no end: give epochs, seconds or both")
 
 
+def default_plan(**changes: Any) -> TrainingPlan:
+    """Return the plan that window, command line and Python begin with, with changes.
+
+    Where no length is given the training goes on for `FIRST_SECONDS`.
+    """
+    if changes.keys().isdisjoint(("epochs", "seconds", "steps")):
+        changes["seconds"] = FIRST_SECONDS
+    return TrainingPlan(**{"epochs": None, **changes})
+
+
 def sytwu2022(**changes: Any) -> TrainingPlan:
     """Return the protocol of Sytwu, Groschner and Scott (2022), with changes.
 
     Cross entropy, Adam with step size 1e-4, batches of 32 crops of 512 px, 100 epochs, the last
-    epoch kept, the 8 symmetries of the square; validation is a tenth of the data.
+    epoch kept, the 8 symmetries of the square; validation is a tenth of the data. A time budget
+    takes the place of the epochs.
     """
     plan = TrainingPlan(
         epochs=100,
@@ -124,11 +191,13 @@ def sytwu2022(**changes: Any) -> TrainingPlan:
         validation=0.1,
         preset="sytwu2022",
     )
+    if changes.get("seconds") is not None:
+        changes = {"epochs": None, **changes}
     return replace(plan, **changes)
 
 
 PRESETS: dict[str, Callable[..., TrainingPlan]] = {
-    "default": TrainingPlan,
+    "default": default_plan,
     "sytwu2022": sytwu2022,
 }
 

@@ -17,20 +17,27 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import TrainingPlan
 from napari_tem_rf.runs import WEIGHTS, RunError, read_run
 
 __all__ = [
+    "NEW",
     "SIMULATED",
     "SimulatedStart",
+    "first_start",
     "named_start",
     "read_start",
     "simulated_start",
     "simulated_starts",
     "start_file",
+    "start_for",
 ]
 
 SIMULATED = "simulated"
 """Name of the start from simulated micrographs."""
+
+NEW = "new"
+"""Name of the start from new weights, drawn by the seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +86,25 @@ def simulated_start(spec: NetworkSpec) -> SimulatedStart | None:
     return None
 
 
+def first_start(spec: NetworkSpec, plan: TrainingPlan) -> str | None:
+    """Return what a training starts from when nothing is said: `SIMULATED` where that can be.
+
+    The paper's protocol starts from new weights, and so does a network without simulated ones.
+    """
+    can_be = plan.preset == "default" and simulated_start(spec) is not None
+    return SIMULATED if can_be else None
+
+
 def named_start(name: str | Path | None) -> str | Path | None:
     """Return a start as it was named: `SIMULATED`, the absolute path of a run, or None."""
-    return name if name is None or str(name) == SIMULATED else Path(name).resolve()
+    if name is None or str(name) == NEW:
+        return None
+    return name if str(name) == SIMULATED else Path(name).resolve()
+
+
+def start_for(name: str | Path | None, spec: NetworkSpec, plan: TrainingPlan) -> str | Path | None:
+    """Return what a new training starts from: what is named, or `first_start` without a name."""
+    return first_start(spec, plan) if name is None else named_start(name)
 
 
 def start_file(start: str | Path, spec: NetworkSpec) -> Path:

@@ -16,11 +16,12 @@ from napari_tem_rf.jobs.repeating import repetition
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import NoteReport, Report, TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import NoteReport, Report, TrainingPlan, Unlabelled, default_plan
 from napari_tem_rf.runs import Run, read_run
-from napari_tem_rf.starting import named_start
+from napari_tem_rf.starting import start_for
 
 __all__ = ["effective_field", "predict", "repeat", "train"]
 
@@ -33,7 +34,7 @@ def train(
     images: Sequence[Micrograph | ArrayLike],
     labels: Sequence[ArrayLike],
     run: str | Path,
-    spec: NetworkSpec,
+    spec: NetworkSpec = FIRST_NETWORK,
     plan: TrainingPlan | None = None,
     *,
     unlabelled: Unlabelled = "ignore",
@@ -56,7 +57,7 @@ def train(
     spec : NetworkSpec
         The network; the number of classes comes from the labels.
     plan : TrainingPlan, optional
-        How to train; the default plan when not given.
+        How to train; when not given as window and command line do, `protocol.default_plan`.
     unlabelled : {"ignore", "background"}
         What a label of 0 means: not annotated, or background (a finished mask).
     cleaning : Cleaning, optional
@@ -64,8 +65,9 @@ def train(
     groups : sequence of str, optional
         Exposure of each image: images of one are never split between training and validation.
     start : str or Path, optional
-        Run whose weights to start from, or "simulated" for those of simulated micrographs, which
-        come with the program for some networks.
+        Run whose weights to start from, "simulated" for those of simulated micrographs, which
+        come with the program for some networks, or "new" for new weights. When not given,
+        "simulated" where the network has such weights and the plan is not the paper's.
     on_report : callable
         Receives the reports of the training.
     stopped : callable
@@ -85,6 +87,7 @@ def train(
         raise ValueError(f"{len(images)} images have {len(labels)} labels: give one per image")
     if groups is not None and len(groups) != len(images):
         raise ValueError(f"{len(images)} images have {len(groups)} groups: give one per image")
+    plan = plan or default_plan()
     request = jobs.TrainRequest(
         run=Path(run),
         images=tuple(
@@ -92,10 +95,10 @@ def train(
             for index, (image, each) in enumerate(zip(images, labels, strict=True))
         ),
         spec=spec,
-        plan=plan or TrainingPlan(),
+        plan=plan,
         unlabelled=unlabelled,
         cleaning=cleaning or Cleaning(),
-        start=named_start(start),
+        start=start_for(start, spec, plan),
     )
     jobs.train(request, report=on_report, stopped=stopped)
     return read_run(run)

@@ -6,9 +6,11 @@ from typing import Any
 import typer
 
 from napari_tem_rf.cli.inputs import named_masks
-from napari_tem_rf.cli.options import PIXEL_SIZE
+from napari_tem_rf.cli.options import NOT_SAID, PIXEL_SIZE, Given, told_by_options
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, say
+from napari_tem_rf.describing import settings_of
 from napari_tem_rf.measuring.particles import find_particles, measure_particles
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.reading import find_images, open_labels, read_micrographs
 
 
@@ -54,15 +56,12 @@ def info(
         raise SystemExit(1)
 
 
+@told_by_options(finding=settings_of(Finding()))
 def measure(
     masks: list[Path] = typer.Argument(..., help="Mask files or folders."),
     out: Path = typer.Option(..., "--out", help="Table of the particles, .csv."),
     pixel_size: float = PIXEL_SIZE,
-    smallest: int = typer.Option(9, "--smallest", min=1, help="Smallest particle in px."),
-    border: bool = typer.Option(
-        True, "--border/--no-border", help="Count particles that touch the border."
-    ),
-    split: bool = typer.Option(True, "--split/--no-split", help="Split touching particles."),
+    finding: Given = NOT_SAID,
     json: bool = JSON_OPTION,
 ) -> None:
     """Find the particles in masks and measure them in nm."""
@@ -75,6 +74,7 @@ def measure(
         raise ValueError(
             f'"{out}" exists and nothing is overwritten: name another file with --out, or delete it'
         )
+    wish = Finding(**finding)
     files = named_masks(masks)
     sizes = _sizes(files, pixel_size)
     tables = []
@@ -82,7 +82,11 @@ def measure(
         labels = open_labels(path)
         for index, mask in enumerate(labels):
             instances = find_particles(
-                mask, split=split, smallest_px=smallest, border=border, pixel_size_nm=sizes[name]
+                mask,
+                split=wish.split,
+                smallest_px=wish.smallest_px,
+                border=wish.border,
+                pixel_size_nm=sizes[name],
             )
             table = measure_particles(instances, pixel_size_nm=sizes[name], mask=mask)
             table.insert(0, "image", name)
@@ -92,7 +96,7 @@ def measure(
     particles = pd.concat(tables, ignore_index=True)
     write_text(out, particles.to_csv(index=False, lineterminator="\n"))
     if len(particles) == 0:
-        say(f"no particle of {smallest} px or more was found")
+        say(f"no particle of {wish.smallest_px} px or more was found")
         if json:
             print_json({"table": str(out), "number": 0})
         return

@@ -24,7 +24,7 @@ from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import count
-from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan
+from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan, default_plan
 from napari_tem_rf.runs import RunRecord
 from napari_tem_rf.starting import SIMULATED
 
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from napari_tem_rf.gui.segment.predicting import Predicting
     from napari_tem_rf.gui.segment.training import Interrupted
     from napari_tem_rf.gui.session.autosave import Autosave
-
-FIRST_SECONDS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +123,7 @@ class Session(Selection):
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer)
         self._spec = FIRST_NETWORK
-        self._plan = TrainingPlan(epochs=None, seconds=FIRST_SECONDS)
+        self._plan = default_plan()
         self._cleaning = Cleaning()
         self._start: str | Path | None = SIMULATED
         self._named: set[Path] = set()
