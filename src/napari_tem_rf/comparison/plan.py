@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from napari_tem_rf.describing import check_settings, told
+from napari_tem_rf.describing import told
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
@@ -130,9 +130,6 @@ class ComparisonSettings:
         most=LARGEST_SEED,
         option="--seed",
     )
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     def plan(
         self, specs: tuple[NetworkSpec, ...], training: TrainingPlan, **more: Any
