@@ -86,15 +86,17 @@ class Setting:
             return "on or off"
         if self.choices is not None:
             return "; ".join(self.choices.values())
-        words = [self.none] if self.none else []
         unit = " %" if self.percent else f" {self.unit}" if self.unit else ""
+        if self.kind == "numbers":
+            return f"a list{unit and f', in{unit}'}"
+        words = []
         if self.least is not None and self.most is not None:
             words.append(f"{self._number(self.least)} to {self._number(self.most)}{unit}")
         elif self.least is not None:
             words.append(f"at least {self._number(self.least)}{unit}")
-        elif self.kind == "numbers":
-            words.append(f"a list{', in' if unit else ''}{unit}")
-        return " or ".join(words)
+        if words and self.none:
+            words.append(self.none)
+        return ", or ".join(words)
 
     def shown(self, value: Any) -> str:
         """Return a value in the window's words."""

@@ -27,24 +27,24 @@ class FileFormat:
     ending : str
         The ending that chooses it.
     title : str
-    pixel_size : str
+    holds_size : bool
         Whether it holds the pixel size; the record beside the file always does.
     """
 
     ending: str
     title: str
-    pixel_size: str
+    holds_size: bool
 
 
 FORMATS: dict[Exported, tuple[FileFormat, ...]] = {
     "labels": (
-        FileFormat(".tif", "TIFF, ImageJ calibration", "yes"),
-        FileFormat(".ome.zarr", "OME-Zarr 0.4", "yes"),
-        FileFormat(".png", "PNG, single images", "in the record"),
-        FileFormat(".npy", "NumPy array", "in the record"),
+        FileFormat(".tif", "TIFF, ImageJ calibration", True),
+        FileFormat(".ome.zarr", "OME-Zarr 0.4", True),
+        FileFormat(".png", "PNG, single images", False),
+        FileFormat(".npy", "NumPy array", False),
     ),
-    "instances": (FileFormat(".json", "COCO", "in the record"),),
-    "probabilities": (FileFormat(".tif", "32-bit TIFF, a channel a class", "yes"),),
+    "instances": (FileFormat(".json", "COCO", False),),
+    "probabilities": (FileFormat(".tif", "32-bit TIFF, a channel a class", True),),
 }
 """The formats of what can be exported, the usual one first."""
 

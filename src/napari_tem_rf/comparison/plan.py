@@ -85,7 +85,7 @@ class ComparisonSettings:
     )
     seconds: float | None = told(
         FIRST_SECONDS_EACH,
-        "each",
+        "time each",
         "Length of each training: the same time budget for all",
         unit="s",
         none="no limit",
@@ -93,9 +93,8 @@ class ComparisonSettings:
     )
     epochs: int | None = told(
         None,
-        "each",
+        "epochs each",
         "Length of each training in rounds over what is annotated",
-        unit="epochs",
         none="no limit",
         least=1,
     )
@@ -119,8 +118,8 @@ class ComparisonSettings:
         "",
         "exposures",
         "Where several images show the same place: a regular expression that finds what their "
-        "names share. Images of one exposure are held out together",
-        none=r"each image, or as gold_(\d+)_",
+        r"names share, as gold_(\d+)_. Images of one exposure are held out together",
+        none="each image by itself",
     )
     split_seed: int = told(
         PAPER_SEEDS[0],

@@ -113,7 +113,10 @@ class MaskExport(QWidget):
             self,
             f"Export {self.kind.currentText()}",
             str(folder / f"{name}{ending}"),
-            ";;".join(f"{each.title} (*{each.ending})" for each in settings.formats),
+            ";;".join(
+                f"{each.title}{', without pixel size' * (not each.holds_size)} (*{each.ending})"
+                for each in settings.formats
+            ),
         )
         if not path:
             return

@@ -7,7 +7,7 @@ from weakref import WeakMethod
 import napari
 from napari.settings import get_settings
 from napari.utils.theme import Theme, get_theme
-from qtpy.QtCore import QPointF, Qt
+from qtpy.QtCore import QPointF, QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap, QPolygonF
 from qtpy.QtWidgets import (
     QComboBox,
@@ -37,6 +37,7 @@ DOCK_MARGIN = 8
 _TEXT_MARGIN = 8
 _LEAST_TAIL = 40
 _WIDEST_LIST = 640
+_ARROW_PX = 9
 _NO_HEIGHT = 2**24 - 1
 """Qt's own word for no limit."""
 
@@ -145,9 +146,12 @@ class Fold(QCollapsible):
         layout = self.layout()
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
+        # superqt's alignment to the top holds the height that the content wants without its width
+        layout.setAlignment(Qt.AlignmentFlag(0))
         # each step of a moving section would draw the canvas beside it
         self.setDuration(0)
         self._button = self.toggleButton()
+        self._button.setIconSize(QSize(_ARROW_PX, _ARROW_PX))
         self._button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         weight = "font-weight: bold;" if heading else ""
         self._button.setStyleSheet(
@@ -193,7 +197,7 @@ class Fold(QCollapsible):
             self._arrows()
 
 
-def _arrow(color: str, *, down: bool, side: int = 10) -> QIcon:
+def _arrow(color: str, *, down: bool, side: int = _ARROW_PX) -> QIcon:
     """Return a triangle that points down or to the right."""
     picture = QPixmap(2 * side, 2 * side)
     picture.fill(Qt.GlobalColor.transparent)

@@ -3,8 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFileDialog, QLabel, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QToolButton, QWidget
 
 from napari_tem_rf.gui.pieces.forms import Form
 from napari_tem_rf.gui.pieces.parts import column, listen, row
@@ -31,9 +30,8 @@ class TrainSettings(QWidget):
         self.patience = self.form.box("patience")
         self.seed = self.form.box("seed")
         self.device = self.form.box("device")
-        self.folder = QLabel()
-        self.folder.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.folder.setWordWrap(True)
+        self.folder = QLineEdit()
+        self.folder.setReadOnly(True)
         self.folder_button = QToolButton()
         self.folder_button.setText("...")
         self.folder_button.setToolTip("Choose the folder in which runs are kept")
@@ -63,3 +61,4 @@ class TrainSettings(QWidget):
 
     def _show_folder(self, folder: Path) -> None:
         self.folder.setText(str(folder))
+        self.folder.setToolTip(f"{folder}\nThe folder in which runs are kept, one folder an image")
