@@ -139,6 +139,8 @@ class Fold(QCollapsible):
         super().__init__(title)
         spare = self.content()
         self.setContent(content)
+        # else a frame takes a pixel at each side in napari's style
+        self.setStyleSheet("Fold { padding: 0px; }")
         # superqt leaves its own empty content in the layout
         spare.setParent(None)
         spare.deleteLater()

@@ -61,4 +61,5 @@ class TrainSettings(QWidget):
 
     def _show_folder(self, folder: Path) -> None:
         self.folder.setText(str(folder))
+        self.folder.setCursorPosition(0)
         self.folder.setToolTip(f"{folder}\nThe folder in which runs are kept, one folder an image")
