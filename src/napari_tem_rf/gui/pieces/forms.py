@@ -56,13 +56,13 @@ class Form(QWidget):
         self._plan = plan
         self._lines = form(self)
         self._fields = {
-            setting.name: _Field(setting)
+            setting.name: _Field(setting, titled=titled)
             for setting in settings_of(type(plan), leave_out=leave_out)
         }
         for name, field in self._fields.items():
             more = (beside or {}).get(name, ())
             part: Any = row(field.box, *more, stretch=None if more else 0) if more else field.box
-            if field.title is None or not titled:
+            if field.title is None:
                 self._lines.addRow(part)
             else:
                 self._lines.addRow(field.title, part)
@@ -106,7 +106,7 @@ class Form(QWidget):
 class _Field:
     """One setting as a widget of magicgui's, and the Qt widget of that."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: Setting, *, titled: bool) -> None:
         self.setting = setting
         options: dict[str, Any] = {"tooltip": tip_of(setting)}
         is_number = setting.kind in ("int", "float")
@@ -126,7 +126,7 @@ class _Field:
             self._set_range()
         if setting.kind == "bool":
             self.box.setText(setting.title)
-        else:
+        elif titled:
             self.title = QLabel(setting.title)
             self.title.setToolTip(options["tooltip"])
         if isinstance(self.box, QComboBox):
@@ -190,10 +190,11 @@ class _Field:
             with signals_blocked(self.box), self.widget.changed.blocked():
                 self.widget.value = value
         self._shown = self._content
-        is_shown = setting.needs is None or setting.needs(plan)
-        self.box.setVisible(is_shown)
+        if setting.needs is None:
+            return
+        self.box.setVisible(setting.needs(plan))
         if self.title is not None:
-            self.title.setVisible(is_shown)
+            self.title.setVisible(setting.needs(plan))
 
 
 def tip_of(setting: Setting) -> str:
