@@ -1,11 +1,12 @@
-"""The table of particles as CSV, with a record of how it was made beside it."""
+"""What is exported, in which formats; the table of particles, and the record beside a file."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from napari_tem_rf.describing import check_settings, told
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.provenance import file_hash, provenance_of, provenance_path
 from napari_tem_rf.runs import library_versions, now, read_run
@@ -14,6 +15,72 @@ from napari_tem_rf.storage import refuse_existing, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Exported = Literal["labels", "instances", "probabilities"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileFormat:
+    """A format that something is written in.
+
+    Attributes
+    ----------
+    ending : str
+        The ending that chooses it.
+    title : str
+    holds_size : bool
+        Whether it holds the pixel size; the record beside the file always does.
+    """
+
+    ending: str
+    title: str
+    holds_size: bool
+
+
+FORMATS: dict[Exported, tuple[FileFormat, ...]] = {
+    "labels": (
+        FileFormat(".tif", "TIFF, ImageJ calibration", True),
+        FileFormat(".ome.zarr", "OME-Zarr 0.4", True),
+        FileFormat(".png", "PNG, single images", False),
+        FileFormat(".npy", "NumPy array", False),
+    ),
+    "instances": (FileFormat(".json", "COCO", False),),
+    "probabilities": (FileFormat(".tif", "32-bit TIFF, a channel a class", True),),
+}
+"""The formats of what can be exported, the usual one first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportSettings:
+    """What is written of a mask; the file's ending says in which format.
+
+    Attributes
+    ----------
+    kind : {"labels", "instances", "probabilities"}
+    """
+
+    kind: Exported = told(
+        "labels",
+        "write",
+        "labels: the mask, or the particles, pixel by pixel. COCO instances: each particle with "
+        "its area and box; those of a mask are found first. probabilities: of each class, for the "
+        "frame that is shown, predicted anew by its run",
+        choices={
+            "labels": "labels",
+            "instances": "COCO instances",
+            "probabilities": "probabilities",
+        },
+        # `predict` writes labels, and probabilities beside them
+        option="",
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    @property
+    def formats(self) -> tuple[FileFormat, ...]:
+        """The formats to choose from."""
+        return FORMATS[self.kind]
 
 
 @dataclass(frozen=True, slots=True)

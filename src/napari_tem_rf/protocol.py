@@ -12,17 +12,24 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.describing import told
+
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Unlabelled = Literal["ignore", "background"]
 
 PAPER_SEEDS = (752, 2245, 140, 9213, 956)
 """The seeds of Sytwu, Groschner and Scott (2022)."""
 
-LARGEST_SEED = 2**63 - 1
-"""Torch's generators take no larger one."""
+FIRST_SECONDS = 20.0
+"""How long a training goes on when nothing is said: in the window and without it."""
+
+LARGEST_SEED = 2**32 - 1
+"""What NumPy and scikit-learn take as a seed; a run of an earlier version may have a larger one."""
 
 LARGEST_CROP_PX = 65_536
 """Of a side, and crops a step."""
+
+_LARGEST_TORCH_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +38,23 @@ class TrainingPlan:
 
     Attributes
     ----------
+    preset : str
+        Name of the preset the plan came from.
     epochs : int, optional
         Number of epochs; with ``seconds`` the first that comes ends the training.
     seconds : float, optional
         Time budget of the training in seconds.
+    validation : float
+        Fraction held out for validation.
+    patience : int, optional
+        Stop after so many epochs without a lower validation loss.
+    seed : int
+        Seed of weights, crops and split.
+    device : {"auto", "cpu", "cuda", "mps"}
+        Where to train.
     steps : int, optional
         Number of steps after which the training ends, within an epoch too; a training that ended
         by its time is repeated by its steps.
-    seed : int
-        Seed of weights, crops and split.
     learning_rate : float
         Step size of Adam.
     batch : int, optional
@@ -64,33 +79,73 @@ class TrainingPlan:
     keep : {"best", "last"}
         Which epoch's weights are kept: those of the lowest validation loss, or the last. Where too
         few pixels are held out to tell epochs apart, it is the last.
-    patience : int, optional
-        Stop after so many epochs without a lower validation loss.
-    validation : float
-        Fraction held out for validation.
-    device : {"auto", "cpu", "cuda", "mps"}
-        Where to train.
-    preset : str
-        Name of the preset the plan came from.
     """
 
-    epochs: int | None = 100
-    seconds: float | None = None
-    seed: int = 752
+    preset: str = told(
+        "default",
+        "recipe",
+        "This program's own way to train, or the protocol of Sytwu, Groschner, Scott (2022), which "
+        "is slower and meant for comparison with the paper",
+        choices={"default": "this program's", "sytwu2022": "Sytwu et al. 2022"},
+    )
+    epochs: int | None = told(
+        100,
+        "epochs",
+        "How long to train, in rounds over what is annotated",
+        none="no limit",
+        least=1,
+    )
+    seconds: float | None = told(
+        None,
+        "time",
+        "How long to train",
+        unit="s",
+        none="no limit",
+        least=0.1,
+        step=0.1,
+    )
+    validation: float = told(
+        0.2,
+        "held out",
+        "Part of the annotation that is not trained on but scored: whole images where at least "
+        "three are annotated (frames of one series stay together), blocks of each image with a gap "
+        "below that; 0 for none",
+        percent=True,
+        least=0,
+        most=0.9,
+    )
+    patience: int | None = told(
+        None,
+        "stop early after",
+        "End the training after this many epochs without a lower loss on the held-out part; "
+        "without effect where too little is held out to tell epochs apart",
+        unit="epochs",
+        none="never",
+        least=1,
+    )
+    seed: int = told(
+        PAPER_SEEDS[0],
+        "seed",
+        "Seed of weights, crops and split: the same seed gives the same result on the same CPU",
+        least=0,
+        most=LARGEST_SEED,
+    )
+    device: Device = told(
+        "auto",
+        "device",
+        "Where to train",
+        choices={"auto": "fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"},
+    )
+    steps: int | None = None
     learning_rate: float = 3e-3
     batch: int | None = None
     crop_px: int | None = None
     averaging: float = 0.99
+    agreement: float = 0.5
     balanced: bool = False
     augmentation: Literal["dihedral", "full", "none"] = "full"
     true_context: bool = True
     keep: Literal["best", "last"] = "best"
-    patience: int | None = None
-    validation: float = 0.2
-    device: Device = "auto"
-    preset: str = "default"
-    steps: int | None = None
-    agreement: float = 0.5
 
     def __post_init__(self) -> None:
         most = f"at most {LARGEST_CROP_PX:,}"
@@ -98,7 +153,7 @@ class TrainingPlan:
             ("epochs", self.epochs is None or self.epochs >= 1, "at least 1"),
             ("seconds", self.seconds is None or 0 < self.seconds < inf, "more than 0"),
             ("steps", self.steps is None or self.steps >= 1, "at least 1"),
-            ("seed", 0 <= self.seed <= LARGEST_SEED, f"from 0 to {LARGEST_SEED:,}"),
+            ("seed", 0 <= self.seed <= _LARGEST_TORCH_SEED, f"from 0 to {_LARGEST_TORCH_SEED:,}"),
             ("learning_rate", 0 < self.learning_rate < inf, "more than 0, and finite"),
             ("batch", self.batch is None or self.batch >= 1, "at least 1"),
             ("batch", self.batch is None or self.batch <= LARGEST_CROP_PX, most),
@@ -116,11 +171,22 @@ class TrainingPlan:
             raise ValueError("the training has no end: give epochs, seconds or both")
 
 
+def default_plan(**changes: Any) -> TrainingPlan:
+    """Return the plan that window, command line and Python begin with, with changes.
+
+    Where no length is given the training goes on for `FIRST_SECONDS`.
+    """
+    if changes.keys().isdisjoint(("epochs", "seconds", "steps")):
+        changes["seconds"] = FIRST_SECONDS
+    return TrainingPlan(**{"epochs": None, **changes})
+
+
 def sytwu2022(**changes: Any) -> TrainingPlan:
     """Return the protocol of Sytwu, Groschner and Scott (2022), with changes.
 
     Cross entropy, Adam with step size 1e-4, batches of 32 crops of 512 px, 100 epochs, the last
-    epoch kept, the 8 symmetries of the square; validation is a tenth of the data.
+    epoch kept, the 8 symmetries of the square; validation is a tenth of the data. A time budget
+    takes the place of the epochs.
     """
     plan = TrainingPlan(
         epochs=100,
@@ -135,11 +201,13 @@ def sytwu2022(**changes: Any) -> TrainingPlan:
         validation=0.1,
         preset="sytwu2022",
     )
+    if changes.get("seconds") is not None:
+        changes = {"epochs": None, **changes}
     return replace(plan, **changes)
 
 
 PRESETS: dict[str, Callable[..., TrainingPlan]] = {
-    "default": TrainingPlan,
+    "default": default_plan,
     "sytwu2022": sytwu2022,
 }
 

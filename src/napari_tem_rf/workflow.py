@@ -16,9 +16,18 @@ from napari_tem_rf.jobs.repeating import repetition
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import NoteReport, Report, Reporter, Stopped, TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import (
+    NoteReport,
+    Report,
+    Reporter,
+    Stopped,
+    TrainingPlan,
+    Unlabelled,
+    default_plan,
+)
 from napari_tem_rf.runs import Run, read_run
 from napari_tem_rf.starting import DEFAULT, named_start
 
@@ -33,7 +42,7 @@ def train(
     images: Sequence[Micrograph | ArrayLike],
     labels: Sequence[ArrayLike],
     run: str | Path,
-    spec: NetworkSpec,
+    spec: NetworkSpec = FIRST_NETWORK,
     plan: TrainingPlan | None = None,
     *,
     unlabelled: Unlabelled = "ignore",
@@ -56,7 +65,7 @@ def train(
     spec : NetworkSpec
         The network; the number of classes comes from the labels.
     plan : TrainingPlan, optional
-        How to train; the default plan when not given.
+        How to train; when not given as window and command line do, `protocol.default_plan`.
     unlabelled : {"ignore", "background"}
         What a label of 0 means: not annotated, or background (a finished mask).
     cleaning : Cleaning, optional
@@ -86,7 +95,7 @@ def train(
         raise ValueError(f"{len(images)} images have {len(labels)} labels: give one per image")
     if groups is not None and len(groups) != len(images):
         raise ValueError(f"{len(images)} images have {len(groups)} groups: give one per image")
-    plan = plan or TrainingPlan()
+    plan = plan or default_plan()
     request = jobs.TrainRequest(
         run=Path(run),
         images=tuple(

@@ -14,7 +14,13 @@ from qtpy.QtCore import QPointF, Qt
 from qtpy.QtGui import QFont
 
 from napari_tem_rf import jobs
-from napari_tem_rf.comparison import ContestantJob, Costs, ImageScores, Result
+from napari_tem_rf.comparison import (
+    ComparisonSettings,
+    ContestantJob,
+    Costs,
+    ImageScores,
+    Result,
+)
 from napari_tem_rf.comparison.ensemble import RunningEnsemble
 from napari_tem_rf.comparison.record import annotation_path
 from napari_tem_rf.gui.compare.dock import CompareWidget
@@ -232,10 +238,10 @@ def test_numbers_are_spread_evenly_by_ratio() -> None:
 
 def test_expected_time() -> None:
     specs = (NetworkSpec((2, 2)), NetworkSpec((4, 4)))
-    wishes = Wishes(specs, seeds=3, seconds=60, baselines=False)
+    wishes = Wishes(specs, ComparisonSettings(seeds=3, seconds=60, baselines=False))
     assert expected_seconds(wishes, 1) == pytest.approx(6 * 60, rel=0.1)
     assert expected_seconds(wishes, 3) == pytest.approx(2 * 60, rel=0.1)
-    epochs = Wishes(specs, seconds=None, epochs=10)
+    epochs = Wishes(specs, ComparisonSettings(seconds=None, epochs=10))
     assert expected_seconds(epochs, 1) is None
     assert "known after the first training" in plan_summary(epochs, 1)
     assert [length_in_words(each) for each in (41, 720, 12_240)] == ["41 s", "12 min", "3.4 h"]

@@ -6,59 +6,45 @@ from typing import Any
 import typer
 
 from napari_tem_rf.cli.inputs import read_labelled
-from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE, check_unlabelled
+from napari_tem_rf.cli.options import (
+    NOT_SAID,
+    PIXEL_SIZE,
+    Given,
+    check_unlabelled,
+    told_by_options,
+)
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, print_table, say, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER
-from napari_tem_rf.cli.training import (
-    BINNING,
-    FLATTEN,
-    GROUP_BY,
-    SPIKE_THRESHOLD,
-    SPIKES,
-    cleaning_of,
-    plan_of,
-    stop_on_interrupt,
-)
+from napari_tem_rf.cli.training import cleaning_of, plan_of, stop_on_interrupt
 from napari_tem_rf.comparison import (
-    BASELINES,
     Comparison,
-    ComparisonPlan,
     ComparisonReport,
+    ComparisonSettings,
+    asked_settings,
     grid,
     hold_out,
     network_table,
     result_table,
     run_comparison,
-    seeds,
     write_report,
 )
-from napari_tem_rf.comparison.plan import MOST_TRAININGS
+from napari_tem_rf.describing import settings_of
 from napari_tem_rf.engine import AnyEngine, Engine, InlineEngine, most_workers
-from napari_tem_rf.protocol import (
-    LARGEST_SEED,
-    PAPER_SEEDS,
-    EpochReport,
-    NoteReport,
-    ProgressReport,
+from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.protocol import EpochReport, NoteReport, ProgressReport, default_plan
+
+
+@told_by_options(
+    settings=settings_of(ComparisonSettings()),
+    plan=settings_of(default_plan(), leave_out=("epochs", "seconds", "validation", "seed")),
+    cleaning=settings_of(Cleaning()),
 )
-
-HELD_OUT = 0.2
-
-
 def compare(
     images: list[Path] = typer.Argument(..., help="Image files or folders."),
     labels: list[Path] = typer.Option(
         ..., "--labels", help="Label files or folders, named like the images."
     ),
-    receptive_fields: str = typer.Option(
-        ..., "--receptive-fields", help="Wished nominal receptive fields in px, as 5,44,120,392."
-    ),
-    parameters: str = typer.Option(
-        ..., "--parameters", help="Wished numbers of trainable parameters, as 8000,32000."
-    ),
-    seed_number: int = typer.Option(
-        3, "--seeds", min=1, max=MOST_TRAININGS, help="Trainings of each network."
-    ),
+    settings: Given = NOT_SAID,
     out: Path = typer.Option(
         ..., "--out", help="Folder to make, or the comparison in it to go on with."
     ),
@@ -67,64 +53,34 @@ def compare(
         "--unlabelled",
         help="What a label of 0 means: ignore (not annotated) or background (a finished mask).",
     ),
-    epochs: int = typer.Option(None, "--epochs", min=1, help="Number of epochs of each training."),
-    seconds: float = typer.Option(
-        None, "--seconds", min=0.1, help="Time budget of each training in seconds."
-    ),
-    seed: int = typer.Option(
-        PAPER_SEEDS[0],
-        "--seed",
-        min=0,
-        max=LARGEST_SEED,
-        help="Seed of the draw of what is held out.",
-    ),
     pixel_size: float = PIXEL_SIZE,
-    validation: float = typer.Option(
-        HELD_OUT,
-        "--validation",
-        min=0.01,
-        max=0.9,
-        help="Fraction held out for the scores; no network sees it.",
-    ),
-    group_by: str = GROUP_BY,
-    device: str = DEVICE,
-    preset: str = typer.Option("default", "--preset", help="default or sytwu2022."),
-    baselines: bool = typer.Option(
-        True, "--baselines/--no-baselines", help="Random forest and Fourier filter beside them."
-    ),
+    plan: Given = NOT_SAID,
     scheduler: str = SCHEDULER,
     workers: int = typer.Option(
         0, "--workers", min=0, help="Train in so many processes here; 0: one after the other."
     ),
-    spikes: str = SPIKES,
-    spike_threshold: float = SPIKE_THRESHOLD,
-    flatten: int = FLATTEN,
-    binning: int = BINNING,
+    cleaning: Given = NOT_SAID,
     json: bool = JSON_OPTION,
 ) -> None:
     """Compare networks on your annotations; the same command goes on with a stopped one."""
     check_unlabelled(unlabelled)
-    specs, notes = grid(
-        _numbers(receptive_fields, "--receptive-fields"), _numbers(parameters, "--parameters")
+    recipe = plan_of(plan)
+    asked = asked_settings(recipe.preset, **settings)
+    specs, notes = grid(asked.receptive_fields, asked.parameters)
+    comparison_plan = asked.plan(
+        specs,
+        training=recipe,
+        unlabelled=unlabelled,
+        cleaning=cleaning_of(cleaning),
     )
-    plan = ComparisonPlan(
-        specs=specs,
-        seeds=seeds(seed_number),
-        training=plan_of(preset, {"epochs": epochs, "seconds": seconds, "device": device}),
-        held_out=validation,
-        split_seed=seed,
-        unlabelled=unlabelled,  # type: ignore[arg-type]
-        cleaning=cleaning_of(spikes, spike_threshold, flatten, binning),
-        baselines=BASELINES if baselines else (),
-    )
-    files = read_labelled(images, labels, pixel_size, group_by)
+    files = read_labelled(images, labels, pixel_size, asked.group_by or None)
     for note in (*files.notes, *notes):
         say(note)
     shown = _Shown()
     with _engine(scheduler, workers) as engine, stop_on_interrupt(_STOPPING) as stopped:
         comparison = run_comparison(
             files.images,
-            plan,
+            comparison_plan,
             out,
             engine=engine,
             on_report=shown,
@@ -135,7 +91,7 @@ def compare(
         was_stopped = stopped()
     shown.progress.close()
     if comparison.results:
-        write_report(comparison, hold_out(files.images, plan).scored)
+        write_report(comparison, hold_out(files.images, comparison_plan).scored)
         _show(comparison, json)
     if comparison.failed:
         raise ValueError(
@@ -150,15 +106,6 @@ def compare(
 
 
 _STOPPING = "stopping: what is done is kept, and the same command goes on with it"
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a list of numbers like 44,120", param_hint=option
-        ) from None
 
 
 def _engine(scheduler: str | None, workers: int) -> AnyEngine:

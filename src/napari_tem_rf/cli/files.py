@@ -8,8 +8,9 @@ from typing import Any
 import typer
 
 from napari_tem_rf.cli.inputs import named_masks
-from napari_tem_rf.cli.options import PIXEL_SIZE
+from napari_tem_rf.cli.options import NOT_SAID, PIXEL_SIZE, Given, told_by_options
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, say, tell
+from napari_tem_rf.describing import settings_of
 from napari_tem_rf.measuring.series import Finding, measure_frames
 from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
 from napari_tem_rf.micrographs.reading import (
@@ -62,15 +63,12 @@ def info(
         raise SystemExit(1)
 
 
+@told_by_options(finding=settings_of(Finding()))
 def measure(
     masks: list[Path] = typer.Argument(..., help="Mask files or folders."),
     out: Path = typer.Option(..., "--out", help="Table of the particles, .csv."),
     pixel_size: float = PIXEL_SIZE,
-    smallest: int = typer.Option(9, "--smallest", min=1, help="Smallest particle in px."),
-    border: bool = typer.Option(
-        True, "--border/--no-border", help="Count particles that touch the border."
-    ),
-    split: bool = typer.Option(True, "--split/--no-split", help="Split touching particles."),
+    finding: Given = NOT_SAID,
     json: bool = JSON_OPTION,
 ) -> None:
     """Find the particles in masks and measure them in nm."""
@@ -84,9 +82,9 @@ def measure(
         raise ValueError(
             f'"{out}" exists and nothing is overwritten: name another file with --out, or delete it'
         )
+    wish = Finding(**finding)
     files = named_masks(masks)
     sizes = _sizes(files, pixel_size)
-    finding = Finding(split=split, smallest_px=smallest, border=border)
 
     @cache
     def some_numbered() -> bool:
@@ -104,7 +102,7 @@ def measure(
         if meaning.unexpected:
             say(f'labels "{path}" {meaning.reason}')
         frames = range(len(labels))
-        for index, table in measure_frames(labels.read, frames, meaning, finding, sizes[name]):
+        for index, table in measure_frames(labels.read, frames, meaning, wish, sizes[name]):
             table.insert(0, "image", name)
             if len(labels.shape) == 3:
                 table.insert(1, "frame", index)
@@ -112,7 +110,7 @@ def measure(
     particles = pd.concat(tables, ignore_index=True)
     write_text(out, csv_of(particles))
     if len(particles) == 0:
-        say(f"no particle of {smallest} px or more was found")
+        say(f"no particle of {wish.smallest_px} px or more was found")
         if json:
             print_json({"table": str(out), "number": 0})
         return

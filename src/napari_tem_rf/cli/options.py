@@ -1,13 +1,25 @@
-"""Options that several commands share, and how their texts are read."""
+"""Options that several commands share, those of what a plan can be told, and how texts are read."""
 
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from math import isfinite
-from typing import get_args
+from types import MappingProxyType
+from typing import Any
 
 import typer
 
+from napari_tem_rf.describing import Setting, settings_of
 from napari_tem_rf.networks.catalog import FIRST_NETWORK, catalog
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import Device
+from napari_tem_rf.protocol import default_plan
+
+Given = Mapping[str, Any]
+"""What a plan is told on the command line, by field; what is not said is not in it."""
+
+NOT_SAID: Given = MappingProxyType({})
+
+Command = Callable[..., None]
 
 
 def _positive(value: float | None) -> float | None:
@@ -41,13 +53,113 @@ DILATIONS = typer.Option(
 FILTERS = typer.Option(None, "--filters", min=1, help="Channels of the first level.")
 
 
-def _known_device(name: str) -> str:
-    if name not in get_args(Device):
-        raise typer.BadParameter(f"{name!r}: give {', '.join(get_args(Device))}")
-    return name
+def option_of(plan: Any, name: str, *, given: bool = True) -> Any:
+    """Return the option that tells a plan one thing.
+
+    Parameters
+    ----------
+    plan : dataclass or one of its instances
+    name : str
+        The field.
+    given : bool
+        Whether the option is None where nothing is said; it is the field's default otherwise.
+    """
+    (setting,) = (each for each in settings_of(plan) if each.name == name)
+    return _option(setting, None if given else setting.default)
 
 
-DEVICE = typer.Option("auto", "--device", callback=_known_device, help="auto, cpu, cuda or mps.")
+def _option(setting: Setting, default: Any) -> Any:
+    bounds: dict[str, Any] = {}
+    if setting.kind in ("int", "float"):
+        numbers = {"min": setting.least, "max": setting.most}
+        bounds = {name: end for name, end in numbers.items() if end is not None}
+    said = setting.typed(setting.default) or setting.none
+    return typer.Option(
+        default,
+        setting.flag,
+        callback=_reader(setting),
+        help=_help(setting),
+        show_default=said or False,
+        **bounds,
+    )
+
+
+def _help(setting: Setting) -> str:
+    """Return the meaning, with what may be chosen as it is typed; a number's range has its own."""
+    if setting.choices is not None:
+        return f"{setting.help}: {', '.join(setting.choices)}."
+    unit = "a fraction" if setting.percent else setting.unit and f"in {setting.unit}"
+    return f"{setting.help}{unit and f' ({unit})'}."
+
+
+def _reader(setting: Setting) -> Callable[[Any], Any] | None:
+    """Return what reads the text of an option; None where typer does."""
+    choices, option = setting.choices, setting.flag
+
+    def choice(text: str | None) -> str | None:
+        if choices is not None and text is not None and text not in choices:
+            between = " or " if len(choices) == 2 else ", "
+            raise typer.BadParameter(f"{text!r}: give {between.join(choices)}")
+        return text
+
+    def numbers(text: str | None) -> tuple[float, ...] | None:
+        try:
+            return None if text is None else tuple(float(part) for part in text.split(","))
+        except ValueError:
+            raise typer.BadParameter(
+                f"{text!r} is not a list of numbers like 44,120", param_hint=option
+            ) from None
+
+    if choices is not None:
+        return choice
+    return numbers if setting.kind == "numbers" else None
+
+
+_TYPES: dict[str, Any] = {"bool": bool, "float": float, "int": int, "numbers": str, "text": str}
+
+
+def told_by_options(**plans: Sequence[Setting]) -> Callable[[Command], Command]:
+    """Give a command an option for everything that its plans can be told.
+
+    Parameters
+    ----------
+    **plans : sequence of Setting
+        By the command's parameter that receives what is `Given` of a plan.
+    """
+    settings = {name: [each for each in plan if each.flag] for name, plan in plans.items()}
+
+    def spread(command: Command) -> Command:
+        @wraps(command)
+        def called(**values: Any) -> None:
+            for name, of_plan in settings.items():
+                said = {setting.name: values.pop(setting.name) for setting in of_plan}
+                values[name] = {field: value for field, value in said.items() if value is not None}
+            command(**values)
+
+        signature = inspect.signature(command, eval_str=True)
+        parameters = []
+        for parameter in signature.parameters.values():
+            if parameter.name not in settings:
+                parameters.append(parameter)
+                continue
+            for setting in settings[parameter.name]:
+                parameters.append(
+                    inspect.Parameter(
+                        setting.name,
+                        parameter.kind,
+                        default=_option(setting, None),
+                        annotation=_TYPES[setting.kind],
+                    )
+                )
+        told: Any = called
+        told.__signature__ = signature.replace(parameters=parameters)
+        told.__annotations__ = {each.name: each.annotation for each in parameters}
+        return called
+
+    return spread
+
+
+DEVICE = option_of(default_plan(), "device", given=False)
 
 
 def integers(text: str, option: str) -> tuple[int, ...]:

@@ -5,24 +5,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import LabelledFiles, read_labelled
 from napari_tem_rf.cli.options import (
-    DEVICE,
     DILATIONS,
     FILTERS,
+    NOT_SAID,
     PARAMETERS,
     PIXEL_SIZE,
     POOLS,
     RECEPTIVE_FIELD,
     RECEPTIVE_FIELD_NM,
+    Given,
     check_unlabelled,
     field_in_px,
+    option_of,
     pick_network,
+    told_by_options,
 )
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say, tell
 from napari_tem_rf.cli.repeating import (
@@ -32,22 +34,17 @@ from napari_tem_rf.cli.repeating import (
     repeat_request,
 )
 from napari_tem_rf.cli.scheduling import SCHEDULER, train_at
+from napari_tem_rf.comparison import ComparisonSettings
+from napari_tem_rf.describing import settings_of
 from napari_tem_rf.micrographs.cleaning import Cleaning
-from napari_tem_rf.protocol import LARGEST_SEED, PRESETS, TrainingPlan
+from napari_tem_rf.protocol import PRESETS, TrainingPlan, default_plan
 from napari_tem_rf.runs import Run, RunRecord, read_run
 from napari_tem_rf.starting import DEFAULT, named_start
 
-GROUP_BY = typer.Option(
-    None, "--group-by", help="Regular expression that finds the exposure in an image's name."
-)
-SPIKES = typer.Option("none", "--spikes", help="Remove x-ray spikes: none, paper or robust.")
-SPIKE_THRESHOLD = typer.Option(
-    None, "--spike-threshold", help="Counts (paper) or units of the local noise (robust)."
-)
-FLATTEN = typer.Option(0, "--flatten", help="Order of the surface of uneven illumination; 0: off.")
-BINNING = typer.Option(1, "--binning", min=1, help="Bin so many pixels to one.")
+GROUP_BY = option_of(ComparisonSettings, "group_by")
 
 
+@told_by_options(plan=settings_of(default_plan()), cleaning=settings_of(Cleaning()))
 def train(
     context: typer.Context,
     images: list[Path] = typer.Argument(None, help="Image files or folders."),
@@ -66,18 +63,9 @@ def train(
         "--unlabelled",
         help="What a label of 0 means: ignore (not annotated) or background (a finished mask).",
     ),
-    epochs: int = typer.Option(None, "--epochs", min=1, help="Number of epochs."),
-    seconds: float = typer.Option(None, "--seconds", min=0.1, help="Time budget in seconds."),
-    seed: int = typer.Option(
-        None, "--seed", min=0, max=LARGEST_SEED, help="Seed of weights, crops and split."
-    ),
+    plan: Given = NOT_SAID,
     pixel_size: float = PIXEL_SIZE,
-    validation: float = typer.Option(
-        None, "--validation", min=0, max=0.9, help="Fraction held out for validation."
-    ),
     group_by: str = GROUP_BY,
-    device: str = DEVICE,
-    preset: str = typer.Option("default", "--preset", help="default or sytwu2022."),
     start: str = typer.Option(
         DEFAULT,
         "--start",
@@ -89,42 +77,33 @@ def train(
         None, "--repeat", help="Train this run again, exactly, into a new folder."
     ),
     scheduler: str = SCHEDULER,
-    spikes: str = SPIKES,
-    spike_threshold: float = SPIKE_THRESHOLD,
-    flatten: int = FLATTEN,
-    binning: int = BINNING,
+    cleaning: Given = NOT_SAID,
     json: bool = JSON_OPTION,
 ) -> None:
     """Train a network on annotated images; Ctrl-C stops and keeps the best weights."""
     check_unlabelled(unlabelled)
     if repeat is not None:
         refuse_settings(context)
+        device = plan.get("device", "auto")
         _repeat(read_run(repeat), run, images, device, scheduler, json)
         return
     if run is None:
         raise typer.BadParameter("name the folder to make", param_hint="--run")
     wish = (field_in_px(receptive_field, receptive_field_nm, pixel_size), parameters)
-    settings = {
-        "epochs": epochs,
-        "seconds": seconds,
-        "seed": seed,
-        "validation": validation,
-        "device": device,
-    }
     if resume:
         earlier = read_run(run)
         refuse_changes(context, earlier, pick=lambda: pick_network(wish, pools, dilations, filters))
-        request = _resumed(earlier, images, labels, pixel_size, group_by, settings)
+        request = _resumed(earlier, images, labels, pixel_size, group_by, plan)
         record = train_request(request, scheduler)
         _show(record, run, json)
         return
     if not images or not labels:
         raise typer.BadParameter("give images, and their labels with --labels")
-    plan = plan_of(preset, settings)
+    asked = plan_of(plan)
     spec, sentence = pick_network(wish, pools, dilations, filters)
-    cleaning = cleaning_of(spikes, spike_threshold, flatten, binning)
+    cleaned = cleaning_of(cleaning)
     files = read_labelled(images, labels, pixel_size, group_by)
-    first_weights = named_start(start, spec, plan.preset)
+    first_weights = named_start(start, spec, asked.preset)
     for note in (*files.notes, sentence):
         say(note)
     if start == DEFAULT and first_weights is not None:
@@ -134,9 +113,9 @@ def train(
             run=run,
             images=files.images,
             spec=spec,
-            plan=plan,
+            plan=asked,
             unlabelled=unlabelled,  # type: ignore[arg-type]
-            cleaning=cleaning,
+            cleaning=cleaned,
             start=first_weights,
             sources=files.sources,
             label_sources=files.label_sources,
@@ -146,27 +125,23 @@ def train(
     _show(record, run, json)
 
 
-def cleaning_of(spikes: str, spike_threshold: float | None, flatten: int, binning: int) -> Cleaning:
+def cleaning_of(given: Given) -> Cleaning:
     """Return the cleaning that the options name."""
-    if spikes == "none" and spike_threshold is not None:
-        raise typer.BadParameter(
-            f"{spike_threshold:g}: no spikes are removed without --spikes paper or robust",
-            param_hint="--spike-threshold",
-        )
     try:
-        return Cleaning(spikes, spike_threshold, flatten, binning)  # type: ignore[arg-type]
+        cleaning = Cleaning(**given)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+    if cleaning.spikes == "none" and cleaning.spike_threshold is not None:
+        raise typer.BadParameter(
+            f"{cleaning.spike_threshold:g}: no spikes are removed without --spikes paper or robust",
+            param_hint="--spike-threshold",
+        )
+    return cleaning
 
 
-def plan_of(preset: str, settings: dict[str, Any]) -> TrainingPlan:
-    """Return the plan of a preset with the settings that are given (not None)."""
-    if preset not in PRESETS:
-        raise typer.BadParameter(f"{preset!r}: give {' or '.join(PRESETS)}", param_hint="--preset")
-    given = {name: value for name, value in settings.items() if value is not None}
-    if "seconds" in given and "epochs" not in given:
-        given["epochs"] = None
-    return PRESETS[preset](**given)
+def plan_of(given: Given) -> TrainingPlan:
+    """Return the plan of a preset with the settings that are given."""
+    return PRESETS[given.get("preset", "default")](**given)
 
 
 def train_request(request: jobs.TrainRequest, scheduler: str | None = None) -> RunRecord:
@@ -202,10 +177,10 @@ def _resumed(
     labels: list[Path] | None,
     pixel_size: float | None,
     group_by: str | None,
-    settings: dict[str, Any],
+    settings: Given,
 ) -> jobs.TrainRequest:
     record = earlier.record
-    given = {name: value for name, value in settings.items() if value is not None}
+    given = dict(settings)
     if given.get("seed", record.plan.seed) != record.plan.seed:
         raise ValueError(
             f"the run was started with seed {record.plan.seed}, not {given['seed']}: a resumed "

@@ -1,21 +1,32 @@
 """What a comparison is asked to do: which networks, with which seeds, on how much held out."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count, islice
+from typing import Any
 
+from napari_tem_rf.describing import told
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import LARGEST_SEED, PAPER_SEEDS, TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import (
+    LARGEST_SEED,
+    PAPER_SEEDS,
+    PRESETS,
+    TrainingPlan,
+    Unlabelled,
+    default_plan,
+)
 
 __all__ = [
     "BASELINES",
     "FOURIER_FILTER",
     "RANDOM_FOREST",
     "ComparisonPlan",
+    "ComparisonSettings",
     "Contestant",
+    "asked_settings",
     "grid",
     "network_name",
     "seeds",
@@ -30,7 +41,139 @@ FOREST_REACH_PX = 68
 MOST_TRAININGS = 10_000
 """Of one comparison."""
 
+FIRST_SECONDS_EACH = 60.0
+"""How long each network is trained when nothing is said."""
+
 _FAR_OFF = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonSettings:
+    """What the user asks of a comparison; with images it becomes a `ComparisonPlan`.
+
+    Attributes
+    ----------
+    receptive_fields, parameters : tuple of float
+        Wished nominal fields in px and numbers of parameters; each pair becomes a network.
+    seeds : int
+        Trainings of each network.
+    seconds, epochs : float or int, optional
+        Length of each training; one of the two.
+    baselines : bool
+        Whether random forest and Fourier filter take part.
+    held_out : float
+        Fraction that is scored and never trained on.
+    group_by : str
+        Regular expression that finds what the names of one exposure share; empty: each image, or
+        series, is an exposure of its own.
+    split_seed : int
+        Seed of the draw of what is held out.
+    """
+
+    receptive_fields: tuple[float, ...] = told(
+        (5.0, 44.0, 120.0, 392.0),
+        "fields",
+        "Wished nominal receptive fields, as 5,44,120; the nearest networks are taken",
+        unit="px",
+    )
+    parameters: tuple[float, ...] = told(
+        (8000.0, 32000.0),
+        "parameters",
+        "Wished numbers of trainable parameters, as 8000,32000; each is trained at every field",
+    )
+    seeds: int = told(
+        3,
+        "seeds",
+        "Trainings of each network, which differ by chance only: they tell the spread",
+        least=1,
+        most=MOST_TRAININGS,
+    )
+    seconds: float | None = told(
+        FIRST_SECONDS_EACH,
+        "time each",
+        "Length of each training: the same time budget for all",
+        unit="s",
+        none="no limit",
+        least=0.1,
+    )
+    epochs: int | None = told(
+        None,
+        "epochs each",
+        "Length of each training in rounds over what is annotated",
+        none="no limit",
+        least=1,
+    )
+    baselines: bool = told(
+        True,
+        "with baselines",
+        "Random forest and Fourier filter, which learn from the same annotation: where they are as "
+        "good, no network is needed",
+    )
+    held_out: float = told(
+        0.2,
+        "held out",
+        "Part of the annotation that is scored and that nothing is trained on: whole images (or "
+        "exposures) where there are at least three, blocks of each image below that",
+        percent=True,
+        least=0.01,
+        most=0.9,
+        option="--validation",
+    )
+    group_by: str = told(
+        "",
+        "exposures",
+        "Where several images show the same place: a regular expression that finds what their "
+        r"names share, as gold_(\d+)_. Images of one exposure are held out together",
+        none="each image by itself",
+    )
+    split_seed: int = told(
+        PAPER_SEEDS[0],
+        "drawn by seed",
+        "Seed of the draw of what is held out",
+        least=0,
+        most=LARGEST_SEED,
+        option="--seed",
+    )
+
+    def plan(
+        self, specs: tuple[NetworkSpec, ...], training: TrainingPlan, **more: Any
+    ) -> "ComparisonPlan":
+        """Return the plan for networks, trained as a recipe says for the length asked for.
+
+        Parameters
+        ----------
+        specs : tuple of NetworkSpec
+        training : TrainingPlan
+        **more
+            Other attributes of `ComparisonPlan`.
+        """
+        return ComparisonPlan(
+            specs=specs,
+            seeds=seeds(self.seeds),
+            training=replace(training, seconds=self.seconds, epochs=self.epochs),
+            held_out=self.held_out,
+            split_seed=self.split_seed,
+            baselines=BASELINES if self.baselines else (),
+            **more,
+        )
+
+
+def asked_settings(preset: str = "default", **given: Any) -> ComparisonSettings:
+    """Return the settings that are given; a recipe with a length of its own keeps it.
+
+    Parameters
+    ----------
+    preset : str
+        Name of the recipe: the paper's trains for a number of epochs.
+    **given
+        Attributes of `ComparisonSettings`.
+    """
+    if given.keys().isdisjoint(("epochs", "seconds")):
+        epochs = PRESETS[preset]().epochs
+        return ComparisonSettings(
+            **given, seconds=FIRST_SECONDS_EACH if epochs is None else None, epochs=epochs
+        )
+    return ComparisonSettings(**{"seconds": None, **given})
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +231,7 @@ class ComparisonPlan:
 
     specs: tuple[NetworkSpec, ...]
     seeds: tuple[int, ...] = PAPER_SEEDS[:3]
-    training: TrainingPlan = field(default_factory=TrainingPlan)
+    training: TrainingPlan = field(default_factory=lambda: default_plan(seconds=FIRST_SECONDS_EACH))
     held_out: float = 0.2
     split_seed: int = PAPER_SEEDS[0]
     unlabelled: Unlabelled = "ignore"

@@ -26,6 +26,7 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import (
     TrainingPlan,
     Unlabelled,
+    default_plan,
 )
 
 
@@ -80,7 +81,7 @@ class TrainRequest:
     run: Path
     images: tuple[LabelledImage, ...]
     spec: NetworkSpec
-    plan: TrainingPlan = field(default_factory=TrainingPlan)
+    plan: TrainingPlan = field(default_factory=default_plan)
     unlabelled: Unlabelled = "ignore"
     cleaning: Cleaning = field(default_factory=Cleaning)
     class_names: dict[int, str] = field(default_factory=dict)

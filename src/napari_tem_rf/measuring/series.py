@@ -14,6 +14,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.describing import check_settings, told
 from napari_tem_rf.measuring.instances import compact, find_particles
 from napari_tem_rf.measuring.particles import measure_particles
 from napari_tem_rf.micrographs.framewise import PackedLabels
@@ -53,9 +54,29 @@ class Finding:
         Keep particles that the image's border may cut.
     """
 
-    split: bool = True
-    smallest_px: int = 9
-    border: bool = True
+    split: bool = told(
+        True,
+        "Split touching particles",
+        "Part particles where they have a neck: where the mask between them is narrower than 80 % "
+        "of the narrower one",
+    )
+    smallest_px: int = told(
+        9,
+        "smallest",
+        "Particles of fewer pixels are left out",
+        unit="px",
+        least=1,
+        option="--smallest",
+    )
+    border: bool = told(
+        True,
+        "Count particles at the border",
+        "The image's border may cut these particles, which makes them too small: leave them out "
+        "for a size distribution, count them for a coverage",
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

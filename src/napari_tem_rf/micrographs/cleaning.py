@@ -9,6 +9,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_tem_rf.describing import told
+
 __all__ = ["Cleaning", "bin_labels", "clean", "fill_not_finite", "standardise", "unbin_labels"]
 
 Spikes = Literal["none", "paper", "robust"]
@@ -45,10 +47,45 @@ class Cleaning:
         Side of the blocks of pixels that become one by their mean; 1: none.
     """
 
-    spikes: Spikes = "none"
-    spike_threshold: float | None = None
-    flatten: int = 0
-    binning: int = 1
+    spikes: Spikes = told(
+        "none",
+        "spikes",
+        "X-ray spikes, single pixels far too bright. Above median (paper): replaced by the mean of "
+        "their 8 neighbours, twice (Sytwu et al. 2022). Above local noise (robust): by the median "
+        "around them",
+        choices={
+            "none": "leave",
+            "paper": "above median (paper)",
+            "robust": "above local noise",
+        },
+    )
+    spike_threshold: float | None = told(
+        None,
+        "spike from",
+        "What counts as a spike: standard deviations of the local noise (robust; 8 when not "
+        "given), or counts above the median (paper; 1500 when not given)",
+        in_force="threshold",
+        least=0.1,
+        step=0.1,
+        needs=lambda cleaning: cleaning.spikes != "none",
+    )
+    flatten: int = told(
+        0,
+        "flatten, order",
+        "Uneven illumination: order of the polynomial surface that is taken off; 2 is common",
+        least_is="off",
+        least=0,
+        most=_HIGHEST_ORDER,
+    )
+    binning: int = told(
+        1,
+        "bin",
+        "Side of the blocks of pixels that become one. The network then sees blocks as pixels: its "
+        "receptive field covers as many times more of the image",
+        unit="px",
+        least_is="off",
+        least=1,
+    )
 
     def __post_init__(self) -> None:
         if self.spikes not in get_args(Spikes):

@@ -1,10 +1,10 @@
 """What to compare: networks by lists or by the chart, seeds, length, what is held out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
     QComboBox,
     QGridLayout,
     QLabel,
@@ -12,9 +12,11 @@ from qtpy.QtWidgets import (
     QSpinBox,
     QWidget,
 )
-from superqt.utils import QSignalDebouncer
+from superqt.utils import QSignalDebouncer, signals_blocked
 
-from napari_tem_rf.comparison import Comparison
+from napari_tem_rf.comparison import Comparison, ComparisonSettings, asked_settings
+from napari_tem_rf.comparison.plan import FIRST_SECONDS_EACH
+from napari_tem_rf.describing import settings_of
 from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.compare.grid_chart import DesignBox, GridChart
 from napari_tem_rf.gui.compare.wishes import (
@@ -22,24 +24,30 @@ from napari_tem_rf.gui.compare.wishes import (
     Wishes,
     comparison_checks,
     new_comparison_folder,
+    numbers_in,
     plan_summary,
     prepare_comparison,
     split_in_words,
     wished_networks,
 )
-from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, form, listen, row
+from napari_tem_rf.gui.pieces.forms import Form, tip_of
+from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen
 from napari_tem_rf.gui.pieces.preloading import CATALOG, when_ready
 from napari_tem_rf.gui.session.background import Latest, run_in_thread
 from napari_tem_rf.gui.session.checks import Check
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import nm
 
 __all__ = ["PlanPart"]
 
-_FIELDS, _PARAMETERS = "5, 44, 120, 392", "8000, 32000"
+_LISTS = "receptive_fields", "parameters"
+_LENGTH = "seconds", "epochs"
+_IN_VIEW = "seeds", "baselines"
+"""What is shown at once; what else can be told is in the section below it."""
 _PAUSE_MS = 400
-_FIRST_LENGTH = {"s": 60, "min": 2, "epochs": 50}
+_FIRST_LENGTH = {"s": round(FIRST_SECONDS_EACH), "min": 2, "epochs": 50}
 
 
 class PlanPart(QWidget):
@@ -62,32 +70,24 @@ class PlanPart(QWidget):
         self._split: Check | None = None
         self._latest = Latest()
         self._is_closed = False
+        self._preset = session.plan.preset
+        self._asked = asked_settings(self._preset)
 
         self.chart = GridChart()
         self.chart.setToolTip("Draw a box for a grid of networks; click to add or remove one")
         self.chart.boxed.connect(self._take_box)
         self.chart.toggled.connect(self._toggle)
-        self.fields = QLineEdit(_FIELDS)
-        self.fields.setToolTip(
-            "Nominal receptive fields in px, as 5, 44, 120; the nearest networks are taken"
+        told = {each.name: each for each in settings_of(self._asked)}
+        self.fields, self.parameters = (
+            QLineEdit(", ".join(f"{each:g}" for each in told[name].default)) for name in _LISTS
         )
-        self.parameters = QLineEdit(_PARAMETERS)
-        self.parameters.setToolTip(
-            "Numbers of trainable parameters, as 8000, 32k; each is trained at every field"
-        )
-        for edit in (self.fields, self.parameters):
+        for name, edit in zip(_LISTS, (self.fields, self.parameters), strict=True):
+            edit.setToolTip(tip_of(told[name]))
             edit.editingFinished.connect(self._take_lists)
             edit.setMinimumWidth(60)
         self.fields_nm = Sentence(tone="quiet")
         self.note = Sentence(tone="quiet")
 
-        self.seeds = QSpinBox()
-        self.seeds.setRange(1, 50)
-        self.seeds.setValue(3)
-        self.seeds.setFixedWidth(66)
-        self.seeds.setToolTip(
-            "Trainings of each network, which differ by chance only: they tell the spread"
-        )
         self.length = QSpinBox()
         self.length.setRange(1, 1_000_000)
         self.length.setValue(_FIRST_LENGTH["s"])
@@ -99,40 +99,25 @@ class PlanPart(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         for part in (self.length, self.unit):
-            part.setToolTip(
-                "Length of each training: the same time budget for all, or the same number of\n"
-                "epochs (rounds over what is annotated)"
-            )
-        self.baselines = QCheckBox("with baselines")
-        self.baselines.setChecked(True)
-        self.baselines.setToolTip(
-            "Random forest and Fourier filter, which learn from the same annotation:\n"
-            "where they are as good, no network is needed"
+            part.setToolTip(f"{tip_of(told['seconds'])}\n{tip_of(told['epochs'])}")
+        self.form = Form(
+            self._asked,
+            leave_out=told.keys() - {*_IN_VIEW},
+            beside={"seeds": (QLabel("each"), self.length, self.unit)},
         )
-        self.held_out = QSpinBox()
-        self.held_out.setRange(1, 50)
-        self.held_out.setValue(20)
-        self.held_out.setSuffix(" %")
-        self.held_out.setToolTip(
-            "Part of the annotation that is scored and that nothing is trained on: whole images\n"
-            "(or exposures) from three on, blocks of each image below that"
-        )
-        self.group_by = QLineEdit()
-        self.group_by.setPlaceholderText(r"each image, or as gold_(\d+)_")
-        self.group_by.setToolTip(
-            "Where several images show the same place: a regular expression that finds what\n"
-            "their names share. Images of one exposure are held out together."
-        )
+        self.settings_form = Form(self._asked, leave_out=(*_LISTS, *_LENGTH, *_IN_VIEW))
+        self.seeds = self.form.box("seeds")
+        self.baselines = self.form.box("baselines")
+        self.held_out = self.settings_form.box("held_out")
+        self.group_by = self.settings_form.box("group_by")
         self.split = Sentence(tone="quiet")
         self.before = Sentence()
         self._lay_out()
 
-        self.seeds.valueChanged.connect(self._later)
-        self.length.valueChanged.connect(self._later)
+        self.length.valueChanged.connect(self._set_length)
         self.unit.currentTextChanged.connect(self._set_unit)
-        self.baselines.toggled.connect(self._later)
-        self.held_out.valueChanged.connect(self._later)
-        self.group_by.editingFinished.connect(self._later)
+        for form in (self.form, self.settings_form):
+            form.changed.connect(self._take)
         self._pause = QSignalDebouncer(parent=self)
         self._pause.setTimeout(_PAUSE_MS)
         self._pause.triggered.connect(self._look)
@@ -148,6 +133,7 @@ class PlanPart(QWidget):
             self._later,
         )
         listen(self, self.comparing.changed, self._later)
+        session.watch(self, lambda now: now.choices.plan, self._show_recipe)
         listen(self, session.closed, self._close)
         session.watch(
             self, lambda now: (now.scene.pixel_size_nm, now.choices.image), self._show_specs
@@ -167,19 +153,14 @@ class PlanPart(QWidget):
         grid.addWidget(self.fields_nm, 1, 1)
         grid.addWidget(QLabel("parameters"), 2, 0)
         grid.addWidget(self.parameters, 2, 1, 1, 2)
-        settings = QWidget()
-        lines = form(settings)
-        lines.addRow("held out", self.held_out)
-        lines.addRow("exposures", self.group_by)
-        self.settings = Fold("What is held out", settings)
+        self.settings = Fold("What is held out", self.settings_form)
         column(
             self,
             [
                 self.chart,
                 lists,
                 self.note,
-                row(QLabel("seeds"), self.seeds, QLabel("each"), self.length, self.unit, stretch=4),
-                row(self.baselines),
+                self.form,
                 self.settings,
                 self.split,
                 self.before,
@@ -208,6 +189,8 @@ class PlanPart(QWidget):
             self.note.say(str(error), "warning")
         else:
             self.note.say(note, "quiet")
+            lists = numbers_in(self.fields.text()), numbers_in(self.parameters.text())
+            self._take(replace(self._asked, receptive_fields=lists[0], parameters=lists[1]))
         self._show_specs()
         self._later()
 
@@ -231,13 +214,20 @@ class PlanPart(QWidget):
         plan = comparison.record.plan
         self._specs = tuple(spec.with_classes(2) for spec in plan.specs)
         self._is_listed = True
-        self.seeds.setValue(len(plan.seeds))
-        self.baselines.setChecked(bool(plan.baselines))
-        self.held_out.setValue(round(100 * plan.held_out))
         training = plan.training
-        unit = "epochs" if training.seconds is None else "s"
-        self.unit.setCurrentText(unit)
-        self.length.setValue(round(training.seconds or training.epochs or 1))
+        seconds = training.seconds
+        self._take(
+            replace(
+                self._asked,
+                seeds=len(plan.seeds),
+                baselines=bool(plan.baselines),
+                held_out=plan.held_out,
+                split_seed=plan.split_seed,
+                seconds=seconds,
+                epochs=(training.epochs or 1) if seconds is None else None,
+            )
+        )
+        self._show_length()
         self.note.say("The networks of the comparison that was opened.", "quiet")
         self._show_specs()
 
@@ -260,20 +250,39 @@ class PlanPart(QWidget):
 
     def wishes(self) -> Wishes:
         """Return what is asked for."""
-        length, unit = self.length.value(), self.unit.currentText()
-        return Wishes(
-            specs=self.specs,
-            seeds=self.seeds.value(),
-            seconds=None if unit == "epochs" else float(length * (60 if unit == "min" else 1)),
-            epochs=length if unit == "epochs" else None,
-            baselines=self.baselines.isChecked(),
-            held_out=self.held_out.value() / 100,
-            group_by=self.group_by.text().strip(),
-        )
+        return Wishes(self.specs, self._asked)
+
+    def _take(self, asked: ComparisonSettings) -> None:
+        self._asked = asked
+        self.form.show_plan(asked)
+        self.settings_form.show_plan(asked)
+        self._later()
+
+    def _set_length(self, length: int) -> None:
+        unit = self.unit.currentText()
+        seconds = None if unit == "epochs" else float(length * (60 if unit == "min" else 1))
+        epochs = length if unit == "epochs" else None
+        self._take(replace(self._asked, seconds=seconds, epochs=epochs))
 
     def _set_unit(self, unit: str) -> None:
-        self.length.setValue(_FIRST_LENGTH[unit])
-        self._later()
+        with signals_blocked(self.length):
+            self.length.setValue(_FIRST_LENGTH[unit])
+        self._set_length(self.length.value())
+
+    def _show_length(self) -> None:
+        asked = self._asked
+        with signals_blocked(self.length), signals_blocked(self.unit):
+            self.unit.setCurrentText("epochs" if asked.seconds is None else "s")
+            self.length.setValue(round(asked.seconds or asked.epochs or 1))
+
+    def _show_recipe(self, now: Situation) -> None:
+        """Take the length of another recipe: the paper's trains for a number of epochs."""
+        plan = now.choices.plan
+        if plan.preset != self._preset:
+            self._preset = plan.preset
+            first = asked_settings(plan.preset)
+            self._take(replace(self._asked, seconds=first.seconds, epochs=first.epochs))
+            self._show_length()
 
     def prepare(self) -> tuple[Prepared, Path]:
         """Return all that a comparison needs, and the new folder to keep it in.

@@ -2,11 +2,17 @@
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import ceil
 from pathlib import Path
 
-from napari_tem_rf.comparison import BASELINES, ComparisonPlan, grid, hold_out, seeds
+from napari_tem_rf.comparison import (
+    BASELINES,
+    ComparisonPlan,
+    ComparisonSettings,
+    grid,
+    hold_out,
+)
 from napari_tem_rf.gui.pieces.preloading import CATALOG
 from napari_tem_rf.gui.session.checks import Check
 from napari_tem_rf.gui.session.choices import TrainedRun
@@ -42,36 +48,22 @@ class Wishes:
     ----------
     specs : tuple of NetworkSpec
         The networks.
-    seeds : int
-        Trainings of each network.
-    seconds, epochs : float or int, optional
-        Length of each training; one of the two.
-    baselines : bool
-        Whether random forest and Fourier filter take part.
-    held_out : float
-        Fraction that is scored and never trained on.
-    group_by : str
-        Regular expression that finds what the names of one exposure share; empty: each image, or
-        series, is an exposure of its own.
+    asked : ComparisonSettings
+        Everything else.
     """
 
     specs: tuple[NetworkSpec, ...]
-    seeds: int = 3
-    seconds: float | None = 60.0
-    epochs: int | None = None
-    baselines: bool = True
-    held_out: float = 0.2
-    group_by: str = ""
+    asked: ComparisonSettings = field(default_factory=ComparisonSettings)
 
     @property
     def trainings(self) -> int:
         """How many networks are trained."""
-        return len(self.specs) * self.seeds
+        return len(self.specs) * self.asked.seeds
 
     @property
     def steps(self) -> int:
         """How many trainings and baselines there are."""
-        return self.trainings + (len(BASELINES) if self.baselines else 0)
+        return self.trainings + (len(BASELINES) if self.asked.baselines else 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,16 +138,14 @@ def prepare_comparison(session: Session, wishes: Wishes) -> Prepared:
     """
     request = training_request(session)
     images = request.images
-    if wishes.group_by:
-        images = tuple(replace(each, group=group_of(each.name, wishes.group_by)) for each in images)
-    plan = ComparisonPlan(
-        specs=wishes.specs,
-        seeds=seeds(wishes.seeds),
-        training=replace(request.plan, seconds=wishes.seconds, epochs=wishes.epochs),
-        held_out=wishes.held_out,
+    pattern = wishes.asked.group_by.strip()
+    if pattern:
+        images = tuple(replace(each, group=group_of(each.name, pattern)) for each in images)
+    plan = wishes.asked.plan(
+        wishes.specs,
+        training=request.plan,
         unlabelled=request.unlabelled,
         cleaning=request.cleaning,
-        baselines=BASELINES if wishes.baselines else (),
         class_names=request.class_names,
         class_colors=request.class_colors,
     )
@@ -201,20 +191,20 @@ def expected_seconds(wishes: Wishes, at_once: int, runs: Iterable[TrainedRun] = 
         Earlier trainings; they tell what an epoch takes, by the multiply-adds.
     """
     per_network: list[float] = []
-    if wishes.seconds is not None:
-        per_network = [wishes.seconds] * len(wishes.specs)
+    if wishes.asked.seconds is not None:
+        per_network = [wishes.asked.seconds] * len(wishes.specs)
     else:
         rates = [
             run.record.seconds / (run.record.epochs * run.spec.macs_per_pixel)
             for run in runs
             if run.record.epochs and run.record.seconds
         ]
-        if not rates or wishes.epochs is None:
+        if not rates or wishes.asked.epochs is None:
             return None
         rate = sorted(rates)[len(rates) // 2]
-        per_network = [rate * wishes.epochs * spec.macs_per_pixel for spec in wishes.specs]
-    rounds = [(each + _SCORING_SECONDS) * wishes.seeds for each in per_network]
-    total = sum(rounds) + (_BASELINE_SECONDS * len(BASELINES) if wishes.baselines else 0)
+        per_network = [rate * wishes.asked.epochs * spec.macs_per_pixel for spec in wishes.specs]
+    rounds = [(each + _SCORING_SECONDS) * wishes.asked.seeds for each in per_network]
+    total = sum(rounds) + (_BASELINE_SECONDS * len(BASELINES) if wishes.asked.baselines else 0)
     return total / max(1, at_once)
 
 
@@ -222,12 +212,14 @@ def plan_summary(wishes: Wishes, at_once: int, runs: Iterable[TrainedRun] = ()) 
     """Return how much is trained and how long that takes, for the user to know beforehand."""
     networks = len(wishes.specs)
     many = f"{networks} network{'s' if networks != 1 else ''}"
-    times = f" × {wishes.seeds} seeds" if wishes.seeds > 1 else ""
+    times = f" × {wishes.asked.seeds} seeds" if wishes.asked.seeds > 1 else ""
     trainings = f" = {wishes.trainings} trainings" if times else ""
     each = (
-        length_in_words(wishes.seconds) if wishes.seconds is not None else f"{wishes.epochs} epochs"
+        length_in_words(wishes.asked.seconds)
+        if wishes.asked.seconds is not None
+        else f"{wishes.asked.epochs} epochs"
     )
-    beside = f", and {len(BASELINES)} baselines" if wishes.baselines else ""
+    beside = f", and {len(BASELINES)} baselines" if wishes.asked.baselines else ""
     seconds = expected_seconds(wishes, at_once, runs)
     time = (
         f"about {length_in_words(seconds)}"

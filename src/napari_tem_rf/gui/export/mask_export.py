@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from napari.layers import Labels
-from qtpy.QtWidgets import QComboBox, QFileDialog, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_tem_rf import jobs
+from napari_tem_rf.exporting import ExportSettings
 from napari_tem_rf.gui.export.masks import (
     export_instances,
     export_mask,
@@ -20,22 +21,11 @@ from napari_tem_rf.gui.layers.layers import frame_pixels
 from napari_tem_rf.gui.layers.marks import image_mark_of, is_ours
 from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.particles.layers import image_under
+from napari_tem_rf.gui.pieces.forms import Form
 from napari_tem_rf.gui.pieces.parts import LayerChoice, Sentence, column, row
 from napari_tem_rf.gui.session.background import run_in_thread
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
-
-_LABELS = (
-    "Calibrated TIFF (*.tif)",
-    "OME-Zarr (*.ome.zarr)",
-    "PNG, without pixel size (*.png)",
-    "NumPy, without pixel size (*.npy)",
-)
-_KINDS = {
-    "labels": _LABELS,
-    "COCO instances": ("COCO (*.json)",),
-    "probabilities": ("32-bit TIFF (*.tif)",),
-}
 
 
 class MaskExport(QWidget):
@@ -54,17 +44,8 @@ class MaskExport(QWidget):
         self._writing: Any = None
         self.masks = LayerChoice("no mask yet: train or predict first")
         self.masks.on_chosen(self._choose_mask)
-        self.kind = QComboBox()
-        self.kind.addItems(list(_KINDS))
-        self.kind.setSizeAdjustPolicy(
-            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
-        )
-        self.kind.setMinimumWidth(96)
-        self.kind.setToolTip(
-            "labels: the mask, or the particles, pixel by pixel\n"
-            "COCO instances: each particle with its area and box; those of a mask are found first\n"
-            "probabilities: of each class, for the frame that is shown, predicted anew by its run"
-        )
+        self.form = Form(ExportSettings(), titled=False)
+        self.kind = self.form.box("kind")
         self.export_button = QPushButton("Export...")
         self.export_button.setToolTip(
             "Write it with the image's pixel size; the file's ending chooses the format.\n"
@@ -72,11 +53,17 @@ class MaskExport(QWidget):
         )
         self.export_button.clicked.connect(self._ask_file)
         self.words = Sentence()
-        column(self, [row(self.masks, self.kind, self.export_button, stretch=0), self.words])
+        column(self, [row(self.masks, self.form, self.export_button, stretch=0), self.words])
         self.session.watch(
             self, lambda now: (now.scene, now.choices, now.activity.predicting), self.show_masks
         )
         self.show_masks(self.session.situation)
+
+    @property
+    def settings(self) -> ExportSettings:
+        """What is to be written."""
+        settings: ExportSettings = self.form.plan
+        return settings
 
     def show_masks(self, now: Situation) -> None:
         """Show what there is to write."""
@@ -105,8 +92,8 @@ class MaskExport(QWidget):
         layer = self.masks.chosen()
         if layer is None:
             return
-        kind = self.kind.currentText()
-        if kind == "probabilities" and image_mark_of(layer).run is None:
+        settings = self.settings
+        if settings.kind == "probabilities" and image_mark_of(layer).run is None:
             self.words.say(
                 f'"{layer.name}" was not predicted by a run: choose a prediction, whose run gives '
                 "the probabilities.",
@@ -115,12 +102,17 @@ class MaskExport(QWidget):
             return
         folder = self.session.runs_folder if self.session.runs_folder.exists() else Path.home()
         name = layer.name.replace(": ", "_").replace(" ", "_").replace("/", "_")
-        if kind == "probabilities":
+        if settings.kind == "probabilities":
             name += "_probabilities"
-        filters = _KINDS[kind]
-        ending = _ending(filters[0])
+        ending = settings.formats[0].ending
         path, form = QFileDialog.getSaveFileName(
-            self, f"Export {kind}", str(folder / f"{name}{ending}"), ";;".join(filters)
+            self,
+            f"Export {self.kind.currentText()}",
+            str(folder / f"{name}{ending}"),
+            ";;".join(
+                f"{each.title}{', without pixel size' * (not each.holds_size)} (*{each.ending})"
+                for each in settings.formats
+            ),
         )
         if not path:
             return
@@ -134,11 +126,11 @@ class MaskExport(QWidget):
 
     def export_to(self, path: Path, layer: Labels, *, overwrite: bool = False) -> None:
         """Write what is chosen of a layer in the background, with its record beside it."""
-        kind = self.kind.currentText()
+        kind = self.settings.kind
         if kind == "probabilities":
             self._predict_probabilities(path, layer, overwrite)
             return
-        write = export_instances if kind == "COCO instances" else export_mask
+        write = export_instances if kind == "instances" else export_mask
         out = outgoing(self.session, layer)
         self._begin(path, partial(write, path, out, overwrite))
 

@@ -2,13 +2,12 @@
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QSpinBox, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QWidget
 from superqt.utils import signals_blocked
 
+from napari_tem_rf.gui.pieces.forms import Form
 from napari_tem_rf.gui.pieces.parts import column, row
 from napari_tem_rf.measuring.series import Finding
-
-_LARGEST_PX = 999_999
 
 
 class ParticleOptions(QWidget):
@@ -19,25 +18,6 @@ class ParticleOptions(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._area_nm2: float | None = None
-        self.split = QCheckBox("Split touching particles")
-        self.split.setChecked(True)
-        self.split.setToolTip(
-            "Part particles where they have a neck: where the mask between them is narrower than\n"
-            "80 % of the narrower one"
-        )
-        self.border = QCheckBox("Count particles at the border")
-        self.border.setChecked(True)
-        self.border.setToolTip(
-            "The image's border may cut these particles, which makes them too small: leave them\n"
-            "out for a size distribution, count them for a coverage"
-        )
-        self.smallest = QSpinBox()
-        self.smallest.setRange(1, _LARGEST_PX)
-        self.smallest.setValue(Finding().smallest_px)
-        self.smallest.setPrefix("≥ ")
-        self.smallest.setSuffix(" px")
-        self.smallest.setMinimumWidth(116)
-        self.smallest.setToolTip("Particles of fewer pixels are left out")
         self.diameter = QDoubleSpinBox()
         self.diameter.setRange(0.001, 100_000)
         self.diameter.setPrefix("⌀ ")
@@ -57,26 +37,20 @@ class ParticleOptions(QWidget):
         self._frames_line = QWidget()
         column(self._frames_line, [row(QLabel("In"), self.frames, stretch=1)])
         self._frames_line.hide()
-        column(
-            self,
-            [
-                self.split,
-                self.border,
-                row(QLabel("Size"), self.smallest, self.diameter, self.area, stretch=1),
-                self._frames_line,
-            ],
-            spacing=4,
-        )
-        self.smallest.valueChanged.connect(self._on_pixels)
+        self.form = Form(Finding(), beside={"smallest_px": (self.diameter, self.area)})
+        self.split = self.form.box("split")
+        self.border = self.form.box("border")
+        self.smallest = self.form.box("smallest_px")
+        column(self, [self.form, self._frames_line], spacing=4)
+        self.form.changed.connect(self._on_form)
         self.diameter.valueChanged.connect(self._on_diameter)
-        for box in (self.split, self.border):
-            box.toggled.connect(self._on_box)
         self.show_pixel(None)
 
     @property
     def finding(self) -> Finding:
         """The settings."""
-        return Finding(self.split.isChecked(), self.smallest.value(), self.border.isChecked())
+        finding: Finding = self.form.plan
+        return finding
 
     @property
     def all_frames(self) -> bool:
@@ -106,18 +80,15 @@ class ParticleOptions(QWidget):
             self.area.setText("")
             return
         with signals_blocked(self.diameter):
-            self.diameter.setValue((4 * self.smallest.value() * area / np.pi) ** 0.5)
-        self.area.setText(f"{self.smallest.value() * area:.3g} nm²")
+            self.diameter.setValue((4 * self.finding.smallest_px * area / np.pi) ** 0.5)
+        self.area.setText(f"{self.finding.smallest_px * area:.3g} nm²")
 
-    def _on_pixels(self, _value: int) -> None:
+    def _on_form(self, _finding: Finding) -> None:
         self._show_size()
         self.changed.emit()
 
     def _on_diameter(self, diameter: float) -> None:
         if self._area_nm2 is not None:
-            pixels = round(np.pi * diameter**2 / 4 / self._area_nm2)
-            self.smallest.setValue(int(np.clip(pixels, 1, _LARGEST_PX)))
+            # the box keeps it in its range
+            self.smallest.setValue(round(np.pi * diameter**2 / 4 / self._area_nm2))
             self._show_size()
-
-    def _on_box(self, _on: bool) -> None:
-        self.changed.emit()

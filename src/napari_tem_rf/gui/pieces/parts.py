@@ -7,8 +7,8 @@ from weakref import WeakMethod
 import napari
 from napari.settings import get_settings
 from napari.utils.theme import Theme, get_theme
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap
+from qtpy.QtCore import QPointF, QSize, Qt
+from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap, QPolygonF
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -20,11 +20,11 @@ from qtpy.QtWidgets import (
     QStyle,
     QStyleOptionComboBox,
     QStylePainter,
-    QToolButton,
     QToolTip,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QCollapsible
 from superqt.utils import signals_blocked
 
 from napari_tem_rf.figures.palette import SKY
@@ -38,6 +38,9 @@ DOCK_MARGIN = 8
 _TEXT_MARGIN = 8
 _LEAST_TAIL = 40
 _WIDEST_LIST = 640
+_ARROW_PX = 9
+_NO_HEIGHT = 2**24 - 1
+"""Qt's own word for no limit."""
 
 Tone = Literal["plain", "quiet", "good", "advice", "warning", "error"]
 
@@ -128,46 +131,88 @@ def _mixed(color: str, other: str, share: float) -> str:
     return QColor(*(round(x * (1 - share) + y * share) for x, y in parts)).name()
 
 
-class Fold(QWidget):
+class Fold(QCollapsible):
     """A line to click that shows or hides what is below it."""
 
     def __init__(
         self, title: str, content: QWidget, *, is_open: bool = False, heading: bool = False
     ) -> None:
-        super().__init__()
-        self._button = QToolButton()
-        self._button.setText(title)
-        self._button.setCheckable(True)
-        self._button.setChecked(is_open)
-        self._button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self._button.setAutoRaise(True)
+        super().__init__(title)
+        spare = self.content()
+        self.setContent(content)
+        # else a frame takes a pixel at each side in napari's style
+        self.setStyleSheet("Fold { padding: 0px; }")
+        # superqt leaves its own empty content in the layout
+        spare.setParent(None)
+        spare.deleteLater()
+        self.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Preferred)
+        layout = self.layout()
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        # superqt's alignment to the top holds the height that the content wants without its width
+        layout.setAlignment(Qt.AlignmentFlag(0))
+        # each step of a moving section would draw the canvas beside it
+        self.setDuration(0)
+        self._button = self.toggleButton()
+        self._button.setIconSize(QSize(_ARROW_PX, _ARROW_PX))
         self._button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         weight = "font-weight: bold;" if heading else ""
         self._button.setStyleSheet(
-            f"QToolButton {{ background: transparent; border: none; text-align: left; {weight} }}"
+            "QPushButton, QPushButton:hover, QPushButton:checked, QPushButton:pressed {"
+            " background: transparent; border: none; text-align: left; padding: 3px 2px;"
+            f" {weight} }}"
+            "QPushButton:focus { text-decoration: underline; }"
         )
-        self._button.toggled.connect(self._show)
-        self._content = content
-        column(self, [self._button, content], spacing=2)
-        self._show(is_open)
+        self._arrows()
+        self.toggled.connect(self._settle)
+        self.expand(animate=False) if is_open else self.collapse(animate=False)
 
     @property
     def is_open(self) -> bool:
         """Whether the content shows."""
-        return bool(self._button.isChecked())
+        return bool(self.isExpanded())
 
     def set_title(self, title: str) -> None:
         """Change the line's words."""
-        self._button.setText(title)
+        self.setText(title)
 
     def open(self) -> None:
         """Show the content."""
-        self._button.setChecked(True)
+        self.expand(animate=False)
 
-    def _show(self, is_open: bool) -> None:
-        arrow = Qt.ArrowType.DownArrow if is_open else Qt.ArrowType.RightArrow
-        self._button.setArrowType(arrow)
-        self._content.setVisible(is_open)
+    def _settle(self, is_open: bool) -> None:
+        # superqt fixes the height that the content wants now: sentences and curves come later
+        self.content().setMaximumHeight(_NO_HEIGHT)
+        self.content().setVisible(is_open)
+
+    def _arrows(self) -> None:
+        """Draw the arrows in the theme's colour of text."""
+        color = current_theme().text.as_hex()
+        if color != getattr(self, "_arrow_color", None):
+            self._arrow_color = color
+            self.setExpandedIcon(_arrow(color, down=True))
+            self.setCollapsedIcon(_arrow(color, down=False))
+
+    def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Follow the theme."""
+        super().changeEvent(event)
+        if event.type() == event.Type.StyleChange and hasattr(self, "_arrow_color"):
+            self._arrows()
+
+
+def _arrow(color: str, *, down: bool, side: int = _ARROW_PX) -> QIcon:
+    """Return a triangle that points down or to the right."""
+    picture = QPixmap(2 * side, 2 * side)
+    picture.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(picture)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(color))
+    across = ((0.15, 0.3), (0.85, 0.3), (0.5, 0.75))
+    corners = across if down else tuple((y, x) for x, y in across)
+    painter.drawPolygon(QPolygonF([QPointF(2 * side * x, 2 * side * y) for x, y in corners]))
+    painter.end()
+    return QIcon(picture)
 
 
 class Dock(QScrollArea):

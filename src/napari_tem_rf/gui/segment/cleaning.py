@@ -1,22 +1,22 @@
 """What is done to the pixels before a network sees them, with a preview on a layer of its own."""
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import napari
 import numpy as np
 from napari.layers import Image
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QPushButton, QSpinBox, QWidget
+from qtpy.QtWidgets import QPushButton, QWidget
 
 from napari_tem_rf.gui.layers.layers import frame_pixels, placement
 from napari_tem_rf.gui.layers.marks import MARK, OverlayMark, find_ours, note
-from napari_tem_rf.gui.pieces.parts import Sentence, column, form, row
+from napari_tem_rf.gui.pieces.forms import Form
+from napari_tem_rf.gui.pieces.parts import Sentence, column, row
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean
-
-_SPIKES = {"none": "leave", "robust": "above local noise", "paper": "above median (paper)"}
 
 
 class CleaningWidget(QWidget):
@@ -35,65 +35,25 @@ class CleaningWidget(QWidget):
         self.session = session_of(viewer)
         self._cleaning: ThreadWork | None = None
 
-        self.spikes = QComboBox()
-        for name, title in _SPIKES.items():
-            self.spikes.addItem(title, name)
-        self.spikes.setToolTip(
-            "X-ray spikes, single pixels far too bright. Above local noise: replaced by the\n"
-            "median around them. Above median: by the mean of their 8 neighbours, twice\n"
-            "(Sytwu et al. 2022)"
-        )
-        self.threshold = QDoubleSpinBox()
-        self.threshold.setRange(0.1, 1e6)
-        self.threshold.setDecimals(1)
-        self.threshold.setToolTip(
-            "What counts as a spike: standard deviations of the local noise, or counts above median"
-        )
-        self.flatten = QSpinBox()
-        self.flatten.setRange(0, 6)
-        self.flatten.setSpecialValueText("off")
-        self.flatten.setToolTip(
-            "Uneven illumination: order of the polynomial surface that is taken off; 2 is common"
-        )
-        self.binning = QSpinBox()
-        self.binning.setRange(1, 16)
-        self.binning.setSpecialValueText("off")
-        self.binning.setSuffix(" px")
-        self.binning.setToolTip(
-            "Side of the blocks of pixels that become one. The network then sees blocks as\n"
-            "pixels: its receptive field covers as many times more of the image"
-        )
+        self.form = Form(self.session.cleaning)
+        self.spikes = self.form.box("spikes")
+        self.threshold = self.form.box("spike_threshold")
+        self.flatten = self.form.box("flatten")
+        self.binning = self.form.box("binning")
         self.preview_button = QPushButton("Preview")
         self.preview_button.setToolTip("Show the cleaned frame in a layer of its own")
         self.preview_button.clicked.connect(self._preview)
         self.words = Sentence()
 
-        lines = QWidget()
-        layout = form(lines)
-        layout.addRow("spikes", row(self.spikes, self.threshold, stretch=0))
-        layout.addRow("flatten, order", self.flatten)
-        layout.addRow("bin", self.binning)
-        column(self, [lines, row(self.preview_button), self.words])
+        column(self, [self.form, row(self.preview_button), self.words])
 
-        self.spikes.activated.connect(self._set_spikes)
-        self.threshold.valueChanged.connect(self._set)
-        self.flatten.valueChanged.connect(self._set)
-        self.binning.valueChanged.connect(self._set)
+        self.form.changed.connect(self._set)
         self.session.watch(self, lambda now: (now.choices.cleaning, now.choices.image), self._show)
         self._show(self.session.situation)
 
     def _show(self, now: Situation) -> None:
         cleaning = now.choices.cleaning
-        parts = (self.spikes, self.threshold, self.flatten, self.binning)
-        for part in parts:
-            part.blockSignals(True)
-        self.spikes.setCurrentIndex(self.spikes.findData(cleaning.spikes))
-        self.threshold.setValue(cleaning.threshold)
-        self.threshold.setVisible(cleaning.spikes != "none")
-        self.flatten.setValue(cleaning.flatten)
-        self.binning.setValue(cleaning.binning)
-        for part in parts:
-            part.blockSignals(False)
+        self.form.show_plan(cleaning)
         does_something = cleaning != Cleaning()
         self.preview_button.setEnabled(does_something and now.choices.image is not None)
         if does_something:
@@ -101,21 +61,11 @@ class CleaningWidget(QWidget):
         else:
             self.words.say("Nothing is done to the pixels.", "quiet")
 
-    def _set_spikes(self, _place: int) -> None:
-        self.session.cleaning = Cleaning(
-            spikes=self.spikes.currentData(),
-            flatten=self.flatten.value(),
-            binning=self.binning.value(),
-        )
-
-    def _set(self, _value: object = None) -> None:
-        spikes = self.spikes.currentData()
-        self.session.cleaning = Cleaning(
-            spikes=spikes,
-            spike_threshold=None if spikes == "none" else self.threshold.value(),
-            flatten=self.flatten.value(),
-            binning=self.binning.value(),
-        )
+    def _set(self, cleaning: Cleaning) -> None:
+        if cleaning.spikes != self.session.cleaning.spikes:
+            # the thresholds of the two ways have different units
+            cleaning = replace(cleaning, spike_threshold=None)
+        self.session.cleaning = cleaning
 
     def _preview(self) -> None:
         image = self.session.image

@@ -33,6 +33,7 @@ from napari_tem_rf.gui.segment.training import begin_training, resume_training
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.protocol import (
+    FIRST_SECONDS,
     EpochReport,
     NoteReport,
     PreviewReport,
@@ -165,7 +166,9 @@ class TrainWidget(QWidget):
             self.session.change_plan(epochs=None, seconds=float(length * factor))
 
     def _set_unit(self, _place: int) -> None:
-        first = {"s": 20, "min": 2, "epochs": _FIRST_EPOCHS}[self.unit.currentText()]
+        first = {"s": round(FIRST_SECONDS), "min": 2, "epochs": _FIRST_EPOCHS}[
+            self.unit.currentText()
+        ]
         with signals_blocked(self.length):
             self.length.setValue(first)
         self._set_length(first)

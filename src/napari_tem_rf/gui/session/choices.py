@@ -13,15 +13,14 @@ from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import count
-from napari_tem_rf.protocol import EpochReport, TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import EpochReport, TrainingPlan, Unlabelled, default_plan
 from napari_tem_rf.runs import RunRecord
 from napari_tem_rf.settings import read_settings
 from napari_tem_rf.starting import SIMULATED
 
-__all__ = ["FIRST_SECONDS", "Activity", "Choices", "Interrupted", "Round", "TrainedRun"]
+__all__ = ["Activity", "Choices", "Interrupted", "Round", "TrainedRun"]
 
-FIRST_SECONDS = 20.0
-FIRST_PLAN = TrainingPlan(epochs=None, seconds=FIRST_SECONDS)
+FIRST_PLAN = default_plan()
 NOTHING_CLEANED = Cleaning()
 
 
