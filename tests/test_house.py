@@ -37,18 +37,6 @@ WITHOUT_WINDOW = [name for name in MODULES if not name.startswith("napari_tem_rf
 WITHOUT_TORCH = [name for name in WITHOUT_WINDOW if not name.startswith("napari_tem_rf.learning")]
 
 
-STILL_IN_A_CIRCLE: set[str] = {
-    "napari_tem_rf.micrographs.hyperspy_files",
-    "napari_tem_rf.micrographs.microscope_formats",
-    "napari_tem_rf.micrographs.trial",
-}
-"""To become empty: never add to it."""
-
-NOT_IMPORTED = {
-    "imagecodecs": "tifffile loads it by itself for compressed files",
-    "magicgui": "comes with the forms",
-}
-
 NAMED_TWICE = {
     # a command is named after what it does, and so is the public function of the same work
     "effective_field": ["cli", "learning", "workflow"],
@@ -60,20 +48,6 @@ NAMED_TWICE = {
     "register_shortcuts": ["gui.field", "gui.segment"],
 }
 """Names that several floors define, and why that is clear."""
-
-STILL_NAMED_TWICE: dict[str, list[str]] = {
-    "Job": ["engine", "learning"],
-    "Outcome": ["engine", "gui.segment"],
-    "Session": ["engine", "gui.session"],
-    "check_labels": ["measuring", "micrographs"],
-    "frames_in": ["gui.particles", "gui.session"],
-    "joined": ["learning", "measuring"],
-    "place": ["engine", "learning"],
-    "predict": ["cli", "jobs", "learning", "workflow"],
-    "train": ["cli", "gui.segment", "jobs", "learning", "workflow"],
-    "warm_up": ["engine", "learning"],
-}
-"""To become empty: never add to it."""
 
 
 def run_python(code: str) -> str:
@@ -181,7 +155,7 @@ def test_circles_are_found():
 def test_no_module_imports_itself_by_way_of_others():
     """A circle is what makes files impossible to understand one at a time."""
     found = {module for circle in circles(IMPORTS) for module in circle}
-    assert found == STILL_IN_A_CIRCLE, "take off the list what is in no circle any more"
+    assert found == set()
 
 
 def test_colours_come_from_the_palette():
@@ -218,7 +192,7 @@ def test_every_dependency_is_imported():
         canonicalize_name(Requirement(text).name)
         for text in (*PROJECT["project"]["dependencies"], *optional["formats"])
     }
-    assert declared - used == set(NOT_IMPORTED), "neither idle dependencies nor idle exceptions"
+    assert declared - used == set()
 
 
 def public_definitions(module: str) -> Iterator[str]:
@@ -241,7 +215,7 @@ def test_each_public_name_is_defined_on_one_floor():
         for name in public_definitions(module):
             floors.setdefault(name, set()).add(floor_of(module))
     twice = {name: sorted(where) for name, where in floors.items() if len(where) > 1}
-    assert twice == {**NAMED_TWICE, **STILL_NAMED_TWICE}
+    assert twice == NAMED_TWICE
 
 
 def test_the_map_of_the_house_names_what_is_there():

@@ -143,7 +143,7 @@ def export_table(
         rows.insert(0, "image", origin.image)
         if "frame" in rows:
             rows.insert(1, "frame", rows.pop("frame"))
-        record = record_of(origin)
+        record = export_record(origin)
         write_text(path, csv_of(rows))
         beside = provenance_path(path)
         write_text(beside, json.dumps(record, indent=2, allow_nan=False) + "\n")
@@ -153,7 +153,7 @@ def export_table(
     return True, f"Written: {path} with {count}, and how they were found: {beside.name}"
 
 
-def record_of(origin: Origin) -> dict[str, Any]:
+def export_record(origin: Origin) -> dict[str, Any]:
     """Return how something was made from a mask, as plain JSON values."""
     size, source = origin.pixel_size_nm, origin.source
     try:

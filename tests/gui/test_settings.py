@@ -79,9 +79,9 @@ def test_a_session_begins_with_them(make_napari_viewer, tmp_path, monkeypatch):
     viewer = make_napari_viewer()
     session = Session(viewer)
     assert session.runs_folder == tmp_path / "mine"
-    assert session.desk.address == "tcp://10.0.0.7:8786"
+    assert session.background.address == "tcp://10.0.0.7:8786"
     monkeypatch.setenv("TEM_RF_SCHEDULER", "tcp://10.0.0.9:1")
-    assert Session(viewer).desk.address == "tcp://10.0.0.9:1"
+    assert Session(viewer).background.address == "tcp://10.0.0.9:1"
 
 
 def test_the_dialog_changes_session_and_file(session, worker, tmp_path, qtbot):
@@ -117,7 +117,7 @@ def test_work_that_goes_on_keeps_its_place(session, monkeypatch, qtbot):
     dialog.address.setText("tcp://10.0.0.7:8786")
     dialog.accept()
     assert "Training on gold goes on: wait for its end or stop it" in dialog.words.text()
-    assert (session.desk.address, read_settings().scheduler) == ("", "")
+    assert (session.background.address, read_settings().scheduler) == ("", "")
     work.stop()
     qtbot.waitUntil(lambda: work.over, timeout=20_000)
 
@@ -128,7 +128,7 @@ def test_where_nobody_answers_one_sentence_and_the_user_decides(
     """Work goes nowhere else until the button is pressed; the settings keep the address."""
     monkeypatch.setattr("napari_tem_rf.engine.connection.CONNECT_SECONDS", 0.5)
     remember(scheduler="tcp://127.0.0.1:9")
-    session.desk.move("tcp://127.0.0.1:9")
+    session.background.move("tcp://127.0.0.1:9")
     place = PlaceWidget(viewer)
     qtbot.addWidget(place)
     assert place.words.text() == "Work runs on: the cluster tcp://127.0.0.1:9."
@@ -146,7 +146,7 @@ def test_where_nobody_answers_one_sentence_and_the_user_decides(
     )
     place.here_button.click()
     QApplication.processEvents()
-    assert session.desk.address == ""
+    assert session.background.address == ""
     assert place.words.text() == "Work runs on: this process."
     assert place.here_button.isHidden()
     assert read_settings().scheduler == "tcp://127.0.0.1:9"

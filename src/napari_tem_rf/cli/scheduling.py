@@ -52,7 +52,7 @@ def train_at(
         job = engine.submit(
             jobs.train_run, request, on_report=progress, name=f"the training of {request.run.name}"
         )
-        record: RunRecord = wait_for(job, engine, stopped)
+        record: RunRecord = result_of(job, engine, stopped)
     try:
         read_run(request.run)
     except ValueError as error:
@@ -63,7 +63,7 @@ def train_at(
     return record
 
 
-def wait_for(job: Job, engine: AnyEngine, stopped: Stopped) -> Any:
+def result_of(job: Job, engine: AnyEngine, stopped: Stopped) -> Any:
     """Wait for a job and return its result; pass a stop on to it, say what it waits for."""
     begun = time.monotonic()
     told = asked = False

@@ -16,7 +16,7 @@ from napari_tem_rf.engine.job import EngineError, EngineState, EngineUnavailable
 from napari_tem_rf.engine.local import LocalCluster
 from napari_tem_rf.engine.places import WorkerSlots, claim, kinds_of, place, unclaim
 from napari_tem_rf.engine.reports import Reports
-from napari_tem_rf.engine.worker import Outcome, ask_to_stop, warm_up
+from napari_tem_rf.engine.worker import JobOutcome, ask_to_stop, load_libraries
 
 __all__ = ["Connection"]
 
@@ -252,7 +252,7 @@ class Connection:
 
     async def _warm(self, worker: WorkerSlots) -> None:
         future = self._client.submit(
-            warm_up,
+            load_libraries,
             trains="training" in worker.kinds,
             workers=[worker.address],
             pure=False,
@@ -357,10 +357,10 @@ class Connection:
         else:
             job.finish("done", value=outcome.value)
 
-    async def _puzzle(self, job: Job, what: str) -> Outcome:
+    async def _puzzle(self, job: Job, what: str) -> JobOutcome:
         # the news that the worker or the scheduler ended, which explain it, may be a moment late
         await asyncio.sleep(20 * LOOK_SECONDS)
-        return Outcome(
+        return JobOutcome(
             sentence=f"{job.name} did not get to its worker or back from it ({what}): try again"
         )
 

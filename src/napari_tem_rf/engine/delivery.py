@@ -5,14 +5,14 @@ from typing import Any
 
 from napari_tem_rf.engine.job import Job
 from napari_tem_rf.engine.packing import pack
-from napari_tem_rf.engine.worker import Outcome, run_job
+from napari_tem_rf.engine.worker import JobOutcome, run_job
 
 __all__ = ["deliver"]
 
 SCATTERED_BYTES = 1_000_000
 
 
-async def deliver(client: Any, job: Job, address: str, futures: list[Any]) -> Outcome:
+async def deliver(client: Any, job: Job, address: str, futures: list[Any]) -> JobOutcome:
     """Have a job run by the worker at `address` and return its outcome.
 
     Parameters
@@ -28,7 +28,7 @@ async def deliver(client: Any, job: Job, address: str, futures: list[Any]) -> Ou
     try:
         packed = pack((job.function, job.arguments))
     except Exception as error:
-        return Outcome(
+        return JobOutcome(
             sentence=f"{job.name} cannot be sent to a worker ({type(error).__name__}: {error}): "
             "give it plain values",
             details=traceback.format_exc(),
@@ -54,5 +54,5 @@ async def deliver(client: Any, job: Job, address: str, futures: list[Any]) -> Ou
         key=job.id,
     )
     futures.append(result)
-    outcome: Outcome = (await result).unpack()
+    outcome: JobOutcome = (await result).unpack()
     return outcome

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from napari_tem_rf.engine.packing import Packed
 
 __all__ = [
-    "Outcome",
+    "JobOutcome",
     "ask_to_stop",
     "ask_to_stop_all",
     "call",
+    "load_libraries",
     "run_job",
     "running_jobs",
-    "warm_up",
 ]
 
 ASK_SECONDS = 0.05
@@ -35,7 +35,7 @@ _to_stop: set[str] = set()
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class JobOutcome:
     """How a call ended: with a value, or with a sentence for the user and a traceback."""
 
     value: Any = None
@@ -54,13 +54,13 @@ def call(
     name: str,
     report: Callable[[Any], None],
     stopped: Callable[[], bool],
-) -> Outcome:
+) -> JobOutcome:
     """Call ``function(*arguments, report=, stopped=)`` and turn what it raises into a sentence."""
     try:
-        return Outcome(value=function(*arguments, report=report, stopped=stopped))
+        return JobOutcome(value=function(*arguments, report=report, stopped=stopped))
     except (Exception, SystemExit) as error:
         # a library that calls sys.exit must not take the worker along
-        return Outcome(sentence=_sentence(name, error), details=traceback.format_exc())
+        return JobOutcome(sentence=_sentence(name, error), details=traceback.format_exc())
 
 
 def _sentence(name: str, error: Exception | SystemExit) -> str:
@@ -78,7 +78,7 @@ def _sentence(name: str, error: Exception | SystemExit) -> str:
 
 
 def run_job(packed: "Packed", job: str, name: str, topic: str, gives_way: bool) -> "Packed":
-    """Run one job in a Dask worker and return its `Outcome`, packed.
+    """Run one job in a Dask worker and return its `JobOutcome`, packed.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def run_job(packed: "Packed", job: str, name: str, topic: str, gives_way: bool) 
         return pack(outcome)
     except Exception as error:
         sentence = f"{what} ({type(error).__name__}: {error}): {remedy}"
-        return pack(Outcome(sentence=sentence, details=traceback.format_exc()))
+        return pack(JobOutcome(sentence=sentence, details=traceback.format_exc()))
     finally:
         _running.discard(job)
         _to_stop.discard(job)
@@ -148,7 +148,7 @@ def running_jobs() -> int:
     return len(_running)
 
 
-def warm_up(modules: Sequence[str] = (), trains: bool = False) -> tuple[str, str]:
+def load_libraries(modules: Sequence[str] = (), trains: bool = False) -> tuple[str, str]:
     """Load what the first job would have to wait for.
 
     Parameters

@@ -14,14 +14,14 @@ MOST_WORKERS = 8
 """Tiles at work at one time, at most: each holds its feature maps."""
 
 
-class Job(Protocol):
+class TileJob(Protocol):
     """Something to do."""
 
     def work(self) -> Any:
         """Do it."""
 
 
-AnyJob = TypeVar("AnyJob", bound=Job)
+SomeJob = TypeVar("SomeJob", bound=TileJob)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Workers:
     count: int = 1
     pool: Executor | None = None
 
-    def run(self, jobs: Sequence[AnyJob], stopped: Callable[[], bool]) -> Iterator[AnyJob]:
+    def run(self, jobs: Sequence[SomeJob], stopped: Callable[[], bool]) -> Iterator[SomeJob]:
         """Run jobs and yield each when it is done; asks before each whether to stop."""
         if self.pool is None or len(jobs) == 1:
             for job in jobs:
@@ -47,7 +47,7 @@ class Workers:
                 yield job
             return
         waiting, stop = list(reversed(jobs)), False
-        running: dict[Future[Any], AnyJob] = {}
+        running: dict[Future[Any], SomeJob] = {}
         while running or (waiting and not stop):
             while waiting and len(running) < self.count and not (stop := stop or stopped()):
                 job = waiting.pop()

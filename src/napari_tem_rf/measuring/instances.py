@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_labels", "compact", "find_particles", "neighbours"]
+__all__ = ["check_frame", "compact", "find_particles", "neighbours"]
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 _SHALLOWEST_NECK_PX = 0.75
@@ -55,7 +55,7 @@ def find_particles(
     from the widest pass down unless the pass is a neck. A pass less than 0.75 px shallower than
     the lower of the two summits is roughness of the outline and no neck.
     """
-    check_labels(mask, "mask")
+    check_frame(mask, "mask")
     if not 0 <= neck <= 1:
         raise ValueError(f"neck is {neck}: it must be from 0 (never split) to 1")
     from scipy import ndimage
@@ -201,7 +201,7 @@ def _sides(pixel_size_nm: tuple[float, float] | None) -> tuple[float, float]:
     return (rows / columns) ** 0.5, (columns / rows) ** 0.5
 
 
-def check_labels(labels: NDArray[Any], what: str) -> None:
+def check_frame(labels: NDArray[Any], what: str) -> None:
     """Raise a ValueError unless labels are whole numbers of shape (row, column)."""
     if labels.dtype.kind not in "uib":
         raise ValueError(f"the {what} holds {labels.dtype} values: labels are whole numbers")

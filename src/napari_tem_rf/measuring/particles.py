@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.measuring.instances import (
-    check_labels,
+    check_frame,
     compact,
     find_particles,
     neighbours,
@@ -111,7 +111,7 @@ def measure_particles(
     directions, weighted by their distances and angles. Counting edges of pixels is 27 % too long
     for a circle at any resolution; Crofton's estimate is right within 1 % from 10 px on.
     """
-    check_labels(instances, "instance labels")
+    check_frame(instances, "instance labels")
     for name, other in (("image", image), ("mask", mask)):
         if other is not None and other.shape != instances.shape:
             raise ValueError(

@@ -191,7 +191,7 @@ def particles_of(
     mask : ndarray of int, shape (row, column)
     numbered : bool
         Whether the mask holds a number for each particle: the numbers stay, and nothing is split
-        or joined, because whoever told them apart knew more.
+        or joined_table, because whoever told them apart knew more.
     finding : Finding
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel; only the ratio of the two matters here.
@@ -273,7 +273,7 @@ def measure_again(
     return measured
 
 
-def joined(measured: Mapping[int, Measured], is_series: bool) -> "pd.DataFrame":
+def joined_table(measured: Mapping[int, Measured], is_series: bool) -> "pd.DataFrame":
     """Return one table of all frames as a layer's features: index, frame (of a series), sizes."""
     import pandas as pd
 

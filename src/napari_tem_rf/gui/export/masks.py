@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_tem_rf.exporting import Origin, record_of
+from napari_tem_rf.exporting import Origin, export_record
 from napari_tem_rf.gui.layers.layers import pixel_size_nm, source_of
 from napari_tem_rf.gui.layers.marks import ParticlesMark, image_mark_of, is_ours, mark_of
 from napari_tem_rf.gui.particles import layers as particle_layers
@@ -140,7 +140,7 @@ def export_probabilities(
 
 def _written(path: Path, origin: Origin, write: Callable[[], Any]) -> tuple[bool, str]:
     try:
-        record = record_of(origin)
+        record = export_record(origin)
         write()
         beside = provenance_path(path)
         write_text(beside, json.dumps(record, indent=2, allow_nan=False) + "\n")

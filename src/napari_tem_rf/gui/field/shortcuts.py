@@ -9,13 +9,13 @@ from napari_tem_rf.gui.session.viewers import session_of
 __all__ = ["register_shortcuts"]
 
 
-def toggle_field(viewer: Viewer) -> None:
+def _toggle_field(viewer: Viewer) -> None:
     """Show or hide the receptive field at the cursor."""
     session = session_of(viewer)
     session.field_overlay = not session.field_overlay
 
 
-def measure_field(viewer: Viewer) -> None:
+def _measure_field(viewer: Viewer) -> None:
     """Measure the effective receptive field at the cursor, and show it."""
     session = session_of(viewer)
     session.field_overlay = True
@@ -23,8 +23,8 @@ def measure_field(viewer: Viewer) -> None:
 
 
 _ACTIONS: dict[str, Action] = {
-    "toggle_field": (toggle_field, "Shift-R"),
-    "measure_field": (measure_field, "Shift-E"),
+    "toggle_field": (_toggle_field, "Shift-R"),
+    "measure_field": (_measure_field, "Shift-E"),
 }
 
 

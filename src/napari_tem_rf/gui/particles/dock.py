@@ -149,7 +149,7 @@ class ParticlesWidget(QScrollArea):
         self.masks.show_layers(particle_layers.masks(self.session), mask)
         self._show_ground()
         self.options.show_pixel(particles.pixel_size_nm)
-        self.options.show_frames(0 if mask is None else len(particle_layers.frames_in(mask)))
+        self.options.show_frames(0 if mask is None else len(particle_layers.all_frames(mask)))
         self.results.setVisible(layer is not None)
         if layer is not None:
             self.table.show_table(particles.table)

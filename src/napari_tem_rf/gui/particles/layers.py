@@ -118,7 +118,7 @@ def particles_name(mask: Labels) -> str:
     return f"{mask.name}: particles"
 
 
-def particles_of(session: Session, mask: Labels | None) -> Labels | None:
+def particles_layer(session: Session, mask: Labels | None) -> Labels | None:
     """Return the program's own layer with the particles of a mask; None before they are found."""
     if mask is None:
         return None
@@ -128,7 +128,7 @@ def particles_of(session: Session, mask: Labels | None) -> Labels | None:
     return None
 
 
-def frames_in(layer: Labels) -> range:
+def all_frames(layer: Labels) -> range:
     """Return the frames of a layer; one for a single image."""
     shape = image_shape(layer)
     return range(shape[0]) if len(shape) == 3 else range(1)
@@ -164,7 +164,7 @@ def show_particles(
     tuple of Labels and str
         The layer, and the name of the layer that holds corrected particles, if there were any.
     """
-    layer, kept = particles_of(session, mask), ""
+    layer, kept = particles_layer(session, mask), ""
     if layer is not None and particles_mark(layer).by_hand:
         kept = _give_to_user(layer)
         layer = None

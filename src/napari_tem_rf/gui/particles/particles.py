@@ -27,7 +27,7 @@ from napari_tem_rf.measuring.series import (
     Found,
     Measured,
     find_in,
-    joined,
+    joined_table,
     measure_again,
 )
 
@@ -106,7 +106,7 @@ class Particles:
     def table(self) -> "pd.DataFrame":
         """The particles: the features of their layer."""
         if self._table is None:
-            self._table = joined({}, False)  # imports pandas: not before it is asked for
+            self._table = joined_table({}, False)  # imports pandas: not before it is asked for
         return self._table
 
     @property
@@ -156,7 +156,7 @@ class Particles:
             self._choose(self._mask)
 
     def _layer_of(self, mask: Labels | None) -> Labels | None:
-        return particle_layers.particles_of(self.session, mask)
+        return particle_layers.particles_layer(self.session, mask)
 
     def _choose(self, mask: Labels | None) -> None:
         self._mask = mask
@@ -188,7 +188,7 @@ class Particles:
         mask, session = self._mask, self.session
         if mask is None or self.work.is_busy:
             return
-        frames = list(particle_layers.frames_in(mask))
+        frames = list(particle_layers.all_frames(mask))
         others: dict[int, Measured] = {}
         if not all_frames and len(frames) > 1:
             frames = [shown_frame(session.viewer, mask)]
@@ -262,7 +262,7 @@ class Particles:
     def _show_features(
         self, layer: Labels, mask: Labels | None, measured: dict[int, Measured]
     ) -> "pd.DataFrame":
-        table = joined(measured, layer.ndim == 3)
+        table = joined_table(measured, layer.ndim == 3)
         particle_layers.show_features(self.session, layer, mask, table)
         return table
 
@@ -356,7 +356,7 @@ class Particles:
             if particle_layers.particles_mark(layer).pixel_size_nm == ground.pixel_size_nm
             else {}
         )
-        frames = set(self._measured) or set(particle_layers.frames_in(layer))
+        frames = set(self._measured) or set(particle_layers.all_frames(layer))
         frames.add(shown_frame(self.session.viewer, layer))
         self._begin(
             lambda stopped: measure_again(
@@ -375,6 +375,6 @@ class Particles:
             self._pause.start(_EDIT_PAUSE_MS)
             return
         self._measured = measured
-        if not joined(measured, layer.ndim == 3).equals(self.table):
+        if not joined_table(measured, layer.ndim == 3).equals(self.table):
             self._table = self._show_features(layer, self._mask, measured)
             self.changed.emit()

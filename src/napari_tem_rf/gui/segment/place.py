@@ -54,12 +54,12 @@ class PlaceWidget(QWidget):
             ],
             spacing=4,
         )
-        listen(self, self.session.desk.engine_changed, self._show)
+        listen(self, self.session.background.engine_changed, self._show)
         self._show()
 
     def _show(self) -> None:
         engine = self.session.engine
-        is_lost = bool(engine.state == "lost" and self.session.desk.address)
+        is_lost = bool(engine.state == "lost" and self.session.background.address)
         if is_lost:
             self.words.say(sentence(engine.trouble), "error")
         elif engine.trouble:
@@ -81,7 +81,7 @@ class PlaceWidget(QWidget):
 
     def _move(self, address: str) -> None:
         try:
-            self.session.desk.move(address)
+            self.session.background.move(address)
         except ValueError as error:
             self.words.say(sentence(str(error)), "warning")
             return
@@ -113,7 +113,7 @@ class SettingsDialog(QDialog):
         self.folder.setToolTip("Each training makes a folder in here, sorted by image")
         choose = QPushButton("Choose...")
         choose.clicked.connect(self._choose)
-        self.address = QLineEdit(session.desk.address)
+        self.address = QLineEdit(session.background.address)
         self.address.setPlaceholderText("empty: this machine; or tcp://10.0.0.7:8786")
         self.address.setToolTip(
             "Address of a Dask scheduler: trainings and predictions go to its workers,\n"
@@ -158,9 +158,9 @@ class SettingsDialog(QDialog):
         if trouble:
             self._say(trouble)
             return
-        moves = address != self.session.desk.address
+        moves = address != self.session.background.address
         try:
-            self.session.desk.move(address)
+            self.session.background.move(address)
             remember(runs_folder=folder, scheduler=address)
         except (ValueError, OSError) as error:
             self._say(str(error))
@@ -172,4 +172,8 @@ class SettingsDialog(QDialog):
 
 
 def _place(session: Session) -> str:
-    return f"the cluster {session.desk.address}" if session.desk.address else "this machine"
+    return (
+        f"the cluster {session.background.address}"
+        if session.background.address
+        else "this machine"
+    )

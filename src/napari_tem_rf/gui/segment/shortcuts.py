@@ -8,25 +8,25 @@ from napari_tem_rf.gui.session.viewers import session_of
 __all__ = ["register_shortcuts"]
 
 
-def train(viewer: Viewer) -> None:
+def _train(viewer: Viewer) -> None:
     """Train the picked network on what is annotated."""
     session_of(viewer).requested.emit("train")
 
 
-def stop(viewer: Viewer) -> None:
+def _stop(viewer: Viewer) -> None:
     """Stop the training; the best weights so far are kept."""
     session_of(viewer).requested.emit("stop")
 
 
-def toggle_prediction(viewer: Viewer) -> None:
+def _toggle_prediction(viewer: Viewer) -> None:
     """Show or hide the predictions."""
     session_of(viewer).requested.emit("toggle_prediction")
 
 
 _ACTIONS: dict[str, Action] = {
-    "train": (train, "Shift-T"),
-    "stop": (stop, "Shift-S"),
-    "toggle_prediction": (toggle_prediction, "Shift-H"),
+    "train": (_train, "Shift-T"),
+    "stop": (_stop, "Shift-S"),
+    "toggle_prediction": (_toggle_prediction, "Shift-H"),
 }
 
 

@@ -33,7 +33,7 @@ from napari_tem_rf.gui.session.situation import (
     frame_of,
     resolve,
 )
-from napari_tem_rf.gui.session.work import Desk, Work
+from napari_tem_rf.gui.session.work import BackgroundWork, Work
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan, Unlabelled
@@ -68,7 +68,7 @@ class Session(Observable[Situation]):
         self._parts: dict[type, Any] = {}
         self._named: set[Path] = set()
         self._is_closed = False
-        self._desk = Desk(read_settings().address)
+        self._background = BackgroundWork(read_settings().address)
         self._heard: tuple[Image | None, Labels | None] = (None, None)
         self._edit_pause = QSignalDebouncer()
         self._edit_pause.setTimeout(_EDIT_PAUSE_MS)
@@ -322,22 +322,22 @@ class Session(Observable[Situation]):
     @property
     def engine(self) -> Engine:
         """Where work runs; made on first use."""
-        return self._desk.engine
+        return self._background.engine
 
     @property
-    def desk(self) -> Desk:
+    def background(self) -> BackgroundWork:
         """What hands work to the engine: its address, and the way to another one."""
-        return self._desk
+        return self._background
 
     def warm_up(self) -> None:
         """Start the worker processes in the background, so that they are ready when needed."""
         if not self._is_closed:
-            self._desk.engine.start()
+            self._background.engine.start()
 
     @property
     def works(self) -> tuple[Work, ...]:
         """Everything that goes on."""
-        return self._desk.works
+        return self._background.works
 
     def submit(
         self,
@@ -380,7 +380,7 @@ class Session(Observable[Situation]):
         if training:
             work.ended.connect(self._on_training_ended)
             self.note(training=work)
-        self._desk.begin(work)
+        self._background.begin(work)
         return work
 
     def _on_training_ended(self, _work: Work) -> None:
@@ -476,7 +476,7 @@ class Session(Observable[Situation]):
             self._situation = Situation(replace(before.choices, image=None, annotation=None))
             self._listen()
         self._parts.clear()
-        self._desk.close()
+        self._background.close()
 
 
 def _events(layer: Layer) -> tuple[Any, ...]:

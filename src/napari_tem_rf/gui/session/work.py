@@ -71,7 +71,7 @@ class Work:
             self._job.stop()
 
 
-class Desk:
+class BackgroundWork:
     """Hands work to the engine and brings what comes back into the window's thread."""
 
     engine_changed = Signal()

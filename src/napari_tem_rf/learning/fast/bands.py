@@ -230,7 +230,7 @@ def add_moments(y, crop, first, rows, sums):
 
 
 @kernel
-def place(number, height, most):
+def band_at(number, height, most):
     """Return (crop, first row, rows) of a band."""
     bands = -(-height // most)
     first = number % bands * most

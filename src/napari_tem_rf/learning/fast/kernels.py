@@ -13,6 +13,7 @@ import numpy as np
 from napari_tem_rf.learning.fast.bands import (
     ZERO,
     add_moments,
+    band_at,
     conv,
     copy_active,
     copy_gradient,
@@ -20,7 +21,6 @@ from napari_tem_rf.learning.fast.bands import (
     correlate,
     fill,
     kernel,
-    place,
 )
 from napari_tem_rf.learning.fast.levels import (
     add_to_largest,
@@ -40,7 +40,7 @@ def first_conv(skip, below, pool, weight, bias, most, y, sums, begin, end):
     """Write the first conv and add its moments."""
     band = np.empty((skip.shape[1], most + 2, y.shape[3] + 2), np.float32)
     for number in range(begin, end):
-        crop, first, rows = place(number, y.shape[2], most)
+        crop, first, rows = band_at(number, y.shape[2], most)
         if below.shape[1]:
             write_upsampled_conv(below, pool, weight, bias, crop, first, rows, y)
         else:
@@ -55,7 +55,7 @@ def second_conv(before, scale, shift, weight, bias, most, y, sums, begin, end):
     """Write the conv of the first one's result after norm and ReLU, and add its moments."""
     band = np.empty((weight.shape[1], most + 2, y.shape[3] + 2), np.float32)
     for number in range(begin, end):
-        crop, first, rows = place(number, y.shape[2], most)
+        crop, first, rows = band_at(number, y.shape[2], most)
         fill(bias, y, crop, first, rows)
         copy_active(before, scale, shift, crop, first, rows, band)
         conv(band, weight, y, crop, first, rows)
@@ -72,7 +72,7 @@ def result(
     small = below.shape[3]
     cells = np.empty(most // pool * small, np.float32)
     for number in range(begin, end):
-        crop, first, rows = place(number, y.shape[2], most)
+        crop, first, rows = band_at(number, y.shape[2], most)
         for o in range(y.shape[1]):
             if below.shape[1]:
                 cells[:] = 0
@@ -115,7 +115,7 @@ def result_backward(
     wide = np.empty(width, np.float32)
     cells = np.empty(most // pool * below.shape[3], np.float32)
     for number in range(begin, end):
-        crop, first, rows = place(number, y.shape[2], most)
+        crop, first, rows = band_at(number, y.shape[2], most)
         for o in range(y.shape[1]):
             for k in range(rows):
                 grad_out, active = gradient[crop, o, first + k], out[crop, o, first + k]
@@ -165,7 +165,7 @@ def second_conv_backward(
     band = np.empty((channels, most + 2, width + 2), np.float32)
     gradient = np.empty((channels, most + 2, width + 2), np.float32)
     for number in range(begin, end):
-        crop, first, rows = place(number, y.shape[2], most)
+        crop, first, rows = band_at(number, y.shape[2], most)
         copy_active(before, scale, shift, crop, first, rows, band)
         copy_gradient(g, y, slopes, crop, first, rows, gradient)
         correlate(band, rows, gradient, grad_weight)
@@ -203,7 +203,7 @@ def first_conv_backward(
     band = np.empty((own, most + 2, width + 2), np.float32)
     gradient = np.empty((y.shape[1], most + 2, width + 2), np.float32)
     for number in range(begin, end):
-        crop, first, rows = place(number, y.shape[2], most)
+        crop, first, rows = band_at(number, y.shape[2], most)
         copy_gradient(h, y, slopes, crop, first, rows, gradient)
         copy_rows(skip, crop, first, rows, band)
         correlate(band, rows, gradient, grad_weight)
