@@ -54,7 +54,7 @@ def asked(monkeypatch):
         notes = ("it is dark",) if number % 2 else ()
         return jobs.PredictionResult(np.full(pixels.shape, number, np.uint8), None, notes)
 
-    monkeypatch.setattr(jobs, "predict", predict)
+    monkeypatch.setattr(jobs, "predict_with_run", predict)
     return numbers
 
 
