@@ -5,6 +5,8 @@ READY := $(VENV)/.ready
 KERNELS := $(VENV)/.kernels
 FAST := src/napari_tem_rf/learning/fast
 OUT ?= demo_output
+# two processes, each with whole files of tests; JOBS= for one, with a debugger
+JOBS ?= -n 2 --dist loadfile
 CHAOS_SECONDS ?= 600
 # modules, what wants arguments, and the study, which takes days
 NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_field_study
@@ -43,7 +45,7 @@ run: $(KERNELS) ## the main job on the sample data: train, predict, score, look 
 
 test: $(KERNELS) ## all tests, on a virtual screen where there is none (ARGS="-k name" for some)
 	@.ci/install-screen
-	.ci/with-screen $(BIN)/python -m pytest $(ARGS)
+	.ci/with-screen $(BIN)/python -m pytest $(JOBS) $(ARGS)
 
 lint: $(READY) ## ruff, mypy and the floors
 	$(BIN)/ruff check

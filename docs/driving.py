@@ -23,6 +23,7 @@ from qtpy.QtCore import QEventLoop, Qt, QTimer  # noqa: E402
 from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
+from napari_tem_rf.gui.pieces.parts import Fold  # noqa: E402
 from napari_tem_rf.gui.session.session import Session  # noqa: E402
 from napari_tem_rf.gui.session.viewers import session_of  # noqa: E402
 
@@ -76,8 +77,10 @@ class Window:
         if section is None:
             bar.setValue(bar.maximum())
         else:
-            title = section.parentWidget()
-            bar.setValue(title.mapTo(self.workspace.widget(), title.rect().topLeft()).y())
+            fold = section.parentWidget()
+            while not isinstance(fold, Fold):
+                fold = fold.parentWidget()
+            bar.setValue(fold.mapTo(self.workspace.widget(), fold.rect().topLeft()).y())
 
     def save(self, name: str) -> None:
         """Save the whole window."""

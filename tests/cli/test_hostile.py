@@ -220,9 +220,10 @@ main(["info", "x.tif"])
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent so there")
 @pytest.mark.parametrize("module", ["napari_tem_rf.cli.app", "typer", "numpy"])
 def test_an_interrupt_while_it_is_loaded_is_one_line(module):
+    before = signal.getsignal(signal.SIGINT)
     done = subprocess.run(
         [sys.executable, "-c", INTERRUPTED, module], capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert done.stderr == "error: interrupted: nothing was begun\n"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is before
