@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.comparison import SCORES, Comparison, result_table
 from napari_tem_rf.figures import LIGHT, Theme, cost_against_score, new_figure, score_curve
@@ -49,10 +49,9 @@ class CompareCurve(QWidget):
         self.score.setFixedWidth(_SCORE_PX)
         self.plot = Plot(self._paint, _HEIGHT_PX)
         # drawing takes some 100 ms: once for all changes that come together
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.setInterval(_PAUSE_MS)
-        self._pause.timeout.connect(self._draw)
+        self._pause = QSignalDebouncer(parent=self)
+        self._pause.setTimeout(_PAUSE_MS)
+        self._pause.triggered.connect(self._draw)
         column(
             self,
             [row(self.score, QLabel("against"), self.along, stretch=2), self.plot],
@@ -68,7 +67,7 @@ class CompareCurve(QWidget):
         )
         self.setVisible(has_networks)
         if has_networks:
-            self._pause.start()
+            self._pause.throttle()
 
     def save(self, path: Path) -> None:
         """Write the curve shown as .png, .svg or .pdf, in the size of a column of a paper."""
@@ -103,4 +102,4 @@ class CompareCurve(QWidget):
         """Follow the theme."""
         super().changeEvent(event)
         if event.type() == event.Type.StyleChange and hasattr(self, "_pause"):
-            self._pause.start()
+            self._pause.throttle()

@@ -1,15 +1,12 @@
 """One frame of an image layer as a layer of its own: where it lies, and where to look at it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 
 from napari_tem_rf.gui.layers.layers import image_shape, placement
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["look_at", "plane_placement", "shown_frame"]
 

@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.figures import Theme, size_histogram
 from napari_tem_rf.gui.particles.table import quantity_and_unit
@@ -36,9 +36,8 @@ class ParticleHistogram(QWidget):
         self.plot = Plot(self._paint, _HEIGHT_PX)
         self.plot.setToolTip("Line: median. ± is the standard deviation of the sample.")
         # drawing takes some 50 ms: once for all changes that come together
-        self._pause = QTimer(self)
-        self._pause.setSingleShot(True)
-        self._pause.timeout.connect(self._draw)
+        self._pause = QSignalDebouncer(parent=self)
+        self._pause.triggered.connect(self._draw)
         column(self, [row(QLabel("Sizes"), self.quantity, stretch=1), self.plot], spacing=4)
         self.hide()
 
@@ -52,7 +51,7 @@ class ParticleHistogram(QWidget):
         if table is not self._table:
             self._table = table
             self.setVisible(table is not None and len(table) > 0)
-            self._pause.start()
+            self._pause.throttle()
 
     def _draw(self, _choice: object = None) -> None:
         if self._table is not None and len(self._table):
@@ -71,4 +70,4 @@ class ParticleHistogram(QWidget):
         """Follow the theme."""
         super().changeEvent(event)
         if event.type() == event.Type.StyleChange and hasattr(self, "_pause"):
-            self._pause.start()
+            self._pause.throttle()
