@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 
 from napari_tem_rf.figures import Theme, size_histogram
 from napari_tem_rf.gui.particles.table import quantity_and_unit
 from napari_tem_rf.gui.pieces.parts import column, row
 from napari_tem_rf.gui.pieces.plot import Plot
+from napari_tem_rf.gui.pieces.text import PlainLabel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,7 +40,7 @@ class ParticleHistogram(QWidget):
         self._pause = QTimer(self)
         self._pause.setSingleShot(True)
         self._pause.timeout.connect(self._draw)
-        column(self, [row(QLabel("Sizes"), self.quantity, stretch=1), self.plot], spacing=4)
+        column(self, [row(PlainLabel("Sizes"), self.quantity, stretch=1), self.plot], spacing=4)
         self.hide()
 
     @property
