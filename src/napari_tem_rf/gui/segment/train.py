@@ -64,13 +64,15 @@ class TrainWidget(QWidget):
         self._waiting.timeout.connect(self._say_waiting)
 
         self.train_button = PrimaryButton("Train")
-        self.train_button.setToolTip(
-            f"Train the picked network on everything that is annotated ({key_of('train')})"
+        set_tip(
+            self.train_button,
+            f"Train the picked network on everything that is annotated ({key_of('train')})",
         )
         self.train_button.clicked.connect(self.train)
         self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip(
-            f"Stop the training; the best weights so far are kept ({key_of('stop')})"
+        set_tip(
+            self.stop_button,
+            f"Stop the training; the best weights so far are kept ({key_of('stop')})",
         )
         self.stop_button.clicked.connect(self.stop)
 
