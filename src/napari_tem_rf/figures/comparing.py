@@ -207,4 +207,5 @@ def _beside(
         va="center",
         color=theme.foreground,
         fontsize=theme.font_pt,
+        parse_math=False,
     )

@@ -77,7 +77,9 @@ def overview(
         above, below = grid[2 * band, column], grid[2 * band + 1, column]
         score = dice[i]
         heading = names[i] if score is None else f"{names[i]}: Dice {score:.3f}"
-        above.set_title(heading, fontsize=theme.font_pt + 0.5, color=theme.foreground)
+        above.set_title(
+            heading, fontsize=theme.font_pt + 0.5, color=theme.foreground, parse_math=False
+        )
         size = pixel_sizes_nm[i]
         for axes in (above, below):
             _grey(axes, images[i], size)
@@ -103,7 +105,7 @@ def overview(
         labelcolor=theme.foreground,
     )
     if title:
-        figure.suptitle(title, fontsize=theme.font_pt + 2, color=theme.foreground)
+        figure.suptitle(title, fontsize=theme.font_pt + 2, color=theme.foreground, parse_math=False)
 
 
 def _grey(axes: "Axes", image: NDArray[Any], size: tuple[float, float] | None) -> None:

@@ -90,7 +90,8 @@ def dress(axes: "Axes | SecondaryAxis", theme: Theme) -> None:
     if legend is not None:
         legend.get_title().set(color=theme.foreground, fontsize=theme.font_pt)
         for text in legend.get_texts():
-            text.set(color=theme.foreground, fontsize=theme.font_pt)
+            # names with dollars are no formulas
+            text.set(color=theme.foreground, fontsize=theme.font_pt, parse_math=False)
 
 
 def nm_axis(axes: "Axes", pixel_size_nm: float, theme: Theme, label: str) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.comparison import SCORES, Comparison, result_table
@@ -11,6 +11,7 @@ from napari_tem_rf.figures import LIGHT, Theme, cost_against_score, new_figure, 
 from napari_tem_rf.figures.quantities import COSTS, QUANTITIES
 from napari_tem_rf.gui.pieces.parts import column, row
 from napari_tem_rf.gui.pieces.plot import Plot
+from napari_tem_rf.gui.pieces.text import PlainLabel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ class CompareCurve(QWidget):
         self._pause.triggered.connect(self._draw)
         column(
             self,
-            [row(self.score, QLabel("against"), self.along, stretch=2), self.plot],
+            [row(self.score, PlainLabel("against"), self.along, stretch=2), self.plot],
             spacing=4,
         )
         self.hide()

@@ -4,11 +4,10 @@ import shutil
 from pathlib import Path
 
 import napari
-from qtpy.QtCore import Qt, QUrl
+from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import (
     QFileDialog,
-    QLabel,
     QPushButton,
     QWidget,
 )
@@ -32,6 +31,7 @@ from napari_tem_rf.gui.pieces.parts import (
     sentence,
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, preload
+from napari_tem_rf.gui.pieces.text import Markup, RichLabel, markup
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.runs import read_run
@@ -89,11 +89,7 @@ class CompareWidget(Dock):
 
     def _make_results(self) -> None:
         self._results = QWidget()
-        self.findings = QLabel()
-        self.findings.setWordWrap(True)
-        self.findings.setTextFormat(Qt.TextFormat.RichText)
-        self.findings.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.findings.setStyleSheet("background: transparent;")
+        self.findings = RichLabel()
         self.table = CompareTable()
         self.view = ViewPart(self.session, self.comparing)
         self.table.ticked.connect(self.view.show_ticked)
@@ -235,7 +231,7 @@ class CompareWidget(Dock):
             part.setVisible(has_results)
         self.report_button.setVisible(has_results)
         self.report_button.setEnabled(self.comparing.report is not None)
-        self.findings.setText("" if comparison is None else _says(comparison))
+        self.findings.show_markup(Markup() if comparison is None else _says(comparison))
         self._show_chosen(self.table.name or "")
 
     def _show_chosen(self, name: str) -> None:
@@ -256,17 +252,17 @@ class CompareWidget(Dock):
             self._say_error(self.comparing.trouble)
 
 
-def _says(comparison: Comparison) -> str:
-    """Return what a comparison says as HTML, the suggestion first and in bold."""
+def _says(comparison: Comparison) -> Markup:
+    """Return what a comparison says, the suggestion first and in bold."""
     first, *others = comparison.findings.sentences[:_MOST_FINDINGS] or ("",)
-    lines = [f"<b>{first}.</b>"] if first else []
+    lines: list[str] = [markup("<b>{}.</b>", first)] if first else []
     lines += [f"{each}." for each in others]
     lines += [
         f"The {each.contestant.name} is left out: {sentence(each.note)}"
         for each in comparison.left_out
     ]
     if not lines:
-        return "No network is done yet."
+        return markup("No network is done yet.")
     if comparison.missing:
-        lines.append(f"<i>So far: {len(comparison.missing)} are still missing.</i>")
-    return "".join(f'<p style="margin: 2px 0;">{line}</p>' for line in lines)
+        lines.append(markup("<i>So far: {} are still missing.</i>", len(comparison.missing)))
+    return Markup("".join(markup('<p style="margin: 2px 0;">{}</p>', line) for line in lines))

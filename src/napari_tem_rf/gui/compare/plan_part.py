@@ -7,7 +7,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QGridLayout,
-    QLabel,
     QLineEdit,
     QSpinBox,
     QWidget,
@@ -33,6 +32,7 @@ from napari_tem_rf.gui.compare.wishes import (
 from napari_tem_rf.gui.pieces.forms import Form, tip_of
 from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen
 from napari_tem_rf.gui.pieces.preloading import CATALOG, when_ready
+from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.session.background import Latest, run_in_thread
 from napari_tem_rf.gui.session.checks import Check
 from napari_tem_rf.gui.session.session import Session
@@ -82,7 +82,7 @@ class PlanPart(QWidget):
             QLineEdit(", ".join(f"{each:g}" for each in told[name].default)) for name in _LISTS
         )
         for name, edit in zip(_LISTS, (self.fields, self.parameters), strict=True):
-            edit.setToolTip(tip_of(told[name]))
+            set_tip(edit, tip_of(told[name]))
             edit.editingFinished.connect(self._take_lists)
             edit.setMinimumWidth(60)
         self.fields_nm = Sentence(tone="quiet")
@@ -99,11 +99,11 @@ class PlanPart(QWidget):
             QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
         )
         for part in (self.length, self.unit):
-            part.setToolTip(f"{tip_of(told['seconds'])}\n{tip_of(told['epochs'])}")
+            set_tip(part, f"{tip_of(told['seconds'])}\n{tip_of(told['epochs'])}")
         self.form = Form(
             self._asked,
             leave_out=told.keys() - {*_IN_VIEW},
-            beside={"seeds": (QLabel("each"), self.length, self.unit)},
+            beside={"seeds": (PlainLabel("each"), self.length, self.unit)},
         )
         self.settings_form = Form(self._asked, leave_out=(*_LISTS, *_LENGTH, *_IN_VIEW))
         self.seeds = self.form.box("seeds")
@@ -147,11 +147,11 @@ class PlanPart(QWidget):
         grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(4)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(QLabel("fields"), 0, 0)
+        grid.addWidget(PlainLabel("fields"), 0, 0)
         grid.addWidget(self.fields, 0, 1)
-        grid.addWidget(QLabel("px"), 0, 2)
+        grid.addWidget(PlainLabel("px"), 0, 2)
         grid.addWidget(self.fields_nm, 1, 1)
-        grid.addWidget(QLabel("parameters"), 2, 0)
+        grid.addWidget(PlainLabel("parameters"), 2, 0)
         grid.addWidget(self.parameters, 2, 1, 1, 2)
         self.settings = Fold("What is held out", self.settings_form)
         column(

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 from napari_tem_rf.comparison import Comparison, network_table
 from napari_tem_rf.figures.quantities import COSTS, QUANTITIES, SCORES, Quantity
 from napari_tem_rf.gui.pieces.sorted_table import SortedModel
+from napari_tem_rf.gui.pieces.text import plain_tip
 from napari_tem_rf.networks.words import structure
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ class CompareModel(SortedModel):
             font.setBold(True)
             return font
         if role == Qt.ItemDataRole.ToolTipRole:
-            return self._tip(row)
+            return plain_tip(self._tip(row))
         return None
 
     def setData(  # noqa: N802 - Qt's name

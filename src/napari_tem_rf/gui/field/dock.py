@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QGridLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QToolButton,
     QVBoxLayout,
@@ -39,6 +38,7 @@ from napari_tem_rf.gui.pieces.parts import (
     swatch,
 )
 from napari_tem_rf.gui.pieces.shortcuts import key_of
+from napari_tem_rf.gui.pieces.text import PlainLabel, RichLabel, facts, markup, set_tip
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
@@ -118,7 +118,7 @@ class _Controls(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         for place, box in enumerate((self.box, self.nominal, self.heat, self.before)):
             grid.addWidget(box, place, 0)
-        column(self, [words, row(QLabel("network"), self.network, stretch=1), grid], spacing=4)
+        column(self, [words, row(PlainLabel("network"), self.network, stretch=1), grid], spacing=4)
         self.box.toggled.connect(lambda on: setattr(session, "field_overlay", on))
         self.nominal.toggled.connect(lambda on: setattr(overlay, "nominal", on))
         self.heat.toggled.connect(lambda on: setattr(overlay, "heat", on))
@@ -165,10 +165,7 @@ class _AtCursor(QWidget):
         super().__init__()
         self._session, self._overlay = session, overlay
         self._work: Work | None = None
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setTextFormat(Qt.TextFormat.RichText)
-        self.words.setStyleSheet("background: transparent;")
+        self.words = RichLabel()
         self.words.setMinimumHeight(118)
         self.words.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.note = Sentence(tone="warning")
@@ -199,16 +196,16 @@ class _AtCursor(QWidget):
         image, reading = self._session.image, self._overlay.reading
         self.mean_button.setEnabled(image is not None)
         if image is None or reading is None:
-            self.words.setText(
-                "Open an image first."
+            self.words.show_markup(
+                markup("Open an image first.")
                 if image is None
-                else "Move the mouse over the image."
+                else markup("Move the mouse over the image.")
                 if self._session.field_overlay
-                else "Switch the box on and move the mouse over the image."
+                else markup("Switch the box on and move the mouse over the image.")
             )
             return
         size = pixel_size_nm(image)
-        self.words.setText(_table(_reading_lines(reading, self._overlay, size)))
+        self.words.show_markup(facts(_reading_lines(reading, self._overlay, size)))
 
     def _forget_mean(self, _change: object = None) -> None:
         if self._work is not None:
@@ -307,21 +304,19 @@ class _Pins(QWidget):
         line = QWidget()
         layout = QHBoxLayout(line)
         layout.setContentsMargins(0, 0, 0, 0)
-        icon = QLabel()
+        icon = PlainLabel()
         icon.setPixmap(swatch(pin.color, 12).pixmap(12, 12))
         by, size = pin.subject.cleaning.binning, pixel_size_nm(pin.image)
-        words = f"<b>{pin.number}</b> {pin.image.name} at {pin.reading.at[0]}, {pin.reading.at[1]}"
+        words = markup("<b>{}</b> {} at {}, {}", pin.number, pin.image.name, *pin.reading.at)
         if pin.field is not None:
             half, most = pin.field.w50_px * by, pin.field.w95_px * by
-            words += f"<br>50 % in {half} px, 95 % in {side(most, size)}"
-        label = QLabel(words)
-        label.setWordWrap(True)
-        label.setToolTip(pin.subject.title)
-        label.setStyleSheet("background: transparent;")
+            words = markup("{}<br>50 % in {} px, 95 % in {}", words, half, side(most, size))
+        label = RichLabel(words)
+        set_tip(label, pin.subject.title)
         remove = QToolButton()
         remove.setText("✕")
         remove.setAutoRaise(True)
-        remove.setToolTip(f"Remove pin {pin.number}")
+        set_tip(remove, f"Remove pin {pin.number}")
         remove.clicked.connect(partial(self._remove, pin.number))
         layout.addWidget(icon)
         layout.addWidget(label, 1)
@@ -351,10 +346,10 @@ def spread_pixels(shape: tuple[int, int], number: int) -> list[tuple[int, int]]:
 
 def _reading_lines(
     reading: Reading, overlay: FieldOverlay, size: PixelSize
-) -> list[tuple[str, str]]:
+) -> list[tuple[str, object]]:
     period = receptive_field(overlay.subject.spec).period
     by, field = overlay.subject.cleaning.binning, overlay.field
-    lines = [
+    lines: list[tuple[str, object]] = [
         (
             "pixel",
             f"row {reading.at[0]}, column {reading.at[1]}"
@@ -366,29 +361,24 @@ def _reading_lines(
             ),
         ),
         ("nominal", side(reading.nominal, size)),
-        ("exact", f"<b>{box_sides(reading.rows, reading.columns, size)}</b>"),
+        ("exact", markup("<b>{}</b>", box_sides(reading.rows, reading.columns, size))),
     ]
     if reading.rows.clipped or reading.columns.clipped:
         lines.append(("", "reaches beyond the image: that part is padding"))
     if field is not None:
         lines += [
             ("50 %", f"of the influence within {side(field.w50_px * by, size)}"),
-            ("95 %", f"of the influence within <b>{side(field.w95_px * by, size)}</b>"),
+            (
+                "95 %",
+                markup("of the influence within <b>{}</b>", side(field.w95_px * by, size)),
+            ),
             ("total", f"{field.total:.3g} logits per standard deviation of grey value"),
         ]
     return lines
 
 
-def _table(lines: list[tuple[str, str]]) -> str:
-    rows = "".join(
-        f'<tr><td style="padding-right: 8px;">{name}</td><td>{words}</td></tr>'
-        for name, words in lines
-    )
-    return f'<table cellspacing="0" cellpadding="1">{rows}</table>'
-
-
-def _heading(text: str) -> QLabel:
-    label = QLabel(text)
+def _heading(text: str) -> PlainLabel:
+    label = PlainLabel(text)
     label.setStyleSheet("font-weight: bold; background: transparent; padding-top: 4px;")
     return label
 

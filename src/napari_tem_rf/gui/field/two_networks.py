@@ -6,7 +6,7 @@ import numpy as np
 from napari.layers import Image
 from numpy.typing import NDArray
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.field.overlay import FieldOverlay
@@ -15,6 +15,7 @@ from napari_tem_rf.gui.field.pins import Pin, heat_of
 from napari_tem_rf.gui.field.subject import Reading, Subject, picked, read_field, trained
 from napari_tem_rf.gui.layers.layers import frame_pixels, pixel_size_nm
 from napari_tem_rf.gui.pieces.parts import Choice, Sentence, column, row
+from napari_tem_rf.gui.pieces.text import PlainLabel
 from napari_tem_rf.gui.session.background import Latest
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.effective_field import EffectiveField
@@ -85,7 +86,7 @@ class FieldComparison(QWidget):
             grid.addWidget(self.pictures[place], 0, place, Qt.AlignmentFlag.AlignTop)
             grid.addWidget(self.captions[place], 1, place, Qt.AlignmentFlag.AlignTop)
         lines = [
-            row(QLabel(name), choice, stretch=1)
+            row(PlainLabel(name), choice, stretch=1)
             for name, choice in zip(("left", "right"), self.choices, strict=True)
         ]
         column(self, [*lines, row(self.button), self.words, grid], spacing=4)

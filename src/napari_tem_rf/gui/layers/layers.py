@@ -44,6 +44,11 @@ def set_pixel_size_nm(layer: Layer, size_nm: tuple[float, float] | None) -> None
     layer.scale = (*layer.scale[:leading], *size)
 
 
+def unmarked(text: str) -> str:
+    """Return a text for napari, whose labels guess whether it is HTML: no tag begins in it."""
+    return text.replace("<", "‹").replace("&lt;", "&‹")
+
+
 def axis_labels(dimensions: int) -> tuple[str, ...]:
     """Return the names of a micrograph's axes: frame, y, x."""
     return ("frame", "y", "x")[-dimensions:]
@@ -71,7 +76,7 @@ def micrograph_layer(micrograph: Micrograph) -> tuple[Any, dict[str, Any], str]:
         MARK: ImageMark(micrograph.source, tuple(micrograph.notes)),
     }
     attributes = {
-        "name": micrograph.name,
+        "name": unmarked(micrograph.name),
         "scale": (1.0,) * (dimensions - 2) + (size or (1.0, 1.0)),
         "units": ("pixel",) * (dimensions - 2) + (unit, unit),
         "axis_labels": axis_labels(dimensions),

@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import (
     QFileDialog,
-    QLabel,
     QProgressBar,
     QPushButton,
     QScrollArea,
@@ -37,6 +36,7 @@ from napari_tem_rf.gui.pieces.parts import (
     time_left,
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, preload
+from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.measuring.series import Finding
@@ -111,7 +111,7 @@ class ParticlesWidget(QScrollArea):
         layout = column(
             content,
             [
-                row(QLabel("Mask"), self.masks, stretch=1),
+                row(PlainLabel("Mask"), self.masks, stretch=1),
                 self.ground,
                 self.options,
                 row(self.find_button, self.stop_button, self.bar, stretch=2),
@@ -347,7 +347,7 @@ def _close(part: ParticleMarks | Particles, _widget: object = None) -> None:
 
 def _button(text: str, tip: str) -> QPushButton:
     button = QPushButton(text)
-    button.setToolTip(tip)
+    set_tip(button, tip)
     return button
 
 

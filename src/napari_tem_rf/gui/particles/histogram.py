@@ -2,13 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.figures import Theme, size_histogram
 from napari_tem_rf.gui.particles.table import quantity_and_unit
 from napari_tem_rf.gui.pieces.parts import column, row
 from napari_tem_rf.gui.pieces.plot import Plot
+from napari_tem_rf.gui.pieces.text import PlainLabel
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,7 +39,7 @@ class ParticleHistogram(QWidget):
         # drawing takes some 50 ms: once for all changes that come together
         self._pause = QSignalDebouncer(parent=self)
         self._pause.triggered.connect(self._draw)
-        column(self, [row(QLabel("Sizes"), self.quantity, stretch=1), self.plot], spacing=4)
+        column(self, [row(PlainLabel("Sizes"), self.quantity, stretch=1), self.plot], spacing=4)
         self.hide()
 
     @property

@@ -2,11 +2,12 @@
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QWidget
 from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.pieces.forms import Form
 from napari_tem_rf.gui.pieces.parts import column, row
+from napari_tem_rf.gui.pieces.text import PlainLabel
 from napari_tem_rf.measuring.series import Finding
 
 
@@ -27,7 +28,7 @@ class ParticleOptions(QWidget):
         self.diameter.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
         self.diameter.setMinimumWidth(96)
         self.diameter.setToolTip("The same as the diameter in nm of the circle of that area")
-        self.area = QLabel()
+        self.area = PlainLabel()
         self.area.setToolTip("The same as an area")
         self.frames = QComboBox()
         self.frames.addItems(["the frame shown", "all frames"])
@@ -35,7 +36,7 @@ class ParticleOptions(QWidget):
             "Look for particles in the frame that is shown (others keep theirs), or in all"
         )
         self._frames_line = QWidget()
-        column(self._frames_line, [row(QLabel("In"), self.frames, stretch=1)])
+        column(self._frames_line, [row(PlainLabel("In"), self.frames, stretch=1)])
         self._frames_line.hide()
         self.form = Form(Finding(), beside={"smallest_px": (self.diameter, self.area)})
         self.split = self.form.box("split")

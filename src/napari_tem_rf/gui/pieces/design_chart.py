@@ -17,6 +17,7 @@ from napari_tem_rf.figures.palette import BLUE, ORANGE, SKY
 from napari_tem_rf.gui.pieces.design_dots import picture_of_dots
 from napari_tem_rf.gui.pieces.parts import current_theme
 from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS, when_ready
+from napari_tem_rf.gui.pieces.text import plain_tip
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import PixelSize, nm, side, structure
@@ -340,7 +341,8 @@ class DesignChart(QWidget):
         if event.buttons() & Qt.MouseButton.LeftButton:
             self.picked.emit(self.nearest(position))
         elif self.plot.contains(position):
-            QToolTip.showText(event.globalPosition().toPoint(), self._words_at(position), self)
+            words = plain_tip(self._words_at(position))
+            QToolTip.showText(event.globalPosition().toPoint(), words, self)
 
     def keyPressEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Move the pick with the arrow keys."""

@@ -8,11 +8,12 @@ from typing import Any
 
 from magicgui.widgets import create_widget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QWidget
 from superqt.utils import signals_blocked
 
 from napari_tem_rf.describing import Setting, settings_of
 from napari_tem_rf.gui.pieces.parts import form, row
+from napari_tem_rf.gui.pieces.text import PlainLabel, plain_tip, set_tip
 
 __all__ = ["Form", "tip_of"]
 
@@ -108,7 +109,7 @@ class _Field:
 
     def __init__(self, setting: Setting, *, titled: bool) -> None:
         self.setting = setting
-        options: dict[str, Any] = {"tooltip": tip_of(setting)}
+        options: dict[str, Any] = {"tooltip": plain_tip(tip_of(setting))}
         is_number = setting.kind in ("int", "float")
         if setting.choices is not None:
             options["choices"] = [(title, value) for value, title in setting.choices.items()]
@@ -121,14 +122,14 @@ class _Field:
             options=options,
         )
         self.box: Any = self.widget.native
-        self.title: QLabel | None = None
+        self.title: PlainLabel | None = None
         if is_number:
             self._set_range()
         if setting.kind == "bool":
             self.box.setText(setting.title)
         elif titled:
-            self.title = QLabel(setting.title)
-            self.title.setToolTip(options["tooltip"])
+            self.title = PlainLabel(setting.title)
+            set_tip(self.title, tip_of(setting))
         if isinstance(self.box, QComboBox):
             self.box.setSizeAdjustPolicy(
                 QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon

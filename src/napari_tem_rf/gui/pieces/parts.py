@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QHBoxLayout,
-    QLabel,
     QPushButton,
     QScrollArea,
     QSizePolicy,
@@ -29,6 +28,7 @@ from superqt.utils import signals_blocked
 
 from napari_tem_rf.figures.palette import SKY
 from napari_tem_rf.gui.pieces.lifetimes import when_gone
+from napari_tem_rf.gui.pieces.text import PlainLabel, plain_tip, set_tip
 
 DOCK_WIDTH = 380
 """Width in px that every dock must fit."""
@@ -80,14 +80,14 @@ def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
     when_gone(widget, forget)
 
 
-class Sentence(QLabel):
-    """One line of words to the user, wrapped; hidden while it says nothing.
+class Sentence(PlainLabel):
+    """One line of words to the user, plain and wrapped; hidden while it says nothing.
 
     The tone shows in a sign before the words, not by colour alone.
     """
 
     def __init__(self, text: str = "", tone: Tone = "plain", parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+        super().__init__(parent=parent)
         self.setWordWrap(True)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
@@ -329,8 +329,10 @@ class Choice(QComboBox):
     def event(self, event: Any) -> bool:
         """Put the whole name before the tooltip where it is cut."""
         name, tip = self.currentText(), self.toolTip()
-        if event.type() == event.Type.ToolTip and name != self.shown_text and name not in tip:
-            QToolTip.showText(event.globalPos(), "\n\n".join(filter(None, (name, tip))), self)
+        is_asked = event.type() == event.Type.ToolTip
+        if is_asked and name != self.shown_text and plain_tip(name) not in tip:
+            words = plain_tip("\n\n".join(filter(None, (name, tip))))
+            QToolTip.showText(event.globalPos(), words, self)
             return True
         return bool(super().event(event))
 
@@ -366,7 +368,7 @@ class LayerChoice(Choice):
             elif layers:
                 self.setCurrentIndex(-1)
                 self.setPlaceholderText(self._empty)
-        self.setToolTip(chosen.name if chosen is not None else self._empty)
+        set_tip(self, chosen.name if chosen is not None else self._empty)
 
     def chosen(self) -> Any:
         """Return the layer that is shown as chosen; None without one."""

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qtpy.QtCore import QAbstractTableModel, QModelIndex, Qt
 
+from napari_tem_rf.gui.pieces.text import plain_tip
+
 __all__ = ["SortedModel"]
 
 
@@ -54,7 +56,7 @@ class SortedModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return self._columns[section].title
         if role == Qt.ItemDataRole.ToolTipRole:
-            return f"{self._columns[section].tip}.\nClick to sort."
+            return plain_tip(f"{self._columns[section].tip}.\nClick to sort.")
         return None
 
     def sort(self, column: int, order: Any = Qt.SortOrder.AscendingOrder) -> None:

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QButtonGroup,
     QColorDialog,
     QGridLayout,
-    QLabel,
     QLineEdit,
     QMenu,
     QPushButton,
@@ -29,6 +28,7 @@ from napari_tem_rf.gui.pieces.parts import (
     row,
     swatch,
 )
+from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.session.annotations import (
     note_classes,
     start_annotation,
@@ -88,7 +88,7 @@ class AnnotationWidget(QWidget):
         self._grid.setColumnStretch(1, 1)
         self._labels: list[QToolButton] = []
         self._names: list[QLineEdit] = []
-        self._counts: list[QLabel] = []
+        self._counts: list[PlainLabel] = []
         self._group = QButtonGroup(self)
 
         self.add_button = QPushButton("+ class")
@@ -117,7 +117,7 @@ class AnnotationWidget(QWidget):
             [
                 row(self.layers, self.new_button, stretch=0),
                 self._grid_holder,
-                row(QLabel("zeros are"), self.zeros_ignored, self.zeros_background),
+                row(PlainLabel("zeros are"), self.zeros_ignored, self.zeros_background),
                 self.words,
                 self.restore_button,
             ],
@@ -193,7 +193,7 @@ class AnnotationWidget(QWidget):
         label.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         label.setText(f" {value}")
         label.setMinimumWidth(64)
-        label.setToolTip(f"Paint with label {value}; the arrow changes the colour")
+        set_tip(label, f"Paint with label {value}; the arrow changes the colour")
         label.clicked.connect(partial(self._paint_with, value))
         label.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
         menu = QMenu(label)
@@ -202,7 +202,7 @@ class AnnotationWidget(QWidget):
         name = QLineEdit()
         name.setToolTip("Name of the class: type to change it")
         name.editingFinished.connect(partial(self._rename, place, name))
-        count = QLabel()
+        count = PlainLabel()
         count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         count.setToolTip("Annotated pixels of this class")
         count.setMinimumWidth(86)

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
     QHeaderView,
-    QLabel,
     QLineEdit,
     QPushButton,
     QTableWidget,
@@ -28,6 +27,7 @@ from napari_tem_rf.gui.layers.layers import (
 from napari_tem_rf.gui.layers.marks import MARK, ImageMark, OverlayMark, mark_of
 from napari_tem_rf.gui.manifest import LayerData, read_layers
 from napari_tem_rf.gui.pieces.parts import Fold, LayerChoice, Sentence, column, row
+from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.segment.cleaning import CleaningWidget
 from napari_tem_rf.gui.session.annotations import image_of
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
@@ -109,7 +109,7 @@ class LoadWidget(QWidget):
             "Type it like 0.02, 20 pm or 0.02 x 0.021 and press Enter."
         )
         self.size.editingFinished.connect(self._set_size)
-        self._unit = QLabel("nm/px")
+        self._unit = PlainLabel("nm/px")
         self.bar_button = QPushButton("From scale bar...")
         self.bar_button.setToolTip(
             "Draw a line along the image's scale bar, then type the bar's length in nm"
@@ -132,9 +132,9 @@ class LoadWidget(QWidget):
             [
                 self._bar_words,
                 row(
-                    QLabel("the line is"),
+                    PlainLabel("the line is"),
                     self.bar_length,
-                    QLabel("nm"),
+                    PlainLabel("nm"),
                     self.bar_use,
                     self.bar_cancel,
                 ),
@@ -161,7 +161,7 @@ class LoadWidget(QWidget):
             self,
             [
                 row(self.images, self.open_button, stretch=0),
-                row(QLabel("pixel size"), self.size, self._unit, self.bar_button),
+                row(PlainLabel("pixel size"), self.size, self._unit, self.bar_button),
                 self._bar_line,
                 self.words,
                 self.fold,
@@ -221,7 +221,7 @@ class LoadWidget(QWidget):
         for place, (name, value) in enumerate(lines):
             for at, text in enumerate((name, value)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(text)
+                set_tip(item, text)
                 self.table.setItem(place, at, item)
         height = self.table.verticalHeader().length() + 2 * self.table.frameWidth()
         self.table.setFixedHeight(min(height, _TALLEST_TABLE_PX))

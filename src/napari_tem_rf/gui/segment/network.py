@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QCheckBox,
     QDoubleSpinBox,
     QGridLayout,
-    QLabel,
     QPushButton,
     QSlider,
     QSpinBox,
@@ -21,6 +20,7 @@ from napari_tem_rf.gui.pieces.design_chart import DesignChart, LengthMark, RunDo
 from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen, row
 from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS
 from napari_tem_rf.gui.pieces.shortcuts import key_of
+from napari_tem_rf.gui.pieces.text import Markup, PlainLabel, RichLabel, facts, markup, set_tip
 from napari_tem_rf.gui.segment.image_findings import FindingsWatch, ImageFindings
 from napari_tem_rf.gui.segment.own_network import OwnNetwork
 from napari_tem_rf.gui.segment.speeds import Speeds
@@ -95,11 +95,7 @@ class NetworkWidget(QWidget):
         self._lay_out_numbers()
 
         self.snap = Sentence(tone="quiet")
-        self.words = QLabel()
-        self.words.setWordWrap(True)
-        self.words.setTextFormat(Qt.TextFormat.RichText)
-        self.words.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.words.setStyleSheet("background: transparent;")
+        self.words = RichLabel()
         self.advice = Sentence(tone="advice")
         self.compare_button = QPushButton("Compare...")
         self.compare_button.setToolTip(
@@ -167,9 +163,9 @@ class NetworkWidget(QWidget):
             (1, "parameters", self.parameter_slider, (self.parameters,), tips[1]),
         )
         for line, name, slider, boxes, tip in places:
-            label = QLabel(name)
+            label = PlainLabel(name)
             for place, part in enumerate((label, slider, *boxes)):
-                part.setToolTip(tip)
+                set_tip(part, tip)
                 span = 2 if part is self.parameters else 1
                 grid.addWidget(part, line, place, 1, span)
         for box in (self.field_px, self.field_nm, self.parameters):
@@ -268,7 +264,8 @@ class NetworkWidget(QWidget):
 
     def _show_words(self, _change: object = None) -> None:
         spec = self.session.spec
-        self.words.setText(_in_words(spec, self.session.pixel_size_nm, self.speeds.of(spec)))
+        size, speed = self.session.pixel_size_nm, self.speeds.of(spec)
+        self.words.show_markup(_in_words(spec, size, speed))
 
     def _show_runs(self, now: Situation) -> None:
         current = now.choices.run
@@ -287,9 +284,7 @@ class NetworkWidget(QWidget):
             marks.append(LengthMark(findings.particle_px, "particle"))
         self.chart.show_marks(marks)
         self.advice.say("" if findings is None else findings.advice.sentence, "advice")
-        self.advice.setToolTip(
-            "" if findings is None else f"<qt>{_paragraphs(findings.advice.details)}</qt>"
-        )
+        set_tip(self.advice, "" if findings is None else _paragraphs(findings.advice.details))
 
 
 def _snapped(wish: tuple[float, float], spec: NetworkSpec) -> str:
@@ -309,32 +304,32 @@ def _ratio(off: float) -> str:
     return f"{abs(off):.0%} {'more' if off > 0 else 'less'}".replace("%", " %")
 
 
-def _in_words(spec: NetworkSpec, size: PixelSize, speed: Speed | None) -> str:
+def _in_words(spec: NetworkSpec, size: PixelSize, speed: Speed | None) -> Markup:
     field = receptive_field(spec)
     exact = by_phase(field)
     if size is not None:
         pixel = sqrt(size[0] * size[1])
         low, high = field.smallest * pixel, field.largest * pixel
         exact += f" = {nm(low)}" if low == high else f" = {nm(low)[:-3]} to {nm(high)}"
-    lines = [
-        ("nominal", f"<b>{side(field.nominal, size)}</b>"),
+    lines: list[tuple[str, object]] = [
+        ("nominal", markup("<b>{}</b>", side(field.nominal, size))),
         ("exact", exact),
-        ("network", f"{structure(spec)}"),
+        ("network", structure(spec)),
         ("halo", f"{side(field.halo, size)} of context around each tile"),
         (
             "cost",
-            f"<b>{spec.parameters:,}</b> parameters, "
-            f"{count(spec.macs_per_pixel)} multiply-adds a pixel",
+            markup(
+                "<b>{}</b> parameters, {} multiply-adds a pixel",
+                f"{spec.parameters:,}",
+                count(spec.macs_per_pixel),
+            ),
         ),
     ]
     if speed is not None:
         lines.append(("speed", speed.sentence))
-    rows = "".join(
-        f'<tr><td style="padding-right: 8px;">{name}</td><td>{words}</td></tr>'
-        for name, words in lines
-    )
-    return f'<table cellspacing="0" cellpadding="1">{rows}</table>'
+    return facts(lines)
 
 
-def _paragraphs(text: str) -> str:
-    return "".join(f"<p>{part}</p>" for part in text.split("\n\n"))
+def _paragraphs(text: str) -> Markup:
+    parts = (markup("<p>{}</p>", part) for part in text.split("\n\n"))
+    return markup("<qt>{}</qt>", Markup("".join(parts)))

@@ -7,7 +7,6 @@ from qtpy.QtWidgets import (
     QDialog,
     QDialogButtonBox,
     QFileDialog,
-    QLabel,
     QLineEdit,
     QPushButton,
     QToolButton,
@@ -15,6 +14,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, row, sentence
+from napari_tem_rf.gui.pieces.text import PlainLabel
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.settings import address_trouble, remember, settings_file
@@ -128,9 +128,9 @@ class SettingsDialog(QDialog):
         column(
             self,
             [
-                QLabel("Runs are kept in"),
+                PlainLabel("Runs are kept in"),
                 row(self.folder, choose, stretch=0),
-                QLabel("Work runs on the Dask cluster at"),
+                PlainLabel("Work runs on the Dask cluster at"),
                 self.address,
                 self.words,
                 Sentence(f"Remembered in {settings_file()}.", "quiet"),

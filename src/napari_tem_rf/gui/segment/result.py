@@ -20,6 +20,7 @@ from napari_tem_rf.gui.pieces.parts import (
     time_left,
 )
 from napari_tem_rf.gui.pieces.shortcuts import key_of
+from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.situation import Situation
@@ -72,7 +73,7 @@ class ExportWidget(QWidget):
         self.stop_button.setToolTip("Stop predicting; what is done stays")
         self.stop_button.clicked.connect(self._stop)
         self.show_button = QPushButton("Show / hide")
-        self.show_button.setToolTip(f"Show or hide the predictions ({key_of('toggle_prediction')})")
+        set_tip(self.show_button, f"Show or hide the predictions ({key_of('toggle_prediction')})")
         self.show_button.clicked.connect(self._toggle)
         self.bar = QProgressBar()
         self.bar.setRange(0, 1000)
@@ -143,7 +144,7 @@ class ExportWidget(QWidget):
         else:
             parts = split.get("scored") or ("images" if split.get("kind") == "groups" else "blocks")
             self.score.say(f"Dice {run.dice:.3f} on held-out {parts}.", "plain")
-        self.score.setToolTip(f"{sentence(split.get('sentence', ''))}\nRun: {run.folder}")
+        set_tip(self.score, f"{sentence(split.get('sentence', ''))}\nRun: {run.folder}")
 
     def _say_sizes(self) -> None:
         """Say by how much the image's pixels differ from those trained on, and offer a remedy."""

@@ -4,13 +4,13 @@ import napari
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import (
     QComboBox,
-    QLabel,
     QPushButton,
     QSpinBox,
     QWidget,
 )
 from superqt.utils import signals_blocked
 
+from napari_tem_rf.gui.layers.layers import unmarked
 from napari_tem_rf.gui.pieces.activity_bar import ActivityBar
 from napari_tem_rf.gui.pieces.bars import CalmBar
 from napari_tem_rf.gui.pieces.garbage import tidy_at_rest
@@ -27,6 +27,7 @@ from napari_tem_rf.gui.pieces.parts import (
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, preload
 from napari_tem_rf.gui.pieces.shortcuts import key_of
+from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.segment.curve import CurveCanvas
 from napari_tem_rf.gui.segment.train_settings import TrainSettings
 from napari_tem_rf.gui.segment.training import begin_training, resume_training
@@ -63,13 +64,15 @@ class TrainWidget(QWidget):
         self._waiting.timeout.connect(self._say_waiting)
 
         self.train_button = PrimaryButton("Train")
-        self.train_button.setToolTip(
-            f"Train the picked network on everything that is annotated ({key_of('train')})"
+        set_tip(
+            self.train_button,
+            f"Train the picked network on everything that is annotated ({key_of('train')})",
         )
         self.train_button.clicked.connect(self.train)
         self.stop_button = QPushButton("Stop")
-        self.stop_button.setToolTip(
-            f"Stop the training; the best weights so far are kept ({key_of('stop')})"
+        set_tip(
+            self.stop_button,
+            f"Stop the training; the best weights so far are kept ({key_of('stop')})",
         )
         self.stop_button.clicked.connect(self.stop)
 
@@ -82,8 +85,8 @@ class TrainWidget(QWidget):
             "How long to train: a time budget in seconds or minutes,\n"
             "or a number of epochs (rounds over what is annotated)"
         )
-        self.length.setToolTip(tip)
-        self.unit.setToolTip(tip)
+        set_tip(self.length, tip)
+        set_tip(self.unit, tip)
 
         self.start = Choice()
         self.start.setToolTip(
@@ -111,8 +114,8 @@ class TrainWidget(QWidget):
         column(
             self,
             [
-                row(self.train_button, self.stop_button, QLabel("for"), self.length, self.unit),
-                row(QLabel("start from"), self.start, stretch=1),
+                row(self.train_button, self.stop_button, PlainLabel("for"), self.length, self.unit),
+                row(PlainLabel("start from"), self.start, stretch=1),
                 Fold("Settings", self.more),
                 self.bar,
                 self.words,
@@ -252,7 +255,7 @@ class TrainWidget(QWidget):
         self.bar.setFormat("starting")
         self._say_waiting()
         self._waiting.start()
-        self._activity.begin(work.name)
+        self._activity.begin(unmarked(work.name))
         work.begun.connect(self._on_begun)
         work.reported.connect(self._on_report)
         work.failed.connect(self._on_failed)
@@ -297,7 +300,7 @@ class TrainWidget(QWidget):
         """Show a note; of a long one what comes before the colon, the rest in the tooltip."""
         short = words.partition(": ")[0] if len(words) > _LONG_NOTE else words
         self.note.say(sentence(short), "quiet")
-        self.note.setToolTip(sentence(words))
+        set_tip(self.note, sentence(words))
         if not self.session.history:
             self.words.say("Training goes on; the first epoch is not over yet.", "quiet")
 

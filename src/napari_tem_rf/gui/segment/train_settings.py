@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QFileDialog, QLineEdit, QToolButton, QWidget
 
 from napari_tem_rf.gui.pieces.forms import Form
 from napari_tem_rf.gui.pieces.parts import column, row
+from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.protocol import PRESETS, TrainingPlan
@@ -67,4 +68,4 @@ class TrainSettings(QWidget):
         folder = now.choices.runs_folder
         self.folder.setText(str(folder))
         self.folder.setCursorPosition(0)
-        self.folder.setToolTip(f"{folder}\nThe folder in which runs are kept, one folder an image")
+        set_tip(self.folder, f"{folder}\nThe folder in which runs are kept, one folder an image")

@@ -10,6 +10,7 @@ from napari_tem_rf.gui.layers.layers import (
     image_shape,
     label_colors,
     new_annotation,
+    unmarked,
 )
 from napari_tem_rf.gui.layers.marks import AnnotationMark, MarkOnImage, id_of, mark_of, note
 from napari_tem_rf.gui.session.label_counts import Counts, label_counts
@@ -100,7 +101,7 @@ def note_classes(layer: Labels, classes: Classes, unlabelled: Unlabelled) -> Non
     entries = tuple(zip(classes.values, classes.names, classes.colors, strict=True))
     note(layer, AnnotationMark, classes=entries, unlabelled=unlabelled)
     layer.colormap = label_colors(classes)
-    layer.features = {"index": classes.values, "class": classes.names}
+    layer.features = {"index": classes.values, "class": [*map(unmarked, classes.names)]}
 
 
 def start_annotation(image: Image, unlabelled: Unlabelled, taken: Sequence[str]) -> Labels:

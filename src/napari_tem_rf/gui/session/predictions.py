@@ -13,6 +13,7 @@ from napari_tem_rf.gui.layers.layers import (
     label_colors,
     placement,
     prediction_layer,
+    unmarked,
 )
 from napari_tem_rf.gui.layers.marks import (
     AnnotationMark,
@@ -171,7 +172,7 @@ def _add(session: Session, image: Image, classes: Classes, name: str) -> Labels:
     if on_disk:
         layer.editable = False
     values, names = classes.prediction_values[1:], classes.names[1:]
-    layer.features = {"index": list(values), "class": list(names)}
+    layer.features = {"index": list(values), "class": [*map(unmarked, names)]}
     session.insert_unselected(layers.index(image) + 1, layer)
     # one who corrects a prediction makes it an annotation: it is never written over again
     layer.events.paint.connect(lambda _event: _give_to_user(session, layer, classes))
