@@ -1,17 +1,17 @@
 """What is exported, in which formats; the table of particles, and the record beside a file."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_tem_rf.describing import check_settings, told
 from napari_tem_rf.measuring.series import Finding
-from napari_tem_rf.provenance import file_hash, provenance_of, provenance_path
+from napari_tem_rf.provenance import file_hash, provenance_of, provenance_path, write_provenance
 from napari_tem_rf.runs import library_versions, now, read_run
 from napari_tem_rf.spreadsheets import csv_of
-from napari_tem_rf.storage import refuse_existing, write_text
+from napari_tem_rf.storage import refuse_existing, remove, write_aside, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,14 +143,48 @@ def export_table(
         rows.insert(0, "image", origin.image)
         if "frame" in rows:
             rows.insert(1, "frame", rows.pop("frame"))
-        record = export_record(origin)
-        write_text(path, csv_of(rows))
-        beside = provenance_path(path)
-        write_text(beside, json.dumps(record, indent=2, allow_nan=False) + "\n")
+        text = csv_of(rows)
+        beside = write_with_record(path, origin, lambda: write_text(path, text))
     except (OSError, ValueError) as error:
         return False, str(error)
     count = f"{len(rows):,} particle{'s' * (len(rows) != 1)}"
     return True, f"Written: {path} with {count}, and how they were found: {beside.name}"
+
+
+def write_with_record(path: Path, origin: Origin, write: Callable[[], object]) -> Path:
+    """Write a file and how it was made beside it; return the path of that record.
+
+    The record of a new file comes first, so that after a kill the same export goes on; that of a
+    file that is replaced goes before it and comes anew after it. At no time does a record stand
+    beside a file that it does not describe. Where the file cannot be written, all is as before.
+
+    Parameters
+    ----------
+    path : Path
+    origin : Origin
+    write : callable
+        Writes the file in one step, or raises.
+    """
+    record, beside = export_record(origin), provenance_path(path)
+    is_new = not path.exists()
+    earlier = beside.read_bytes() if beside.is_file() else None
+    if is_new:
+        write_provenance(path, record)
+    else:
+        remove(beside)
+    try:
+        write()
+    except BaseException:
+        with suppress(OSError):
+            if earlier is None:
+                remove(beside)
+            else:
+                with write_aside(beside) as aside:
+                    aside.write_bytes(earlier)
+        raise
+    if not is_new:
+        write_provenance(path, record)
+    return beside
 
 
 def export_record(origin: Origin) -> dict[str, Any]:

@@ -194,6 +194,30 @@ def test_what_will_be_done_is_plan_summary(
     assert not widget.run.button.isEnabled()
 
 
+def test_a_pattern_without_end_is_given_up_while_the_window_goes_on(
+    widget: CompareWidget, masks: list[Labels], qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Python's own documentation warns: (a+)+ takes twice as long for each further a."""
+    monkeypatch.setattr("napari_tem_rf.micrographs.grouping.LONGEST_SECONDS", 1.0)
+    image = widget.session.image
+    assert image is not None
+    image.name = 40 * "a"
+    ask_for(widget, "5", "1000")
+    ready(widget, qtbot)
+    widget.plan.group_by.setText("(a+)+!|(gold)")
+    widget.plan.group_by.editingFinished.emit()
+    widget.plan._look()
+    assert widget.plan.obstacle == "The pattern of the exposures is being tried."
+    qtbot.waitUntil(
+        lambda: "write one without repeats inside repeats" in widget.run.words.text(),
+        timeout=20_000,
+    )
+    assert not widget.run.button.isEnabled()
+    widget.plan.group_by.setText("^(a+|gold)")
+    widget.plan.group_by.editingFinished.emit()
+    ready(widget, qtbot)
+
+
 def test_a_list_that_is_none_is_said(widget: CompareWidget) -> None:
     ask_for(widget, "5, forty")
     assert '"forty" is no number' in widget.plan.note.text()

@@ -22,6 +22,7 @@ from napari_tem_rf.gui.compare.wishes import (
     Prepared,
     Wishes,
     comparison_checks,
+    in_exposures,
     new_comparison_folder,
     numbers_in,
     plan_summary,
@@ -68,6 +69,7 @@ class PlanPart(QWidget):
         self._specs: tuple[NetworkSpec, ...] = ()
         self._is_listed = False
         self._split: Check | None = None
+        self._tried = ""  # the pattern that the split was found with
         self._latest = Latest()
         self._is_closed = False
         self._preset = session.plan.preset
@@ -295,7 +297,9 @@ class PlanPart(QWidget):
         for check in comparison_checks(self.session, self.wishes()):
             if check.stops:
                 raise ValueError(check.sentence)
-        return prepare_comparison(self.session, self.wishes()), new_comparison_folder(self.session)
+        wishes = self.wishes()
+        prepared = in_exposures(prepare_comparison(self.session, wishes), wishes)
+        return prepared, new_comparison_folder(self.session)
 
     # what comes of them, in words
 
@@ -308,6 +312,8 @@ class PlanPart(QWidget):
         for check in (*comparison_checks(self.session, self.wishes()), self._split):
             if check is not None and check.stops:
                 return check.sentence
+        if self._asked.group_by.strip() != self._tried:
+            return "The pattern of the exposures is being tried."
         return ""
 
     def _later(self, _change: object = None) -> None:
@@ -337,10 +343,19 @@ class PlanPart(QWidget):
         except ValueError as error:
             self._show_split(Check(str(error), stops=True))
             return
+        pattern = wishes.asked.group_by.strip()
+        if pattern != self._tried:
+            self._split = None  # of another pattern
+            self.looked.emit()
+
+        def show(check: Check) -> None:
+            self._tried = pattern
+            self._show_split(check)
+
         work = run_in_thread(
-            lambda _stopped, _say: split_in_words(prepared),
-            request.only(self._show_split),
-            request.only(lambda trouble: self._show_split(Check(trouble, stops=True))),
+            lambda _stopped, _say: split_in_words(in_exposures(prepared, wishes)),
+            request.only(show),
+            request.only(lambda trouble: show(Check(trouble, stops=True))),
         )
         request.holds(work)
 

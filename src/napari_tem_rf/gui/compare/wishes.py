@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 
@@ -18,7 +19,8 @@ from napari_tem_rf.gui.session.checks import Check
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session
-from napari_tem_rf.micrographs.annotation import LabelledImage, group_of
+from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.micrographs.grouping import groups_of
 from napari_tem_rf.networks.spec import NetworkSpec
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "Wishes",
     "comparison_checks",
     "expected_seconds",
+    "in_exposures",
     "length_in_words",
     "new_comparison_folder",
     "numbers_in",
@@ -131,16 +134,14 @@ def prepare_comparison(session: Session, wishes: Wishes) -> Prepared:
 
     The recipe is that of the train section: preset, device, cleaning.
 
+    Its exposures come by `in_exposures`.
+
     Raises
     ------
     ValueError
-        When the names do not fit the pattern of the exposures, or a number is out of its range.
+        When a number is out of its range.
     """
     request = training_request(session)
-    images = request.images
-    pattern = wishes.asked.group_by.strip()
-    if pattern:
-        images = tuple(replace(each, group=group_of(each.name, pattern)) for each in images)
     plan = wishes.asked.plan(
         wishes.specs,
         training=request.plan,
@@ -149,7 +150,33 @@ def prepare_comparison(session: Session, wishes: Wishes) -> Prepared:
         class_names=request.class_names,
         class_colors=request.class_colors,
     )
-    return Prepared(images, plan, request.sources)
+    return Prepared(request.images, plan, request.sources)
+
+
+def in_exposures(prepared: Prepared, wishes: Wishes) -> Prepared:
+    """Return what was prepared with the images in exposures, by the pattern that was asked for.
+
+    A pattern may take seconds before it is given up: call it in a thread.
+
+    Raises
+    ------
+    ValueError
+        When the pattern is none, does not fit the names, or is too slow.
+    """
+    pattern = wishes.asked.group_by.strip()
+    if not pattern:
+        return prepared
+    groups = dict(_groups(tuple(each.name for each in prepared.images), pattern))
+    return replace(
+        prepared,
+        images=tuple(replace(each, group=groups[each.name]) for each in prepared.images),
+    )
+
+
+@lru_cache(maxsize=8)
+def _groups(names: tuple[str, ...], pattern: str) -> tuple[tuple[str, str], ...]:
+    """Return names with their groups; those that a thread has found need no second process."""
+    return tuple(groups_of(names, pattern).items())
 
 
 def split_in_words(prepared: Prepared) -> Check:

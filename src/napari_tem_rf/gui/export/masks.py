@@ -1,6 +1,5 @@
 """Masks, instances and probabilities out of the window, each with a record of how it was made."""
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from napari.layers import Labels
 from numpy.typing import NDArray
 
-from napari_tem_rf.exporting import Origin, export_record
+from napari_tem_rf.exporting import Origin, write_with_record
 from napari_tem_rf.gui.layers.layers import pixel_size_nm, source_of
 from napari_tem_rf.gui.layers.marks import ParticlesMark, image_mark_of, is_ours, mark_of
 from napari_tem_rf.gui.particles import layers as particle_layers
@@ -24,9 +23,7 @@ from napari_tem_rf.micrographs.writing import (
     write_labels,
     write_probabilities,
 )
-from napari_tem_rf.provenance import provenance_path
 from napari_tem_rf.runs import read_run
-from napari_tem_rf.storage import write_text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,10 +137,7 @@ def export_probabilities(
 
 def _written(path: Path, origin: Origin, write: Callable[[], Any]) -> tuple[bool, str]:
     try:
-        record = export_record(origin)
-        write()
-        beside = provenance_path(path)
-        write_text(beside, json.dumps(record, indent=2, allow_nan=False) + "\n")
+        beside = write_with_record(path, origin, write)
     except (OSError, ValueError) as error:
         return False, str(error)
     return True, f"Written: {path}, and how it was made: {beside.name}"

@@ -25,6 +25,7 @@ from napari_tem_rf.gui.pieces.parts import (
     Sentence,
     Themed,
     column,
+    listen,
     row,
     swatch,
 )
@@ -33,7 +34,7 @@ from napari_tem_rf.gui.session.annotations import (
     note_classes,
     start_annotation,
 )
-from napari_tem_rf.gui.session.autosave import Autosave
+from napari_tem_rf.gui.session.autosave import Autosave, Offer
 from napari_tem_rf.gui.session.situation import Annotated, Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes
@@ -133,6 +134,7 @@ class AnnotationWidget(QWidget):
             ),
             self._show,
         )
+        listen(self, self.session.part(Autosave).offered, self._show_offer)
         self._show(self.session.situation)
 
     # showing
@@ -154,19 +156,20 @@ class AnnotationWidget(QWidget):
         self._fill(annotation, now.scene.annotated)
         self._say(now)
 
+    def _show_offer(self) -> None:
+        now = self.session.situation
+        if now.choices.annotation is None:
+            self._say_what_to_do(now)
+
     def _say_what_to_do(self, now: Situation) -> None:
-        saved = self.session.part(Autosave).offer()
+        offer = self.session.part(Autosave).offer()
+        self.restore_button.setVisible(offer is not None)
         if now.choices.image is None:
             self.words.say("Open an image first.", "quiet")
-        elif saved is None:
+        elif offer is None:
             self.words.say("Press New and paint a few strokes.", "quiet")
         else:
-            self.words.say(
-                f"An annotation of this image was saved on {saved:%d %B at %H:%M}: "
-                "take it back, or press New.",
-                "quiet",
-            )
-            self.restore_button.show()
+            self.words.say(_offer_in_words(offer), "quiet")
 
     def _build(self, annotation: Labels | None, values: tuple[int, ...]) -> None:
         """Make one line a class; only when the classes changed, so that typing is not cut off."""
@@ -305,3 +308,20 @@ class AnnotationWidget(QWidget):
 
     def _set_meaning(self, ignored: bool) -> None:
         self.session.unlabelled = "ignore" if ignored else "background"
+
+
+def _offer_in_words(offer: Offer) -> str:
+    when = f"was saved on {offer.saved_at:%d %B at %H:%M}"
+    if offer.by_name:
+        return (
+            f"An annotation of an image of this name and size {when} by version 0.1.0, which did "
+            "not tell images of one name apart: take it back, or press New."
+        )
+    words = f"An annotation of this image {when}: take it back, or press New."
+    if not offer.others:
+        return words
+    number = len(offer.others)
+    newest = offer.others[0]
+    kept = f"{number} more, the newest of them {newest.name}, are" if number > 1 else newest.name
+    is_kept = "" if number > 1 else " is"
+    return f"{words} {kept}{is_kept} kept in {newest.parent}."
