@@ -66,7 +66,7 @@ def refuse_existing(path: str | Path, overwrite: bool = False) -> None:
 
 @contextmanager
 def write_aside(path: str | Path) -> Iterator[Path]:
-    """Give a path to write to; what is there at the end becomes ``path`` in one step.
+    """Give a path to write to; what was written there becomes ``path`` in one step.
 
     A kill, a full disk or an exception at any moment leaves the earlier ``path`` as it was. The
     folder that holds ``path`` is made where it is missing, and what killed processes left in it

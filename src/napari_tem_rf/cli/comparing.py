@@ -46,7 +46,7 @@ def compare(
     ),
     settings: Given = NOT_SAID,
     out: Path = typer.Option(
-        ..., "--out", help="Folder to make, or the comparison in it to go on with."
+        ..., "--out", help="Folder to make, or that of a comparison to continue."
     ),
     unlabelled: str = typer.Option(
         "ignore",
@@ -57,12 +57,12 @@ def compare(
     plan: Given = NOT_SAID,
     scheduler: str = SCHEDULER,
     workers: int = typer.Option(
-        0, "--workers", min=0, help="Train in so many processes here; 0: one after the other."
+        0, "--workers", min=0, help="Local processes to train in; 0: one training after the other."
     ),
     cleaning: Given = NOT_SAID,
     json: bool = JSON_OPTION,
 ) -> None:
-    """Compare networks on your annotations; the same command goes on with a stopped one."""
+    """Compare networks on your annotations; the same command continues a stopped one."""
     check_unlabelled(unlabelled)
     recipe = plan_of(plan)
     asked = asked_settings(recipe.preset, **settings)
@@ -101,11 +101,11 @@ def compare(
     if was_stopped and comparison.missing:
         raise ValueError(
             f"stopped with {len(comparison.missing)} trainings to go: what is done is kept in "
-            f'"{out}"; the same command goes on'
+            f'"{out}"; the same command continues'
         )
 
 
-_STOPPING = "stopping: what is done is kept, and the same command goes on with it"
+_STOPPING = "stopping: what is done is kept, and the same command continues it"
 
 
 def _engine(scheduler: str | None, workers: int) -> AnyEngine:

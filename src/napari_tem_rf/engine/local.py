@@ -93,7 +93,7 @@ class Process:
         return self.popen.poll() is None
 
     def tell(self, line: str) -> None:
-        """Write a line to the process; one that is gone does not hear it."""
+        """Write a line to the process; without effect when it is gone."""
         assert self.popen.stdin is not None
         with contextlib.suppress(OSError):
             self.popen.stdin.write(f"{line}\n".encode())

@@ -89,7 +89,7 @@ def run_job(packed: "Packed", job: str, name: str, topic: str, gives_way: bool) 
     topic : str
         Where reports go: they are logged as events ``{"job": job, "report": pickle}``.
     gives_way : bool
-        Leave the worker's thread pool, so that quick jobs are done meanwhile.
+        Leave the worker's thread pool, so that quick jobs are done in the meantime.
     """
     from distributed import get_worker, secede
 

@@ -27,7 +27,7 @@ class Arrangement:
     channel : int, optional
         Samples of one pixel, which are not frames.
     note : str
-        A sentence for the user where something was guessed; empty else.
+        A sentence for the user where something was guessed; empty otherwise.
     """
 
     frames: tuple[int, ...]

@@ -100,7 +100,7 @@ def read_mrc(path: Path) -> list[RawImage]:
     Raises
     ------
     ReadingError
-        If the file is no MRC file, was cut off, or holds values of a mode that is not known.
+        If the file is not an MRC file, was cut off, or holds values of a mode that is not known.
     """
     header = _header(path)
     size = path.stat().st_size
@@ -112,7 +112,7 @@ def read_mrc(path: Path) -> list[RawImage]:
     if not header.is_sane:
         raise ReadingError(
             f'"{path.name}" declares {header.sections} frames of {header.rows} x '
-            f"{header.columns} pixels: it is no MRC file, or damaged"
+            f"{header.columns} pixels: it is not an MRC file, or damaged"
         )
     if not header.fits(size):
         raise ReadingError(

@@ -32,7 +32,7 @@ class Split:
 
 
 FEWEST_GROUPS = 3
-"""From so many groups on whole groups are held out, below it blocks inside the images."""
+"""With at least this many groups whole groups are held out, with fewer blocks inside the images."""
 
 
 def split(data: TrainingSet, fraction: float, gap_px: int, seed: int) -> Split:

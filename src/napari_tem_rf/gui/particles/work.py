@@ -27,7 +27,7 @@ class ParticleWork:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a job goes on."""
+        """Whether a job is running."""
         return self._work is not None and not self._work.is_over
 
     def begin(
@@ -58,7 +58,7 @@ class ParticleWork:
             self._work.stop()
 
     def forget(self) -> None:
-        """Stop, and let nobody hear of it."""
+        """Stop, and drop the answer."""
         self._latest.drop()
 
     def _on_progress(self, fraction: float) -> None:

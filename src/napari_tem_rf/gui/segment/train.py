@@ -267,8 +267,8 @@ class TrainWidget(QWidget):
         elif self._waiting.isActive():
             self.bar.setFormat("waiting")
             self.words.say(
-                "Waiting for a free worker: other work goes on there. Stop takes this training "
-                "back.",
+                "Waiting for a free worker: other work is running there. Stop cancels this "
+                "training.",
                 "quiet",
             )
         else:
@@ -299,7 +299,7 @@ class TrainWidget(QWidget):
         self.note.say(sentence(short), "quiet")
         self.note.setToolTip(sentence(words))
         if not self.session.history:
-            self.words.say("Training goes on; the first epoch is not over yet.", "quiet")
+            self.words.say("Training is running; the first epoch is not over yet.", "quiet")
 
     def _show_progress(self, fraction: float | None, seconds_left: float | None) -> None:
         if fraction is not None:
@@ -314,7 +314,7 @@ class TrainWidget(QWidget):
     def _on_failed(self, words: str) -> None:
         work = self.session.training
         if work is not None and work.cancelled:
-            self.note.say("Taken back before it began.", "quiet")
+            self.note.say("Cancelled before it began.", "quiet")
         else:
             self.note.say(sentence(words), "error")
 

@@ -21,7 +21,7 @@ _ROOM_MS = 100
 
 
 def begin_training(session: Session) -> Work:
-    """Start a training and show what comes of it: live overlay, run, prediction.
+    """Start a training and show its results: live overlay, run, prediction.
 
     `Situation.can_train` must be true.
     """
