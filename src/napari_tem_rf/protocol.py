@@ -27,7 +27,7 @@ LARGEST_SEED = 2**32 - 1
 """What NumPy and scikit-learn take as a seed; a run of an earlier version may have a larger one."""
 
 LARGEST_CROP_PX = 65_536
-"""Of a side, and crops a step."""
+"""Largest side of a crop in px, and also the most crops a step."""
 
 _LARGEST_TORCH_SEED = 2**63 - 1
 

@@ -29,7 +29,7 @@ LARGEST_BYTES = 16 * 2**20
 MOST_VALUES = 1_000_000
 DEEPEST = 32
 LONGEST_TEXT = 10_000
-"""Of a sentence or a name in a record, in characters."""
+"""Longest sentence or name in a record, in characters."""
 
 T = TypeVar("T")
 
@@ -126,7 +126,7 @@ def check_file_name(name: str, what: str) -> None:
 
 
 def check_words(values: Any, what: str, texts: Iterable[str]) -> None:
-    """Raise ValueError where an entry of a dict of JSON values that is a text is none."""
+    """Raise ValueError where an entry of a dict of JSON values must be a text and is not."""
     for name in texts:
         value = values.get(name)
         if value is not None and not (isinstance(value, str) and len(value) <= LONGEST_TEXT):

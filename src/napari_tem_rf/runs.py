@@ -217,7 +217,7 @@ def read_run(folder: str | Path) -> Run:
 
 
 def what_remains(folder: str | Path) -> str:
-    """Say what is left of a training cut off, and how to continue: the end of a sentence."""
+    """Say what is left of a broken-off training and how to continue: the end of a sentence."""
     folder = Path(folder)
     if not (folder / RECORD).is_file():
         return "nothing of it was kept yet, train again"

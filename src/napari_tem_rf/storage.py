@@ -40,7 +40,7 @@ LOCK = ".lock"
 """Name of the file in a folder that says who works there."""
 
 _LONGEST_NAME = 180
-"""In bytes; longer names are cut in the name aside, for a folder takes names of 255 bytes."""
+"""Bytes of a name beyond which it is cut in the name aside: folders take names of 255 bytes."""
 
 _open: set[Path] = set()
 """What this process is writing right now."""

@@ -35,7 +35,7 @@ __all__ = ["effective_field", "predict", "repeat", "train"]
 
 
 def _silent(report: Report) -> None:
-    """Say nothing."""
+    """Ignore the report."""
 
 
 def train(

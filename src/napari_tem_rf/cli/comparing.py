@@ -76,7 +76,7 @@ def compare(
     files = read_labelled(images, labels, pixel_size, asked.group_by or None)
     for note in (*files.notes, *notes):
         say(note)
-    shown = _Shown()
+    shown = _ReportPrinter()
     with _engine(scheduler, workers) as engine, stop_on_interrupt(_STOPPING) as stopped:
         comparison = run_comparison(
             files.images,
@@ -120,7 +120,7 @@ def _engine(scheduler: str | None, workers: int) -> AnyEngine:
     return Engine(workers=workers + 1) if workers else InlineEngine(threaded=True)
 
 
-class _Shown:
+class _ReportPrinter:
     """Prints what a comparison says: a line a result, and one moving line in a terminal."""
 
     def __init__(self) -> None:

@@ -334,4 +334,4 @@ def predict_ensemble(
 
 
 def _silent(report: Report) -> None:
-    """Say nothing: the whole of the contest has its own progress."""
+    """Ignore the report: the comparison as a whole has its own progress."""

@@ -60,7 +60,7 @@ class ComparisonReport:
 
 
 def _silent(report: ComparisonReport) -> None:
-    """Say nothing."""
+    """Ignore the report."""
 
 
 def run_comparison(

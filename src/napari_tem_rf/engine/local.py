@@ -186,7 +186,7 @@ class LocalCluster:
 
     def _start(self, role: str) -> Process:
         process = Process(role, worker_environment(role, self._trainers))
-        # by a pipe: command line and environment of a process are no places for secrets
+        # by a pipe: command line and environment of a process are not places for secrets
         process.tell(self.key.hex())
         process.tell(json.dumps(self._scratch))
         return process

@@ -168,7 +168,7 @@ def load_libraries(modules: Sequence[str] = (), trains: bool = False) -> tuple[s
     """
     from distributed import secede
 
-    # the import takes seconds; a job that does not need torch is done meanwhile
+    # the import takes seconds; a job that does not need torch runs in the meantime
     secede()
     package = __name__.rpartition(".engine")[0]
     try:

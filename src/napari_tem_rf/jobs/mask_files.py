@@ -97,7 +97,7 @@ class MaskFile:
 
     @property
     def is_free(self) -> bool:
-        """Whether nobody else makes the mask; if so, it is locked now."""
+        """Whether nobody else makes the mask, which is then locked."""
         try:
             self.lock.acquire()
         except BusyError:

@@ -211,7 +211,7 @@ def _labels(run: Run, entry: DataEntry) -> NDArray[Any]:
 
 
 def _start(run: Run) -> str | Path | None:
-    """Return the weights that the training began with, unchanged since; None for new weights."""
+    """Return what the training started from, which must be unchanged; None for new weights."""
     record = run.record
     if record.start is None:
         return None

@@ -103,11 +103,11 @@ def _train_run(
     state: TrainingState | None = None
     split_record = {**asdict_split(parts), "scored": held_out}
     record = _record(request, data.classes, spec, split_record, device.type, threads)
-    goes_on = request.resume
-    if not goes_on and _was_cut_off(request.run, record):
+    resumes = request.resume
+    if not resumes and _was_cut_off(request.run, record):
         report(NoteReport(f"{what_remains(request.run)}: the training was cut off"))
-        goes_on = True
-    if goes_on:
+        resumes = True
+    if resumes:
         run = read_run(request.run)
         _check_same(run, spec, request)
         gentle = run.record.start is not None
@@ -156,7 +156,7 @@ def _train_run(
             model: TrainedModel = end.value
             break
         except Exception:
-            if not goes_on and not run.checkpoint.is_file():
+            if not resumes and not run.checkpoint.is_file():
                 run.discard(_annotations(request))  # it was refused before its first step
             raise
         if isinstance(message, EpochReport):

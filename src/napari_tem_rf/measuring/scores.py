@@ -378,7 +378,7 @@ def _object_f1(
 def _contour(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the mask's pixels that have an annotated pixel outside of it beside them.
 
-    The image's border and the edge of the annotation are no contours.
+    The image's border and the edge of the annotation are not contours.
     """
     outside = np.pad(valid & ~mask, 1)
     beside = outside[:-2, 1:-1] | outside[2:, 1:-1] | outside[1:-1, :-2] | outside[1:-1, 2:]

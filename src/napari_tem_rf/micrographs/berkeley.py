@@ -27,7 +27,7 @@ _DIM = re.compile(r"dim\d+")
 # py4DSTEM counts from dim0 and calls the rows Rx and the columns Ry
 _PY4DSTEM = re.compile(r"R_?[xy]", re.IGNORECASE)
 _DATA = ("data", "datacube", "counted_datacube", "realslice", "diffractionslice")
-# steps that differ more are no steps of one size
+# steps that differ more are not of one size
 _EVEN = 0.01
 
 

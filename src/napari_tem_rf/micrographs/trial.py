@@ -196,7 +196,7 @@ def _leave() -> None:
 
 
 def _limit_memory(more: int) -> None:
-    """Limit this process to so many bytes beyond what it has, where the system has limits."""
+    """Limit the memory of this process to this much more than it has, where the system can."""
     try:
         import resource
 

@@ -178,7 +178,7 @@ class Particles:
         if layer is not None:
             self._history = particle_layers.history(layer)
             layer.events.paint.connect(self._on_paint)
-            # the only sign of an undo that napari gives is that the layer is shown anew
+            # the only sign of an undo that napari gives is that the layer is drawn again
             layer.events.set_data.connect(self._on_refresh)
 
     # finding

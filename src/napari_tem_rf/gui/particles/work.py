@@ -9,7 +9,7 @@ from psygnal import Signal
 from napari_tem_rf.gui.session.background import Latest, ThreadWork, run_in_thread, stepwise
 
 Job = Callable[[Callable[[], bool]], Generator[float, None, Any]]
-"""Is given a function that says whether to stop; yields the fraction done, returns the result."""
+"""Gets a function that says whether to stop; yields the fraction done and returns the result."""
 
 
 class ParticleWork:

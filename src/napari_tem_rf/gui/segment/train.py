@@ -236,11 +236,11 @@ class TrainWidget(QWidget):
 
     def _on_training(self, now: Situation) -> None:
         work = now.activity.training
-        goes_on = work is not None
-        self.train_button.setVisible(not goes_on)
-        self.stop_button.setVisible(goes_on)
+        is_training = work is not None
+        self.train_button.setVisible(not is_training)
+        self.stop_button.setVisible(is_training)
         self.stop_button.setEnabled(work is not None and work.state != "stopping")
-        self.bar.setVisible(goes_on)
+        self.bar.setVisible(is_training)
         if work is None:
             self._waiting.stop()
             self._activity.end()

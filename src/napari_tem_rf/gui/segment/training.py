@@ -45,7 +45,7 @@ def begin_training(session: Session) -> Work:
 
 
 def resume_training(session: Session) -> Work | None:
-    """Take the interrupted training up from its last checkpoint; None when there is none."""
+    """Continue the interrupted training from its last checkpoint; None when there is none."""
     left = session.situation.activity.interrupted
     if left is None:
         return None

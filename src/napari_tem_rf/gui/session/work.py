@@ -96,7 +96,7 @@ class BackgroundWork:
 
     @property
     def address(self) -> str:
-        """Of the scheduler that work goes to; empty: this machine."""
+        """Address of the scheduler that work goes to; empty: this machine."""
         return self._address
 
     def move(self, address: str) -> None:
