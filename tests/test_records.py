@@ -245,7 +245,7 @@ def test_records_are_checked_across_their_fields(run, change, said):
         ("[" + "1," * 1_100_000 + "1]", "more than 1,000,000 values"),
         ('{"a": NaN}', "NaN is not a number"),
         ('{"a": 1e999}', "too large a number"),
-        ("9" * 5000, "no JSON"),
+        ("9" * 5000, "not JSON"),
     ],
 )
 def test_json_is_bounded(tmp_path, text, said):
