@@ -1,4 +1,4 @@
-"""Comparisons: no leakage, scores as scikit-learn's, and going on where one stopped."""
+"""Comparisons: no leakage, scores as scikit-learn's, and continuing where one stopped."""
 
 import json
 import re
@@ -289,7 +289,7 @@ def test_a_baseline_predicts_again_what_was_scored(complete):
     assert predict_baseline(work, IMAGES[0].pixels, **stopped) is None
 
 
-# going on
+# continuing
 
 
 def test_a_stopped_comparison_goes_on_where_it_stopped(complete, tmp_path):
@@ -376,7 +376,7 @@ def test_another_comparison_is_never_mixed_in(complete, tmp_path):
         run_comparison(IMAGES[:3], plan, comparison.folder)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    with pytest.raises(RunError, match="is no comparison"):
+    with pytest.raises(RunError, match="is not a comparison"):
         run_comparison(IMAGES, plan, tmp_path / "mine")
     assert read_comparison(comparison.folder) == replace(comparison, failed=())
 

@@ -57,7 +57,7 @@ def test_a_run_deleted_in_mid_training_is_written_anew(tmp_path, what):
 
     record, reports = train_with(request_of(folder, image, plan=replace(PLAN, epochs=3)), 2, delete)
     assert notes_of(reports)[1:] == [
-        f'the run "{folder}" was deleted meanwhile: it is written anew'
+        f'the run "{folder}" was deleted in the meantime: it is written again'
     ]
     run = read_run(folder)
     assert run.record == record
@@ -159,7 +159,7 @@ def test_a_preview_without_memory_is_given_up_and_said(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "FIRST_PREVIEW_SECONDS", 0.0)
     record, reports = train(request_of(tmp_path / "run", image, watched=watched))
     assert notes_of(reports)[1:] == [
-        "memory is full: the training goes on without its live prediction"
+        "memory is full: the training continues without its live prediction"
     ]
     assert record.state == "finished"
 

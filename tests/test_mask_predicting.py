@@ -1,4 +1,4 @@
-"""Many masks through an engine: what fails holds nobody up, what is stopped goes on."""
+"""Many masks through an engine: what fails holds nobody up, what is stopped can be continued."""
 
 import threading
 from collections import Counter

@@ -243,9 +243,9 @@ def test_records_are_checked_across_their_fields(run, change, said):
         ("[" * 100_000, "nested deeper"),
         ("[" * 40 + "]" * 40, "nested deeper"),
         ("[" + "1," * 1_100_000 + "1]", "more than 1,000,000 values"),
-        ('{"a": NaN}', "NaN is no number"),
-        ('{"a": 1e999}', "no number that can be held"),
-        ("9" * 5000, "no JSON"),
+        ('{"a": NaN}', "NaN is not a number"),
+        ('{"a": 1e999}', "too large a number"),
+        ("9" * 5000, "not JSON"),
     ],
 )
 def test_json_is_bounded(tmp_path, text, said):
@@ -278,7 +278,7 @@ def test_pipes_and_devices_are_no_files(run):
 def test_weights_that_are_no_numbers_are_refused(run, value):
     opened = read_run(run)
     opened.write_weights({"head.bias": np.array([0, value, 0], np.float32)})
-    with pytest.raises(RunError, match=r"holds values that are no numbers .* in head\.bias"):
+    with pytest.raises(RunError, match=r"holds values that are not numbers .* in head\.bias"):
         opened.read_weights()
     opened.write_weights(WEIGHTS)
     assert opened.read_weights().keys() == WEIGHTS.keys()

@@ -1,4 +1,4 @@
-"""What a plan can be told, described once: on the fields of its dataclass.
+"""The settings of a plan, described once: on the fields of its dataclass.
 
 `told` gives a field its title, unit, range, choices and meaning; `settings_of` reads them again.
 The window's form, the options of the command line and the tables of the guide are made from
@@ -20,7 +20,7 @@ Kind = Literal["bool", "float", "int", "numbers", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One thing that a plan can be told.
+    """One setting of a plan.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Setting:
         The field.
     kind : {"bool", "float", "int", "numbers", "text"}
     default : object
-        What it is when nothing is said.
+        Its value when none is given.
     """
 
     title: str
@@ -168,7 +168,7 @@ def told(
     needs: Callable[[Any], bool] | None = None,
     option: str | None = None,
 ) -> T:
-    """Return a dataclass's field that a plan can be told; see `Setting`."""
+    """Return a dataclass's field that is a setting of a plan; see `Setting`."""
     setting = Setting(
         *(title, help, unit, least, most, choices, none, least_is, in_force),
         *(percent, step, needs, option),
@@ -178,14 +178,14 @@ def told(
 
 
 def settings_of(plan: Any, *, leave_out: Collection[str] = ()) -> tuple[Setting, ...]:
-    """Return what a plan can be told, in the order of its fields.
+    """Return the settings of a plan, in the order of its fields.
 
     Parameters
     ----------
     plan : dataclass or one of its instances
         The values of an instance are the defaults.
     leave_out : collection of str
-        Fields that are said in another way.
+        Fields that are set in another way.
     """
     kinds = get_type_hints(plan if isinstance(plan, type) else type(plan))
     return tuple(

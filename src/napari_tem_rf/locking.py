@@ -24,7 +24,7 @@ _LARGEST = 4096
 _BEHIND = 1 << 30
 """Byte that Windows locks: others may read what stands before it."""
 
-# file systems that know no locks: work goes on as if alone
+# file systems without locks: work is done as if nobody else were there
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL}
 _ASK_SECONDS = 0.2
 
@@ -88,7 +88,7 @@ class Lock:
             except BaseException:
                 os.close(handle)
                 raise
-            # who held it may have removed the file between: then it locks nothing
+            # who held it may have removed the file in between: then it locks nothing
             if _is_file_of(handle, self.file):
                 self._handle = handle
             else:

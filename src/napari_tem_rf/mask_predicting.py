@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 MOST_FAILURES = 3
-"""After so many files that failed in a row it is not the files."""
+"""After this many failures in a row the cause is not the files."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +112,7 @@ def predict_masks(
     Raises
     ------
     EngineUnavailableError
-        When nothing can be predicted, such as for want of a scheduler at the address.
+        When nothing can be predicted, for example because no scheduler answers at the address.
     RunError
         When something is wrong with the run.
     """
@@ -290,7 +290,7 @@ class Step:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it: frames written, notes, and files that could not be predicted."""
+    """The outcome of a prediction: frames written, notes, and files that could not be predicted."""
 
     frames: int = 0
     files: int = 0
@@ -507,6 +507,6 @@ def guarded(
     except (EngineError, OSError, ValueError) as error:
         return None, str(error)
     except Exception as error:
-        # whatever it is, the window goes on and the user sees it
+        # whatever is raised, the window keeps running and the user sees why
         return None, f"{type(error).__name__}: {error}"
     return outcome, ""

@@ -21,13 +21,13 @@ PAPER_SEEDS = (752, 2245, 140, 9213, 956)
 """The seeds of Sytwu, Groschner and Scott (2022)."""
 
 FIRST_SECONDS = 20.0
-"""How long a training goes on when nothing is said: in the window and without it."""
+"""Length of a training in s when none is given, in the window and without it."""
 
 LARGEST_SEED = 2**32 - 1
 """What NumPy and scikit-learn take as a seed; a run of an earlier version may have a larger one."""
 
 LARGEST_CROP_PX = 65_536
-"""Of a side, and crops a step."""
+"""Largest side of a crop in px, and also the most crops a step."""
 
 _LARGEST_TORCH_SEED = 2**63 - 1
 
@@ -47,7 +47,7 @@ class TrainingPlan:
     validation : float
         Fraction held out for validation.
     patience : int, optional
-        Stop after so many epochs without a lower validation loss.
+        Stop after this many epochs without a lower validation loss.
     seed : int
         Seed of weights, crops and split.
     device : {"auto", "cpu", "cuda", "mps"}
@@ -174,7 +174,7 @@ class TrainingPlan:
 def default_plan(**changes: Any) -> TrainingPlan:
     """Return the plan that window, command line and Python begin with, with changes.
 
-    Where no length is given the training goes on for `FIRST_SECONDS`.
+    Where no length is given the training takes `FIRST_SECONDS`.
     """
     if changes.keys().isdisjoint(("epochs", "seconds", "steps")):
         changes["seconds"] = FIRST_SECONDS
@@ -256,7 +256,7 @@ class ProgressReport:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreviewReport:
-    """The prediction of the watched image while the training goes on.
+    """The prediction of the watched image during the training.
 
     Attributes
     ----------

@@ -29,7 +29,7 @@ LARGEST_BYTES = 16 * 2**20
 MOST_VALUES = 1_000_000
 DEEPEST = 32
 LONGEST_TEXT = 10_000
-"""Of a sentence or a name in a record, in characters."""
+"""Longest sentence or name in a record, in characters."""
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ def plain_bytes(path: Path, largest: int) -> bytes:
     Raises
     ------
     RecordError
-        When it is no plain file, is larger than ``largest`` bytes, or cannot be read.
+        When it is not a plain file, is larger than ``largest`` bytes, or cannot be read.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
@@ -73,10 +73,10 @@ def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
     Raises
     ------
     RecordError
-        When the file cannot be read, is no JSON, or passes a bound.
+        When the file cannot be read, is not JSON, or passes a bound.
     """
     held = plain_bytes(path, largest)
-    # so many values at most, before the first of them is made
+    # counted before the first of the values is made
     if held.count(b",") + held.count(b"[") + held.count(b"{") > MOST_VALUES:
         raise RecordError(f"it holds more than {MOST_VALUES:,} values")
     try:
@@ -84,7 +84,7 @@ def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
     except RecursionError:
         raise RecordError(f"its values are nested deeper than {DEEPEST}") from None
     except ValueError as error:
-        raise RecordError(f"it is no JSON: {error!s:.200}") from error
+        raise RecordError(f"it is not JSON: {error!s:.200}") from error
     _check_depth(values)
     return values
 
@@ -126,7 +126,7 @@ def check_file_name(name: str, what: str) -> None:
 
 
 def check_words(values: Any, what: str, texts: Iterable[str]) -> None:
-    """Raise ValueError where an entry of a dict of JSON values that is a text is none."""
+    """Raise ValueError where an entry of a dict of JSON values must be a text and is not."""
     for name in texts:
         value = values.get(name)
         if value is not None and not (isinstance(value, str) and len(value) <= LONGEST_TEXT):
@@ -150,13 +150,13 @@ def is_number(value: Any) -> bool:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"{text:.50} is no number that can be held")
+        raise ValueError(f"{text:.50} is too large a number")
     return value
 
 

@@ -34,7 +34,7 @@ _LARGEST_LABEL = 65_535
 _MOST_CLASSES = 64
 """As many as version 0.1.0 trained from the command line."""
 _MOST = 10**12
-"""Of pixels, epochs, steps and seconds: more is no count."""
+"""Largest number of pixels, epochs, steps or seconds that is believed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +84,12 @@ class RunRecord:
     scores: dict[str, Any] = field(default_factory=dict)
     device: str = ""
     threads: int = 0
-    """Threads that computed on the CPU, for another number rounds otherwise; 0: not known."""
+    """Threads that computed on the CPU; another number rounds differently. 0: not known."""
     gap_px: int = 0
     """Least gap that was asked for between training and validation pixels of one image."""
     start: str | None = None
     start_sha256: str | None = None
-    """Of the weights it started from."""
+    """SHA-256 of the weights that the training started from."""
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT

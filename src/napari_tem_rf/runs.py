@@ -77,7 +77,7 @@ class Run:
         return deleted
 
     def discard(self, annotations: Iterable[str]) -> None:
-        """Remove what a training that was refused wrote: nothing of it was learned."""
+        """Remove what a training that was refused wrote: nothing was learned yet."""
         for name in (*annotations, HISTORY, WEIGHTS, CHECKPOINT, RECORD):
             (self.folder / name).unlink(missing_ok=True)
 
@@ -101,7 +101,7 @@ class Run:
         Raises
         ------
         RunError
-            When the file is missing or is no weights file.
+            When the file is missing or is not a weights file.
         """
         from safetensors import SafetensorError
         from safetensors.numpy import load
@@ -123,7 +123,7 @@ class Run:
         for name, values in weights.items():
             if values.dtype.kind == "f" and not np.isfinite(values).all():
                 raise RunError(
-                    f'"{path}" holds values that are no numbers (NaN or infinite, in {name}): '
+                    f'"{path}" holds values that are not numbers (NaN or infinite, in {name}): '
                     "nothing can be predicted with it; restore it from a copy or train again"
                 )
         return weights
@@ -139,7 +139,7 @@ class Run:
 
     @property
     def checkpoint(self) -> Path:
-        """The file that a training goes on from."""
+        """The file that a training continues from."""
         return self.folder / CHECKPOINT
 
     @property
@@ -188,7 +188,7 @@ def read_run(folder: str | Path) -> Run:
     Raises
     ------
     RunError
-        When it is no run, its record is damaged, or a newer version wrote it.
+        When it is not a run, its record is damaged, or a newer version wrote it.
     """
     folder = Path(folder)
     path = folder / RECORD
@@ -217,7 +217,7 @@ def read_run(folder: str | Path) -> Run:
 
 
 def what_remains(folder: str | Path) -> str:
-    """Say what is left of a training that was cut off, and how to go on: the end of a sentence."""
+    """Say what is left of a broken-off training and how to continue: the end of a sentence."""
     folder = Path(folder)
     if not (folder / RECORD).is_file():
         return "nothing of it was kept yet, train again"

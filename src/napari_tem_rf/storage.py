@@ -40,7 +40,7 @@ LOCK = ".lock"
 """Name of the file in a folder that says who works there."""
 
 _LONGEST_NAME = 180
-"""In bytes; longer names are cut in the name aside, for a folder takes names of 255 bytes."""
+"""Bytes of a name beyond which it is cut in the name aside: folders take names of 255 bytes."""
 
 _open: set[Path] = set()
 """What this process is writing right now."""
@@ -66,7 +66,7 @@ def refuse_existing(path: str | Path, overwrite: bool = False) -> None:
 
 @contextmanager
 def write_aside(path: str | Path) -> Iterator[Path]:
-    """Give a path to write to; what is there at the end becomes ``path`` in one step.
+    """Give a path to write to; what was written there becomes ``path`` in one step.
 
     A kill, a full disk or an exception at any moment leaves the earlier ``path`` as it was. The
     folder that holds ``path`` is made where it is missing, and what killed processes left in it

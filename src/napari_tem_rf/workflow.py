@@ -35,7 +35,7 @@ __all__ = ["effective_field", "predict", "repeat", "train"]
 
 
 def _silent(report: Report) -> None:
-    """Say nothing."""
+    """Ignore the report."""
 
 
 def train(
@@ -131,7 +131,7 @@ def repeat(
     folder : str or Path
         Folder to make.
     images : sequence of str or Path, optional
-        Image files or folders, where the images are not any more where the run found them.
+        Image files or folders, if the images are no longer where the run found them.
     on_report, stopped : callable
         As for `train`.
 
@@ -143,7 +143,7 @@ def repeat(
     Raises
     ------
     ValueError
-        When images, labels or first weights are not there any more or not the same.
+        When images, labels or first weights are gone or have changed.
     """
     opened = run if isinstance(run, Run) else read_run(run)
     again = repetition(opened, folder, images)

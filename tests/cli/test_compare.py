@@ -96,5 +96,5 @@ def test_compare_refuses_a_folder_that_is_something_else(files, capsys):
     (files / "out").mkdir()
     (files / "out" / "mine.txt").write_text("mine")
     assert compare(files) == 1
-    assert "is no comparison" in capsys.readouterr().err
+    assert "is not a comparison" in capsys.readouterr().err
     assert [path.name for path in (files / "out").iterdir()] == ["mine.txt"]

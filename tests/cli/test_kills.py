@@ -1,4 +1,4 @@
-"""A kill at each write of a command: the same command goes on or begins again, to the same bytes.
+"""A kill at each write of a command: the same command continues or begins again, to the same bytes.
 
 What a kill leaves is the state of the disk at that moment. So a command runs once, and before each
 of its steps on the disk the folder is copied; then the same command is given every copy.

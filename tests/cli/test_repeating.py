@@ -111,7 +111,9 @@ def test_other_labels_are_refused(cli, moved):
     said = cli("train", "--repeat", moved).error
     assert "are not those that it was trained from: restore the file" in said
     path.unlink()
-    assert f"lacks its file {record.data[0].annotation}" in cli("train", "--repeat", moved).error
+    assert (
+        f"is missing its file {record.data[0].annotation}" in cli("train", "--repeat", moved).error
+    )
 
 
 def test_a_training_that_has_not_ended_is_not_repeated(cli, moved):

@@ -245,7 +245,7 @@ def test_frames_of_a_long_series_of_labels(cli, tmp_path, monkeypatch):
 
 
 def test_interrupt_stops_the_training_and_keeps_it(cli, data, tmp_path, monkeypatch):
-    """Ctrl-C in the second epoch: the run is there, says that it was stopped, and goes on."""
+    """Ctrl-C in the second epoch: the run is there, says that it was stopped, and continues."""
     show = training.Progress.__call__
 
     def press(self, report):

@@ -1,4 +1,4 @@
-"""The compare dock: plan in words, run, stop, go on, read, side by side and back, use."""
+"""The compare dock: plan in words, run, stop, continue, read, side by side and back, use."""
 
 import subprocess
 import sys
@@ -220,7 +220,7 @@ def test_a_pattern_without_end_is_given_up_while_the_window_goes_on(
 
 def test_a_list_that_is_none_is_said(widget: CompareWidget) -> None:
     ask_for(widget, "5, forty")
-    assert '"forty" is no number' in widget.plan.note.text()
+    assert '"forty" is not a number' in widget.plan.note.text()
     assert widget.plan.specs == ()
     ask_for(widget, "")
     assert "Name at least one receptive field" in widget.plan.note.text()
@@ -330,12 +330,12 @@ def test_stop_keeps_what_is_done_and_go_on_takes_it_up(
     ready(widget, qtbot)
     qtbot.mouseClick(widget.run.button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: waits.is_set() and widget.table.rows.rowCount() == 1, timeout=30_000)
-    assert session.refresh().checks[0].sentence.startswith("A comparison goes on")
+    assert session.refresh().checks[0].sentence.startswith("A comparison is running")
     qtbot.mouseClick(widget.run.stop_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: over(widget), timeout=30_000)
     assert len(widget.comparing.comparison.results) == 1
     assert widget.run.words.text().startswith("1 of 4 are done: Go on")
-    # painting on does not matter: it goes on with the labels that it was begun with
+    # painting on does not matter: it continues with the labels that it was begun with
     masks[3].data[:5] = 1
     qtbot.mouseClick(widget.run.go_on_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: over(widget), timeout=30_000)
@@ -590,7 +590,7 @@ def test_report_table_and_curve_are_saved(
     table = pd.read_csv(tmp_path / "it.csv")
     np.testing.assert_allclose(sorted(table["dice"]), [0.625, 0.915])
     widget.save(tmp_path / "it.docx")
-    assert '".docx" is no ending' in widget.note.text()
+    assert '".docx" is not an ending' in widget.note.text()
     qtbot.waitUntil(lambda: bool(widget.curve.plot.axes), timeout=20_000)
     for place in range(widget.curve.along.count()):
         widget.curve.along.setCurrentIndex(place)

@@ -1,4 +1,4 @@
-"""Faults in a real window: what it says, that it goes on, and what is left."""
+"""Faults in a real window: what it says, that it keeps running, and what is left."""
 
 import os
 import signal
@@ -86,7 +86,7 @@ def test_a_killed_worker_is_said_and_its_training_goes_on_with_one_click(
         "✗ Training on gold lost its worker process, it was ended by SIGKILL, as when memory runs "
         f"out: {left}."
     )
-    # the window goes on: what was learned can be used, and started from
+    # the window keeps running: what was learned can be used, and started from
     assert run.record.state == "training"
     assert session.start == run.folder
     assert widget.train_button.isEnabled()
@@ -204,7 +204,7 @@ def test_a_training_that_has_no_worker_waits_and_can_be_taken_back(
     assert session.training.state == "waiting"
     press(qtbot, widget.stop_button)
     qtbot.waitUntil(idle(session), timeout=10_000)
-    assert widget.note.text() == "Taken back before it began."
+    assert widget.note.text() == "Cancelled before it began."
     assert session.runs == ()
     assert widget.resume_button.isHidden()
     # and one that is left waiting is done in its turn

@@ -37,7 +37,7 @@ def test_pixel_sizes_that_are_understood(text: str, nm: tuple[float, float] | No
 
 @pytest.mark.parametrize("text", ["0", "-1", "gold", "3 apples", "1 x 0", "0.02 1/nm", "nan"])
 def test_pixel_sizes_that_are_none(text: str) -> None:
-    with pytest.raises(ValueError, match="is no pixel size"):
+    with pytest.raises(ValueError, match="is not a pixel size"):
         parse_pixel_size(text)
 
 
@@ -112,7 +112,7 @@ def test_a_typed_word_is_refused_in_a_sentence(
 ) -> None:
     before = session.pixel_size_nm
     enter(qtbot, widget.size, "large")
-    assert '"large" is no pixel size' in widget.words.text()
+    assert '"large" is not a pixel size' in widget.words.text()
     assert session.pixel_size_nm == before
 
 

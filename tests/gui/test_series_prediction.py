@@ -1,4 +1,4 @@
-"""Long series and folders from the window: on disk as they come, stopped, gone on with."""
+"""Long series and folders from the window: on disk as they come, stopped, continued."""
 
 import json
 import threading
@@ -160,7 +160,7 @@ def test_a_stop_keeps_what_is_done_and_again_goes_on_there(
     qtbot.waitUntil(lambda: 3 in answers.asked, timeout=30_000)
     (layer,) = session.refresh().scene.predictions
     viewer.dims.set_point(0, 1)
-    # the frames come while it goes on
+    # the frames come while it runs
     qtbot.waitUntil(lambda: bool((layer._slice.image.raw == of_frame(1)).all()), timeout=30_000)
     viewer.dims.set_point(0, 6)
     assert not layer._slice.image.raw.any()

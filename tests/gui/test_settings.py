@@ -116,7 +116,7 @@ def test_work_that_goes_on_keeps_its_place(session, monkeypatch, qtbot):
     work = session.submit(wait, 1, name="training on gold")
     dialog.address.setText("tcp://10.0.0.7:8786")
     dialog.accept()
-    assert "Training on gold goes on: wait for its end or stop it" in dialog.words.text()
+    assert "Training on gold is running: wait for its end or stop it" in dialog.words.text()
     assert (session.background.address, read_settings().scheduler) == ("", "")
     work.stop()
     qtbot.waitUntil(lambda: work.over, timeout=20_000)

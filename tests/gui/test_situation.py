@@ -99,7 +99,7 @@ def test_a_start_that_does_not_fit_is_given_up(model, choices, tmp_path):
 def test_a_comparison_leaves_no_room_for_a_training(model, choices):
     now = resolve(model, choices, Activity(is_comparing=True))
     assert not now.can_train
-    assert now.checks[0].sentence.startswith("A comparison goes on")
+    assert now.checks[0].sentence.startswith("A comparison is running")
 
 
 def test_a_change_is_told_once_and_each_layer_counted_once(
@@ -120,7 +120,7 @@ def test_a_change_is_told_once_and_each_layer_counted_once(
     ((before, after),) = told
     assert after.edits == before.edits + 1
     assert after.scene.annotated[0].pixels[1] == before.scene.annotated[0].pixels[1] + 35
-    # the same again is no change
+    # the same again is not a change
     session.spec = session.spec
     session.refresh()
     assert len(told) == 1

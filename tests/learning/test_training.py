@@ -328,8 +328,8 @@ def test_full_memory_halves_the_batch_and_says_so(disc_set, monkeypatch):
     model, reports = run(data, data, SPEC, replace(PLAN, batch=7, epochs=3), save=states.append)
     notes = [report.sentence for report in reports if isinstance(report, NoteReport)]
     assert notes == [
-        "memory was full: going on with batches of 3",
-        "memory was full: going on with batches of 1",
+        "memory was full: continuing with batches of 3",
+        "memory was full: continuing with batches of 1",
     ]
     assert sizes[:3] == [7, 3, 1]
     assert set(sizes[2:]) == {1}

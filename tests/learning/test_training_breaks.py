@@ -1,4 +1,4 @@
-"""An interrupted training is resumed as if unbroken; one that is short of memory goes on."""
+"""An interrupted training is resumed as if unbroken; one that is short of memory continues."""
 
 import copy
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_broken_many_times_is_unbroken(disc_set):
 
 
 def test_the_part_of_an_epoch_is_used_until_it_goes_on(disc_set):
-    """Resumed without time to go on, it keeps what the stop had kept."""
+    """Resumed without time left, it keeps what the stop had kept."""
     data = disc_set(shape=SMALL)
     stopped, _, states = run(data, data, SPEC, PLAN, stopped=stop_after(STEPS + 2))
     again, reports, _ = run(data, data, SPEC, replace(PLAN, steps=STEPS + 2), state=states[-1])

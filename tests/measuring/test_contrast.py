@@ -19,7 +19,7 @@ def read(folder):
 
 
 def amorphous(shape, seed):
-    """Noise with the rings of an underfocused microscope, which are no lattice."""
+    """Noise with the rings of an underfocused microscope, which are not a lattice."""
     rng = np.random.default_rng(seed)
     f = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.fftfreq(shape[1]))
     transfer = np.abs(np.sin(900 * np.pi * f**2)) / (1 + (f / 0.15) ** 2) + 0.05

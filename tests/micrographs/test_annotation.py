@@ -224,7 +224,9 @@ def test_patterns_that_do_not_work_are_said():
         "the grouping pattern 'exposure' finds nothing in \"gold_03\": every image needs a group"
     ):
         group_of("gold_03", "exposure")
-    with pytest.raises(ValueError, match=r"^the grouping pattern '\(' is no regular expression: "):
+    with pytest.raises(
+        ValueError, match=r"^the grouping pattern '\(' is not a regular expression: "
+    ):
         group_of("gold_03", "(")
     with pytest.raises(ValueError, match=r"finds nothing in .gold_03.: every image needs a group"):
         group_of("gold_03", r"gold(_\d\d_frame)?")

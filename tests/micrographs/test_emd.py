@@ -1,4 +1,4 @@
-"""EMD files of both kinds: axes by their names, units, and images beside what is no image.
+"""EMD files of both kinds: axes by their names, units, and images beside what is not an image.
 
 The right shapes and sizes follow from the description of EMD 0.2 (dim1 belongs to the first axis of
 the data) and from ncempy, which writes and reads it so. RosettaSciIO turns every array of EMD round

@@ -236,7 +236,7 @@ def test_labels_under_an_image(tmp_path, inner):
     labels.attrs["labels"] = ["particles"]
     write(labels.create_group("particles"), mask)
     labels["particles"].attrs["image-label"] = {"version": "0.4", "source": {"image": "../../"}}
-    # labels are no images of their own
+    # labels are not images of their own
     np.testing.assert_array_equal(read(store).pixels, ramp())
     np.testing.assert_array_equal(read_labels(store / inner), mask)
     opened = open_labels(store / inner)

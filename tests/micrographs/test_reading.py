@@ -72,7 +72,7 @@ def test_an_unknown_unit_is_named_in_a_note(tmp_path, image):
     tifffile.imwrite(path, image, imagej=True, resolution=(4, 4), metadata={"unit": "furlong"})
     micrograph = one(path)
     assert micrograph.pixel_size_nm is None
-    assert micrograph.notes == ('no pixel size: the unit "furlong" is no unit of length',)
+    assert micrograph.notes == ('no pixel size: the unit "furlong" is not a unit of length',)
 
 
 def test_ome_calibration_of_each_image(tmp_path, image):

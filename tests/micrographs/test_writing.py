@@ -165,7 +165,7 @@ def test_a_series_goes_on_where_it_stopped(tmp_path, name, largest, dtype):
     series = LabelSeries(tmp_path / name, 5, (37, 41), SIZES_NM, made_by=made_by)
     for index in (0, 4, 1):
         series.write(index, masks[index])
-    with pytest.raises(ValueError, match="lacks 2 of 5 frames, the first is 2"):
+    with pytest.raises(ValueError, match="is missing 2 of 5 frames, the first is 2"):
         series.finish()
     assert not (tmp_path / name).exists()
 

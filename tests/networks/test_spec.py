@@ -1,4 +1,4 @@
-"""Specs count what torch counts, and refuse what is no network of the family."""
+"""Specs count what torch counts, and refuse what is not a network of the family."""
 
 import json
 from dataclasses import FrozenInstanceError

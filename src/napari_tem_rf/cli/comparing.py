@@ -46,7 +46,7 @@ def compare(
     ),
     settings: Given = NOT_SAID,
     out: Path = typer.Option(
-        ..., "--out", help="Folder to make, or the comparison in it to go on with."
+        ..., "--out", help="Folder to make, or that of a comparison to continue."
     ),
     unlabelled: str = typer.Option(
         "ignore",
@@ -57,12 +57,12 @@ def compare(
     plan: Given = NOT_SAID,
     scheduler: str = SCHEDULER,
     workers: int = typer.Option(
-        0, "--workers", min=0, help="Train in so many processes here; 0: one after the other."
+        0, "--workers", min=0, help="Local processes to train in; 0: one training after the other."
     ),
     cleaning: Given = NOT_SAID,
     json: bool = JSON_OPTION,
 ) -> None:
-    """Compare networks on your annotations; the same command goes on with a stopped one."""
+    """Compare networks on your annotations; the same command continues a stopped one."""
     check_unlabelled(unlabelled)
     recipe = plan_of(plan)
     asked = asked_settings(recipe.preset, **settings)
@@ -76,7 +76,7 @@ def compare(
     files = read_labelled(images, labels, pixel_size, asked.group_by or None)
     for note in (*files.notes, *notes):
         say(note)
-    shown = _Shown()
+    shown = _ReportPrinter()
     with _engine(scheduler, workers) as engine, stop_on_interrupt(_STOPPING) as stopped:
         comparison = run_comparison(
             files.images,
@@ -101,11 +101,11 @@ def compare(
     if was_stopped and comparison.missing:
         raise ValueError(
             f"stopped with {len(comparison.missing)} trainings to go: what is done is kept in "
-            f'"{out}"; the same command goes on'
+            f'"{out}"; the same command continues'
         )
 
 
-_STOPPING = "stopping: what is done is kept, and the same command goes on with it"
+_STOPPING = "stopping: what is done is kept, and the same command continues it"
 
 
 def _engine(scheduler: str | None, workers: int) -> AnyEngine:
@@ -120,7 +120,7 @@ def _engine(scheduler: str | None, workers: int) -> AnyEngine:
     return Engine(workers=workers + 1) if workers else InlineEngine(threaded=True)
 
 
-class _Shown:
+class _ReportPrinter:
     """Prints what a comparison says: a line a result, and one moving line in a terminal."""
 
     def __init__(self) -> None:

@@ -25,7 +25,7 @@ _MOST_ROWS = 1024
 
 
 def entry(spec: NetworkSpec) -> dict[str, Any]:
-    """Return what is to be known of a network, as plain JSON values."""
+    """Return a network, its parameters and its fields as plain JSON values."""
     return {
         "pools": list(spec.pools),
         "dilations": list(spec.dilations),

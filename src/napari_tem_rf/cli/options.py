@@ -1,4 +1,4 @@
-"""Options that several commands share, those of what a plan can be told, and how texts are read."""
+"""Options that several commands share, those of the settings of a plan, and how texts are read."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import default_plan
 
 Given = Mapping[str, Any]
-"""What a plan is told on the command line, by field; what is not said is not in it."""
+"""The settings of a plan that the command line gives, by field; others are not in it."""
 
 NOT_SAID: Given = MappingProxyType({})
 
@@ -54,7 +54,7 @@ FILTERS = typer.Option(None, "--filters", min=1, help="Channels of the first lev
 
 
 def option_of(plan: Any, name: str, *, given: bool = True) -> Any:
-    """Return the option that tells a plan one thing.
+    """Return the command-line option of one setting of a plan.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def option_of(plan: Any, name: str, *, given: bool = True) -> Any:
     name : str
         The field.
     given : bool
-        Whether the option is None where nothing is said; it is the field's default otherwise.
+        Whether the option is None when it is not given; otherwise it has the field's default.
     """
     (setting,) = (each for each in settings_of(plan) if each.name == name)
     return _option(setting, None if given else setting.default)
@@ -85,7 +85,7 @@ def _option(setting: Setting, default: Any) -> Any:
 
 
 def _help(setting: Setting) -> str:
-    """Return the meaning, with what may be chosen as it is typed; a number's range has its own."""
+    """Return the meaning, and the choices as they are typed; typer adds a number's range."""
     if setting.choices is not None:
         return f"{setting.help}: {', '.join(setting.choices)}."
     unit = "a fraction" if setting.percent else setting.unit and f"in {setting.unit}"
@@ -119,12 +119,12 @@ _TYPES: dict[str, Any] = {"bool": bool, "float": float, "int": int, "numbers": s
 
 
 def told_by_options(**plans: Sequence[Setting]) -> Callable[[Command], Command]:
-    """Give a command an option for everything that its plans can be told.
+    """Give a command an option for each setting of its plans.
 
     Parameters
     ----------
     **plans : sequence of Setting
-        By the command's parameter that receives what is `Given` of a plan.
+        The settings of each plan, by the command's parameter that receives those `Given`.
     """
     settings = {name: [each for each in plan if each.flag] for name, plan in plans.items()}
 
@@ -208,7 +208,7 @@ def pick_network(
 ) -> tuple[NetworkSpec, str]:
     """Return the network of a wish (field in px, parameters) or of named pools, and a sentence.
 
-    Where nothing is said it is the program's first pick.
+    When neither is given, the network is the program's first pick.
     """
     named = [
         name
@@ -231,7 +231,7 @@ def pick_network(
 
 
 def check_unlabelled(unlabelled: str) -> None:
-    """Raise a usage error when the meaning of a label of 0 is none that is known."""
+    """Raise a usage error when the meaning of a label of 0 is not a known one."""
     if unlabelled not in ("ignore", "background"):
         raise typer.BadParameter(
             f"{unlabelled!r}: give ignore or background", param_hint="--unlabelled"

@@ -15,7 +15,7 @@ JSON_OPTION = typer.Option(False, "--json", help="Print one JSON document on std
 
 
 def fail(sentence: str) -> NoReturn:
-    """Say why it could not be done and leave with 1."""
+    """Say why the command could not be done and leave with 1."""
     say(f"error: {sentence}")
     raise SystemExit(1)
 

@@ -209,7 +209,7 @@ def _entry(path: Path, file: MaskFile) -> dict[str, Any]:
 
 
 def _foreground(mask: Path) -> tuple[tuple[int, ...], float]:
-    """Return the shape of a mask and the part of it that is no background, frame by frame."""
+    """Return the shape of a mask and the fraction that is foreground, read frame by frame."""
     stored = read_micrographs(mask)[0]
     shares = [float((stored.frame(index) > 0).mean()) for index in range(stored.frames)]
     return tuple(stored.pixels.shape), float(np.mean(shares))

@@ -1,4 +1,4 @@
-"""``train`` from a run: once more (``--repeat``), or on from its checkpoint (``--resume``)."""
+"""``train`` from a run: again (``--repeat``), or continued from its checkpoint (``--resume``)."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -21,7 +21,7 @@ _OF_THE_NETWORK = (
 
 
 def refuse_settings(context: typer.Context) -> None:
-    """Raise a usage error when settings are given that a repeated training has of its run."""
+    """Raise a usage error when settings are given that a repeated training takes from its run."""
     for name, option in _given(context).items():
         if name not in _MAY_BE_GIVEN:
             raise typer.BadParameter(
@@ -32,9 +32,9 @@ def refuse_settings(context: typer.Context) -> None:
 def refuse_changes(
     context: typer.Context, earlier: Run, pick: Callable[[], tuple[NetworkSpec, str]]
 ) -> None:
-    """Raise where a training that goes on is given other settings than its run has.
+    """Raise ValueError where a resumed training is given other settings than its run has.
 
-    The same ones may be given: then a command that was cut off goes on by ``--resume`` behind it.
+    The same ones may be given, so that adding ``--resume`` continues a command that was cut off.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def _given(context: typer.Context) -> dict[str, str]:
 def repeat_request(
     earlier: Run, folder: Path | None, images: Sequence[Path], device: str
 ) -> jobs.TrainRequest:
-    """Return the training that repeats a run, and say what may come out otherwise."""
+    """Return the training that repeats a run, and say what may come out differently."""
     again = repetition(earlier, folder or new_folder(earlier.folder), images)
     for note in again.notes:
         say(note)

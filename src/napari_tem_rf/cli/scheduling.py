@@ -22,7 +22,7 @@ SCHEDULER = typer.Option(
 
 ASK_SECONDS = 0.2
 PATIENCE_SECONDS = 5.0
-"""After so long without a free worker the user is told what is waited for."""
+"""After this many seconds without a free worker the user is told what is waited for."""
 
 
 def engine_at(scheduler: str | None) -> AnyEngine:

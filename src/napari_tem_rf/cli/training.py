@@ -72,7 +72,7 @@ def train(
         help='Weights to start from: "simulated" for those of simulated micrographs, "nothing" for '
         'new ones, or a run; "default" is "simulated" where such weights come for the network.',
     ),
-    resume: bool = typer.Option(False, "--resume", help="Go on with the run from its checkpoint."),
+    resume: bool = typer.Option(False, "--resume", help="Continue the run from its checkpoint."),
     repeat: Path | None = typer.Option(
         None, "--repeat", help="Train this run again, exactly, into a new folder."
     ),

@@ -23,7 +23,7 @@ _NOTHING = 0.05
 """A network whose mean Dice is below this has learned nothing that is of use."""
 
 _DECIDES = 2.0
-"""From so many standard errors on the receptive field is said to matter."""
+"""Difference, in standard errors, from which the receptive field is said to matter."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def prediction_path(folder: Path, contestant: Contestant, index: int) -> Path:
 
 
 def contest(work: ContestantJob, *, report: Reporter, stopped: Stopped) -> Result | None:
-    """Train and score one contestant, or go on with it; None when stopped."""
+    """Train and score one contestant, or continue with it; None when stopped."""
     run = _baseline if work.contestant.spec is None else _network
     result = run(work, report, stopped)
     if result is not None:
@@ -127,7 +127,7 @@ def _trained(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunReco
             return run.record
         resume = run.checkpoint.is_file()
     if work.place.exists() and not resume:
-        # cut off before its first step: nothing in there was learned, unless somebody is at it
+        # cut off before its first step: nothing in there was learned, unless somebody works in it
         with locked(work.place, "comparing"):
             remove(work.place)
     request = jobs.TrainRequest(
@@ -145,15 +145,16 @@ def _trained(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunReco
         label_sources=work.label_sources,
     )
 
-    def heard(said: Report) -> None:
+    def report_or_stop(said: Report) -> None:
         report(said)
         if stopped():
             raise _StoppedError
 
     # A training that ends itself counts its broken epoch as a whole one, and would then have
-    # learned less than the others: from its last checkpoint it goes on as if it had never stopped.
+    # learned less than the others: from its last checkpoint it continues as if it had never
+    # stopped.
     try:
-        return jobs.train_run(request, report=heard, stopped=lambda: False)
+        return jobs.train_run(request, report=report_or_stop, stopped=lambda: False)
     except _StoppedError:
         return None
 
@@ -333,4 +334,4 @@ def predict_ensemble(
 
 
 def _silent(report: Report) -> None:
-    """Say nothing: the whole of the contest has its own progress."""
+    """Ignore the report: the comparison as a whole has its own progress."""

@@ -39,10 +39,10 @@ FOREST_REACH_PX = 68
 """How far a feature of the random forest sees from its pixel."""
 
 MOST_TRAININGS = 10_000
-"""Of one comparison."""
+"""Trainings that one comparison may have."""
 
 FIRST_SECONDS_EACH = 60.0
-"""How long each network is trained when nothing is said."""
+"""Training time of each network in s when none is given."""
 
 _FAR_OFF = 0.25
 

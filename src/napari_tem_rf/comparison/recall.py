@@ -1,4 +1,4 @@
-"""The images and labels of a comparison of an earlier day, to go on with it."""
+"""Finds the images and labels of an earlier comparison again, to continue it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -26,13 +26,13 @@ def recall_images(comparison: Comparison, offer: Offer = _nothing) -> tuple[Labe
     """Return the images that a comparison was begun with.
 
     Labels come from the comparison's folder, pixels from what is offered or else from the files
-    that the record names; all are told by their hashes.
+    that the record names; all are recognised by their hashes.
 
     Parameters
     ----------
     comparison : Comparison
     offer : callable, optional
-        Returns arrays at hand that may be the pixels of an entry, such as the layers of a viewer.
+        Returns arrays that may be the pixels of an entry, such as the layers of a viewer.
 
     Raises
     ------
@@ -78,7 +78,7 @@ def _pixels(entry: ImageEntry, offer: Offer) -> NDArray[Any]:
     source = "" if entry.source is None else f' (it was "{entry.source}")'
     raise RunError(
         f'image "{entry.name}" of the comparison is not open{source}, or its pixels have '
-        "changed: open it under that name to go on"
+        "changed: open it under that name to continue"
     )
 
 

@@ -64,7 +64,7 @@ class ComparisonRecord:
 
     @property
     def pixel_size_nm(self) -> float | None:
-        """Side of a pixel in nm where all images have the same; None else."""
+        """Side of a pixel in nm where all images have the same; None otherwise."""
         sizes = {image.pixel_size_nm for image in self.images}
         size = next(iter(sizes))
         return (size[0] * size[1]) ** 0.5 if len(sizes) == 1 and size is not None else None
@@ -123,7 +123,7 @@ def read_comparison(folder: str | Path) -> Comparison:
     Raises
     ------
     RunError
-        When it is none, is damaged, or a newer version wrote it.
+        When it is not a comparison, is damaged, or a newer version wrote it.
     """
     folder = Path(folder)
     path = folder / RECORD
@@ -182,7 +182,7 @@ def open_comparison(
     sources: dict[str, str],
     label_sources: dict[str, str],
 ) -> Comparison:
-    """Make a comparison's folder, or open the one that is there to go on with it.
+    """Make a comparison's folder, or open an existing one to continue it.
 
     Raises
     ------
@@ -224,7 +224,7 @@ def open_comparison(
         record = replace(record, created=earlier.created)
     elif folder.is_file() or not is_empty(folder):
         raise RunError(
-            f'"{folder}" exists and is no comparison: name a folder that does not exist yet; '
+            f'"{folder}" exists and is not a comparison: name a folder that does not exist yet; '
             "nothing is overwritten"
         )
     # the record goes first: whatever a kill leaves can then be told from what others put there
@@ -248,22 +248,22 @@ def _check_same(folder: Path, earlier: ComparisonRecord, record: ComparisonRecor
         for free in ("specs", "seeds", "baselines", "class_names", "class_colors"):
             del values[free]
         values.update({f"training: {k}": v for k, v in values.pop("training").items()})
-        # where it is trained is no part of what is trained, and each run has its own seed
+        # where it is trained is not part of what is trained, and each run has its own seed
         for free in ("device", "seed"):
             del values[f"training: {free}"]
         return values
 
     if data(earlier) != data(record):
         raise RunError(
-            f'comparison "{folder}" was begun with other images or labels: to go on give the '
+            f'comparison "{folder}" was begun with other images or labels: to continue give the '
             "same; for others name another folder"
         )
     then, wanted = settings(earlier), settings(record)
     for name, value in wanted.items():
         if then[name] != value:
             raise RunError(
-                f'comparison "{folder}" was begun with {name} {then[name]}, not {value}: to go on '
-                "give the same; for others name another folder"
+                f'comparison "{folder}" was begun with {name} {then[name]}, not {value}: to '
+                "continue give the same; for others name another folder"
             )
     if earlier.split["sha256"] != record.split["sha256"]:
         raise RunError(

@@ -64,7 +64,7 @@ def write_report(comparison: Comparison, scored: Sequence[HeldOutImage] = ()) ->
         Complete or not; with one result at least.
     scored : sequence of HeldOutImage
         The held-out images in the order of the record, for the picture of the predictions; without
-        them the one that is there is kept.
+        them an existing picture is kept.
 
     Returns
     -------
@@ -78,7 +78,7 @@ def write_report(comparison: Comparison, scored: Sequence[HeldOutImage] = ()) ->
     """
     if not comparison.results:
         raise ValueError(
-            f'nothing of the comparison "{comparison.folder}" is done yet: go on with it first'
+            f'nothing of the comparison "{comparison.folder}" is done yet: continue it first'
         )
     write_tables(comparison)
     curves = draw_curves(comparison)

@@ -80,12 +80,12 @@ class Result:
 
     @property
     def left_out(self) -> bool:
-        """Whether it could not be applied."""
+        """Whether the baseline could not be applied."""
         return not self.images
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is no network."""
+        """Whether the contestant is a baseline and not a network."""
         return self.contestant.spec is None
 
     def mean(self, score: str = "dice") -> float:

@@ -1,4 +1,4 @@
-"""Run a comparison: give what is not done yet to an engine, and hear how it goes."""
+"""Run a comparison: give what is not done yet to an engine, and report how it goes."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class ComparisonReport:
     result : Result, optional
         Its result, when it is done.
     failure : str
-        Why it could not be done; empty else.
+        Why it could not be done; empty otherwise.
     """
 
     done: int
@@ -60,7 +60,7 @@ class ComparisonReport:
 
 
 def _silent(report: ComparisonReport) -> None:
-    """Say nothing."""
+    """Ignore the report."""
 
 
 def run_comparison(
@@ -76,7 +76,7 @@ def run_comparison(
 ) -> Comparison:
     """Train and score what a comparison's folder does not hold yet.
 
-    What is done stays; what was stopped or killed goes on from its checkpoint. Networks and seeds
+    What is done stays; what was stopped or killed continues from its checkpoint. Networks and seeds
     may be added to a comparison later.
 
     Parameters
@@ -85,16 +85,16 @@ def run_comparison(
         All annotated images; see `hold_out` for what of them is scored.
     plan : ComparisonPlan
     folder : str or Path
-        Of the comparison; new, or the one to go on with. Workers on other machines must see it
+        Of the comparison; new, or the one to continue. Workers on other machines must see it
         at the same path.
     engine : AnyEngine, optional
         Where to train; in a thread of this process when not given. It is not closed here.
     on_report : callable
         Called in this thread with each `ComparisonReport`.
     stopped : callable
-        Asked several times a second. A stop breaks trainings off, and they go on from their last
-        complete epoch (a plain ``InlineEngine()`` works inside this thread and ends the one in
-        hand first).
+        Asked several times a second. A stop breaks trainings off; they continue later from their
+        last complete epoch (a plain ``InlineEngine()`` works inside this thread and ends the
+        current training first).
     sources, label_sources : dict of str to str
         File of each image and of its labels, by image name; kept in the records.
 
@@ -159,7 +159,7 @@ def _run(
 
 
 class _Schedule:
-    """What of a comparison's contestants is to be trained, and how far it is."""
+    """The contestants that are still to be trained, and how far they are."""
 
     def __init__(
         self,

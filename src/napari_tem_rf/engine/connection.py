@@ -322,7 +322,7 @@ class Connection:
             return
         self._tasks.pop(job, None)
         worker.jobs.pop(job.kind, None)
-        if is_ours:  # it was stopped meanwhile
+        if is_ours:  # it was stopped in the meantime
             self._do(self._client.run_on_scheduler, unclaim, worker.address, me)
         else:
             worker.taken_until = self._loop.time() + REFRESH_SECONDS

@@ -41,7 +41,7 @@ def _search_path() -> list[str]:
     """
     try:
         here: Path | None = Path.cwd()
-    except OSError:  # it was removed meanwhile
+    except OSError:  # it was removed in the meantime
         here = None
     named = {Path(entry) for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry}
     entries = [entry for entry in sys.path if os.path.isabs(entry)]

@@ -167,7 +167,7 @@ class Job:
         listener(self)
 
     def remedy(self) -> str:
-        """Say what is left of a job whose process is gone, and how to go on."""
+        """Say what is left of a job whose process is gone, and how to continue."""
         if self._remains is not None:
             try:
                 return self._remains()
@@ -176,7 +176,7 @@ class Job:
         return "start again"
 
     def begin(self, stopper: Callable[["Job"], object] | None = None) -> bool:
-        """Note that the job runs now; False if it was cancelled meanwhile."""
+        """Note that the job runs now; False if it was cancelled in the meantime."""
         with self._lock:
             if self.state != "waiting":
                 return False

@@ -93,7 +93,7 @@ class Process:
         return self.popen.poll() is None
 
     def tell(self, line: str) -> None:
-        """Write a line to the process; one that is gone does not hear it."""
+        """Write a line to the process; without effect when it is gone."""
         assert self.popen.stdin is not None
         with contextlib.suppress(OSError):
             self.popen.stdin.write(f"{line}\n".encode())
@@ -186,7 +186,7 @@ class LocalCluster:
 
     def _start(self, role: str) -> Process:
         process = Process(role, worker_environment(role, self._trainers))
-        # by a pipe: command line and environment of a process are no places for secrets
+        # by a pipe: command line and environment of a process are not places for secrets
         process.tell(self.key.hex())
         process.tell(json.dumps(self._scratch))
         return process

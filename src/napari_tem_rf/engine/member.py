@@ -35,18 +35,18 @@ _CONFIG: dict[str, Any] = {
 }
 
 
-class _Unserved:
+class _WithoutWebServer:
     """A process without Dask's web server, whose port would ask nobody for the key."""
 
     def start_http_server(self, *arguments: Any, **options: Any) -> None:
         """Do nothing."""
 
 
-class Scheduler(_Unserved, distributed.Scheduler):
+class Scheduler(_WithoutWebServer, distributed.Scheduler):
     """A scheduler that listens at one port; Dask goes by the names of the classes."""
 
 
-class Worker(_Unserved, distributed.Worker):
+class Worker(_WithoutWebServer, distributed.Worker):
     """A worker that listens at one port."""
 
 

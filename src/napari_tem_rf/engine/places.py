@@ -26,11 +26,11 @@ class WorkerSlots:
     jobs: dict[Kind, Job] = field(default_factory=dict)
     device: str = ""
     taken_until: float = -math.inf
-    """Time of the loop before which another program is believed to train there."""
+    """Time of the event loop until which another program is assumed to train there."""
 
 
 def kinds_of(name: str, shared: bool) -> tuple[Kind, ...]:
-    """Return what a worker takes: everything where they are `shared`, else what its name says."""
+    """Return what a worker takes: everything if they are `shared`, otherwise what its name says."""
     if shared:
         return ("training", "quick")
     return ("quick",) if name == "quick" else ("training",)

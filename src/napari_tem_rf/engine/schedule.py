@@ -86,9 +86,9 @@ def run_all(
     Raises
     ------
     EngineUnavailableError
-        When nothing can be run at all, such as for want of a scheduler at the address.
+        When nothing can be run at all, for example because no scheduler answers at the address.
     """
-    heard: queue.SimpleQueue[tuple[int, Said[Key] | Ended[Key]]] = queue.SimpleQueue()
+    events: queue.SimpleQueue[tuple[int, Said[Key] | Ended[Key]]] = queue.SimpleQueue()
     on_the_way: dict[int, Job] = {}
     coming = enumerate(tasks)
     is_open, stopping = True, False
@@ -103,14 +103,14 @@ def run_all(
                 if task is None:
                     is_open = False
                     break
-                on_the_way[number] = _give(engine, number, task, heard)
+                on_the_way[number] = _give(engine, number, task, events)
                 if stopped():
                     break
             if not on_the_way:
                 if stopping or not is_open:
                     return
                 continue
-            for number, event in _hear(heard):
+            for number, event in _next_events(events):
                 if isinstance(event, Ended):
                     del on_the_way[number]
                     if isinstance(event.job.error, EngineUnavailableError):
@@ -125,26 +125,26 @@ def _give(
     engine: AnyEngine,
     number: int,
     task: Task[Key],
-    heard: "queue.SimpleQueue[tuple[int, Said[Key] | Ended[Key]]]",
+    events: "queue.SimpleQueue[tuple[int, Said[Key] | Ended[Key]]]",
 ) -> Job:
     job = engine.submit(
         task.function,
         *task.arguments,
-        on_report=lambda report: heard.put((number, Said(task.key, report))),
+        on_report=lambda report: events.put((number, Said(task.key, report))),
         name=task.name,
         kind=task.kind,
     )
-    job.listen(lambda job: heard.put((number, Ended(task.key, job))))
+    job.listen(lambda job: events.put((number, Ended(task.key, job))))
     return job
 
 
-def _hear(
-    heard: "queue.SimpleQueue[tuple[int, Said[Key] | Ended[Key]]]",
+def _next_events(
+    events: "queue.SimpleQueue[tuple[int, Said[Key] | Ended[Key]]]",
 ) -> Iterator[tuple[int, Said[Key] | Ended[Key]]]:
     """Yield what has come, after waiting for a moment where nothing has."""
     try:
-        yield heard.get(timeout=ASK_SECONDS)
+        yield events.get(timeout=ASK_SECONDS)
         while True:
-            yield heard.get_nowait()
+            yield events.get_nowait()
     except queue.Empty:
         return

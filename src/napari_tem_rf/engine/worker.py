@@ -89,7 +89,7 @@ def run_job(packed: "Packed", job: str, name: str, topic: str, gives_way: bool) 
     topic : str
         Where reports go: they are logged as events ``{"job": job, "report": pickle}``.
     gives_way : bool
-        Leave the worker's thread pool, so that quick jobs are done meanwhile.
+        Leave the worker's thread pool, so that quick jobs are done in the meantime.
     """
     from distributed import get_worker, secede
 
@@ -168,7 +168,7 @@ def load_libraries(modules: Sequence[str] = (), trains: bool = False) -> tuple[s
     """
     from distributed import secede
 
-    # the import takes seconds; a job that does not need torch is done meanwhile
+    # the import takes seconds; a job that does not need torch runs in the meantime
     secede()
     package = __name__.rpartition(".engine")[0]
     try:

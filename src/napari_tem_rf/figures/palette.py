@@ -23,7 +23,7 @@ PURPLE, ORANGE, SKY, YELLOW = "#cc79a7", "#e69f00", "#56b4e9", "#f0e442"
 WHITE = "#ffffff"
 
 CLASS_COLORS = (BLUE, ORANGE, PURPLE, GREEN, YELLOW, SKY, VERMILLION)
-"""Of the classes in order, background first."""
+"""Colours of the classes in order, background first."""
 
 PREDICTION, TRUTH = ORANGE, SKY
-"""Of masks in figures."""
+"""Colours of masks in figures."""

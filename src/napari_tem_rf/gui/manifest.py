@@ -33,7 +33,7 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     Raises
     ------
     ReadingError
-        When a file is no micrograph; the message says why and what to do.
+        When a file is not a micrograph; the message says why and what to do.
     """
     from napari_tem_rf.micrographs.reading import find_images, read_micrographs
 

@@ -1,8 +1,7 @@
 """What runs in a worker: train, predict, measure fields.
 
 Every function is called as ``function(*arguments, report=..., stopped=...)``; torch is imported
-inside, so that importing this package loads none. It is the only place above `learning` that
-imports it.
+inside, so that importing this package loads none. No other package above `learning` imports torch.
 """
 
 from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field

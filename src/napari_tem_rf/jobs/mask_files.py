@@ -1,6 +1,6 @@
-"""Masks of files and series on their way to disk: what is there is kept, what is missing is made.
+"""Masks of files and series on their way to disk: existing ones are kept, missing ones are made.
 
-The command line and the window write the same files, so that one goes on where the other stopped.
+The command line and the window write the same files, so that one continues where the other stopped.
 """
 
 from collections.abc import Iterator, Mapping
@@ -28,13 +28,13 @@ __all__ = ["ForeignMaskError", "MaskFile", "own_mask_file"]
 
 
 class ForeignMaskError(ValueError):
-    """A file of that name is there and comes from another run or image."""
+    """A file of that name exists and comes from another run or image."""
 
 
 class MaskFile:
     """The mask of one micrograph, a single image or a series, and its probabilities if wanted.
 
-    The provenance is written first: what is there after a kill is then known to be ours. Every
+    The provenance is written first: what a kill leaves behind is then known to be ours. Every
     file is whole or not there, so that only missing ones are made. At no time is more than one
     frame in the memory. From `begin` to `finish` or `release` nobody else makes the same file: it
     is locked, so that several commands may share a folder.
@@ -92,12 +92,12 @@ class MaskFile:
 
     @property
     def is_done(self) -> bool:
-        """Whether all is there."""
+        """Whether all files of the mask exist."""
         return all(path.exists() for path in (self.target, *self._likely))
 
     @property
     def is_free(self) -> bool:
-        """Whether nobody else makes it; it is locked then."""
+        """Whether nobody else makes the mask, which is then locked."""
         try:
             self.lock.acquire()
         except BusyError:
@@ -112,7 +112,7 @@ class MaskFile:
         BusyError
             If somebody else makes it at this moment; wait for its `lock` and begin again.
         ForeignMaskError
-            If somebody else made it meanwhile, from another run or image.
+            If somebody else made it in the meantime, from another run or image.
         StorageError
             If the disk is full or the folder cannot be written to.
         """
@@ -143,7 +143,7 @@ class MaskFile:
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The frames of which something is not there yet; known once it has begun."""
+        """The frames of which a file is missing; known after `begin`."""
         return tuple(
             index
             for index in range(self.micrograph.frames)

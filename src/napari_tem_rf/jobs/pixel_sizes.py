@@ -8,13 +8,13 @@ from napari_tem_rf.runs import RunRecord
 __all__ = ["SIZE_TOLERANCE", "resampling_for", "size_difference", "size_note"]
 
 SIZE_TOLERANCE = 0.05
-"""From this relative difference on the pixel sizes of training and image are remarked."""
+"""Relative difference from which the user is told that pixel sizes differ from the training."""
 
 
 def size_difference(
     record: RunRecord, pixel_size_nm: tuple[float, float] | None
 ) -> Resampling | None:
-    """Return from which pixel size to which an image differs from those that a run was trained on.
+    """Return the pixel sizes of an image and of the training images, where they differ.
 
     None where they agree within 5 % along both axes, or where one is not known. Of training images
     of several sizes the nearest counts, and all sizes between them are known to the network.
@@ -61,7 +61,7 @@ def resampling_for(
 
 
 def size_note(record: RunRecord, pixel_size_nm: tuple[float, float] | None) -> str | None:
-    """Return how an image's pixels differ from those trained on, in a sentence; None if hardly."""
+    """Return how an image's pixels differ from those trained on, as a sentence; None if hardly."""
     found = size_difference(record, pixel_size_nm)
     if found is None:
         return None

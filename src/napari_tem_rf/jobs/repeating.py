@@ -40,7 +40,7 @@ class Repetition:
     request : TrainRequest
         The training, into another folder.
     notes : tuple of str
-        Sentences for the user: why the weights may come out otherwise.
+        Sentences for the user: why the weights may come out differently.
     """
 
     request: TrainRequest
@@ -60,7 +60,7 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
     folder : str or Path
         Folder of the new run.
     files : sequence of str or Path, optional
-        Image files or folders, where the images are not any more where they were.
+        Image files or folders, if the images are no longer where they were.
 
     Returns
     -------
@@ -69,8 +69,7 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
     Raises
     ------
     RunError
-        When the run has not ended, or its images, labels or first weights are not there any more
-        or not the same.
+        When the run has not ended, or its images, labels or first weights are gone or have changed.
     """
     record = run.record
     if record.state == "training" or not record.steps:
@@ -175,7 +174,7 @@ def _sources(run: Run) -> Iterable[Path]:
         path = Path(entry.source)
         if not path.exists():
             raise RunError(
-                f'image "{entry.name}" of run "{run.folder}" is no more at "{path}": '
+                f'image "{entry.name}" of run "{run.folder}" is no longer at "{path}": '
                 "give the images where they are now"
             )
         sources.append(path)
@@ -195,7 +194,7 @@ def _frames(path: Path) -> Iterable[NDArray[Any]]:
 def _kept(run: Run, name: str) -> Path:
     path = run.folder / name
     if not path.is_file():
-        raise RunError(f'run "{run.folder}" lacks its file {name}: restore it from a copy')
+        raise RunError(f'run "{run.folder}" is missing its file {name}: restore it from a copy')
     return path
 
 
@@ -212,7 +211,7 @@ def _labels(run: Run, entry: DataEntry) -> NDArray[Any]:
 
 
 def _start(run: Run) -> str | Path | None:
-    """Return what the training began with, if it did not begin with nothing and it is the same."""
+    """Return what the training started from, which must be unchanged; None for new weights."""
     record = run.record
     if record.start is None:
         return None
@@ -266,7 +265,7 @@ def _doubts(run: Run) -> Iterable[str]:
 
 
 def _steps(run: Run) -> list[int]:
-    """Return the steps at the end of each epoch; none where there is no history."""
+    """Return the steps at the end of each epoch; empty where there is no history."""
     try:
         with (run.folder / HISTORY).open(encoding="utf-8", newline="") as file:
             return [int(line["steps"]) for line in csv.DictReader(file)]

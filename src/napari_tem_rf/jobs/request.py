@@ -32,7 +32,7 @@ from napari_tem_rf.protocol import (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Watched:
-    """The image, or the part of it in view, whose prediction is shown while the training goes on.
+    """The image, or the part of it in view, whose prediction is shown during the training.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class TrainRequest:
     Attributes
     ----------
     run : Path
-        Folder of the run; new, or the one to go on with when ``resume``.
+        Folder of the run; new, or the one to continue when ``resume``.
     images : tuple of LabelledImage
         Raw images with their labels.
     spec : NetworkSpec
@@ -67,7 +67,7 @@ class TrainRequest:
     start : str or Path, optional
         Run whose weights to start from, or `starting.SIMULATED`.
     resume : bool
-        Go on with the run from its checkpoint.
+        Continue the run from its checkpoint.
     watched : Watched, optional
     gap_px : int
         Least gap in px between training and validation pixels of one image; the network's halo

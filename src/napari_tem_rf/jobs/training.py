@@ -103,17 +103,17 @@ def _train_run(
     state: TrainingState | None = None
     split_record = {**asdict_split(parts), "scored": held_out}
     record = _record(request, data.classes, spec, split_record, device.type, threads)
-    goes_on = request.resume
-    if not goes_on and _was_cut_off(request.run, record):
+    resumes = request.resume
+    if not resumes and _was_cut_off(request.run, record):
         report(NoteReport(f"{what_remains(request.run)}: the training was cut off"))
-        goes_on = True
-    if goes_on:
+        resumes = True
+    if resumes:
         run = read_run(request.run)
         _check_same(run, spec, request)
         gentle = run.record.start is not None
         if run.checkpoint.is_file():
             state = read_checkpoint(run.checkpoint)
-        elif run.record.start is not None:  # it ended before all else: begin as it did
+        elif run.record.start is not None:  # it ended before its first checkpoint: begin as it did
             start = read_start(run.record.start, spec)
         run = run.with_record(replace(run.record, plan=request.plan, state="training"))
         run.ensure(_annotations(request))
@@ -122,7 +122,11 @@ def _train_run(
 
     def ensure_folder() -> None:
         if run.ensure(_annotations(request)):
-            report(NoteReport(f'the run "{run.folder}" was deleted meanwhile: it is written anew'))
+            report(
+                NoteReport(
+                    f'the run "{run.folder}" was deleted in the meantime: it is written again'
+                )
+            )
 
     def save(state: TrainingState) -> None:
         ensure_folder()
@@ -152,7 +156,7 @@ def _train_run(
             model: TrainedModel = end.value
             break
         except Exception:
-            if not goes_on and not run.checkpoint.is_file():
+            if not resumes and not run.checkpoint.is_file():
                 run.discard(_annotations(request))  # it was refused before its first step
             raise
         if isinstance(message, EpochReport):
@@ -163,7 +167,7 @@ def _train_run(
         raise ValueError(
             f"the training was {ended} before its first step: resume it, and give it more time"
         )
-    # an epoch that was stopped counts for who uses the run, not for who goes on with it
+    # an epoch that was stopped counts when the run is used, not when it is continued
     ensure_folder()
     weights = model.network.state_dict()
     run.write_weights({name: value.numpy() for name, value in weights.items()})
@@ -311,7 +315,7 @@ def _check_same(run: Run, spec: NetworkSpec, request: TrainRequest) -> None:
     )
     if now_ != then:
         raise RunError(
-            f'run "{run.folder}" was trained from other images or labels: to go on exactly give '
+            f'run "{run.folder}" was trained from other images or labels: to continue exactly give '
             "the same; to learn from corrected labels start a new run from its weights"
         )
 
@@ -376,7 +380,7 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
             result = predict_fitting(accelerated(network).folded(), part)
         except MemoryError:
             due = math.inf
-            return NoteReport("memory is full: the training goes on without its live prediction")
+            return NoteReport("memory is full: the training continues without its live prediction")
         labels = label_values(result.classes[inside], classes)
         took = time.perf_counter() - begun
         # at most a fifth of the time goes to looking

@@ -3,7 +3,7 @@
 import os
 
 # Threads that spin while they wait take the cores from the window and from other workers: on two
-# busy cores a training step took four to eight times as long. It must be set before torch loads.
+# busy cores a training step took four to eight times as long. Must be set before torch loads.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The profiler that measures memory writes two lines on stderr whenever it is used.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")

@@ -61,9 +61,9 @@ def fit_forest(
 ) -> RandomForest | None:
     """Train a random forest on annotated pixels; None when stopped.
 
-    Intensity, edges (Sobel) and texture (eigenvalues of the Hessian) after Gaussians of 0.5 to
-    16 px, as ``skimage.feature.multiscale_basic_features`` makes them; the classes are weighed
-    as they are frequent.
+    Intensity, edges (Sobel) and texture (eigenvalues of the Hessian) after Gaussians of 0.5 to 16
+    px, as ``skimage.feature.multiscale_basic_features`` makes them; each class counts by its share
+    of the pixels.
 
     Parameters
     ----------

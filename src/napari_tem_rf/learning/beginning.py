@@ -2,7 +2,7 @@
 
 **The last layer.** A network that was trained on other images sees much of what matters in new
 ones, but its classes are others. A logistic regression on the input of its last layer gives the new
-classes in a second; from there a training goes on with all layers.
+classes in a second; from there a training continues with all layers.
 
 **Borders.** Nobody draws strokes on borders, so strokes do not tell where a particle ends: a
 network that learns from them alone keeps whatever border it began with. Where grey level and

@@ -1,4 +1,4 @@
-"""A training as it goes on: what its steps change, as one object that can be saved and restored."""
+"""A training under way: what its steps change, as one object that can be saved and restored."""
 
 import copy
 from collections.abc import Iterator
@@ -31,7 +31,7 @@ class DivergedError(FloatingPointError):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingState:
-    """All that a training needs to go on as if it had never stopped, at any of its batches.
+    """All that a training needs to continue as if it had never stopped, at any of its batches.
 
     Attributes
     ----------
@@ -71,7 +71,7 @@ class TrainingState:
 
 
 class Learner:
-    """A training as it goes on.
+    """A training under way.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class Learner:
         return islice(self.sampler.epoch(), self.drawn, None)
 
     def step(self, crops: Batch) -> str:
-        """Make a step; where memory is full, return a sentence instead and go on with fewer crops.
+        """Make a step; where memory is full, return a sentence and continue with fewer crops.
 
         Raises
         ------
@@ -161,7 +161,7 @@ class Learner:
             if not out_of_memory(error):
                 raise
             self._halve_batch(error)
-            return f"memory was full: going on with batches of {self.batch}"
+            return f"memory was full: continuing with batches of {self.batch}"
         self.steps += 1
         self.average.move(self.steps)
         return ""
@@ -256,7 +256,7 @@ class Learner:
         )
 
     def restore(self, state: TrainingState) -> None:
-        """Go on from a state as if nothing had been in between."""
+        """Continue from a state as if there had been no break."""
         self.network.load_state_dict(state.weights)
         self.averaged.load_state_dict(state.average)
         self.best = state.best

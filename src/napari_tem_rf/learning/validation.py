@@ -18,7 +18,7 @@ SMOOTH = 1.0
 """Added to both sides of Dice, as in the paper."""
 
 FIRST_SMALLER_PX, SMALLEST_PX = 256, 32
-"""Side of the tiles where the usual ones do not fit the memory; halved down to the second."""
+"""Tile sides where usual tiles do not fit the memory: the first one tried, and the last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ MOST_WORKERS = 8
 
 
 class TileJob(Protocol):
-    """Something to do."""
+    """The work on one tile."""
 
     def work(self) -> Any:
-        """Do it."""
+        """Do the work and return its result."""
 
 
 SomeJob = TypeVar("SomeJob", bound=TileJob)

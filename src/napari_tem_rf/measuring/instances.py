@@ -115,7 +115,7 @@ def _split(
 def _grown(box: tuple[slice, ...]) -> tuple[slice, ...]:
     """Return a box with a margin of a pixel, except at the image's border.
 
-    Beyond that the particle may go on, while the margin is background.
+    Beyond the image's border the particle may continue, while the margin is background.
     """
     return tuple(slice(max(0, side.start - 1), side.stop + 1) for side in box)
 
@@ -123,7 +123,7 @@ def _grown(box: tuple[slice, ...]) -> tuple[slice, ...]:
 def _parts_of(
     inside: NDArray[np.bool_], neck: float, smallest_px: int, sides: tuple[float, float]
 ) -> tuple[int, NDArray[np.int32]]:
-    """Return into how many parts one component falls at its necks, and their labels from 1 on."""
+    """Return into how many parts one component falls at its necks, and their labels from 1 up."""
     from scipy import ndimage
     from skimage.morphology import local_maxima
     from skimage.segmentation import watershed

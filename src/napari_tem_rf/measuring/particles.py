@@ -109,7 +109,7 @@ def measure_particles(
     -----
     The perimeter is Crofton's: the number of crossings of the outline with the lines of four
     directions, weighted by their distances and angles. Counting edges of pixels is 27 % too long
-    for a circle at any resolution; Crofton's estimate is right within 1 % from 10 px on.
+    for a circle at any resolution; Crofton's estimate is right within 1 % for 10 px and more.
     """
     check_frame(instances, "instance labels")
     for name, other in (("image", image), ("mask", mask)):

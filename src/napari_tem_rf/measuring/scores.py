@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 OBJECT_IOU = 0.5
-"""Two particles are the same one from this intersection over union on."""
+"""Two particles are the same one if their intersection over union is at least this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,7 +302,7 @@ def _score(
     pixel_size_nm: tuple[float, float] | None,
     name: str,
 ) -> Scores:
-    """Score one image as it was found that predictions and labels are to be compared."""
+    """Score one image in the way that was found to compare predictions and labels."""
     valid = _annotated(labels, unlabelled, name)
     if agreement.foreground:
         masks = [(prediction == value, labels == value) for value in agreement.foreground]
@@ -378,7 +378,7 @@ def _object_f1(
 def _contour(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return the mask's pixels that have an annotated pixel outside of it beside them.
 
-    The image's border and the edge of the annotation are no contours.
+    The image's border and the edge of the annotation are not contours.
     """
     outside = np.pad(valid & ~mask, 1)
     beside = outside[:-2, 1:-1] | outside[2:, 1:-1] | outside[1:-1, :-2] | outside[1:-1, 2:]

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST_PLAIN_BYTES = 256 * 2**20
-"""Labels of a series that take more are kept packed: else 1,000 frames would fill the memory."""
+"""Labels of a series that take more are kept packed: 1,000 frames would fill the memory."""
 
 # a frame is counted in milliseconds: more often would say nothing new
 _ASKING_SECONDS = 1.0
@@ -154,7 +154,7 @@ def find_in(
     background : int
         A value that is background besides 0: that of strokes.
     first_label : int
-        The first particle's label; labels go on from frame to frame.
+        The first particle's label; labels continue from frame to frame.
     stopped : callable
         Asked between frames: whether to return what is done.
     """
@@ -190,8 +190,8 @@ def particles_of(
     ----------
     mask : ndarray of int, shape (row, column)
     numbered : bool
-        Whether the mask holds a number for each particle: the numbers stay, and nothing is split
-        or joined_table, because whoever told them apart knew more.
+        Whether the mask holds a number for each particle: the numbers stay, and nothing is split or
+        joined, because whoever told them apart knew more.
     finding : Finding
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel; only the ratio of the two matters here.

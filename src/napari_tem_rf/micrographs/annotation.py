@@ -228,7 +228,7 @@ def group_of(name: str, pattern: str | None) -> str:
     Raises
     ------
     ValueError
-        When the pattern is no regular expression or does not match the name.
+        When the pattern is not a regular expression or does not match the name.
     """
     if pattern is None:
         return name
@@ -236,7 +236,7 @@ def group_of(name: str, pattern: str | None) -> str:
         found = re.search(pattern, name)
     except re.error as error:
         raise ValueError(
-            f"the grouping pattern {pattern!r} is no regular expression: {error}"
+            f"the grouping pattern {pattern!r} is not a regular expression: {error}"
         ) from error
     group = found and (found.group(1) if found.re.groups else found.group(0))
     if not group:

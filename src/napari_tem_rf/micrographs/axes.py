@@ -1,7 +1,7 @@
 """Which axis of an array is row, column, frame or channel: one rule for images and for labels.
 
 What the file says comes first (names of its axes, and how it is to be shown), then axes of length
-1, which are no rows and no columns, and only then the place.
+1, which are neither rows nor columns, and only then the place.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ class Arrangement:
     channel : int, optional
         Samples of one pixel, which are not frames.
     note : str
-        A sentence for the user where something was guessed; empty else.
+        A sentence for the user where something was guessed; empty otherwise.
     """
 
     frames: tuple[int, ...]

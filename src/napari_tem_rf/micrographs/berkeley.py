@@ -27,7 +27,7 @@ _DIM = re.compile(r"dim\d+")
 # py4DSTEM counts from dim0 and calls the rows Rx and the columns Ry
 _PY4DSTEM = re.compile(r"R_?[xy]", re.IGNORECASE)
 _DATA = ("data", "datacube", "counted_datacube", "realslice", "diffractionslice")
-# steps that differ more are no steps of one size
+# steps that differ more are not of one size
 _EVEN = 0.01
 
 
@@ -135,7 +135,7 @@ def _axis(dim: Any, length: int, by_py4dstem: bool) -> _Axis:
 
 
 def _unsuitable(shape: tuple[int, ...], axes: list[_Axis]) -> str:
-    """Return why an array is no image, as far as its axes tell; empty if they do not."""
+    """Return why an array is not an image, as far as its axes tell; empty if they do not."""
     if len(shape) < 2:
         return f"it has {len(shape)} axis: a profile or spectrum"
     long = [axis for axis, length in zip(axes, shape, strict=True) if length > 1]

@@ -27,7 +27,7 @@ class InstanceImage:
     file_name : str
         The image's file.
     instances : ndarray of int, shape (row, column)
-        0 where there is none, else the instance's number.
+        0 where there is none, otherwise the instance's number.
     classes : mapping of int to int
         Class value of an instance's number; 1 where it has none here.
     pixel_size_nm : tuple of float, optional
@@ -58,7 +58,7 @@ def write_coco(
     class_names : mapping of int to str
         Name of each class value, which becomes the COCO category's id.
     overwrite : bool
-        Replace what is there.
+        Replace an existing file.
 
     Returns
     -------

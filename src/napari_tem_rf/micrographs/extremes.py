@@ -14,11 +14,11 @@ from napari_tem_rf.micrographs.cleaning import Cleaning, clean
 
 __all__ = ["extremes_note"]
 
-# so few pixels are no particles
+# at most this part of the pixels is not particles
 _FEW = 0.02
 # an extreme is this many standard deviations of the middle half of the pixels from their median
 _FAR = 12.0
-# what of the standard deviation the others have where it matters
+# it matters where the others have less than this part of the standard deviation
 _SHARE = 0.5
 _HALF_WIDTH_TO_SD = 1 / 1.349
 _SAMPLED_SIDE_PX = 512
@@ -27,7 +27,7 @@ _SAMPLED_SIDE_PX = 512
 def extremes_note(
     seen: NDArray[np.float32], pixels: NDArray[Any], cleaning: Cleaning
 ) -> str | None:
-    """Return what the user should know of an image whose scale a few pixels set; None else.
+    """Return what the user should know of an image whose scale a few pixels set; None otherwise.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Series of labels that are no array in memory, but are indexed like one, frame by frame."""
+"""Series of labels that are not an array in memory, but are indexed like one, frame by frame."""
 
 import zlib
 from typing import Any

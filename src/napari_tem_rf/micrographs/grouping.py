@@ -24,7 +24,7 @@ def groups_of(names: Sequence[str], pattern: str | None) -> dict[str, str]:
     Raises
     ------
     ValueError
-        When the pattern is no regular expression, does not match a name, or is too slow.
+        When the pattern is not a regular expression, does not match a name, or is too slow.
     """
     if pattern is not None:
         try:

@@ -23,7 +23,7 @@ def refuse_absurd_hdf5(path: Path) -> None:
     ------
     ReadingError
     OSError
-        If the file is no HDF5 file, or cut off: the library's own words.
+        If the file is not an HDF5 file, or cut off: the library's own words.
     """
     import h5py
 

@@ -62,7 +62,7 @@ def _images_of_open_file(file: Any, root: Any, path: Path) -> list[RawImage]:
 
 def _images(root: Any, path: Path) -> list[RawImage]:
     if "Experiments" not in root:
-        raise ReadingError(f'"{path.name}" has no group "Experiments": it is no HyperSpy file')
+        raise ReadingError(f'"{path.name}" has no group "Experiments": it is not a HyperSpy file')
     experiments = root["Experiments"]
     images = []
     for title in sorted(experiments):

@@ -54,7 +54,7 @@ class Pages:
 
 
 def as_labels(labels: ArrayLike, path: Path) -> NDArray[Any]:
-    """Return labels as uint8 where they fit and as uint16 else.
+    """Return labels as uint8 where they fit and as uint16 otherwise.
 
     Raises
     ------
@@ -80,7 +80,7 @@ def as_labels(labels: ArrayLike, path: Path) -> NDArray[Any]:
 
 
 def checked_size(pixel_size_nm: tuple[float, float] | None) -> tuple[float, float] | None:
-    """Return the (row, column) pixel size as floats; raise ValueError where it is no length."""
+    """Return the (row, column) pixel size as floats; raise ValueError where it is not a length."""
     if pixel_size_nm is None:
         return None
     row, column = map(float, pixel_size_nm)

@@ -25,11 +25,11 @@ __all__ = [
 ]
 
 MOST_CLASSES = 16
-"""More values than this, background aside, are particles with a number each and no classes."""
+"""More values than this, background aside, are particles with a number each and not classes."""
 
 # a particle that a scratch cuts in two keeps its one number
 _MOST_PIECES = 1.5
-# up to so many values a table is counted in, which takes a fraction of the time of sorting
+# values up to this one are counted in a table, which takes a fraction of the time of sorting
 _LARGEST_TABLE = 2**22
 
 Kind = Literal["empty", "mask", "classes", "strokes", "particles"]
@@ -64,7 +64,7 @@ class LabelMeaning:
 
     @property
     def unexpected(self) -> bool:
-        """Whether the user should hear the reason: the labels are no mask whose background is 0."""
+        """Whether to tell the user the reason: the labels are not a mask whose background is 0."""
         return self.numbered or (self.kind != "strokes" and self.background != 0)
 
     def as_particles(self, reason: str) -> "LabelMeaning":

@@ -1,4 +1,4 @@
-"""Masks of a series, written frame by frame: a stop keeps what is done, a repeat goes on."""
+"""Masks of a series, written frame by frame: a stop keeps what is done, a repeat continues."""
 
 import json
 from collections.abc import Mapping
@@ -124,7 +124,7 @@ class LabelSeries:
         """
         if missing := self.missing:
             raise ValueError(
-                f'"{self.path.name}" lacks {len(missing)} of {self._shape[0]} frames, '
+                f'"{self.path.name}" is missing {len(missing)} of {self._shape[0]} frames, '
                 f"the first is {missing[0]}: write all of them first"
             )
         wide = any(self.read(index).dtype != np.uint8 for index in range(self._shape[0]))

@@ -100,7 +100,7 @@ def read_mrc(path: Path) -> list[RawImage]:
     Raises
     ------
     ReadingError
-        If the file is no MRC file, was cut off, or holds values of a mode that is not known.
+        If the file is not an MRC file, was cut off, or holds values of a mode that is not known.
     """
     header = _header(path)
     size = path.stat().st_size
@@ -112,7 +112,7 @@ def read_mrc(path: Path) -> list[RawImage]:
     if not header.is_sane:
         raise ReadingError(
             f'"{path.name}" declares {header.sections} frames of {header.rows} x '
-            f"{header.columns} pixels: it is no MRC file, or damaged"
+            f"{header.columns} pixels: it is not an MRC file, or damaged"
         )
     if not header.fits(size):
         raise ReadingError(
@@ -261,7 +261,7 @@ class _HalfBytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Extended:
+class _ExtendedHeader:
     """What the extended header of an FEI/Thermo microscope says.
 
     Attributes
@@ -280,7 +280,7 @@ class _Extended:
 
 
 def _steps(
-    header: _Header, extended: _Extended
+    header: _Header, extended: _ExtendedHeader
 ) -> tuple[tuple[Step, Step] | None, tuple[str, ...]]:
     """Return the (row, column) size of a pixel from the better of two sources, and notes."""
     column, row = (_along(header, axis) for axis in header.axes[:2])
@@ -314,38 +314,38 @@ def _along(header: _Header, axis: int) -> float | None:
     return cell / grid
 
 
-def _extended(path: Path, header: _Header) -> _Extended:
+def _extended(path: Path, header: _Header) -> _ExtendedHeader:
     if header.extended_kind in (b"FEI1", b"FEI2") and header.extended > 0:
         try:
             return _fei(path)
         except Exception:
             # a damaged extended header must not hide a good image
-            return _Extended(False, None, {})
+            return _ExtendedHeader(False, None, {})
     named = header.extended_kind == b"AGAR" and header.extended >= _FEI_RECORD
     unnamed = header.extended_kind in (b"\0\0\0\0", b"    ")
     if named or (unnamed and header.extended == _FEI_RECORD * _FEI_RECORDS):
         return _first_fei(path, header)
-    return _Extended(False, None, {})
+    return _ExtendedHeader(False, None, {})
 
 
-def _first_fei(path: Path, header: _Header) -> _Extended:
+def _first_fei(path: Path, header: _Header) -> _ExtendedHeader:
     """Read the extended header without names: tilt, stage, defocus, ..., pixel size in metres."""
     first = np.fromfile(path, f"{header.order}f4", _FEI_RECORD // 4, offset=_HEADER_BYTES)
     defocus_m, size_m, magnification = (float(first[place]) for place in (7, 11, 12))
     terms: dict[str, Any] = {}
     # others use as long a header for other things; then these numbers make no sense
     if not (size_m == 0 or _SMALLEST_FEI_M < size_m < _LARGEST_FEI_M):
-        return _Extended(header.extended_kind == b"AGAR", None, {})
+        return _ExtendedHeader(header.extended_kind == b"AGAR", None, {})
     if math.isfinite(magnification) and magnification > 0:
         terms["magnification"] = magnification
     if 0 < abs(defocus_m) < 1e-3:
         terms["defocus_nm"] = float(f"{defocus_m * 1e9:.7g}")
     size = size_m * 1e10
     is_fei = header.extended_kind == b"AGAR" or size > 0 or "magnification" in terms
-    return _Extended(is_fei, (size, size) if size > 0 else None, terms)
+    return _ExtendedHeader(is_fei, (size, size) if size > 0 else None, terms)
 
 
-def _fei(path: Path) -> _Extended:
+def _fei(path: Path) -> _ExtendedHeader:
     """Read the extended headers of the types FEI1 and FEI2, whose fields mrcfile knows."""
     import mrcfile
 
@@ -354,7 +354,7 @@ def _fei(path: Path) -> _Extended:
         with mrcfile.open(path, permissive=True, header_only=True) as mrc:
             table = mrc.indexed_extended_header
             if table is None or len(table) == 0:
-                return _Extended(False, None, {})
+                return _ExtendedHeader(False, None, {})
             first = table[0]
 
     def value(key: str) -> float | None:
@@ -376,4 +376,4 @@ def _fei(path: Path) -> _Extended:
     size = None
     if column_m is not None and row_m is not None and min(column_m, row_m) > 0:
         size = column_m * 1e10, row_m * 1e10
-    return _Extended(True, size, terms)
+    return _ExtendedHeader(True, size, terms)

@@ -14,13 +14,13 @@ Step = tuple[float, str | None]
 """Distance of two pixels along one axis, and its unit."""
 
 SMALLEST_NM = 1e-4
-"""A hundredth of the finest sampling that lenses make sense of; an atom is 0.1 nm."""
+"""Smallest pixel size believed: 1/100 of the finest useful sampling; an atom is 0.1 nm."""
 
 LARGEST_NM = 1e4
-"""The pixels of a camera itself: magnified, the specimen's are smaller."""
+"""Largest pixel size believed: a camera's own pixels; magnified, they are smaller."""
 
 LARGEST_BARE_NM = 1e3
-"""The same where no program vouches for it: scanners have up to 25,400 dots per inch."""
+"""Largest without a program's calibration: scanners have up to 25,400 dots per inch."""
 
 _NM_PER_INCH = 25.4e6
 # scanners whose dots would be small enough for a microscope's pixels

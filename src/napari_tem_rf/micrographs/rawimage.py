@@ -35,7 +35,7 @@ class ReadingError(ValueError):
 
 
 class NotAMicrographError(ValueError):
-    """An image of a file is no real-space image of real numbers; the text says what it is."""
+    """An image of a file is not a real-space image of real numbers; the text says what it is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +58,7 @@ class RawImage:
         Plain JSON values under the terms of `Micrograph`.
     notes : tuple of str
     unsuitable : str
-        Why the image is no micrograph, where its reader knows; empty else.
+        Why the image is not a micrograph, where its reader knows; otherwise empty.
     white_is_zero : int, optional
         The largest value that can be stored, of a file that says that 0 is white and this black.
     """

@@ -356,7 +356,7 @@ def _labels(path: Path, values: NDArray[Any]) -> NDArray[Any]:
     if smallest < 0 or largest > _LARGEST_LABEL:
         raise ReadingError(
             f'labels "{path.name}" go from {smallest} to {largest}: labels go from 0 to '
-            f"{_LARGEST_LABEL}; number them anew from 1 up, and give background 0"
+            f"{_LARGEST_LABEL}; number them again from 1 up, and give background 0"
         )
     if largest > 65_535:
         return values.astype(np.int32)

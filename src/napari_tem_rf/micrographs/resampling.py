@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LARGEST_RATIO = 8.0
-"""An image whose pixels are so many times larger holds nothing of what the network looks for."""
+"""An image with pixels larger by more than this factor holds nothing that the network looks for."""
 
 __all__ = [
     "LARGEST_RATIO",

@@ -96,7 +96,7 @@ def _series(file: BinaryIO, path: Path) -> _Series | None:
     size = path.stat().st_size
     order, magic, version, kind, _, _, valid = struct.unpack("<HHHIIII", file.read(22))
     if order != 0x4949 or magic != _MAGIC:
-        raise ReadingError(f'"{path.name}" does not start as a TIA series: it is no .ser file')
+        raise ReadingError(f'"{path.name}" does not start as a TIA series: it is not a .ser file')
     if kind == _SPECTRA:
         return None
     if kind != _IMAGES:

@@ -44,7 +44,7 @@ class SeriesLabels(Framewise):
     def frame(self, index: int) -> NDArray[Any]:
         """Return the labels of a frame, shape (row, column)."""
         index = self.place(index)
-        latest = self._latest  # another thread may read another frame meanwhile
+        latest = self._latest  # another thread may read another frame in between
         if latest is not None and latest[0] == index:
             return latest[1]
         plane = self._stored(index)

@@ -1,4 +1,4 @@
-"""Pipes, sockets and devices are no files: reading one may wait for ever, or change something."""
+"""Pipes, sockets and devices are not files: reading one may wait for ever, or change something."""
 
 import stat
 from pathlib import Path

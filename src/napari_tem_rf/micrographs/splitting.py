@@ -32,7 +32,7 @@ class Split:
 
 
 FEWEST_GROUPS = 3
-"""From so many groups on whole groups are held out, below it blocks inside the images."""
+"""With this many groups or more, whole groups are held out; with fewer, blocks of the images."""
 
 
 def split(data: TrainingSet, fraction: float, gap_px: int, seed: int) -> Split:

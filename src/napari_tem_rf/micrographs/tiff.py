@@ -120,7 +120,7 @@ def _image(tiff: Any, series: Any, path: Path, *, as_labels: bool = False) -> Ra
     _refuse_absurd(series, shape, path)
     if len(shape) < 2:
         return RawImage(_all_pixels(tiff, series, shape, path), notes=notes)
-    # "Q" is no name: the axis of an array that Python wrote
+    # "Q" is not a name: the axis of an array that Python wrote
     arranged = arrangement(shape, "" if "Q" in axes and "S" not in axes else axes)
     pixels = _pixels(tiff, series, shape, arranged, path)
     if arranged.note:

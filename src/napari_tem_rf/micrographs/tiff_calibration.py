@@ -6,7 +6,7 @@ private tags 65003 to 65010 (as in Gatan's export), FEI/Thermo in tags 34680 and
 description.
 
 ImageJ and OME describe the file; all others describe the page that their tags stand on. Pixel size
-and each of the other fields are read by themselves, so that none takes another along.
+and each of the other fields are read by themselves, so that damage to one leaves the others.
 """
 
 import math
@@ -160,7 +160,7 @@ def _resolution_unit(page: Any) -> int:
 
 
 def _square(row: Any, column: Any, unit: str) -> Steps | None:
-    """Return the steps of two fields; None where either is no number."""
+    """Return the steps of two fields; None where either is not a number."""
     numbers = _number(row), _number(column)
     if numbers[0] is None or numbers[1] is None:
         return None

@@ -19,7 +19,7 @@ _TIMES_THE_PART = 4
 
 _JPEG_2000 = b"\xff\x4f\xff\x51"
 _PNG = b"\x89PNG\r\n\x1a\n"
-# in between there are tables, which are no start of a frame
+# in between there are tables, which do not start a frame
 _JPEG_FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -55,7 +55,7 @@ def refuse_absurd_parts(tiff: Any, page: Any, path: Path) -> None:
 
 
 def pages_lead_out(tiff: Any) -> bool:
-    """Whether the list of pages goes on beyond the end of the file, which was then cut off.
+    """Whether the list of pages continues beyond the end of the file, which was then cut off.
 
     Parameters
     ----------

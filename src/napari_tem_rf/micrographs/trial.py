@@ -1,7 +1,7 @@
 """Files of HDF5 are opened on trial, in a process that may die, before they are opened here.
 
 The HDF5 library is written in C and believes its file: a damaged length of one text lets it take
-4 GiB and ten seconds, and no check from outside sees that beforehand. So a helper process, with a
+4 GiB and ten seconds, and no check from outside can foresee that. So a helper process, with a
 limit of time and memory, goes first. It stays for some seconds to try the next file of a folder.
 """
 
@@ -196,7 +196,7 @@ def _leave() -> None:
 
 
 def _limit_memory(more: int) -> None:
-    """Limit this process to so many bytes more than it has, where the system knows limits."""
+    """Limit the memory of this process to this much more than it has, where the system can."""
     try:
         import resource
 

@@ -60,7 +60,7 @@ _SPECTRAL = re.compile(r"[kmg]?(?:ev|hz)|.*(?:loss|energy|wavelength).*")
 
 
 class UnknownUnitError(ValueError):
-    """A unit that is no length."""
+    """A unit that is not a length."""
 
 
 def _plain(unit: str) -> str:
@@ -111,7 +111,7 @@ def length_in_nm(value: float, unit: str | None) -> float | None:
     Raises
     ------
     UnknownUnitError
-        If the unit is no known unit of length.
+        If the unit is not a known unit of length.
     """
     if unit is None:
         return None
@@ -123,6 +123,6 @@ def length_in_nm(value: float, unit: str | None) -> float | None:
     if len(single) > 3:
         single = single.removesuffix("s")
     if single not in _NM_PER_UNIT:
-        raise UnknownUnitError(f'the unit "{unit}" is no unit of length')
+        raise UnknownUnitError(f'the unit "{unit}" is not a unit of length')
     length = abs(float(value)) * _NM_PER_UNIT[single]
     return length if math.isfinite(length) and length > 0 else None

@@ -90,7 +90,7 @@ def _about(group: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:
         about = json.loads(first.astype(np.uint8).tobytes().split(b"\0", 1)[0])
         if isinstance(about, Mapping):
             return about, ()
-        said = "it is no table"
+        said = "it is not a table"
     except (KeyError, OSError, ValueError) as error:
         said = str(error)
     return {}, (f"no pixel size: what Velox wrote about the image cannot be read ({said})",)

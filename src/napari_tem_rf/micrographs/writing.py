@@ -46,12 +46,12 @@ def write_labels(
     path : str or Path
         .tif, .tiff, .ome.zarr, .zarr, .png or .npy. PNG and NPY have no place for the pixel size.
     labels : array_like of int, shape (row, column) or (frame, row, column)
-        Labels from 0 to 65,535, written as uint8 where they fit and as uint16 else; those of a long
-        series (`Framewise`) frame by frame, in the type that they have.
+        Labels from 0 to 65,535, written as uint8 where they fit and as uint16 otherwise; those of a
+        long series (`Framewise`) frame by frame, in the type that they have.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel in nm.
     overwrite : bool
-        Replace what is there.
+        Replace an existing file.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def write_labels(
     Raises
     ------
     ValueError
-        If the ending is not known, the labels are no labels, or a stack shall become a PNG.
+        If the ending is not known, the labels are not labels, or a stack shall become a PNG.
     FileExistsError
         If the path exists and ``overwrite`` is not set.
     StorageError
@@ -103,7 +103,7 @@ def write_probabilities(
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel in nm.
     overwrite : bool
-        Replace what is there.
+        Replace an existing file.
 
     Returns
     -------

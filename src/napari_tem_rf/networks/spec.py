@@ -13,7 +13,7 @@ LARGEST_PERIOD = 2**20
 LARGEST_POOL = 64
 LARGEST_DILATION = 256
 MOST_PARAMETERS = 100_000_000
-"""Trainable; a training holds each some eight times, in 3 GB."""
+"""Most trainable parameters: a training holds each some eight times, in 3 GB."""
 
 
 @dataclass(frozen=True, slots=True)

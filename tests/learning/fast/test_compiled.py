@@ -52,7 +52,7 @@ np.savez(sys.argv[1], losses=losses, notes=notes, probabilities=found.probabilit
 
 
 def trained(folder, before=""):
-    """Train and predict in a process of its own; returns what came of it."""
+    """Train and predict in a process of its own; returns the outcome."""
     done = subprocess.run(
         [sys.executable, "-c", TRAIN.format(before=before), str(folder / "found.npz")],
         capture_output=True,

@@ -99,7 +99,7 @@ def test_results_gradients_and_moments_are_those_of_torch(
 
 
 def test_a_network_of_such_blocks_has_the_gradients_of_torchs_layers():
-    """Pools, skips and the head are between the blocks; crops whose side is no whole period."""
+    """Pools, skips and the head are between the blocks; crops whose side is not a whole period."""
     spec = NetworkSpec((2, 4), filters=4, classes=3)
     images, weight = maps(2, 1, 40, 52), maps(2, 3, 40, 52, seed=1)
     found = {}

@@ -1,4 +1,4 @@
-"""The comparison of a viewer's session: begun, stopped, gone on with, opened again.
+"""The comparison of a viewer's session: begun, stopped, continued, opened again.
 
 `run_comparison` waits for the engine's workers in a thread of its own, which does next to nothing;
 what it says comes into the window's thread.
@@ -50,7 +50,7 @@ class Comparing:
     ----------
     is_running, is_stopping : bool
     trouble : str
-        Why the comparison could not go on; empty when nothing is wrong.
+        Why the comparison could not continue; empty when nothing is wrong.
     """
 
     changed = Signal()
@@ -96,7 +96,7 @@ class Comparing:
         folder: Path,
         sources: Mapping[str, str],
     ) -> None:
-        """Compare in a new folder, or go on in the one of an earlier comparison."""
+        """Compare in a new folder, or continue in that of an earlier comparison."""
         if self.is_running:
             return
         if self._comparison is None or self._comparison.folder != folder:
@@ -177,7 +177,7 @@ class Comparing:
     # what is on disk
 
     def open(self, folder: Path) -> None:
-        """Show a comparison of an earlier day.
+        """Show an earlier comparison.
 
         Raises
         ------
@@ -197,7 +197,7 @@ class Comparing:
         Raises
         ------
         RunError
-            When they are not at hand: the sentence says which one to open.
+            When they are not found: the sentence says which one to open.
         """
         if self._images is None and self._comparison is not None:
             self._images = recall_images(self._comparison, self._offer)

@@ -194,7 +194,8 @@ class CompareWidget(Dock):
                     self.curve.save(path)
                 case other:
                     raise ValueError(
-                        f'"{other}" is no ending that can be written: give .html, .csv, .png, .svg'
+                        f'"{other}" is not an ending that can be written: give .html, .csv, .png, '
+                        ".svg"
                     )
         except (OSError, ValueError) as error:
             self._say_error(str(error))

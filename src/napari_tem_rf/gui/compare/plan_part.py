@@ -46,13 +46,13 @@ __all__ = ["PlanPart"]
 _LISTS = "receptive_fields", "parameters"
 _LENGTH = "seconds", "epochs"
 _IN_VIEW = "seeds", "baselines"
-"""What is shown at once; what else can be told is in the section below it."""
+"""Settings that are always shown; the others are in a section that unfolds below."""
 _PAUSE_MS = 400
 _FIRST_LENGTH = {"s": round(FIRST_SECONDS_EACH), "min": 2, "epochs": 50}
 
 
 class PlanPart(QWidget):
-    """The wishes of a comparison, and in words what comes of them before anything starts.
+    """The wishes for a comparison, and in words what they lead to before anything starts.
 
     Signals
     -------
@@ -301,7 +301,7 @@ class PlanPart(QWidget):
         prepared = in_exposures(prepare_comparison(self.session, wishes), wishes)
         return prepared, new_comparison_folder(self.session)
 
-    # what comes of them, in words
+    # what the wishes lead to, in words
 
     @property
     def obstacle(self) -> str:
@@ -321,7 +321,7 @@ class PlanPart(QWidget):
             self._pause.throttle()
 
     def _close(self) -> None:
-        """Ask the engine no more: it ends with the viewer."""
+        """No longer ask the engine: it ends with the viewer."""
         self._is_closed = True
         self._latest.drop()
         self._pause.cancel()
@@ -329,7 +329,7 @@ class PlanPart(QWidget):
     def _look(self) -> None:
         """Say how long it takes and what is held out; splitting is left to a thread."""
         if not self._is_listed:
-            return  # once they are listed it is looked again
+            return  # once they are listed, this is called again
         request = self._latest.ask()
         wishes = self.wishes()
         self._say_before(wishes)

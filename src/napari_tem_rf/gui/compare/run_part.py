@@ -1,4 +1,4 @@
-"""Running a comparison: begin, stop, go on, open an earlier one, and how far it is."""
+"""Running a comparison: begin, stop, continue, open an earlier one, and how far it is."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ __all__ = ["RunPart"]
 
 
 class RunPart(QWidget):
-    """The buttons that begin, stop and take up a comparison, with reason and progress beside.
+    """The buttons that begin, stop and continue a comparison, with reason and progress beside.
 
     Signals
     -------

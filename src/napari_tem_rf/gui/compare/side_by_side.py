@@ -54,8 +54,8 @@ class Cell:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Before:
-    """How the viewer was."""
+class _ViewerState:
+    """The state of the viewer, to be restored."""
 
     hidden: tuple[Layer, ...]
     grid: dict[str, Any]
@@ -75,7 +75,7 @@ class SideBySide:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._before: _Before | None = None
+        self._before: _ViewerState | None = None
         self._ours: list[Layer] = []
         self._image: Image | None = None
         self._is_arranging = False
@@ -116,7 +116,7 @@ class SideBySide:
                 camera = None if is_new else _camera(viewer)
                 self._remove_ours()
                 if self._before is None:
-                    self._before = _Before(
+                    self._before = _ViewerState(
                         tuple(layer for layer in viewer.layers if layer.visible),
                         _grid(viewer),
                         _camera(viewer),

@@ -128,7 +128,7 @@ class ViewPart(QWidget):
         self.words.say(words, "warning")
 
     def forget(self) -> None:
-        """Let go of what is shown: another comparison is."""
+        """Drop what is shown: another comparison was opened or begun."""
         self._names = ()
         self._wants_view = False
         self._ask()

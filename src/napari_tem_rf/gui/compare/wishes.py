@@ -84,7 +84,7 @@ def numbers_in(text: str) -> tuple[float, ...]:
     Raises
     ------
     ValueError
-        When a part of it is no positive number.
+        When a part of the text is not a positive number.
     """
     numbers = []
     for part in re.split(r"[,;\s]+", text.strip()):
@@ -92,7 +92,7 @@ def numbers_in(text: str) -> tuple[float, ...]:
             continue
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([kM]?)", part)
         if found is None or float(found[1]) == 0:
-            raise ValueError(f'"{part}" is no number: write a list like 5, 44, 120 or 8k, 32k')
+            raise ValueError(f'"{part}" is not a number: write a list like 5, 44, 120 or 8k, 32k')
         numbers.append(float(found[1]) * {"": 1, "k": 1e3, "M": 1e6}[found[2]])
     return tuple(numbers)
 
@@ -236,7 +236,7 @@ def expected_seconds(wishes: Wishes, at_once: int, runs: Iterable[TrainedRun] = 
 
 
 def plan_summary(wishes: Wishes, at_once: int, runs: Iterable[TrainedRun] = ()) -> str:
-    """Return how much is trained and how long that takes, for the user to know beforehand."""
+    """Return how much is trained and how long that takes, to be shown before it starts."""
     networks = len(wishes.specs)
     many = f"{networks} network{'s' if networks != 1 else ''}"
     times = f" × {wishes.asked.seeds} seeds" if wishes.asked.seeds > 1 else ""

@@ -114,7 +114,7 @@ class FieldOverlay(Observable[FieldState]):
         return self._state
 
     def _change(self, **changes: Any) -> bool:
-        """Take another state, tell of it, and return whether it is another."""
+        """Change the state, emit the change, and return whether anything changed."""
         before = self._state
         self._state = replace(before, **changes)
         if self._state == before:
@@ -201,7 +201,7 @@ class FieldOverlay(Observable[FieldState]):
             layer = viewer.layers.selection.active
             self._mode_before = (layer, str(getattr(layer, "mode", "pan_zoom")))
             if layer is not None:
-                # else the click that pins would paint as well
+                # otherwise the click that pins would paint as well
                 layer.mode = "pan_zoom"
             viewer.mouse_drag_callbacks.append(self._on_press)
             self.session.field_overlay = True

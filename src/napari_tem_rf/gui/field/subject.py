@@ -72,7 +72,7 @@ class Reading:
 
     @property
     def nominal_box(self) -> tuple[Interval, Interval]:
-        """The nominal field around the pixel, which knows no phases."""
+        """The nominal field around the pixel, which is the same at all phases."""
         sides = zip(self.at, (self.rows, self.columns), strict=True)
         starts = [(at - (self.nominal - 1) // 2, interval.length) for at, interval in sides]
         rows, columns = (Interval(a, a + self.nominal, length) for a, length in starts)
@@ -123,7 +123,7 @@ def _size(spec: NetworkSpec) -> str:
 
 
 def shown_first(session: Session) -> Subject:
-    """Return the current run where it is of the picked network, else the pick."""
+    """Return the current run where it is of the picked network, otherwise the pick."""
     run = session.run
     if run is not None and run.spec.with_classes(2) == session.spec.with_classes(2):
         return trained(run)

@@ -22,7 +22,7 @@ _LOOKED_AT_PX = 250_000
 
 
 def pixel_size_nm(layer: Layer) -> tuple[float, float] | None:
-    """Return the (row, column) pixel size in nm; None where the layer's units are no lengths."""
+    """Return the (row, column) pixel size in nm; None where the layer's units are not lengths."""
     sizes = []
     for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True):
         try:

@@ -44,14 +44,14 @@ Some = TypeVar("Some", bound="Mark")
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is known of a layer that is not the program's: nothing."""
+    """The empty mark, of a layer that is not the program's; base of the others."""
 
     kind: ClassVar[str] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMark(Mark):
-    """Of a micrograph that the program read: its file, and what the reader had to say."""
+    """Mark of a micrograph that the program read: its file, and what the reader had to say."""
 
     source: Path | None = None
     notes: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class ImageMark(Mark):
 
 @dataclass(frozen=True, slots=True)
 class MarkOnImage(Mark):
-    """Of labels that describe an image.
+    """Mark of labels that describe an image.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class MarkOnImage(Mark):
 
 @dataclass(frozen=True, slots=True)
 class AnnotationMark(MarkOnImage):
-    """Of an annotation.
+    """Mark of an annotation.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class AnnotationMark(MarkOnImage):
 
 @dataclass(frozen=True, slots=True)
 class PredictionMark(MarkOnImage):
-    """Of a prediction: the title that the program gave it, and the name that it got."""
+    """Mark of a prediction: the title that the program gave it, and the name that it got."""
 
     kind: ClassVar[str] = "prediction"
     title: str = ""
@@ -105,7 +105,7 @@ class PredictionMark(MarkOnImage):
 
 @dataclass(frozen=True, slots=True)
 class ParticlesMark(MarkOnImage):
-    """Of the particles of a mask: how they were found.
+    """Mark of the particles of a mask: how they were found.
 
     Attributes
     ----------
@@ -131,7 +131,7 @@ class ParticlesMark(MarkOnImage):
 
 @dataclass(frozen=True, slots=True)
 class OverlayMark(Mark):
-    """Of a layer that only shows something: it is neither annotated nor trained on."""
+    """Mark of a layer that only shows something: it is neither annotated nor trained on."""
 
     kind: OverlayKind = "cleaned"  # type: ignore[misc]
     title: str = ""

@@ -249,7 +249,7 @@ class ParticlesWidget(QScrollArea):
                 spot = find_spot(layer, particles.table, label, size)
                 spots += [] if spot is None else [spot]
             if len(labels) == 1:
-                # the brush goes on with this particle
+                # the brush continues with this particle
                 layer.selected_label = labels[0]
         self.marks.show(layer, spots)
         self._enable()

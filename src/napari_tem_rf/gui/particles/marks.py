@@ -23,7 +23,7 @@ COLOR = YELLOW
 MOST_BOXES = 200
 MOST_LABELS = 12
 SMALLEST_ON_SCREEN_PX = 40
-"""The camera comes nearer to a particle that is smaller than this."""
+"""The camera zooms in on a particle that is smaller than this."""
 
 
 _MARGIN_PX = 2

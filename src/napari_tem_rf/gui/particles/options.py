@@ -69,7 +69,7 @@ class ParticleOptions(QWidget):
         self.diameter.setVisible(size_nm is not None)
         if self._area_nm2 is not None:
             pixel = self._area_nm2**0.5
-            # other decimals round the value, which is no wish of the user
+            # other decimals round the value, which the user did not ask for
             with signals_blocked(self.diameter):
                 self.diameter.setDecimals(int(np.clip(1 - np.floor(np.log10(pixel)), 0, 6)))
                 self.diameter.setSingleStep(pixel)

@@ -178,7 +178,7 @@ class Particles:
         if layer is not None:
             self._history = particle_layers.history(layer)
             layer.events.paint.connect(self._on_paint)
-            # napari says nothing of an undo but that the layer is shown anew
+            # the only sign of an undo that napari gives is that the layer is drawn again
             layer.events.set_data.connect(self._on_refresh)
 
     # finding
@@ -238,7 +238,9 @@ class Particles:
             self.said.emit(f'"{mask.name}" was removed: its particles are not shown', "warning")
             return
         if found.labels.shape[1:] != image_shape(mask)[-2:]:
-            self.said.emit(f'"{mask.name}" changed its shape meanwhile: find again', "warning")
+            self.said.emit(
+                f'"{mask.name}" changed its shape in the meantime: find again', "warning"
+            )
             return
         earlier = self._layer_of(mask)
         tops = [

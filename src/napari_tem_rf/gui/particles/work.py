@@ -9,7 +9,7 @@ from psygnal import Signal
 from napari_tem_rf.gui.session.background import Latest, ThreadWork, run_in_thread, stepwise
 
 Job = Callable[[Callable[[], bool]], Generator[float, None, Any]]
-"""Is given a function that says whether to stop; yields the fraction done, returns the result."""
+"""Gets a function that says whether to stop; yields the fraction done and returns the result."""
 
 
 class ParticleWork:
@@ -27,7 +27,7 @@ class ParticleWork:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a job goes on."""
+        """Whether a job is running."""
         return self._work is not None and not self._work.is_over
 
     def begin(
@@ -58,7 +58,7 @@ class ParticleWork:
             self._work.stop()
 
     def forget(self) -> None:
-        """Stop, and let nobody hear of it."""
+        """Stop, and drop the answer."""
         self._latest.drop()
 
     def _on_progress(self, fraction: float) -> None:

@@ -1,4 +1,4 @@
-"""Forms of what a plan can be told, made by magicgui from the description on its fields."""
+"""Forms of a plan's settings, made by magicgui from the description on its fields."""
 
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +24,7 @@ _TYPES: dict[str, type] = {"bool": bool, "float": float, "int": int, "text": str
 
 
 class Form(QWidget):
-    """Shows a frozen plan, a line for each thing that it can be told, and emits the changed one.
+    """Shows a frozen plan, a line for each setting, and emits the changed one.
 
     Signals
     -------

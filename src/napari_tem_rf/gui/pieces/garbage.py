@@ -17,7 +17,7 @@ __all__ = ["tidy_at_rest"]
 
 _LOOK_MS = 1000
 _LOOKS = 3
-"""So many looks must find the mouse where it was: painters pause for a second."""
+"""Checks in a row that must find the mouse at rest: painters pause for a second."""
 
 
 def tidy_at_rest(widget: QWidget, viewer: Viewer) -> None:

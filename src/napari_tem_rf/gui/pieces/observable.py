@@ -20,7 +20,7 @@ class Observable(Generic[State]):
     Signals
     -------
     changed(before, after)
-        The state is another one; a change made by a listener is told when all have heard of the
+        The state is another one; a change made by a listener is emitted after all listeners got the
         change before.
     """
 
@@ -41,15 +41,15 @@ class Observable(Generic[State]):
         Returns
         -------
         callable
-            Ends it.
+            Disconnects the function.
         """
 
-        def hear(before: State, after: State) -> None:
+        def call_if_changed(before: State, after: State) -> None:
             if select(before) != select(after):
                 function(after)
 
-        self.changed.connect(hear)
-        return lambda: self.changed.disconnect(hear, missing_ok=True)
+        self.changed.connect(call_if_changed)
+        return lambda: self.changed.disconnect(call_if_changed, missing_ok=True)
 
     def watch(
         self,
@@ -60,9 +60,9 @@ class Observable(Generic[State]):
         """Call a method of a widget as `on` does, for as long as the widget lives."""
         held = WeakMethod(function)
 
-        def hear(now: State) -> None:
+        def call_if_alive(now: State) -> None:
             method = held()
             if method is not None:
                 method(now)
 
-        when_gone(widget, self.on(select, hear))
+        when_gone(widget, self.on(select, call_if_alive))

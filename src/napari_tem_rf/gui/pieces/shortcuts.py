@@ -9,7 +9,7 @@ from napari.viewer import Viewer, ViewerModel
 __all__ = ["Action", "key_of", "register"]
 
 Action = tuple[Callable[[Viewer], None], str]
-"""What is done, described by its docstring, and the key at first."""
+"""The function to call, whose docstring describes it, and its default key."""
 
 
 def register(actions: Mapping[str, Action]) -> None:

@@ -13,19 +13,19 @@ __all__ = ["SortedModel"]
 
 
 class _Head(Protocol):
-    """What a column says of itself."""
+    """The head of a column."""
 
     @property
     def name(self) -> str:
-        """What it is sorted by."""
+        """The name that the column is sorted by."""
 
     @property
     def title(self) -> str:
-        """Its name with its unit."""
+        """The name with its unit."""
 
     @property
     def tip(self) -> str:
-        """What it means."""
+        """What the column means."""
 
 
 class SortedModel(QAbstractTableModel):

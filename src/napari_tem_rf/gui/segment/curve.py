@@ -17,7 +17,7 @@ _HEIGHT_PX = 160
 _PAUSE_MS = 3000
 """Least time between two drawings."""
 _WAIT_MS = 200
-"""Time until it is tried again while the mouse paints."""
+"""Time until drawing is tried again while the mouse paints."""
 
 
 class CurveCanvas(QWidget):

@@ -47,7 +47,7 @@ def parse_pixel_size(text: str) -> tuple[float, float] | None:
     Raises
     ------
     ValueError
-        When it is no length above 0; the message says what is understood.
+        When the text is not a length above 0; the message says what is understood.
     """
     words = text.strip().lower().replace("/px", "").replace("×", "x")
     if not words:
@@ -55,12 +55,12 @@ def parse_pixel_size(text: str) -> tuple[float, float] | None:
     match = re.fullmatch(rf"({_NUMBER})(?:\s*x\s*({_NUMBER}))?\s*([a-zµå]*)", words)
     factor = _UNITS.get(match[3] or "nm") if match else None
     if match is None or factor is None:
-        raise ValueError(f'"{text}" is no pixel size: type nm per pixel, like 0.02 or 20 pm')
+        raise ValueError(f'"{text}" is not a pixel size: type nm per pixel, like 0.02 or 20 pm')
     first, second = (
         float((each or match[1]).replace(",", ".")) * factor for each in match.group(1, 2)
     )
     if not (first > 0 and second > 0):
-        raise ValueError(f'"{text}" is no pixel size: it must be above 0')
+        raise ValueError(f'"{text}" is not a pixel size: it must be above 0')
     return first, second
 
 

@@ -40,7 +40,7 @@ class ImageFindings:
     lattice : Lattice, optional
         The lattice of the shown frame; None where none was found.
     particle_px : float, optional
-        Median diameter of the annotated particles in px; None for strokes, which are no particles.
+        Median diameter of the annotated particles in px; None for strokes, which are not particles.
     advice : Advice
         What contrast and lattice let expect of the receptive field.
     annotated : bool

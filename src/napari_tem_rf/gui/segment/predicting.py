@@ -96,7 +96,7 @@ class Predicting:
         self._in_thread(steps, self._on_folder_step, self._on_folder)
 
     def stop(self) -> None:
-        """Stop after the tile at hand."""
+        """Stop after the current tile."""
         self._is_stopped = True
         for work in (self._work, self._thread):
             if work is not None:
@@ -197,7 +197,7 @@ class Predicting:
         if self._is_stopped:
             words.append(f"Stopped after {self._frames:,} of {asked:,}.")
             if any(task.on_disk for task in self._tasks):
-                words.append("What is done is kept; predict again to go on.")
+                words.append("What is done is kept; predict again to continue.")
         elif asked > 1:
             words.append(f"{asked:,} images predicted.")
         words += _some([f"{note}." for note in self._notes])
@@ -251,7 +251,7 @@ class Predicting:
         begun = "Stopped: " if outcome.stopped else ""
         words = [f"{begun}{outcome.files:,} files predicted, masks in {outcome.folder}."]
         if outcome.stopped:
-            words.append("Predict the folder again to go on.")
+            words.append("Predict the folder again to continue.")
         if outcome.refusals:
             words.append(f"{len(outcome.refusals):,} left out:")
             words += _some(list(outcome.refusals))

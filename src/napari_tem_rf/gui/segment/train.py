@@ -239,11 +239,11 @@ class TrainWidget(QWidget):
 
     def _on_training(self, now: Situation) -> None:
         work = now.activity.training
-        goes_on = work is not None
-        self.train_button.setVisible(not goes_on)
-        self.stop_button.setVisible(goes_on)
+        is_training = work is not None
+        self.train_button.setVisible(not is_training)
+        self.stop_button.setVisible(is_training)
         self.stop_button.setEnabled(work is not None and work.state != "stopping")
-        self.bar.setVisible(goes_on)
+        self.bar.setVisible(is_training)
         if work is None:
             self._waiting.stop()
             self._activity.end()
@@ -270,8 +270,8 @@ class TrainWidget(QWidget):
         elif self._waiting.isActive():
             self.bar.setFormat("waiting")
             self.words.say(
-                "Waiting for a free worker: other work goes on there. Stop takes this training "
-                "back.",
+                "Waiting for a free worker: other work is running there. Stop cancels this "
+                "training.",
                 "quiet",
             )
         else:
@@ -302,7 +302,7 @@ class TrainWidget(QWidget):
         self.note.say(sentence(short), "quiet")
         set_tip(self.note, sentence(words))
         if not self.session.history:
-            self.words.say("Training goes on; the first epoch is not over yet.", "quiet")
+            self.words.say("Training is running; the first epoch is not over yet.", "quiet")
 
     def _show_progress(self, fraction: float | None, seconds_left: float | None) -> None:
         if fraction is not None:
@@ -317,7 +317,7 @@ class TrainWidget(QWidget):
     def _on_failed(self, words: str) -> None:
         work = self.session.training
         if work is not None and work.cancelled:
-            self.note.say("Taken back before it began.", "quiet")
+            self.note.say("Cancelled before it began.", "quiet")
         else:
             self.note.say(sentence(words), "error")
 

@@ -21,7 +21,7 @@ _ROOM_MS = 100
 
 
 def begin_training(session: Session) -> Work:
-    """Start a training and show what comes of it: live overlay, run, prediction.
+    """Start a training and show its results: live overlay, run, prediction.
 
     `Situation.can_train` must be true.
     """
@@ -45,7 +45,7 @@ def begin_training(session: Session) -> Work:
 
 
 def resume_training(session: Session) -> Work | None:
-    """Take the interrupted training up from its last checkpoint; None when there is none."""
+    """Continue the interrupted training from its last checkpoint; None when there is none."""
     left = session.situation.activity.interrupted
     if left is None:
         return None

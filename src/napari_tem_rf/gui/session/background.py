@@ -70,7 +70,7 @@ class Latest:
         return self._request
 
     def drop(self) -> None:
-        """Hear nothing more of earlier requests."""
+        """Drop the answers to all earlier requests."""
         if self._request is not None:
             self._request._drop()
             self._request = None
@@ -91,7 +91,7 @@ class WindowThread(QObject):
 
 
 class ThreadWork:
-    """Work in a thread of the window; numpy and scipy let the window go on meanwhile."""
+    """Work in a thread of the window; numpy and scipy let the window run beside it."""
 
     def __init__(self) -> None:
         self._stop = Event()
@@ -146,7 +146,7 @@ def run_in_thread(
         except MemoryError:
             trouble = "there is not enough memory for it: take less at a time"
         except Exception as error:
-            # whatever it is, the window goes on and the user sees it
+            # whatever is raised, the window keeps running and the user sees why
             is_ours = isinstance(error, (OSError, ValueError)) and str(error)
             trouble = str(error) if is_ours else f"{type(error).__name__}: {error}"
         else:

@@ -40,11 +40,11 @@ class Check:
 
 
 def checks_of_activity(activity: Activity) -> tuple[Check, ...]:
-    """Return what goes on and leaves no room for a training; empty when nothing does."""
+    """Return what is running and leaves no room for a training; empty when nothing does."""
     if activity.training is not None:
-        return (_stop(f"{activity.training.name} goes on: wait for it, or press Stop."),)
+        return (_stop(f"{activity.training.name} is running: wait for it, or press Stop."),)
     if activity.is_comparing:
-        return (_stop("A comparison goes on: wait for it, or press Stop in the dock Compare."),)
+        return (_stop("A comparison is running: wait for it, or press Stop in the dock Compare."),)
     return ()
 
 

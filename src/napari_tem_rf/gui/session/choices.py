@@ -1,4 +1,4 @@
-"""What the user chose, and what goes on: the two frozen values that all docks of a viewer share."""
+"""What the user chose, and what is running: two frozen values that all docks of a viewer share."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,7 +99,7 @@ class Choices:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Interrupted:
-    """A training that ended before its time and can be taken up where its run was last kept."""
+    """A training that ended before its time and can be continued from its run's last checkpoint."""
 
     request: jobs.TrainRequest
     image: Image
@@ -107,7 +107,7 @@ class Interrupted:
 
 
 class Round(Protocol):
-    """A round of predictions that goes on."""
+    """A round of predictions that is running."""
 
     progressed: Any
     """Fraction done from 0 to 1, seconds left or None, and what is being done."""
@@ -120,7 +120,7 @@ class Round(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What goes on.
+    """What is running.
 
     Attributes
     ----------

@@ -16,7 +16,7 @@ Counts = tuple[Count, ...]
 """One count a frame."""
 
 COUNTED_AT_ONCE_PX = 4_000_000
-"""A layer of up to this many pixels is counted anew each time, which takes some 20 ms."""
+"""A layer of up to this many pixels is counted again each time, which takes some 20 ms."""
 
 _LARGEST_VALUE = 65_535
 

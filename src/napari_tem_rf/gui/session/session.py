@@ -1,4 +1,4 @@
-"""What the docks of one viewer share: the choices made, what follows from them, the work going on.
+"""What the docks of one viewer share: the choices, what follows from them, and the running work.
 
 Widgets draw `Session.situation` and change it by `Session.choose`; one signal tells of each change.
 No widget knows another, and the session knows none of them. All signals are emitted in the
@@ -52,7 +52,7 @@ class Session(Observable[Situation]):
     Signals
     -------
     changed(before, after)
-        The situation is another one; a change made by a listener is told when all have heard of
+        The situation is another one; a change made by a listener is emitted after all listeners got
         the change before.
     requested(str)
         A keyboard shortcut was pressed: "train", "stop" or "toggle_prediction".
@@ -92,7 +92,7 @@ class Session(Observable[Situation]):
 
     @property
     def situation(self) -> Situation:
-        """What is chosen, what is there and what follows."""
+        """The choices, the layers, the work that is running, and what follows from them."""
         return self._situation
 
     def choose(self, **changes: Any) -> None:
@@ -115,7 +115,7 @@ class Session(Observable[Situation]):
         self._resolve(situation.choices, activity=activity, keeps_scene=True)
 
     def refresh(self) -> Situation:
-        """Look at the layers again, whatever changed them, and return what is so."""
+        """Look at the layers again, whatever changed them, and return the situation."""
         self._resolve(self._situation.choices)
         return self._situation
 
@@ -276,17 +276,17 @@ class Session(Observable[Situation]):
 
     @property
     def training(self) -> Work | None:
-        """The training that goes on."""
+        """The training that is running."""
         return self._situation.activity.training
 
     @property
     def predicting(self) -> Round | None:
-        """The round of predictions that goes on."""
+        """The round of predictions that is running."""
         return self._situation.activity.predicting
 
     @property
     def history(self) -> tuple[EpochReport, ...]:
-        """The epochs of the training that goes on, or of the last one."""
+        """The epochs of the training that is running, or of the last one."""
         return self._situation.activity.history
 
     def pixels(self) -> NDArray[np.float32] | None:
@@ -336,7 +336,7 @@ class Session(Observable[Situation]):
 
     @property
     def works(self) -> tuple[Work, ...]:
-        """Everything that goes on."""
+        """Everything that is running."""
         return self._background.works
 
     def submit(
@@ -457,7 +457,7 @@ class Session(Observable[Situation]):
             self.edited()
 
     def edited(self) -> None:
-        """Take notice that the annotation was painted; comes by itself at each pause."""
+        """Note that the annotation was painted; called by itself at each pause of painting."""
         self._resolve(self._situation.choices, edits=self._situation.edits + 1)
 
     def close(self) -> None:

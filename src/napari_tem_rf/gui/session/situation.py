@@ -1,7 +1,7 @@
 """What follows from the user's choices and the layers of a viewer: one frozen value for all docks.
 
-`resolve` is pure: it reads a viewer and the choices, and says what is so. Widgets draw its answer,
-and nothing else asks the layers.
+`resolve` is pure: it reads a viewer and the choices, and returns the situation. Widgets draw its
+answer, and nothing else asks the layers.
 """
 
 from dataclasses import dataclass, replace
@@ -119,7 +119,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is chosen, what is there and what follows.
+    """The choices, the layers, the work that is running, and what follows from them.
 
     Attributes
     ----------
@@ -167,7 +167,7 @@ def resolve(
     choices : Choices
         What is not in the viewer is chosen no longer.
     activity : Activity
-        What goes on.
+        What is running.
     scene : Scene, optional
         What `look` returned, where layers are as they were; looked at anew without it.
     edits : int

@@ -96,7 +96,7 @@ class BackgroundWork:
 
     @property
     def address(self) -> str:
-        """Of the scheduler that work goes to; empty: this machine."""
+        """Address of the scheduler that work goes to; empty: this machine."""
         return self._address
 
     def move(self, address: str) -> None:
@@ -111,7 +111,7 @@ class BackgroundWork:
             return
         if self._works:
             raise ValueError(
-                f"{self._works[0].name} goes on: wait for its end or stop it, then change where "
+                f"{self._works[0].name} is running: wait for its end or stop it, then change where "
                 "work runs"
             )
         self._address = address
@@ -123,7 +123,7 @@ class BackgroundWork:
 
     @property
     def works(self) -> tuple[Work, ...]:
-        """What goes on."""
+        """The work that is running."""
         return tuple(self._works)
 
     def begin(self, work: Work) -> None:

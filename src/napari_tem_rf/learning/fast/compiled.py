@@ -60,7 +60,7 @@ def warm_up() -> None:
 
 
 def trouble_once() -> str:
-    """Return a sentence for the user where there are no kernels, the first time; else nothing."""
+    """Return why there are no kernels, as a sentence, the first time; empty otherwise."""
     trouble = _found().trouble
     if not trouble or trouble in _told:
         return ""
