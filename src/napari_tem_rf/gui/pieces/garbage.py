@@ -13,6 +13,8 @@ from qtpy.QtCore import Qt, QTimer
 from qtpy.QtGui import QCursor
 from qtpy.QtWidgets import QApplication, QWidget
 
+from napari_tem_rf.gui.pieces.lifetimes import call_at_timeout
+
 __all__ = ["tidy_at_rest"]
 
 _LOOK_MS = 1000
@@ -38,5 +40,5 @@ def tidy_at_rest(widget: QWidget, viewer: Viewer) -> None:
         if is_due and rested >= _LOOKS:
             gc.collect()
 
-    timer.timeout.connect(look)
+    call_at_timeout(timer, look)
     timer.start()

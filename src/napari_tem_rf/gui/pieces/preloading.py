@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QWidget
 
+from napari_tem_rf.gui.pieces.lifetimes import call_at_timeout
 from napari_tem_rf.networks.catalog import Catalog, catalog
 
 __all__ = [
@@ -116,7 +117,7 @@ def soon(widget: QWidget, function: Callable[[], None]) -> None:
         function()
 
     timer.setSingleShot(True)
-    timer.timeout.connect(again)
+    call_at_timeout(timer, again)
     timer.start(0)
 
 
@@ -152,5 +153,5 @@ def when_ready(widget: QWidget, function: Callable[[], None], *things: Preloaded
             thing.begin()
         timer.start()
 
-    timer.timeout.connect(look)
+    call_at_timeout(timer, look)
     soon(widget, begin)
