@@ -180,7 +180,7 @@ def test_a_training_starts_from_the_same_everywhere(
     assert named_start("there", FIRST_NETWORK) == Path("there").resolve()
 
     asked: list[TrainRequest] = []
-    monkeypatch.setattr("napari_tem_rf.jobs.train", lambda request, **_: asked.append(request))
+    monkeypatch.setattr("napari_tem_rf.jobs.train_run", lambda request, **_: asked.append(request))
     monkeypatch.setattr("napari_tem_rf.workflow.read_run", lambda run: run)
     train([np.zeros((7, 9))], [np.zeros((7, 9), int)], tmp_path / "run")
     (request,) = asked

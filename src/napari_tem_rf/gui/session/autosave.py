@@ -236,7 +236,7 @@ def find_offer(
     return None
 
 
-def lock_a_name(folder: Path, key: str) -> Lock:
+def claim_file(folder: Path, key: str) -> Lock:
     """Return a file for an annotation that is not there yet, locked.
 
     Raises
@@ -296,7 +296,7 @@ class _Place:
                 return
             try:
                 if self._lock is None:
-                    self._lock = lock_a_name(self._folder, self._key())
+                    self._lock = claim_file(self._folder, self._key())
                 write(self._lock.path, saved)
             except OSError:
                 # saving once more is an extra: painting must not stop because a disk is full; a
