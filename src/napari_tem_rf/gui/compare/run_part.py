@@ -48,7 +48,7 @@ class RunPart(QWidget):
         self.go_on_button.setToolTip("Train what is missing in the comparison that is shown")
         self.go_on_button.clicked.connect(self.go_on)
         self.open_button = QPushButton("Open...")
-        self.open_button.setToolTip("Show a comparison of an earlier day, and go on with it")
+        self.open_button.setToolTip("Show a comparison of an earlier day, and continue it")
         self.open_button.clicked.connect(self._ask_folder)
         self.words = Sentence()
         self.bar = QProgressBar()
