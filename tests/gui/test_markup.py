@@ -108,6 +108,12 @@ def name(request: Any, pipe: Path) -> str:
     return NAMES[request.param].format(pipe=pipe)
 
 
+in_docks = pytest.mark.parametrize(
+    "name", ["picture", "entity", "lines", "right to left"], indirect=True
+)
+"""One name of each sort: a dock takes seconds to open."""
+
+
 # what a widget shows
 
 
@@ -221,6 +227,7 @@ def hostile(session: Session, name: str, tmp_path: Path) -> Image:
     return image
 
 
+@in_docks
 def test_the_workspace(
     viewer: Any, session: Session, hostile: Image, name: str, worker: None, qtbot: Any
 ) -> None:
@@ -237,6 +244,7 @@ def test_the_workspace(
     assert_plain(dock, name)
 
 
+@in_docks
 def test_the_compare_dock(
     viewer: Any, hostile: Image, name: str, worker: None, tmp_path: Path, qtbot: Any
 ) -> None:
@@ -279,6 +287,7 @@ def test_the_compare_dock(
     assert_plain(dock, name)
 
 
+@in_docks
 def test_the_particles_dock(
     viewer: Any, hostile: Image, name: str, worker: None, qtbot: Any
 ) -> None:
@@ -291,6 +300,7 @@ def test_the_particles_dock(
     assert_plain(dock, name)
 
 
+@in_docks
 def test_the_receptive_field_dock(
     viewer: Any, session: Session, hostile: Image, name: str, worker: None,
     monkeypatch: pytest.MonkeyPatch, qtbot: Any,
