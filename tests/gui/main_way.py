@@ -87,7 +87,8 @@ def test_from_sample_to_mask(
     path = tmp_path / "mask.tif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     press(workspace.result.export_button)
-    qtbot.waitUntil(lambda: path.with_name("mask.tif.json").exists(), timeout=20_000)
+    qtbot.waitUntil(path.exists, timeout=20_000)
+    assert path.with_name("mask.tif.json").exists()
     with tifffile.TiffFile(path) as file:
         across = file.pages[0].tags["XResolution"].value
         assert across[1] / across[0] == pytest.approx(session.pixel_size_nm[1])

@@ -100,6 +100,7 @@ def pipe(tmp_path: Path) -> Iterator[Path]:
             yield path
         finally:
             watching.kill()
+            watching.wait()
     assert not opened.exists(), "a picture that a name asks for was opened"
 
 

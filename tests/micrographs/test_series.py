@@ -199,7 +199,7 @@ def test_hyperspy_files(hyperspy_file):
 
 def test_a_zarr_store_that_is_not_hyperspys_is_refused(tmp_path):
     zarr.open_group(tmp_path / "a.zspy", mode="w")
-    with pytest.raises(ReadingError, match="no HyperSpy file"):
+    with pytest.raises(ReadingError, match="not a HyperSpy file"):
         read_micrographs(tmp_path / "a.zspy")
     zarr.open_group(tmp_path / "a.zarr", mode="w")
     with pytest.raises(ReadingError, match="without OME images"):
