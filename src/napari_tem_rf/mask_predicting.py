@@ -25,7 +25,6 @@ from napari_tem_rf.engine import (
 from napari_tem_rf.jobs.mask_files import MaskFile, own_mask_file
 from napari_tem_rf.locking import BusyError, wait_for
 from napari_tem_rf.micrographs.micrograph import Micrograph
-from napari_tem_rf.micrographs.reading import image_name, read_micrographs
 from napari_tem_rf.protocol import Device, ProgressReport, Stopped
 from napari_tem_rf.runs import Run, RunError
 
@@ -432,6 +431,9 @@ class _Folder:
 
     def files(self, stopped: Stopped) -> Iterator[MaskFile]:
         """Yield the masks that are not whole yet."""
+        # the readers of all formats are not loaded for a dock to open
+        from napari_tem_rf.micrographs.reading import image_name, read_micrographs
+
         for path in self._paths:
             if stopped():
                 return

@@ -26,7 +26,6 @@ from napari_tem_rf.mask_predicting import (
     predict_folder,
     predict_series,
 )
-from napari_tem_rf.micrographs.reading import find_images
 from napari_tem_rf.protocol import ProgressReport, Report
 from napari_tem_rf.runs import Run
 
@@ -87,6 +86,8 @@ class Predicting:
         ValueError
             If the folder holds no file that can be read.
         """
+        from napari_tem_rf.micrographs.reading import find_images
+
         paths = find_images([folder])
         out = masks_folder(self._run.folder) / folder.name
         self._open()
