@@ -4,7 +4,7 @@ Whatever the length, a few frames are in the memory: those on their way to a wor
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -32,7 +32,6 @@ __all__ = [
     "MaskStep",
     "Outcome",
     "Step",
-    "guarded",
     "masks_folder",
     "predict_folder",
     "predict_masks",
@@ -497,18 +496,3 @@ class _Folder:
             elif parts:
                 total += sum(parts.values()) / len(parts)
         return total / len(self._paths)
-
-
-def guarded(
-    steps: Callable[[Stopped], Generator[Step, None, Outcome]],
-    stopped: Stopped,
-) -> Generator[Step, None, tuple[Outcome | None, str]]:
-    """Run predictions to their end; return what came of them, or a sentence on why nothing did."""
-    try:
-        outcome = yield from steps(stopped)
-    except (EngineError, OSError, ValueError) as error:
-        return None, str(error)
-    except Exception as error:
-        # whatever is raised, the window keeps running and the user sees why
-        return None, f"{type(error).__name__}: {error}"
-    return outcome, ""

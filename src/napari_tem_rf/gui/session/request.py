@@ -14,6 +14,7 @@ from napari_tem_rf.gui.layers.layers import (
 )
 from napari_tem_rf.gui.session.annotations import belong, classes_of
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Scene
 from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
 
 LARGEST_WATCHED_PX = 1_200_000
@@ -21,8 +22,12 @@ LARGEST_WATCHED_PX = 1_200_000
 
 def labelled_images(session: Session) -> tuple[LabelledImage, ...]:
     """Return every annotated frame with its labels; frames of one series are one group."""
+    return _labelled_images(session.refresh().scene)
+
+
+def _labelled_images(scene: Scene) -> tuple[LabelledImage, ...]:
     images = []
-    for each in session.refresh().scene.annotated:
+    for each in scene.annotated:
         image, labels = each.pair.image, each.pair.labels
         belong(labels, image)
         for frame in each.frames:
@@ -56,7 +61,7 @@ def training_request(session: Session) -> jobs.TrainRequest:
             colors.setdefault(value, color)
     return jobs.TrainRequest(
         run=session.new_run_folder(),
-        images=labelled_images(session),
+        images=_labelled_images(scene),
         unlabelled=choices.unlabelled,
         cleaning=choices.cleaning,
         class_names=names,
