@@ -3,6 +3,8 @@
 import threading
 from typing import Any
 
+from qtpy.QtWidgets import QLabel
+
 from napari_tem_rf.gui.session.background import Latest, run_in_thread, stepwise
 
 
@@ -56,6 +58,27 @@ def test_the_newest_request_wins_and_older_work_is_stopped(qtbot: Any) -> None:
     other = run_in_thread(lambda stopped, say: "new", new.only(answers.append), answers.append)
     qtbot.waitUntil(lambda: work.is_over and other.is_over, timeout=5_000)
     assert answers == ["new"]
+
+
+def test_nobody_is_called_once_the_widget_that_answers_is_gone(qtbot: Any) -> None:
+    goes_on, said = threading.Event(), []
+    label = QLabel()
+
+    def answer(value: str) -> None:
+        said.append(value)
+        label.setText(value)
+
+    def write(stopped: Any, say: Any) -> str:
+        goes_on.wait(5)
+        say("half")
+        return "written"
+
+    work = run_in_thread(write, answer, answer, answer, owner=label)
+    with qtbot.waitSignal(label.destroyed):
+        label.deleteLater()
+    goes_on.set()
+    qtbot.waitUntil(lambda: work.is_over, timeout=5_000)
+    assert said == []
 
 
 def test_each_value_that_is_yielded_is_said(qtbot: Any) -> None:

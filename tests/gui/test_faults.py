@@ -1,5 +1,6 @@
 """Faults in a real window: what it says, that it keeps running, and what is left."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -52,12 +53,15 @@ def idle(session: Session) -> Callable[[], bool]:
 
 def member(role: str) -> psutil.Process:
     """Return the process of this session's engine that has a role."""
-    (found,) = (
-        process
-        for process in psutil.Process().children()
-        if "napari_tem_rf.engine.member" in process.cmdline() and process.cmdline()[-1] == role
-    )
-    return found
+    found = []
+    for process in psutil.Process().children():
+        # one of an engine before, which nobody has waited for yet, has no words any more
+        with contextlib.suppress(psutil.ZombieProcess, psutil.NoSuchProcess):
+            words = process.cmdline()
+            if "napari_tem_rf.engine.member" in words and words[-1] == role:
+                found.append(process)
+    (member,) = found
+    return member
 
 
 def small_training(session: Session, epochs: int = EPOCHS) -> None:

@@ -356,6 +356,7 @@ class PlanPart(QWidget):
             lambda _stopped, _say: split_in_words(in_exposures(prepared, wishes)),
             request.only(show),
             request.only(lambda trouble: show(Check(trouble, stops=True))),
+            owner=self,
         )
         request.holds(work)
 

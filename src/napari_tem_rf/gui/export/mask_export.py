@@ -172,6 +172,7 @@ class MaskExport(QWidget):
             lambda _stopped, _say: write(),
             self._on_written,
             lambda trouble: self._on_written((False, trouble)),
+            owner=self,
         )
         self._enable()
 

@@ -331,6 +331,7 @@ class ParticlesWidget(QScrollArea):
             lambda _stopped, _say: export_table(path, table, origin, overwrite),
             self._on_written,
             lambda trouble: self._on_written((False, trouble)),
+            owner=self,
         )
         self._enable()
 

@@ -78,6 +78,7 @@ class CleaningWidget(QWidget):
             lambda _stopped, _say: _cleaned(pixels, cleaning),
             partial(self._on_cleaned, image, cleaning),
             self._on_failed,
+            owner=self,
         )
 
     def _on_failed(self, trouble: str) -> None:

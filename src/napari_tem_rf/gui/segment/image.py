@@ -251,7 +251,7 @@ class LoadWidget(QWidget):
         names = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
         self.words.say(f"Reading {names}...", "quiet")
         self._reading = run_in_thread(
-            lambda _stopped, _say: _read_each(paths), self._add, self._on_unread
+            lambda _stopped, _say: _read_each(paths), self._add, self._on_unread, owner=self
         )
 
     def _on_unread(self, trouble: str) -> None:

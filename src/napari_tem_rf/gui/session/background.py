@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 from threading import Event, Thread
 from typing import Any, Protocol, TypeVar
 
+from qtpy.compat import isalive
 from qtpy.QtCore import QObject
 from qtpy.QtCore import Signal as QtSignal
 
@@ -112,6 +113,7 @@ def run_in_thread(
     on_done: Callable[[Any], object],
     on_failed: Callable[[str], object],
     on_said: Callable[[Any], object] | None = None,
+    owner: QObject | None = None,
 ) -> ThreadWork:
     """Run a function in a thread; all answers come in the window's own thread.
 
@@ -126,19 +128,26 @@ def run_in_thread(
         Called with a sentence on why it returned nothing.
     on_said : callable, optional
         Called with each value that it said.
+    owner : QObject, optional
+        The widget that answers; once Qt took it away, as when the window closes before the work
+        ends, nobody is called.
     """
     work, window = ThreadWork(), WindowThread()
     # Qt would take the object away with its last name, which the thread's end may be
     _RUNNING.add(window)
 
+    def is_listening() -> bool:
+        return owner is None or isalive(owner)
+
     def say(value: Any) -> None:
         if on_said is not None:
-            window.called.emit(lambda: on_said(value))
+            window.called.emit(lambda: is_listening() and on_said(value))
 
     def over(answer: Callable[[], object]) -> None:
         _RUNNING.discard(window)
         work.is_over = True
-        answer()
+        if is_listening():
+            answer()
 
     def run() -> None:
         try:
