@@ -15,6 +15,7 @@ from napari_tem_rf.describing import Setting, settings_of
 from napari_tem_rf.exporting import FORMATS, ExportSettings
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.movies import DriftSettings, Limits
 from napari_tem_rf.protocol import default_plan
 
 DOCS = Path(__file__).parent
@@ -25,6 +26,8 @@ PLANS = {
     "particles": Finding(),
     "comparison": ComparisonSettings(),
     "export": ExportSettings(),
+    "drift": DriftSettings(),
+    "tracks": Limits(),
 }
 """What can be told, by the name of its table."""
 

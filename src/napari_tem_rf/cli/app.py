@@ -5,7 +5,16 @@ from importlib.metadata import version
 
 import typer
 
-from napari_tem_rf.cli import comparing, demo, evaluating, files, networks, predicting, training
+from napari_tem_rf.cli import (
+    comparing,
+    demo,
+    evaluating,
+    files,
+    movies,
+    networks,
+    predicting,
+    training,
+)
 from napari_tem_rf.cli.output import fail
 from napari_tem_rf.engine import EngineError
 
@@ -28,6 +37,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("compare", comparing.compare),
     ("effective-field", evaluating.effective_field),
     ("measure", files.measure),
+    ("track", movies.track),
+    ("drift", movies.drift),
     ("demo", demo.demo),
 )
 for _name, _command in _COMMANDS:

@@ -1,0 +1,417 @@
+"""``drift`` and ``track``: the stage's path, and particles through time."""
+
+import os
+import re
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
+from napari_tem_rf.cli.options import NOT_SAID, PIXEL_SIZE, Given, told_by_options
+from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say, tell
+from napari_tem_rf.describing import settings_of
+from napari_tem_rf.measuring.series import Finding, measure_frames
+from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
+from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.reading import open_labels, read_micrographs
+from napari_tem_rf.movies.aligning import write_aligned
+from napari_tem_rf.movies.drift import Drift, DriftSettings, measure_drift
+from napari_tem_rf.movies.linking import Limits
+from napari_tem_rf.movies.tracks import (
+    Tracks,
+    frame_table,
+    mean_squared_displacement,
+    track_particles,
+    track_table,
+)
+from napari_tem_rf.protocol import ProgressReport
+from napari_tem_rf.provenance import known_hash, provenance_path, write_provenance
+from napari_tem_rf.runs import library_versions, now
+from napari_tem_rf.spreadsheets import csv_of
+from napari_tem_rf.storage import refuse_existing, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Result = TypeVar("Result")
+Frame = tuple[Path, int]
+
+_TIME_STEP = typer.Option(
+    None, "--time-step", min=1e-12, help="Time from frame to frame in s, for speeds and rates."
+)
+
+
+@told_by_options(wish=settings_of(DriftSettings()))
+def drift(
+    images: list[Path] = typer.Argument(
+        ..., help="A series, or the files or the folder of its frames, in the order of their names."
+    ),
+    out: Path = typer.Option(..., "--out", help="Table of the stage's path, .csv."),
+    aligned: Path = typer.Option(
+        None, "--aligned", help="Write the series too, moved back and cut to what all frames show."
+    ),
+    pixel_size: float = PIXEL_SIZE,
+    wish: Given = NOT_SAID,
+    json: bool = JSON_OPTION,
+) -> None:
+    """Measure how the stage drifts through a series."""
+    _must_end_in(out, ".csv")
+    for path in (out, aligned):
+        if path is not None:
+            refuse_existing(path)
+    series = _Series.of_images(images, pixel_size)
+    if len(series) < 2:
+        raise ValueError(
+            f'"{images[0]}" is one frame: drift needs a series; give a stack, or its frames as '
+            "several files"
+        )
+    found = _run(
+        "measuring drift",
+        measure_drift(series.read, len(series), DriftSettings(**wish), series.pixel_size_nm),
+    )
+    table = _path_table(found)
+    write_text(out, csv_of(table))
+    record = {
+        **series.record("images"),
+        "drift": {"settings": dict(wish), "spread_px": found.spread_px},
+    }
+    write_provenance(out, record)
+    if aligned is not None:
+        progress = Progress("writing the aligned series")
+        write_aligned(
+            aligned, series.read, found, lambda done: progress(ProgressReport(done, None))
+        )
+        progress.close()
+        write_provenance(aligned, record)
+    if json:
+        document = {
+            "table": str(out),
+            "frames": found.frames,
+            "largest_px": float(np.hypot(*found.offsets_px.T).max()),
+            "spread_px": found.spread_px,
+            "left_out": {str(frame): why for frame, why in found.left_out.items()},
+        }
+        if aligned is not None:
+            document["aligned"] = str(aligned)
+        print_json(document)
+    else:
+        tell(f"{out}: {found.sentence}")
+
+
+@told_by_options(finding=settings_of(Finding()), limits=settings_of(Limits()))
+def track(
+    masks: list[Path] = typer.Argument(
+        ..., help="A series of masks, or the files or folder of its frames, in order of names."
+    ),
+    out: Path = typer.Option(
+        ...,
+        "--out",
+        help="Table, a row a particle and frame, NAME.csv; NAME_tracks.csv and "
+        "NAME_frames.csv come beside it.",
+    ),
+    time_step: float = _TIME_STEP,
+    drift_file: Path = typer.Option(
+        None,
+        "--drift",
+        help="Table of the stage's path that `drift` wrote; without it the path is measured from "
+        "the masks.",
+    ),
+    figure: Path = typer.Option(
+        None, "--figure", help="Draw number, coverage, size and displacement: .png, .svg or .pdf."
+    ),
+    pixel_size: float = PIXEL_SIZE,
+    finding: Given = NOT_SAID,
+    limits: Given = NOT_SAID,
+    json: bool = JSON_OPTION,
+) -> None:
+    """Follow the particles of a series of masks through time."""
+    _must_end_in(out, ".csv")
+    beside = {kind: out.with_name(f"{out.stem}_{kind}.csv") for kind in ("tracks", "frames")}
+    for path in (out, *beside.values(), *(() if figure is None else (figure,))):
+        refuse_existing(path)
+    series = _Series.of_masks(masks, pixel_size)
+    wish = Finding(**finding)
+    offsets = _offsets(drift_file, series)
+    tables = _run("measuring particles", series.measure(wish))
+    asked = _limits(limits, tables, series, offsets)
+    tracks = track_particles(
+        tables,
+        len(series),
+        series.shape,
+        asked,
+        offsets_px=offsets,
+        left_out=series.left_out,
+        pixel_size_nm=series.pixel_size_nm,
+        time_step_s=time_step,
+    )
+    by_track, by_frame = track_table(tracks), frame_table(tracks)
+    record = {
+        **series.record("masks"),
+        "particles": {name: getattr(wish, name) for name in wish.__slots__},
+        "limits": {name: getattr(tracks.limits, name) for name in Limits.__slots__},
+        "drift": None if drift_file is None else str(drift_file.resolve()),
+        "time_step_s": time_step,
+        "left_out": {str(frame): why for frame, why in tracks.left_out.items()},
+    }
+    particles = tracks.particles
+    if time_step is not None:
+        particles = particles.copy()
+        particles.insert(2, "time_s", particles["frame"] * time_step)
+    for path, table in (
+        (out, particles),
+        (beside["tracks"], by_track),
+        (beside["frames"], by_frame),
+    ):
+        write_text(path, csv_of(table))
+        write_provenance(path, record)
+    if figure is not None:
+        _draw(figure, tracks, by_frame)
+    if json:
+        print_json(
+            {
+                "table": str(out),
+                "tracks": str(beside["tracks"]),
+                "frames_table": str(beside["frames"]),
+                "number": tracks.number,
+                "frames": tracks.frames,
+                "mergers": len(tracks.parents),
+                "splits": len(tracks.origins),
+                "limits": record["limits"],
+                "left_out": record["left_out"],
+            }
+        )
+        return
+    tell(f"{out}: {tracks.sentence}")
+    chosen = tracks.limits
+    tell(
+        f"the same particle: moved by at most {chosen.distance_px:g} px a frame, of a diameter "
+        f"that changed at most {chosen.size_ratio:g} times, missing in at most {chosen.gap} frames"
+    )
+
+
+def _offsets(path: Path | None, series: "_Series") -> NDArray[np.float64]:
+    """Return the drift of a series of masks: that of a table, or what the masks show."""
+    if path is not None:
+        return _read_path(path, len(series))
+    if len(series) < 2:
+        return np.zeros((len(series), 2))
+    say("the drift is measured from the masks; give the images' own with --drift")
+    quick = DriftSettings(reach=2, steps=10)
+    job = measure_drift(lambda index: series.read(index) > 0, len(series), quick)
+    return _run("measuring drift", job).offsets_px
+
+
+class _Series:
+    """The frames of a series, wherever they lie, read when asked for."""
+
+    def __init__(
+        self,
+        frames: Sequence[Frame],
+        shapes: Sequence[tuple[int, int]],
+        read: Callable[[Path, int], NDArray[Any]],
+        pixel_size_nm: tuple[float, float] | None,
+        paths: Sequence[Path],
+    ) -> None:
+        self._frames = frames
+        self._read = read
+        self._paths = paths
+        self.pixel_size_nm = pixel_size_nm
+        usual = max(set(shapes), key=shapes.count)
+        self.shape = usual
+        self.left_out = {
+            index: f"it is {shape[0]} x {shape[1]} px and the others are {usual[0]} x {usual[1]}"
+            for index, shape in enumerate(shapes)
+            if shape != usual
+        }
+        if len(self.left_out) * 2 > len(shapes):
+            raise ValueError(
+                f"frames of a series have one size, and these have "
+                f"{len(set(shapes))} sizes: give frames of one series"
+            )
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def read(self, index: int) -> NDArray[Any]:
+        """Return a frame, shape (row, column)."""
+        return self._read(*self._frames[index])
+
+    @classmethod
+    def of_images(cls, paths: Sequence[Path], pixel_size: float | None) -> "_Series":
+        """Open images as one series."""
+        files = _in_order(named_files(paths))
+        opened: dict[Path, tuple[Micrograph, ...]] = {}
+        frames: list[Frame] = []
+        shapes: list[tuple[int, int]] = []
+        first: Micrograph | None = None
+        for path in files:
+            micrographs = read_sized(path, pixel_size)
+            longest = max(micrographs, key=lambda each: each.frames)
+            first = first or longest
+            frames += [(path, index) for index in range(longest.frames)]
+            shapes += [longest.image_shape] * longest.frames
+            if longest.frames > 1 or len(files) == 1:
+                opened[path] = (longest,)
+
+        def read(path: Path, index: int) -> NDArray[Any]:
+            micrograph = opened[path][0] if path in opened else read_sized(path, pixel_size)[0]
+            return micrograph.frame(index)
+
+        size = None if first is None else first.pixel_size_nm
+        return cls(frames, shapes, read, size, files)
+
+    @classmethod
+    def of_masks(cls, paths: Sequence[Path], pixel_size: float | None) -> "_Series":
+        """Open masks as one series."""
+        files = _in_order(named_masks(paths))
+        opened = {path: open_labels(path) for path in files}
+        frames: list[Frame] = []
+        shapes: list[tuple[int, int]] = []
+        for path, labels in opened.items():
+            frames += [(path, index) for index in range(len(labels))]
+            rows, columns = labels.shape[-2:]
+            shapes += [(rows, columns)] * len(labels)
+        size = (
+            (pixel_size, pixel_size)
+            if pixel_size is not None
+            else read_micrographs(files[0])[0].pixel_size_nm
+        )
+
+        def read(path: Path, index: int) -> NDArray[Any]:
+            return opened[path].read(index)
+
+        return cls(frames, shapes, read, size, files)
+
+    def measure(self, wish: Finding) -> Generator[float, None, dict[int, "pd.DataFrame"]]:
+        """Measure the particles of all frames that fit; yields the fraction done."""
+        counts: dict[int, int] = {}
+        for index in range(len(self)):
+            for value, number in count_labels(self.read(index)).items():
+                counts[value] = counts.get(value, 0) + number
+        meaning = meaning_of(counts)
+        tables: dict[int, pd.DataFrame] = {}
+        whole = [index for index in range(len(self)) if index not in self.left_out]
+        for index, table in measure_frames(self.read, whole, meaning, wish, self.pixel_size_nm):
+            tables[index] = table
+            yield (index + 1) / len(self)
+        return tables
+
+    def record(self, what: str) -> dict[str, Any]:
+        """Return where the frames come from, as plain JSON values."""
+        size = self.pixel_size_nm
+        return {
+            what: [
+                {"file": str(path.resolve()), "sha256": known_hash(path)} for path in self._paths
+            ],
+            "frames": len(self),
+            "pixel_size_nm": None if size is None else list(size),
+            "versions": library_versions(),
+            "date": now(),
+        }
+
+
+def _in_order(files: dict[str, Path]) -> list[Path]:
+    """Return files in the order of the numbers in their names: frame 2 before frame 10."""
+
+    def key(path: Path) -> tuple[str, list[tuple[int, str]]]:
+        parts = re.split(r"(\d+)", path.name)
+        return os.fspath(path.parent), [
+            (int(part), "") if part.isdecimal() else (-1, part) for part in parts
+        ]
+
+    return sorted(files.values(), key=key)
+
+
+def _limits(
+    given: Given, tables: "dict[int, pd.DataFrame]", series: _Series, offsets: NDArray[Any]
+) -> Limits | None:
+    """Return the limits that were asked for, the others from the data; None where none was."""
+    if not given:
+        return None
+    suggested = track_particles(
+        tables,
+        len(series),
+        series.shape,
+        offsets_px=offsets,
+        left_out=series.left_out,
+        pixel_size_nm=series.pixel_size_nm,
+    ).limits
+    values = {name: getattr(suggested, name) for name in Limits.__slots__}
+    return Limits(**{**values, **given})
+
+
+def _path_table(found: Drift) -> "pd.DataFrame":
+    import pandas as pd
+
+    table = {
+        "frame": np.arange(found.frames),
+        "row_px": found.offsets_px[:, 0],
+        "column_px": found.offsets_px[:, 1],
+    }
+    scaled = found.offsets_nm
+    if scaled is not None:
+        table |= {"row_nm": scaled[:, 0], "column_nm": scaled[:, 1]}
+    return pd.DataFrame(table).assign(
+        left_out=[found.left_out.get(frame, "") for frame in range(found.frames)]
+    )
+
+
+def _read_path(path: Path, frames: int) -> NDArray[np.float64]:
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+        offsets = table[["row_px", "column_px"]].to_numpy(np.float64)
+    except (KeyError, ValueError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f'"{path}" is not a path of the stage: it needs the columns row_px and column_px of '
+            "numbers, as `drift` writes them"
+        ) from error
+    if len(offsets) != frames:
+        raise ValueError(
+            f'"{path}" is the path of {len(offsets)} frames and the masks have {frames}: measure '
+            "the drift of the same series"
+        )
+    if not np.isfinite(offsets).all():
+        raise ValueError(f'"{path}" has places without a number: measure the drift again')
+    return offsets
+
+
+def _draw(path: Path, tracks: Tracks, frames: "pd.DataFrame") -> None:
+    from matplotlib.figure import Figure
+
+    from napari_tem_rf.figures.movies import draw_movie
+    from napari_tem_rf.storage import write_aside
+
+    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
+        raise ValueError(f'"{path.name}": figures are written as .png, .svg or .pdf')
+    figure = Figure(figsize=(8, 6), layout="constrained")
+    unit = tracks.unit
+    draw_movie(figure, frames, mean_squared_displacement(tracks), unit)
+    with write_aside(path) as aside:
+        figure.savefig(aside, format=path.suffix[1:].lower(), dpi=150)
+
+
+def _run(title: str, job: Generator[float, None, Result]) -> Result:
+    """Run a job to its end with its progress on stderr."""
+    progress = Progress(title)
+    try:
+        while True:
+            try:
+                progress(ProgressReport(next(job), None))
+            except StopIteration as end:
+                result: Result = end.value
+                return result
+    finally:
+        progress.close()
+
+
+def _must_end_in(path: Path, ending: str) -> None:
+    if path.suffix.lower() != ending:
+        raise ValueError(f'"{path.name}" ends in "{path.suffix}": tables are written as {ending}')
+    if provenance_path(path) == path:
+        raise ValueError(f'"{path.name}" is the name of the record beside it: take another')

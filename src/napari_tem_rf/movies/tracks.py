@@ -1,0 +1,416 @@
+"""Particles through time: a track for each, and what became of it.
+
+What comes of a merger is a new particle with a track of its own; so is what comes off another.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.movies.linking import Limits, Links, Spots, link_spots, suggest_limits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Tracks", "frame_table", "mean_squared_displacement", "track_particles", "track_table"]
+
+_LOST_FRAME = 0.05
+"""A frame with fewer than this share of its neighbours' particles is taken for a lost one."""
+
+_FEW = 10
+"""With fewer particles than this a frame without any may be the truth."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tracks:
+    """The particles of a series, each with its track.
+
+    Attributes
+    ----------
+    particles : DataFrame
+        A row a particle and frame, in the order of tracks and frames: ``track`` (from 1),
+        ``frame`` (from 0), ``label``, ``row_px``, ``column_px``, and the sizes of
+        `measure_particles`.
+    parents : dict of int to tuple of int
+        The tracks that merged into a track; only of those that came of a merger.
+    origins : dict of int to int
+        The track that a track came off; only of those that did.
+    limits : Limits
+    frames : int
+        Number of frames.
+    shape : tuple of int
+        (row, column) of a frame in px.
+    offsets_px : ndarray, shape (frame, 2)
+        The drift that was taken off, (row, column).
+    left_out : dict of int to str
+        Frames that were passed over, and why.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel.
+    time_step_s : float, optional
+        Time from frame to frame.
+    """
+
+    particles: "pd.DataFrame"
+    parents: Mapping[int, tuple[int, ...]]
+    origins: Mapping[int, int]
+    limits: Limits
+    frames: int
+    shape: tuple[int, int]
+    offsets_px: NDArray[np.float64]
+    left_out: Mapping[int, str]
+    pixel_size_nm: tuple[float, float] | None = None
+    time_step_s: float | None = None
+
+    @property
+    def number(self) -> int:
+        """How many tracks there are."""
+        return int(self.particles["track"].max()) if len(self.particles) else 0
+
+    @property
+    def unit(self) -> str:
+        """The unit of lengths."""
+        return "px" if self.pixel_size_nm is None else "nm"
+
+    @property
+    def sentence(self) -> str:
+        """The tracks in words."""
+        if not self.number:
+            return f"{self.frames} frames without a particle: there is nothing to track."
+        merged, came_off = len(self.parents), len(self.origins)
+        plural = "" if self.number == 1 else "s"
+        words = f"{self.number:,} track{plural} in {self.frames} frames"
+        events = [
+            f"{count} {what}{'s' * (count != 1)}"
+            for count, what in ((merged, "merger"), (came_off, "split"))
+            if count
+        ]
+        words += f", {' and '.join(events)}." if events else "."
+        if self.left_out:
+            listed = ", ".join(str(frame) for frame in list(self.left_out)[:5])
+            more = f" and {len(self.left_out) - 5} more" if len(self.left_out) > 5 else ""
+            words += f" Passed over: frame {listed}{more} ({next(iter(self.left_out.values()))})."
+        return words
+
+
+def track_particles(
+    tables: Mapping[int, "pd.DataFrame"],
+    frames: int,
+    shape: tuple[int, int],
+    limits: Limits | None = None,
+    *,
+    offsets_px: NDArray[np.float64] | None = None,
+    left_out: Mapping[int, str] | None = None,
+    pixel_size_nm: tuple[float, float] | None = None,
+    time_step_s: float | None = None,
+) -> Tracks:
+    """Find the particles of each frame again in the next.
+
+    Parameters
+    ----------
+    tables : mapping of int to DataFrame
+        The particles of each frame as `measure_particles` measures them.
+    frames : int
+        Number of frames.
+    shape : tuple of int
+        (row, column) of a frame in px.
+    limits : Limits, optional
+        What may be the same particle; from the data where None (`suggest_limits`).
+    offsets_px : ndarray, shape (frame, 2), optional
+        The drift, (row, column) in px: how far what is seen has moved since the first frame.
+    left_out : mapping of int to str, optional
+        Frames to pass over, and why.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel.
+    time_step_s : float, optional
+        Time from frame to frame.
+
+    Returns
+    -------
+    Tracks
+    """
+    if offsets_px is None:
+        offsets_px = np.zeros((frames, 2))
+    gone = {**(left_out or {}), **_lost(tables, frames)}
+    shown = [frame for frame in range(frames) if frame not in gone and frame in tables]
+    particles = _joined(tables, shown, pixel_size_nm)
+    spots = _spots(particles, shown, offsets_px, pixel_size_nm)
+    limits = limits or suggest_limits(spots, len(shown))
+    links = link_spots(spots, len(shown), limits)
+    track, parents, origins = _named(spots, links)
+    particles.insert(0, "track", track)
+    particles = particles.sort_values(["track", "frame"], ignore_index=True)
+    return Tracks(
+        *(particles, parents, origins, limits, frames, shape),
+        *(offsets_px, gone, pixel_size_nm, time_step_s),
+    )
+
+
+def _lost(tables: Mapping[int, "pd.DataFrame"], frames: int) -> dict[int, str]:
+    """Return frames whose particles are missing all at once, between frames that have them."""
+    counts = np.array([len(tables.get(frame, ())) for frame in range(frames)])
+    lost = {int(frame): "it has no particles" for frame in np.flatnonzero(counts == 0)}
+    for frame in range(1, frames - 1):
+        around = np.concatenate([counts[max(frame - 3, 0) : frame], counts[frame + 1 : frame + 4]])
+        usual = float(np.median(around[around > 0])) if (around > 0).any() else 0.0
+        if usual >= _FEW and 0 < counts[frame] < _LOST_FRAME * usual:
+            lost[frame] = "nearly all particles of its neighbours are missing"
+    # a series may begin or end without particles, and few particles may all be gone
+    seen = np.flatnonzero(counts)
+    if not len(seen):
+        return {}
+    usual = float(np.median(counts[seen]))
+    return {
+        frame: why for frame, why in lost.items() if seen[0] < frame < seen[-1] and usual >= _FEW
+    }
+
+
+def _joined(
+    tables: Mapping[int, "pd.DataFrame"],
+    shown: list[int],
+    pixel_size_nm: tuple[float, float] | None,
+) -> "pd.DataFrame":
+    import pandas as pd
+
+    parts = []
+    for frame in shown:
+        table = tables[frame]
+        unit, sides = ("px", (1.0, 1.0)) if pixel_size_nm is None else ("nm", pixel_size_nm)
+        first = pd.DataFrame(
+            {
+                "frame": np.full(len(table), frame),
+                "label": table["label"],
+                "row_px": table[f"row_{unit}"] / sides[0],
+                "column_px": table[f"column_{unit}"] / sides[1],
+            }
+        )
+        rest = table.drop(columns=[name for name in first if name in table])
+        parts.append(pd.concat([first, rest], axis=1))
+    filled = [part for part in parts if len(part)] or parts[:1]
+    if not filled:
+        area = "area_px" if pixel_size_nm is None else "area_nm2"
+        empty = {"frame": int, "label": int, "row_px": float, "column_px": float, area: float}
+        empty["touches_border"] = bool
+        return pd.DataFrame({name: np.zeros(0, kind) for name, kind in empty.items()})
+    return pd.concat(filled, ignore_index=True)
+
+
+def _spots(
+    particles: "pd.DataFrame",
+    shown: list[int],
+    offsets_px: NDArray[np.float64],
+    pixel_size_nm: tuple[float, float] | None,
+) -> Spots:
+    """Return the particles for linking: frames counted without those that are passed over."""
+    frame = particles["frame"].to_numpy(np.intp)
+    place = particles[["row_px", "column_px"]].to_numpy(np.float64) - offsets_px[frame]
+    unit, sides = ("px", (1.0, 1.0)) if pixel_size_nm is None else ("nm2", pixel_size_nm)
+    area = particles[f"area_{unit}"].to_numpy(np.float64) / (sides[0] * sides[1])
+    cut = particles["touches_border"].to_numpy(bool)
+    return Spots(np.searchsorted(shown, frame), place, np.sqrt(4 * area / np.pi), cut)
+
+
+def _named(
+    spots: Spots, links: Links
+) -> tuple[NDArray[np.intp], dict[int, tuple[int, ...]], dict[int, int]]:
+    """Return the track of each spot, from 1, and the tracks that tracks came of."""
+    from scipy import sparse
+
+    number = len(spots)
+    new = set(links.merged[:, 1].tolist())
+    parted = set(links.split[:, 0].tolist())
+    same = np.array(
+        [pair for pair in links.same.tolist() if pair[1] not in new and pair[0] not in parted],
+        np.intp,
+    ).reshape(-1, 2)
+    graph = sparse.coo_matrix((np.ones(len(same)), same.T), shape=(number, number))
+    _, group = sparse.csgraph.connected_components(graph, directed=False)
+    # in the order in which they are first seen
+    _, first = np.unique(group, return_index=True)
+    rank = np.empty(len(first), np.intp)
+    rank[np.argsort(first)] = np.arange(1, len(first) + 1)
+    track = rank[group] if number else np.zeros(0, np.intp)
+    parents: dict[int, list[int]] = {}
+    for before, after in links.merged.tolist():
+        parents.setdefault(int(track[after]), []).append(int(track[before]))
+    origins = {int(track[after]): int(track[before]) for before, after in links.split.tolist()}
+    return track, {child: tuple(sorted(each)) for child, each in parents.items()}, origins
+
+
+def track_table(tracks: Tracks) -> "pd.DataFrame":
+    """Return a row a track: when and where it was, how it began and ended, how it moved and grew.
+
+    Returns
+    -------
+    DataFrame
+        ``track``, ``first_frame``, ``last_frame``, ``parents`` (tracks that merged into it,
+        separated by spaces), ``split_from``, ``begins`` (``first frame``, ``entered`` over the
+        border, ``merger``, ``split`` or ``appeared``), ``ends`` (``last frame``, ``left`` over the
+        border, ``merged``, ``split`` or ``vanished``), ``frames`` in which it was seen, the
+        equivalent diameter at the beginning, at the end and on average, ``growth``
+        (nm or px a frame, or a second with a time step: the slope of a line through its
+        diameters), ``displacement`` from its first to its last place, ``path`` of all steps, and
+        ``speed`` (path over time), with their units in their names, the drift taken off.
+    """
+    import pandas as pd
+
+    unit, per = tracks.unit, "frame" if tracks.time_step_s is None else "s"
+    step = tracks.time_step_s or 1.0
+    sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
+    merged_into = {parent for each in tracks.parents.values() for parent in each}
+    split_into = set(tracks.origins.values())
+    seen = [frame for frame in range(tracks.frames) if frame not in tracks.left_out]
+    rows: list[dict[str, Any]] = []
+    for track, table in tracks.particles.groupby("track", sort=True):
+        name = int(str(track))
+        frame = table["frame"].to_numpy()
+        place = table[["row_px", "column_px"]].to_numpy() - tracks.offsets_px[frame]
+        scaled = place * sides
+        path = float(np.hypot(*np.diff(scaled, axis=0).T).sum())
+        time = (frame - frame[0]) * step
+        border = table["touches_border"].to_numpy(bool)
+        diameter = table[f"equivalent_diameter_{unit}"].to_numpy()
+        origin = tracks.origins.get(name)
+        begins = (
+            "merger"
+            if name in tracks.parents
+            else "split"
+            if origin is not None
+            else "first frame"
+            if frame[0] == seen[0]
+            else "entered"
+            if border[0]
+            else "appeared"
+        )
+        ends = (
+            "merged"
+            if name in merged_into
+            else "split"
+            if name in split_into
+            else "last frame"
+            if frame[-1] == seen[-1]
+            else "left"
+            if border[-1]
+            else "vanished"
+        )
+        rows.append(
+            {
+                "track": name,
+                "first_frame": int(frame[0]),
+                "last_frame": int(frame[-1]),
+                "parents": " ".join(map(str, tracks.parents.get(name, ()))),
+                "split_from": "" if origin is None else str(origin),
+                "begins": begins,
+                "ends": ends,
+                "frames": len(frame),
+                f"first_diameter_{unit}": diameter[0],
+                f"last_diameter_{unit}": diameter[-1],
+                f"mean_diameter_{unit}": diameter.mean(),
+                f"growth_{unit}_per_{per}": (
+                    np.polyfit(time, diameter, 1)[0] if len(time) > 2 else np.nan
+                ),
+                f"displacement_{unit}": float(np.hypot(*(scaled[-1] - scaled[0]))),
+                f"path_{unit}": path,
+                f"speed_{unit}_per_{per}": path / time[-1] if time[-1] > 0 else np.nan,
+            }
+        )
+    if rows:
+        return pd.DataFrame(rows)
+    names = ("track", "first_frame", "last_frame", "parents", "split_from", "begins", "ends")
+    return pd.DataFrame({name: [] for name in names})
+
+
+def frame_table(tracks: Tracks) -> "pd.DataFrame":
+    """Return a row a frame: number of particles, coverage, and the mean diameter's interval.
+
+    Returns
+    -------
+    DataFrame
+        ``frame``, ``time_s`` with a time step, ``number``, ``coverage`` (fraction of the area),
+        ``mean_diameter``, and the borders of its 95 % interval (Student's t of the particles that
+        the border does not cut), with their unit; ``drift_row`` and ``drift_column``;
+        ``left_out`` with the reason.
+    """
+    import pandas as pd
+    from scipy.stats import t as student
+
+    unit = tracks.unit
+    area_name = "area_px" if unit == "px" else "area_nm2"
+    sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
+    whole = float(np.prod(tracks.shape) * np.prod(sides))
+    by_frame = dict(tuple(tracks.particles.groupby("frame")))
+    rows = []
+    for frame in range(tracks.frames):
+        table = by_frame.get(frame)
+        out = frame in tracks.left_out
+        number = 0 if table is None else len(table)
+        mean = low = high = np.nan
+        if table is not None:
+            inside = table[~table["touches_border"].astype(bool)]
+            diameters = inside[f"equivalent_diameter_{unit}"].to_numpy()
+            if len(diameters):
+                mean = float(diameters.mean())
+            if len(diameters) > 1:
+                half = student.ppf(0.975, len(diameters) - 1)
+                half *= diameters.std(ddof=1) / np.sqrt(len(diameters))
+                low, high = mean - half, mean + half
+        time = {} if tracks.time_step_s is None else {"time_s": frame * tracks.time_step_s}
+        drift = tracks.offsets_px[frame] * sides
+        rows.append(
+            {
+                "frame": frame,
+                **time,
+                "number": np.nan if out else number,
+                "coverage": (
+                    np.nan if out else 0.0 if table is None else table[area_name].sum() / whole
+                ),
+                f"mean_diameter_{unit}": mean,
+                f"mean_diameter_low_{unit}": low,
+                f"mean_diameter_high_{unit}": high,
+                f"drift_row_{unit}": drift[0],
+                f"drift_column_{unit}": drift[1],
+                "left_out": tracks.left_out.get(frame, ""),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def mean_squared_displacement(tracks: Tracks, most: int | None = None) -> "pd.DataFrame":
+    """Return the mean squared displacement over the time between, of all tracks together.
+
+    Parameters
+    ----------
+    tracks : Tracks
+    most : int, optional
+        The longest time between, in frames; a quarter of the series where None, because longer
+        ones rest on few independent steps.
+
+    Returns
+    -------
+    DataFrame
+        ``frames`` between (``time_s`` with a time step), ``msd_nm2`` (``msd_px`` without a pixel
+        size), and the ``number`` of displacements.
+    """
+    import pandas as pd
+
+    sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
+    most = max(1, tracks.frames // 4) if most is None else most
+    total, number = np.zeros(most + 1), np.zeros(most + 1, np.int64)
+    for _, table in tracks.particles.groupby("track"):
+        frame = table["frame"].to_numpy()
+        place = np.full((frame[-1] - frame[0] + 1, 2), np.nan)
+        moved = table[["row_px", "column_px"]].to_numpy() - tracks.offsets_px[frame]
+        place[frame - frame[0]] = moved * sides
+        for lag in range(1, min(most, len(place) - 1) + 1):
+            square = ((place[lag:] - place[:-lag]) ** 2).sum(axis=1)
+            known = np.isfinite(square)
+            total[lag] += square[known].sum()
+            number[lag] += int(known.sum())
+    lags = np.flatnonzero(number)
+    time = {} if tracks.time_step_s is None else {"time_s": lags * tracks.time_step_s}
+    name = "msd_px2" if tracks.unit == "px" else "msd_nm2"
+    return pd.DataFrame(
+        {"frames": lags, **time, name: total[lags] / number[lags], "number": number[lags]}
+    )
