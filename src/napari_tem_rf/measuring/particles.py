@@ -29,6 +29,10 @@ __all__ = [
 ]
 
 
+_EDGES = np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])[:, None]
+"""From a pixel's centre to the midpoints of its edges."""
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """A column of a particle table in four numbers.
@@ -126,24 +130,26 @@ def measure_particles(
     labels, numbered = compact(instances)
     n = len(labels)
     perimeter = _crofton_perimeters(numbered, n, sides)
-    counts, total = np.zeros(n), np.zeros(n)
-    ferets, centres = np.zeros((n, 2)), np.zeros((n, 2))
-    classes = np.zeros(n, np.int64)
+    rows, columns = np.nonzero(numbered)
+    of_pixel = numbered[rows, columns] - 1
+    counts = np.bincount(of_pixel, minlength=n)
+    centres = np.stack(
+        [np.bincount(of_pixel, axis, n) / counts for axis in (rows, columns)], axis=1
+    )
+    ferets = np.zeros((n, 2))
     for place, box in enumerate(ndimage.find_objects(numbered)):
-        shape = numbered[box] == place + 1
-        rows, columns = np.nonzero(shape)
-        counts[place] = len(rows)
-        centres[place] = rows.mean() + box[0].start, columns.mean() + box[1].start
-        ferets[place] = _feret(shape, sides)
-        if mask is not None:
-            classes[place] = mask[box][rows[0], columns[0]]
-        if image is not None:
-            total[place] = image[box][rows, columns].sum(dtype=np.float64)
+        ferets[place] = _feret(numbered[box] == place + 1, sides)
+    if mask is not None:
+        classes = np.zeros(n, mask.dtype)
+        # of several values for one place the last is kept: backwards, that of the first pixel
+        classes[of_pixel[::-1]] = mask[rows[::-1], columns[::-1]]
+    if image is not None:
+        total = np.bincount(of_pixel, image[rows, columns].astype(np.float64), n)
     area = counts * rows_nm * columns_nm
     edge = np.concatenate([numbered[0], numbered[-1], numbered[:, 0], numbered[:, -1]])
     table: dict[str, Any] = {"label": labels}
     if mask is not None:
-        table["class"] = classes.astype(mask.dtype)
+        table["class"] = classes
     table |= {
         f"area_{square}": area,
         f"equivalent_diameter_{unit}": np.sqrt(4 * area / np.pi),
@@ -222,16 +228,20 @@ def _crofton_perimeters(
 def _feret(shape: NDArray[np.bool_], sides: tuple[float, float]) -> tuple[float, float]:
     """Return the largest and the smallest Feret diameter of a shape."""
     from scipy.spatial import ConvexHull
-    from scipy.spatial.distance import pdist
 
     rows = np.flatnonzero(shape.any(axis=1))
     first = shape[rows].argmax(axis=1)
     last = shape.shape[1] - 1 - shape[rows, ::-1].argmax(axis=1)
-    ends = np.concatenate([np.stack([rows, first], axis=1), np.stack([rows, last], axis=1)])
-    midpoints = [[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]]
-    points = (ends[:, None] + midpoints).reshape(-1, 2) * sides
+    points = np.empty((8, len(rows), 2))
+    points[:4, :, 0], points[4:, :, 0] = rows, rows
+    points[:4, :, 1], points[4:, :, 1] = first, last
+    points.reshape(2, 4, -1, 2)[:] += _EDGES
+    points = points.reshape(-1, 2) * sides
     hull = points[ConvexHull(points).vertices]
-    edges = np.roll(hull, -1, axis=0) - hull
-    normals = np.stack([-edges[:, 1], edges[:, 0]], axis=1) / np.hypot(*edges.T)[:, None]
-    widths = np.ptp(hull @ normals.T, axis=0)
-    return float(pdist(hull).max()), float(widths.min())
+    across = hull[:, None] - hull
+    edges = np.concatenate([hull[1:], hull[:1]]) - hull
+    normals = np.array([-edges[:, 1], edges[:, 0]]) / np.hypot(edges[:, 0], edges[:, 1])
+    along = hull @ normals
+    widths = along.max(axis=0) - along.min(axis=0)
+    longest = np.einsum("ijk,ijk->ij", across, across).max()
+    return float(np.sqrt(longest)), float(widths.min())
