@@ -290,9 +290,9 @@ class Particles:
         particle_layers.delete(self._layer, labels, self._frames_of(labels))
         # at once; measuring the frames again confirms it
         for frame, each in self._measured.items():
-            left = each.table[~each.table["label"].isin(list(labels))]
-            if len(left) < len(each.table):
-                self._measured[frame] = Measured(left, -1)
+            left = each.without(labels)
+            if len(left.table) < len(each.table):
+                self._measured[frame] = left
         self._table = self._show_features(self._layer, self._mask, self._measured)
         self.changed.emit()
         self._pause.start(0)
