@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_outlines", "scale_bar", "show_grey"]
 
+_LINES = 200
+"""An outline is as wide as one of so many lines of the image."""
+
 
 def show_grey(axes: "Axes", image: NDArray[Any], size: tuple[float, float] | None) -> None:
     """Show an image of shape (row, column), from its darkest to its brightest half percent."""
@@ -59,7 +62,7 @@ def draw_outlines(
     else:
         show_grey(axes, image, size)
     outline = np.zeros((*labels.shape, 4), np.float32)
-    edge = _edges(labels)
+    edge = _edges(labels, max(1, round(max(labels.shape) / _LINES)))
     shades = np.array([to_rgb(color) for color in colors], np.float32)
     outline[edge, :3] = shades[labels[edge] % len(shades)]
     outline[edge, 3] = 1
@@ -101,16 +104,16 @@ def scale_bar(
     )
 
 
-def _edges(labels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Return the pixels of particles that have another value beside them, inside the image."""
+def _edges(labels: NDArray[Any], width_px: int) -> NDArray[np.bool_]:
+    """Return the pixels of particles that have another value near them, inside the image."""
     edge = np.zeros(labels.shape, bool)
     for axis in (0, 1):
-        low = [slice(None)] * 2
-        high = [slice(None)] * 2
-        low[axis], high[axis] = slice(None, -1), slice(1, None)
-        differ = labels[tuple(low)] != labels[tuple(high)]
-        edge[tuple(low)] |= differ
-        edge[tuple(high)] |= differ
+        for apart in range(1, width_px + 1):
+            low, high = [slice(None)] * 2, [slice(None)] * 2
+            low[axis], high[axis] = slice(None, -apart), slice(apart, None)
+            differ = labels[tuple(low)] != labels[tuple(high)]
+            edge[tuple(low)] |= differ
+            edge[tuple(high)] |= differ
     return edge & (labels > 0)
 
 

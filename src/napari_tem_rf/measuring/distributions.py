@@ -243,10 +243,10 @@ def estimate(
     # about the mean, so that the squares keep their digits
     centre = x.mean()
     apart = x - centre
-    sums = np.stack(
+    sums: Numbers = np.stack(
         [np.bincount(places, weights) for weights in (np.ones(n), apart, apart**2)], axis=1
     )
-    sums = sums[sums[:, 0] > 0]
+    sums = sums[sums[:, 0] > 0].astype(np.float64)
     mean = resampled(sums, lambda s: centre + s[:, 1] / s[:, 0])
     sd = resampled(sums, _spread, positive=True)
     return Estimate(mean, sd, float(np.median(x)), n, used, drawn)

@@ -339,16 +339,7 @@ def _refined(
     reach = 1.0 / np.asarray(signal.shape)
     f = np.array(start)
     for _ in range(12):
-        e_row, e_column = np.exp(-2j * np.pi * f[0] * row), np.exp(-2j * np.pi * f[1] * column)
-        by_column = signal @ e_column, signal @ (column * e_column), signal @ (column**2 * e_column)
-        value = e_row @ by_column[0]
-        first = -2j * np.pi * np.array([(row * e_row) @ by_column[0], e_row @ by_column[1]])
-        mixed = (row * e_row) @ by_column[1]
-        second = (
-            -4
-            * np.pi**2
-            * np.array([[(row**2 * e_row) @ by_column[0], mixed], [mixed, e_row @ by_column[2]]])
-        )
+        value, first, second = _transform(signal, f, row, column)
         gradient = 2 * (value.conjugate() * first).real
         hessian = 2 * (value.conjugate() * second).real
         hessian += 2 * (first[:, None].conj() * first[None, :]).real
@@ -356,12 +347,28 @@ def _refined(
             return None, 0.0
         step = -np.linalg.solve(hessian, gradient)
         f = f + np.clip(step, -reach / 2, reach / 2)
-        if (np.abs(step) < 1e-7 * reach).all():
+        if (np.abs(step) < 1e-6 * reach).all():
             break
     if (np.abs(f - start) > 2 * reach).any():
         return None, 0.0
+    return f, float(abs(_transform(signal, f, row, column)[0]) ** 2 / noise)
+
+
+def _transform(
+    signal: Numbers, f: Numbers, row: Numbers, column: Numbers
+) -> tuple[complex, NDArray[np.complex128], NDArray[np.complex128]]:
+    """Return the Fourier transform at a frequency, and its first and second derivatives."""
     e_row, e_column = np.exp(-2j * np.pi * f[0] * row), np.exp(-2j * np.pi * f[1] * column)
-    return f, float(abs(e_row @ signal @ e_column) ** 2 / noise)
+    waves = np.stack([column**power * e_column for power in range(3)], axis=1)
+    # (column, real and imaginary part of three): one product of real numbers
+    summed = signal @ np.concatenate([waves.real, waves.imag], axis=1)
+    over_columns = summed[:, :3] + 1j * summed[:, 3:]  # (row, power of the column)
+    sums = np.stack([row**power * e_row for power in range(3)]) @ over_columns
+    first = -2j * np.pi * np.array([sums[1, 0], sums[0, 1]])
+    second: NDArray[np.complex128] = np.array(
+        [[sums[2, 0], sums[1, 1]], [sums[1, 1], sums[0, 2]]], np.complex128
+    )
+    return complex(sums[0, 0]), first, -4 * np.pi**2 * second
 
 
 def _covariance(window: Numbers, strength: float) -> Numbers:
