@@ -42,6 +42,7 @@ Quantity = Literal["equivalent_diameter", "feret_max", "feret_min", "area"]
 UM2_PER_NM2 = 1e-6
 _MPX_PER_PX = 1e-6
 _CUT_SHARE = 0.02
+_UNITS = {"nm2": "nm²"}
 _MANY = 2_000
 
 
@@ -180,7 +181,8 @@ class Population:
     @property
     def unit(self) -> str:
         """Unit of the sizes."""
-        return {"nm2": "nm²"}.get(self.column.rpartition("_")[2], self.column.rpartition("_")[2])
+        unit = self.column.rpartition("_")[2]
+        return _UNITS.get(unit, unit)
 
     @property
     def length_unit(self) -> str:
@@ -332,7 +334,9 @@ def population_of(
         neighbour=neighbour,
         regularity=float(regularity),
         lattices=all_lattices[np.isfinite(all_lattices[:, 0])],
-        notes=_notes(found, fits, corrected, cut if border else 0, frames),
+        notes=_notes(
+            found, fits, corrected, cut if border else 0, frames, _UNITS.get(column[-3:], unit)
+        ),
     )
 
 
@@ -415,6 +419,7 @@ def _notes(
     corrected: float,
     cut: int,
     frames: Sequence[SurveyedFrame],
+    unit: str,
 ) -> tuple[str, ...]:
     notes = []
     if found.number == 0:
@@ -443,7 +448,7 @@ def _notes(
     elif abs(corrected - found.mean.value) > _CUT_SHARE * found.mean.value:
         notes.append(
             f"The border cuts large particles more often: corrected for it the mean is "
-            f"{corrected:.4g}."
+            f"{corrected:.4g} {unit}."
         )
     if not all(frame.with_border for frame in frames):
         notes.append(

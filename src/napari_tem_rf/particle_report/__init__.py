@@ -3,6 +3,7 @@
 The same content as a page for the browser that stands alone (HTML) and as a sheet (PDF).
 """
 
+from napari_tem_rf.particle_report.command import command_for
 from napari_tem_rf.particle_report.content import (
     ENDINGS,
     Example,
@@ -29,6 +30,7 @@ __all__ = [
     "ReportRequest",
     "Source",
     "check_ending",
+    "command_for",
     "example_of",
     "facts_of",
     "rendered",

@@ -64,7 +64,7 @@ def facts_of(population: Population) -> tuple[Fact, ...]:
         )
     if population.fits:
         best = population.fits[0]
-        facts.append(Fact("best fit", f"{best.name}: {best.words}", "by AIC; " + _verdict(best)))
+        facts.append(Fact("best fit", best.name, f"{best.words}; {_verdict(best)}"))
     facts += [
         Fact("coverage", with_interval(population.coverage, "%", 100), "share of the area"),
         Fact(
