@@ -98,12 +98,12 @@ def measure(
     wish = Finding(**finding)
     files = named_masks(masks)
     pictures = reporting.images_of(files, images, lattice)
-    sizes = _sizes(files, pixel_size)
+    sizes = _sizes(files, pixel_size, pictures)
     pages = None
     if report is not None:
         number = sum(len(open_labels(path)) for path in files.values())
         settings, command = PopulationSettings(**population), reporting.command_of(context)
-        pages = reporting.Pages(report, number, wish, settings, command)
+        pages = reporting.ReportPages(report, number, wish, settings, command)
 
     @cache
     def some_numbered() -> bool:
@@ -178,9 +178,9 @@ def _counts(labels: LabelFrames) -> dict[int, int]:
 
 
 def _sizes(
-    files: dict[str, Path], pixel_size: float | None
+    files: dict[str, Path], pixel_size: float | None, images: dict[str, Path]
 ) -> dict[str, tuple[float, float] | None]:
-    """Return the pixel size of each mask in nm: that which is given, or that of its file.
+    """Return the pixel size of each mask in nm: as given, of its file, or else of its image.
 
     Raises
     ------
@@ -190,6 +190,9 @@ def _sizes(
     if pixel_size is not None:
         return dict.fromkeys(files, (pixel_size, pixel_size))
     sizes = {name: read_micrographs(path)[0].pixel_size_nm for name, path in files.items()}
+    for name, image in images.items():
+        if sizes[name] is None:
+            sizes[name] = read_micrographs(image)[0].pixel_size_nm
     without = [name for name, size in sizes.items() if size is None]
     if without and len(without) < len(sizes):
         raise ValueError(

@@ -45,7 +45,7 @@ class Picture:
     has_lattice: bool = False
 
 
-class Pages:
+class ReportPages:
     """Gathers what a report is made from, frame by frame, and writes it.
 
     Parameters

@@ -14,9 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "DISTRIBUTIONS",
     "LEAST_FOR_A_FIT",
+    "ConfidenceInterval",
     "Estimate",
     "Fit",
-    "Interval",
     "Needed",
     "estimate",
     "fit_distributions",
@@ -42,7 +42,7 @@ Units = Literal["images", "frames", "particles"]
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
+class ConfidenceInterval:
     """A number and its 95 % interval; NaN at both ends where nothing can be said."""
 
     value: float
@@ -61,7 +61,7 @@ class Estimate:
 
     Attributes
     ----------
-    mean, sd : Interval
+    mean, sd : ConfidenceInterval
         ``sd`` is the sample's standard deviation (n - 1).
     median : float
     number : int
@@ -72,8 +72,8 @@ class Estimate:
         How many of them there are.
     """
 
-    mean: Interval
-    sd: Interval
+    mean: ConfidenceInterval
+    sd: ConfidenceInterval
     median: float
     number: int
     units: Units
@@ -232,7 +232,7 @@ def estimate(
     x, places = x[kept], places[kept]
     n, drawn = len(x), len(np.unique(places))
     if n == 0:
-        nothing = Interval(float("nan"), float("nan"), float("nan"))
+        nothing = ConfidenceInterval(float("nan"), float("nan"), float("nan"))
         return Estimate(nothing, nothing, float("nan"), 0, units, 0)
     used: Units = units
     if drawn == 1:
@@ -254,7 +254,7 @@ def estimate(
 
 def resampled(
     sums: Numbers, statistic: Callable[[Numbers], Numbers], *, positive: bool = False
-) -> Interval:
+) -> ConfidenceInterval:
     """Return a statistic of sums over images with its 95 % interval by bootstrap over images.
 
     Parameters
@@ -268,7 +268,7 @@ def resampled(
 
     Returns
     -------
-    Interval
+    ConfidenceInterval
         Without ends where there is one image.
 
     Notes
@@ -285,7 +285,7 @@ def resampled(
     with np.errstate(divide="ignore", invalid="ignore"):
         value = float(statistic(sums.sum(axis=0, keepdims=True))[0])
     if m < 2 or not np.isfinite(value) or (positive and value <= 0):
-        return Interval(value, float("nan"), float("nan"))
+        return ConfidenceInterval(value, float("nan"), float("nan"))
     rng = np.random.default_rng(_SEED)
     share = np.full(m, 1 / m)
     chunk = max(1, _LARGEST_DRAW // m)
@@ -302,8 +302,10 @@ def resampled(
     reach = float(stdtrit(m - 1, 0.975)) * error * (m / (m - 1)) ** 0.5
     if positive:
         with np.errstate(over="ignore"):
-            return Interval(value, float(value * np.exp(-reach)), float(value * np.exp(reach)))
-    return Interval(value, value - reach, value + reach)
+            return ConfidenceInterval(
+                value, float(value * np.exp(-reach)), float(value * np.exp(reach))
+            )
+    return ConfidenceInterval(value, value - reach, value + reach)
 
 
 def needed_for(found: Estimate, relative_half_width: float) -> Needed | None:

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from napari_tem_rf.describing import check_settings, told
 from napari_tem_rf.measuring.distributions import (
     LEAST_FOR_A_FIT,
+    ConfidenceInterval,
     Estimate,
     Fit,
-    Interval,
     Needed,
     estimate,
     fit_distributions,
@@ -140,11 +140,11 @@ class Population:
         The best first.
     needed : Needed, optional
         What the wanted interval takes.
-    coverage : Interval
+    coverage : ConfidenceInterval
         Share of the area that is covered.
-    per_area : Interval
+    per_area : ConfidenceInterval
         Particles per square micrometre; per megapixel without a pixel size.
-    neighbour : Interval
+    neighbour : ConfidenceInterval
         Mean distance of a particle's centre to the nearest other, in the unit of the sizes.
     regularity : float
         That distance over the one of points placed at random: 1 random, above it evenly spaced,
@@ -166,9 +166,9 @@ class Population:
     corrected_mean: float
     fits: tuple[Fit, ...]
     needed: Needed | None
-    coverage: Interval
-    per_area: Interval
-    neighbour: Interval
+    coverage: ConfidenceInterval
+    per_area: ConfidenceInterval
+    neighbour: ConfidenceInterval
     regularity: float
     lattices: Numbers
     notes: tuple[str, ...]

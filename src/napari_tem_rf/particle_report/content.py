@@ -187,7 +187,8 @@ def example_of(
 
 def spread_places(number: int, most: int = MOST_EXAMPLES) -> list[int]:
     """Return the places of a few frames of many, evenly spread."""
-    return sorted({round(at * (number - 1) / max(most - 1, 1)) for at in range(min(most, number))})
+    shown = min(most, number)
+    return [round(at * (number - 1) / max(shown - 1, 1)) for at in range(shown)]
 
 
 def check_ending(path: Path) -> None:

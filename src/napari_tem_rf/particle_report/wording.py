@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from napari_tem_rf.measuring.distributions import Fit, Interval
+from napari_tem_rf.measuring.distributions import ConfidenceInterval, Fit
 from napari_tem_rf.measuring.populations import Population
 
 __all__ = ["Fact", "facts_of", "quantity_words", "short_facts", "with_interval"]
@@ -25,7 +25,7 @@ def quantity_words(population: Population) -> str:
     return words.replace("feret", "Feret")
 
 
-def with_interval(interval: Interval, unit: str = "", scale: float = 1.0) -> str:
+def with_interval(interval: ConfidenceInterval, unit: str = "", scale: float = 1.0) -> str:
     """Return a number with its unit and 95 % interval, as many digits as that interval allows."""
     value, low, high = (scale * each for each in (interval.value, interval.low, interval.high))
     behind = f" {unit}" if unit else ""
@@ -129,7 +129,7 @@ def short_facts(population: Population) -> tuple[str, ...]:
         lines.append(f"best fit {best.name}, {_verdict(best)}")
     lines.append(
         f"coverage {100 * population.coverage.value:.3g} %, "
-        + with_interval(Interval(population.per_area.value, np.nan, np.nan))
+        + with_interval(ConfidenceInterval(population.per_area.value, np.nan, np.nan))
         + f" per {population.area_unit}"
     )
     if len(population.lattices):
