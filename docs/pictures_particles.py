@@ -9,7 +9,7 @@ import argparse
 import shutil
 import subprocess
 import tempfile
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 
 from PIL import Image
@@ -20,12 +20,14 @@ SAMPLE = Path(__file__).parents[1] / "sample_data" / "high_resolution"
 WIDTH_DPI = 100
 
 
-def write_report(path: Path) -> None:
-    """Write the report on the whole particles of the high-resolution sample."""
-    masks, images = (str(SAMPLE / name) for name in ("labels", "images"))
-    with suppress(SystemExit):
-        options = ("--smallest", "100", "--no-border", "--report", str(path))
-        command(["measure", masks, "--images", images, *options])
+def write_report(folder: Path) -> Path:
+    """Write the report on the whole particles of the high-resolution sample, and return it."""
+    for name in ("labels", "images"):
+        shutil.copytree(SAMPLE / name, folder / name)
+    with chdir(folder), suppress(SystemExit):
+        options = ("--smallest", "100", "--no-border", "--report", "report.pdf")
+        command(["measure", "labels", "--images", "images", *options])
+    return folder / "report.pdf"
 
 
 def main() -> None:
@@ -37,8 +39,7 @@ def main() -> None:
     if program is None:
         raise SystemExit("Ghostscript (gs) is not installed: it turns the sheet into a picture")
     with tempfile.TemporaryDirectory() as folder:
-        sheet, page = Path(folder, "report.pdf"), Path(folder, "page.png")
-        write_report(sheet)
+        sheet, page = write_report(Path(folder)), Path(folder, "page.png")
         # four times as fine, then smaller: letters of a sheet are smooth so
         device = ("-q", "-sDEVICE=png16m", f"-r{4 * WIDTH_DPI}")
         subprocess.run([program, *device, "-o", str(page), str(sheet)], check=True)

@@ -186,4 +186,9 @@ def test_the_command_depends_on_what_there_is():
         "napari-tem-rf measure particles.tif --no-split --smallest 1 --size feret_max "
         "--report r.pdf"
     )
-    assert "Export..." in note
+    assert note == "Write the particles with Export... first, as particles.tif."
+    command, note = command_for(
+        *(report, settings, None), mask=None, run=None, image=Path("x/gold 1.tif"), **common
+    )
+    assert command.startswith("napari-tem-rf measure 'particles/gold 1.tif' --no-split")
+    assert note.endswith("as particles/gold 1.tif.")

@@ -582,7 +582,7 @@ def test_the_important_numbers_stand_below_the_histogram(
     qtbot.waitUntil(lambda: "coverage" in widget.numbers.text(), timeout=20_000)
     words = widget.numbers.text()
     sizes = layer.features["equivalent_diameter_nm"]
-    assert f"mean {sizes.mean():.2f} nm (" in words
+    assert f"mean {sizes.mean():.3f} nm (" in words
     assert "95 % by particles" in words
     assert "best fit" in words
     assert f"coverage {100 * np.mean(mask):.3g} %" in words

@@ -124,7 +124,6 @@ class ReportPages:
                 finding=self.finding,
                 settings=self.settings,
                 command=self.command,
-                command_note=f"In the folder {Path.cwd()}:",
             )
         )
         write_particle_report(self.path, rendered(made, self.path.suffix))

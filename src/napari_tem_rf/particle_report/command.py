@@ -7,6 +7,7 @@ from typing import Any
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.measuring.populations import PopulationSettings
 from napari_tem_rf.measuring.series import Finding
+from napari_tem_rf.micrographs.reading import image_name
 
 __all__ = ["command_for"]
 
@@ -53,12 +54,11 @@ def command_for(
             predict = shlex.join([_PROGRAM, "predict", str(run), str(image), "--out", "masks"])
             measure = shlex.join([_PROGRAM, "measure", "masks", *measured])
             return f"{predict} && {measure}", ""
-    note = (
-        "Write the particles with Export... first, as particles.tif; for an image beside it, "
-        "under the image's name."
-    )
+    # a mask is matched to its image by its name
+    written = Path("particles.tif" if image is None else f"particles/{image_name(image)}.tif")
+    note = f"Write the particles with Export... first, as {written.as_posix()}."
     numbered = ["--no-split", "--smallest", "1", *behind]
-    return shlex.join([_PROGRAM, "measure", "particles.tif", *numbered]), note
+    return shlex.join([_PROGRAM, "measure", written.as_posix(), *numbered]), note
 
 
 def _options(plan: Any) -> list[str]:
