@@ -96,7 +96,10 @@ class ReportPages:
         """Note which files an image's particles come from."""
         record = read_provenance(mask) or {}
         run = record.get("run")
+        particles = record.get("particles")
         by_hand = record.get("by_hand")
+        if isinstance(particles, dict):
+            by_hand = particles.get("corrected_by_hand")
         self._sources.append(
             Source(
                 image=name,

@@ -37,6 +37,7 @@ th { text-align: left; border-bottom: 2px solid #888; white-space: nowrap; }
 td, th { padding: .22rem .6rem; vertical-align: top; }
 tbody tr:nth-child(even) { background: #f3f4f6; }
 td.number { text-align: right; } tr.best td { font-weight: 600; }
+.facts td:nth-child(-n+2) { white-space: nowrap; } .facts td:nth-child(2) { font-weight: 600; }
 .pair { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 .pair > * { flex: 1 1 26rem; min-width: 0; }
 .three { display: grid; grid-template-columns: repeat(auto-fit, minmax(17rem, 1fr)); gap: 1rem; }
@@ -91,7 +92,7 @@ def _notes(population: Population) -> list[str]:
 
 def _population(population: Population) -> list[str]:
     rows = [(fact.title, fact.value, fact.meaning) for fact in facts_of(population)]
-    table = _table(("", "", ""), rows, head=False)
+    table = f'<div class="facts">{_table(("", "", ""), rows, head=False)}</div>'
     if not population.found.number:
         return [table]
     size = quantity_words(population)
