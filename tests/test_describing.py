@@ -29,6 +29,7 @@ COMMANDS = {
     "training": "train",
     "cleaning": "train",
     "particles": "measure",
+    "population": "measure",
     "comparison": "compare",
 }
 

@@ -566,3 +566,76 @@ def test_closing_lets_go_of_the_viewer(
     assert len(viewer.mouse_drag_callbacks) == callbacks
     mask.data = np.roll(mask.data, 1)
     viewer.add_labels(mask_pixels())
+
+
+def test_the_important_numbers_stand_below_the_histogram(
+    widget: ParticlesWidget, viewer: Any, image: Image, qtbot: Any
+) -> None:
+    """Twelve squares of 4 to 15 px in one image: interval, best fit, coverage, number."""
+    mask = np.zeros(SHAPE, np.uint8)
+    places = [(2 + 17 * (at // 4), 2 + 17 * (at % 4)) for at in range(12)]
+    for side, (row, column) in zip(range(4, 16), places, strict=True):
+        if row + side < SHAPE[0] - 1 and column + side < SHAPE[1] - 1:
+            mask[row : row + side, column : column + side] = 1
+    viewer.add_labels(mask, name="squares", **placement(image))
+    layer = find(qtbot, widget)
+    qtbot.waitUntil(lambda: "coverage" in widget.numbers.text(), timeout=20_000)
+    words = widget.numbers.text()
+    sizes = layer.features["equivalent_diameter_nm"]
+    assert f"mean {sizes.mean():.3f} nm (" in words
+    assert "95 % by particles" in words
+    assert "best fit" in words
+    assert f"coverage {100 * np.mean(mask):.3g} %" in words
+    assert "one image" in widget.numbers.toolTip()
+    qtbot.waitUntil(lambda: bool(widget.histogram.plot.axes[0].get_lines()[1:]), timeout=20_000)
+    widget.histogram.quantity.setCurrentText("area")
+    qtbot.waitUntil(lambda: "nm²" in widget.numbers.text(), timeout=20_000)
+    # noise has no lattice, so none is offered
+    assert widget.lattice_box.isHidden()
+
+
+def test_the_report_is_written_in_the_background(
+    widget: ParticlesWidget, mask: Labels, qtbot: Any, tmp_path: Path
+) -> None:
+    find(qtbot, widget)
+    widget.opens_reports = False
+    path = tmp_path / "r.html"
+    widget.report_to(path)
+    assert not widget.report_button.isEnabled()
+    qtbot.waitUntil(lambda: widget.report_button.isEnabled(), timeout=120_000)
+    assert widget.words.text().endswith(f"Written: {path}")
+    page = path.read_text()
+    assert "Particles of gold" in page
+    assert "napari-tem-rf measure" in page
+    assert page.count("data:image/png") == 1
+    before = path.stat().st_mtime_ns
+    widget.report_to(path)
+    assert "exists" in widget.words.text()
+    assert path.stat().st_mtime_ns == before
+    widget.report_to(tmp_path / "r.doc")
+    assert "written as .html or .pdf" in widget.words.text()
+
+
+def test_lattices_are_offered_where_the_image_has_one(
+    widget: ParticlesWidget, viewer: Any, qtbot: Any
+) -> None:
+    rng = np.random.default_rng(3)
+    row, column = np.indices((150, 170))
+    inside = np.hypot(row - 75, column - 85) < 50
+    wave = np.cos(2 * np.pi * column / 5.0)
+    grain = viewer.add_image(
+        (100 + 8 * wave * inside + rng.normal(0, 3, inside.shape)).astype(np.float32), name="grain"
+    )
+    set_pixel_size_nm(grain, (0.05, 0.05))
+    viewer.add_labels(inside.astype(np.uint8), name="grain: mask", **placement(grain))
+    layer = find(qtbot, widget)
+    qtbot.waitUntil(lambda: not widget.lattice_box.isHidden(), timeout=20_000)
+    assert "0.25 nm" in widget.lattice_box.toolTip()
+    assert "lattice_spacing_nm" not in layer.features
+    widget.lattice_box.setChecked(True)
+    wait(qtbot, widget)
+    qtbot.waitUntil(lambda: "lattice_spacing_nm" in layer.features, timeout=20_000)
+    assert layer.features["lattice_spacing_nm"][0] == pytest.approx(0.25, rel=0.01)
+    assert float(shown(widget, 1, "Lattice (nm)")) == pytest.approx(0.25, rel=0.01)
+    widget.lattice_box.setChecked(False)
+    qtbot.waitUntil(lambda: "lattice_spacing_nm" not in layer.features, timeout=20_000)

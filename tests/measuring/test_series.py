@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from napari_tem_rf.measuring.particles import find_particles
-from napari_tem_rf.measuring.series import Finding, Ground, find_in, measure_frames
+from napari_tem_rf.measuring.series import (
+    Finding,
+    Ground,
+    counted_table,
+    find_in,
+    survey_frames,
+)
 from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
 
 
@@ -30,14 +36,11 @@ LABELS = numbered_24()
 
 def measured(labels, finding=Finding()):  # noqa: B008 - frozen
     planes = labels if labels.ndim == 3 else labels[None]
-    tables = measure_frames(
-        lambda frame: planes[frame],
-        range(len(planes)),
-        meaning_of(count_labels(labels)),
-        finding,
-        None,
+    meaning = meaning_of(count_labels(labels))
+    surveyed = survey_frames(
+        lambda frame: planes[frame], range(len(planes)), meaning, finding, None
     )
-    return [table for _, table in tables]
+    return [counted_table(frame, finding, meaning.numbered) for frame, _ in surveyed]
 
 
 def found(planes, finding=Finding()):  # noqa: B008 - frozen

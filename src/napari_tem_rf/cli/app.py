@@ -41,6 +41,9 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("drift", movies.drift),
     ("demo", demo.demo),
 )
+_OF_SEVERAL = ("--labels", "--images")
+"""Options behind which several files may follow."""
+
 for _name, _command in _COMMANDS:
     app.command(_name)(_command)
 
@@ -81,6 +84,7 @@ def spread_labels(arguments: Sequence[str]) -> list[str]:
     """Return the arguments with ``--labels A B`` written out as ``--labels A --labels B``.
 
     After images several labels may follow; before them ``--labels`` takes one.
+    ``--images`` does the same.
     """
     flags = _flags()
     spread: list[str] = []
@@ -88,7 +92,7 @@ def spread_labels(arguments: Sequence[str]) -> list[str]:
     positional = 0
     while waiting:
         argument = waiting.pop(0)
-        if argument != "--labels":
+        if argument not in _OF_SEVERAL:
             previous = spread[-1] if spread else ""
             is_value = previous.startswith("--") and "=" not in previous and previous not in flags
             positional += not argument.startswith("-") and not is_value
@@ -100,9 +104,9 @@ def spread_labels(arguments: Sequence[str]) -> list[str]:
         while waiting and not waiting[0].startswith("--") and (many or not values):
             values.append(waiting.pop(0))
         if not values:
-            spread.append("--labels")  # the parser says what is missing
+            spread.append(argument)  # the parser says what is missing
         for value in values:
-            spread += ["--labels", value]
+            spread += [argument, value]
     return spread
 
 

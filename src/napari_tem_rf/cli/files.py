@@ -7,11 +7,13 @@ from typing import Any
 
 import typer
 
+from napari_tem_rf.cli import reporting
 from napari_tem_rf.cli.inputs import named_masks
 from napari_tem_rf.cli.options import NOT_SAID, PIXEL_SIZE, Given, told_by_options
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, say, tell
 from napari_tem_rf.describing import settings_of
-from napari_tem_rf.measuring.series import Finding, measure_frames
+from napari_tem_rf.measuring.populations import PopulationSettings
+from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
 from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
 from napari_tem_rf.micrographs.reading import (
     LabelFrames,
@@ -63,12 +65,26 @@ def info(
         raise SystemExit(1)
 
 
-@told_by_options(finding=settings_of(Finding()))
+@told_by_options(finding=settings_of(Finding()), population=settings_of(PopulationSettings()))
 def measure(
+    context: typer.Context,
     masks: list[Path] = typer.Argument(..., help="Mask files or folders."),
-    out: Path = typer.Option(..., "--out", help="Table of the particles, .csv."),
+    out: Path = typer.Option(None, "--out", help="Table of the particles, .csv."),
+    report: Path = typer.Option(
+        None, "--report", help="One page with fits, intervals and outlines, .html or .pdf."
+    ),
+    images: list[Path] = typer.Option(
+        [], "--images", help="Images of the same names: for grey values, outlines and lattices."
+    ),
+    lattice: bool = typer.Option(
+        None,
+        "--lattice/--no-lattice",
+        help="Measure the lattice of each particle in its image (with --images: where the image "
+        "has a lattice).",
+    ),
     pixel_size: float = PIXEL_SIZE,
     finding: Given = NOT_SAID,
+    population: Given = NOT_SAID,
     json: bool = JSON_OPTION,
 ) -> None:
     """Find the particles in masks and measure them in nm."""
@@ -78,13 +94,16 @@ def measure(
     from napari_tem_rf.spreadsheets import csv_of
     from napari_tem_rf.storage import write_text
 
-    if out.exists():
-        raise ValueError(
-            f'"{out}" exists and nothing is overwritten: name another file with --out, or delete it'
-        )
+    reporting.check_outputs(out, report)
     wish = Finding(**finding)
     files = named_masks(masks)
-    sizes = _sizes(files, pixel_size)
+    pictures = reporting.images_of(files, images, lattice)
+    sizes = _sizes(files, pixel_size, pictures)
+    pages = None
+    if report is not None:
+        number = sum(len(open_labels(path)) for path in files.values())
+        settings, command = PopulationSettings(**population), reporting.command_of(context)
+        pages = reporting.ReportPages(report, number, wish, settings, command)
 
     @cache
     def some_numbered() -> bool:
@@ -101,33 +120,53 @@ def measure(
             )
         if meaning.unexpected:
             say(f'labels "{path}" {meaning.reason}')
-        frames = range(len(labels))
-        for index, table in measure_frames(labels.read, frames, meaning, wish, sizes[name]):
+        picture = reporting.open_picture(name, pictures.get(name), labels.shape, path, lattice)
+        is_series = len(labels.shape) == 3
+        for frame, found in survey_frames(
+            labels.read,
+            range(len(labels)),
+            meaning,
+            wish,
+            sizes[name],
+            image=name,
+            is_series=is_series,
+            grey=picture.grey,
+            lattice=picture.has_lattice,
+        ):
+            table = counted_table(frame, wish, meaning.numbered)
             table.insert(0, "image", name)
-            if len(labels.shape) == 3:
-                table.insert(1, "frame", index)
+            if is_series:
+                table.insert(1, "frame", frame.frame)
             tables.append(table)
+            if pages is not None:
+                pages.add(frame, found, picture)
+        if pages is not None:
+            pages.add_source(name, path, pictures.get(name), sizes[name])
     particles = pd.concat(tables, ignore_index=True)
-    write_text(out, csv_of(particles))
+    if out is not None:
+        write_text(out, csv_of(particles))
+    report_says = {} if pages is None else pages.write()
+    written = " and ".join(str(path) for path in (out, report) if path is not None)
     if len(particles) == 0:
         say(f"no particle of {wish.smallest_px} px or more was found")
         if json:
-            print_json({"table": str(out), "number": 0})
+            print_json({"table": None if out is None else str(out), "number": 0, **report_says})
         return
     summary = summarise(particles)
     if json:
         print_json(
             {
-                "table": str(out),
+                "table": None if out is None else str(out),
                 "number": summary.number,
                 "column": summary.column,
                 "mean": summary.mean,
                 "median": summary.median,
                 "sd": summary.sd,
+                **report_says,
             }
         )
         return
-    tell(f"{out}: {summary.sentence}")
+    tell(f"{written}: {summary.sentence}")
 
 
 def _counts(labels: LabelFrames) -> dict[int, int]:
@@ -139,9 +178,9 @@ def _counts(labels: LabelFrames) -> dict[int, int]:
 
 
 def _sizes(
-    files: dict[str, Path], pixel_size: float | None
+    files: dict[str, Path], pixel_size: float | None, images: dict[str, Path]
 ) -> dict[str, tuple[float, float] | None]:
-    """Return the pixel size of each mask in nm: that which is given, or that of its file.
+    """Return the pixel size of each mask in nm: as given, of its file, or else of its image.
 
     Raises
     ------
@@ -151,6 +190,9 @@ def _sizes(
     if pixel_size is not None:
         return dict.fromkeys(files, (pixel_size, pixel_size))
     sizes = {name: read_micrographs(path)[0].pixel_size_nm for name, path in files.items()}
+    for name, image in images.items():
+        if sizes[name] is None:
+            sizes[name] = read_micrographs(image)[0].pixel_size_nm
     without = [name for name, size in sizes.items() if size is None]
     if without and len(without) < len(sizes):
         raise ValueError(

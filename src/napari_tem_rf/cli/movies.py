@@ -14,7 +14,7 @@ from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
 from napari_tem_rf.cli.options import NOT_SAID, PIXEL_SIZE, Given, told_by_options
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say, tell
 from napari_tem_rf.describing import settings_of
-from napari_tem_rf.measuring.series import Finding, measure_frames
+from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
 from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import open_labels, read_micrographs
@@ -295,8 +295,9 @@ class _Series:
         meaning = meaning_of(counts)
         tables: dict[int, pd.DataFrame] = {}
         whole = [index for index in range(len(self)) if index not in self.left_out]
-        for index, table in measure_frames(self.read, whole, meaning, wish, self.pixel_size_nm):
-            tables[index] = table
+        frames = survey_frames(self.read, whole, meaning, wish, self.pixel_size_nm)
+        for index, (frame, _) in zip(whole, frames, strict=True):
+            tables[index] = counted_table(frame, wish, meaning.numbered)
             yield (index + 1) / len(self)
         return tables
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.figures.micrographs import scale_bar, show_grey
 from napari_tem_rf.figures.palette import PREDICTION, TRUTH
 from napari_tem_rf.figures.theme import LIGHT, Theme
 
@@ -82,7 +83,7 @@ def overview(
         )
         size = pixel_sizes_nm[i]
         for axes in (above, below):
-            _grey(axes, images[i], size)
+            show_grey(axes, images[i], size)
         _fill(below, predictions[i], size)
         if masks[i] is not None:
             below.contour(
@@ -92,7 +93,7 @@ def overview(
                 linewidths=1.1,
             )
         if size is not None:
-            _scale_bar(above, images[i].shape, size, theme)
+            scale_bar(above, images[i].shape, size, theme)
     handles = [Patch(facecolor=PREDICTION, alpha=0.6, label="prediction")]
     if any(mask is not None for mask in masks):
         handles.append(Patch(fill=False, edgecolor=TRUTH, linewidth=1.4, label="true mask"))
@@ -108,12 +109,6 @@ def overview(
         figure.suptitle(title, fontsize=theme.font_pt + 2, color=theme.foreground, parse_math=False)
 
 
-def _grey(axes: "Axes", image: NDArray[Any], size: tuple[float, float] | None) -> None:
-    low, high = np.nanquantile(np.asarray(image, np.float32), (0.005, 0.995))
-    rows, columns = size or (1.0, 1.0)
-    axes.imshow(image, cmap="gray", vmin=low, vmax=high, aspect=rows / columns)
-
-
 def _fill(axes: "Axes", prediction: NDArray[Any], size: tuple[float, float] | None) -> None:
     from matplotlib.colors import to_rgb
 
@@ -121,40 +116,3 @@ def _fill(axes: "Axes", prediction: NDArray[Any], size: tuple[float, float] | No
     overlay = np.zeros((*prediction.shape, 4))
     overlay[prediction > 0] = (*to_rgb(PREDICTION), 0.45)
     axes.imshow(overlay, aspect=rows / columns, interpolation="nearest")
-
-
-def _scale_bar(
-    axes: "Axes", shape: tuple[int, ...], size: tuple[float, float], theme: Theme
-) -> None:
-    from matplotlib.patches import Rectangle
-
-    length = _round_length(shape[1] * size[1] / 4)
-    width, height = length / size[1], shape[0] * 0.018
-    left, top = shape[1] * 0.05, shape[0] * 0.93
-    # a plate behind it: the bar must be seen on any image
-    axes.add_patch(
-        Rectangle(
-            (left - shape[1] * 0.02, shape[0] * 0.84),
-            width + shape[1] * 0.04,
-            shape[0] * 0.13,
-            color="black",
-            alpha=0.55,
-            linewidth=0,
-        )
-    )
-    axes.add_patch(Rectangle((left, top), width, height, color="white", linewidth=0))
-    axes.text(
-        left + width / 2,
-        top - height / 2,
-        f"{length:g} nm",
-        color="white",
-        fontsize=theme.font_pt,
-        ha="center",
-        va="bottom",
-    )
-
-
-def _round_length(length: float) -> float:
-    """Return the largest of 1, 2 and 5 times a power of ten that is not above a length."""
-    decade = 10.0 ** np.floor(np.log10(length))
-    return float(max(m for m in (1, 2, 5) if m * decade <= length * (1 + 1e-9)) * decade)

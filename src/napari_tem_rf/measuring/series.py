@@ -6,8 +6,8 @@ is whole.
 
 import math
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.describing import check_settings, told
 from napari_tem_rf.measuring.instances import compact, find_particles
+from napari_tem_rf.measuring.particle_lattice import lattice_columns
 from napari_tem_rf.measuring.particles import measure_particles
+from napari_tem_rf.measuring.populations import SurveyedFrame, boxes_of
 from napari_tem_rf.micrographs.framewise import PackedLabels
 from napari_tem_rf.micrographs.label_meaning import (
     LabelMeaning,
@@ -91,19 +93,38 @@ class Ground:
         Gives the image's grey values of a frame, for the mean intensity.
     mask : callable, optional
         Gives the mask of a frame, for the class.
+    lattice : bool
+        Whether the lattice of each particle is measured in the image.
     """
 
     pixel_size_nm: tuple[float, float] | None = None
     grey: Callable[[int], NDArray[np.floating]] | None = None
     mask: Planes | None = None
+    lattice: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Measured:
-    """The table of a frame's particles, and the checksum of the labels that it was made from."""
+    """The particles of a frame.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a particle.
+    boxes : ndarray of int, shape (particle, 2)
+        Height and width in px of the box around each.
+    checksum : int
+        Of the labels that both were made from.
+    """
 
     table: "pd.DataFrame"
+    boxes: NDArray[np.int64]
     checksum: int
+
+    def without(self, labels: Collection[int]) -> "Measured":
+        """Return the same without some particles; the labels it is of are none that there are."""
+        kept = ~self.table["label"].isin(list(labels)).to_numpy(bool)
+        return Measured(self.table[kept], self.boxes[kept], -1)
 
 
 @dataclass(slots=True, eq=False)
@@ -207,23 +228,67 @@ def particles_of(
     )
 
 
-def measure_frames(
+def survey_frames(
     planes: Planes,
     frames: Sequence[int],
     meaning: LabelMeaning,
     finding: Finding,
     pixel_size_nm: tuple[float, float] | None,
-) -> Iterator[tuple[int, "pd.DataFrame"]]:
-    """Yield each frame and the table of its particles; nothing but the tables is kept.
+    *,
+    image: str = "",
+    is_series: bool = True,
+    grey: Callable[[int], NDArray[np.floating]] | None = None,
+    lattice: bool = False,
+) -> Iterator[tuple[SurveyedFrame, Plane]]:
+    """Yield the particles of each frame, those at its border with them, and their labels.
 
     The label is the file's own number where particles are numbered; there is a column ``class``
     where they are not.
+
+    Parameters
+    ----------
+    planes : callable
+        Gives the mask of a frame.
+    frames : sequence of int
+    meaning : LabelMeaning
+        What the values of the mask mean.
+    finding : Finding
+        Its ``border`` decides which of them `counted_table` lists.
+    pixel_size_nm : tuple of float, optional
+    image : str
+        Name of the image.
+    is_series : bool
+        Whether it has frames.
+    grey : callable, optional
+        Gives the image's grey values of a frame.
+    lattice : bool
+        Whether the lattice of each particle is measured in them.
     """
+    everywhere = replace(finding, border=True)
     for frame in frames:
         mask = meaning.without_background(np.asarray(planes(frame)))
-        labels = particles_of(mask, meaning.numbered, finding, pixel_size_nm)
+        labels = particles_of(mask, meaning.numbered, everywhere, pixel_size_nm)
+        pixels = None if grey is None else np.asarray(grey(frame))
         classes = None if meaning.numbered else mask
-        yield frame, measure_particles(labels, pixel_size_nm=pixel_size_nm, mask=classes)
+        table = measure_particles(labels, pixels, pixel_size_nm, classes)
+        if lattice and pixels is not None:
+            table = table.join(lattice_columns(labels, pixels, pixel_size_nm))
+        place = frame if is_series else None
+        shape = (labels.shape[0], labels.shape[1])
+        yield SurveyedFrame(image, place, shape, pixel_size_nm, table, boxes_of(labels)), labels
+
+
+def counted_table(frame: SurveyedFrame, finding: Finding, numbered: bool) -> "pd.DataFrame":
+    """Return the particles of a frame that count.
+
+    Without those at the border the others are numbered anew, unless the mask numbered them.
+    """
+    if finding.border:
+        return frame.table.copy()
+    table = frame.table[~frame.table["touches_border"].astype(bool)].reset_index(drop=True)
+    if not numbered:
+        table["label"] = np.arange(1, len(table) + 1)
+    return table
 
 
 def _counts(
@@ -297,7 +362,9 @@ def _measure(labels: Plane, frame: int, ground: Ground) -> Measured:
             mask = None
     grey = None if ground.grey is None else np.asarray(ground.grey(frame))
     table = measure_particles(labels, grey, ground.pixel_size_nm, mask)
-    return Measured(table, _checksum(labels))
+    if ground.lattice and grey is not None:
+        table = table.join(lattice_columns(labels, grey, ground.pixel_size_nm))
+    return Measured(table, boxes_of(labels), _checksum(labels))
 
 
 def _checksum(labels: Plane) -> int:

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import napari
-from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
+from qtpy.QtCore import Qt, QUrl
+from qtpy.QtGui import QDesktopServices, QKeySequence
 from qtpy.QtWidgets import (
+    QCheckBox,
     QFileDialog,
     QProgressBar,
     QPushButton,
@@ -15,13 +16,18 @@ from qtpy.QtWidgets import (
     QShortcut,
     QWidget,
 )
+from superqt.utils import signals_blocked
 
 from napari_tem_rf.exporting import export_table
+from napari_tem_rf.gui.layers.layers import frame_pixels
+from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.particles import layers as particle_layers
 from napari_tem_rf.gui.particles.histogram import ParticleHistogram
 from napari_tem_rf.gui.particles.marks import MOST_BOXES, ParticleMarks, find_spot
+from napari_tem_rf.gui.particles.numbers import PopulationNumbers
 from napari_tem_rf.gui.particles.options import ParticleOptions
 from napari_tem_rf.gui.particles.particles import Particles
+from napari_tem_rf.gui.particles.reporting import ReportWriter
 from napari_tem_rf.gui.particles.table import ParticleTable
 from napari_tem_rf.gui.pieces.parts import (
     DOCK_WIDTH,
@@ -37,11 +43,16 @@ from napari_tem_rf.gui.pieces.parts import (
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, preload
 from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
-from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
+from napari_tem_rf.gui.session.background import Latest, ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.measuring.lattice import Lattice, lattice_period
+from napari_tem_rf.measuring.populations import PopulationSettings
 from napari_tem_rf.measuring.series import Finding
+from napari_tem_rf.particle_report import check_ending
+from napari_tem_rf.storage import refuse_existing
 
 _TABLE_HEIGHT_PX = 210
+_REPORTS = {"Page for the browser (*.html)": ".html", "Sheet (*.pdf)": ".pdf"}
 
 
 class ParticlesWidget(QScrollArea):
@@ -53,6 +64,9 @@ class ParticlesWidget(QScrollArea):
         The viewer to work in.
     """
 
+    opens_reports = True
+    """Whether a report is opened once it is written."""
+
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
         self.session = session_of(viewer)
@@ -60,6 +74,10 @@ class ParticlesWidget(QScrollArea):
         self.marks = ParticleMarks(self.session, self, self._on_click)
         self._found_with: tuple[object, Finding] | None = None
         self._writing: ThreadWork | None = None
+        self._report = ReportWriter(self.particles, self)
+        self._written: Path | None = None
+        self._lattice_of: tuple[object, int] | None = None
+        self._looking = Latest()
 
         self.masks = LayerChoice("no mask yet")
         self.masks.setToolTip("The mask whose particles are found; it is not changed")
@@ -77,6 +95,10 @@ class ParticlesWidget(QScrollArea):
         self.words = Sentence()
 
         self.histogram = ParticleHistogram()
+        self.numbers = PopulationNumbers()
+        self.lattice_box = QCheckBox("Lattice of each particle")
+        self.lattice_box.hide()
+        self.lattice_box.toggled.connect(self._choose_lattice)
         self.table = ParticleTable()
         self.table.setMinimumHeight(_TABLE_HEIGHT_PX)
         self.table.setToolTip("Click on a particle to go to it; click on a header to sort")
@@ -92,6 +114,10 @@ class ParticlesWidget(QScrollArea):
         self.undo_button.clicked.connect(self._undo)
         self.export_button = _button("CSV...", "Write the table, and how it was made beside it")
         self.export_button.clicked.connect(self._ask_file)
+        self.report_button = _button(
+            "Report...", "Write one page (HTML or PDF): fits, intervals, outlines, how it was made"
+        )
+        self.report_button.clicked.connect(self._ask_report)
         self.hint = Sentence(tone="quiet")
         # the table must not jump under the mouse when the words change
         self.hint.setMinimumHeight(2 * self.hint.fontMetrics().lineSpacing())
@@ -102,8 +128,13 @@ class ParticlesWidget(QScrollArea):
             self.results,
             [
                 self.histogram,
+                self.numbers,
+                self.lattice_box,
                 self.table,
-                row(self.delete_button, self.merge_button, self.undo_button, self.export_button),
+                row(
+                    *(self.delete_button, self.merge_button, self.undo_button),
+                    *(self.export_button, self.report_button),
+                ),
                 self.hint,
             ],
         )
@@ -133,6 +164,9 @@ class ParticlesWidget(QScrollArea):
         listen(self, self.particles.said, self._say)
         listen(self, self.particles.work.progressed, self._on_progress)
         listen(self, self.options.changed, self._show_stale)
+        listen(self, self.particles.measured, self._show_numbers)
+        listen(self, self.histogram.chosen, self._show_numbers)
+        listen(self, self.numbers.computed, self.histogram.show_population)
         preload(self, PANDAS, MATPLOTLIB)  # for the first particles
         for part in (self.marks, self.particles):
             for end in (self.destroyed, self.session.closed):
@@ -154,10 +188,61 @@ class ParticlesWidget(QScrollArea):
         if layer is not None:
             self.table.show_table(particles.table)
             self.histogram.show_table(particles.table)
+            self._show_numbers()
+            self._offer_lattice()
             finding = particle_layers.particles_mark(layer).finding
             self._found_with = None if finding is None else (layer, finding)
         self._mark_selected()
         self._show_busy()
+
+    @property
+    def population_settings(self) -> PopulationSettings:
+        """What is said of the particles: of the size that the histogram shows."""
+        return PopulationSettings(quantity=self.histogram.wanted)  # type: ignore[arg-type]
+
+    def _show_numbers(self) -> None:
+        # those that do not count are not in the table
+        self.numbers.show_frames(self.particles.surveyed(), self.population_settings, True)
+
+    def _offer_lattice(self) -> None:
+        """Offer the lattice of each particle where the image has one; a thread looks once."""
+        particles = self.particles
+        with signals_blocked(self.lattice_box):
+            self.lattice_box.setChecked(particles.lattice)
+        mask = particles.mask
+        image = None if mask is None else particle_layers.image_under(self.session, mask)
+        if image is None:
+            self._looking.drop()
+            self._lattice_of = None
+            self.lattice_box.hide()
+            return
+        frame = shown_frame(self.session.viewer, image)
+        if self._lattice_of == (image, frame):
+            return
+        self._lattice_of = (image, frame)
+        size = particles.pixel_size_nm
+        request = self._looking.ask()
+        request.holds(
+            run_in_thread(
+                lambda _stopped, _say: lattice_period(frame_pixels(image, frame), size),
+                request.only(self._show_lattice),
+                request.only(lambda _trouble: self._show_lattice(None)),
+                owner=self,
+            )
+        )
+
+    def _show_lattice(self, lattice: Lattice | None) -> None:
+        self.lattice_box.setVisible(lattice is not None or self.particles.lattice)
+        if lattice is not None:
+            nm = lattice.period_nm
+            length = f"{lattice.period_px:.3g} px" if nm is None else f"{nm:.3g} nm"
+            self.lattice_box.setToolTip(
+                f"The image shows a lattice of {length}: measure spacing, direction and strength "
+                "in each particle, from its own power spectrum"
+            )
+
+    def _choose_lattice(self, wanted: bool) -> None:
+        self.particles.lattice = wanted
 
     def _show_ground(self) -> None:
         """Say what the sizes are measured with."""
@@ -188,7 +273,12 @@ class ParticlesWidget(QScrollArea):
         finding = particles.is_finding
         self.find_button.setEnabled(particles.mask is not None and not particles.work.is_busy)
         self.stop_button.setVisible(finding and particles.is_series)
-        self.bar.setVisible(finding)
+        lattice = particles.lattice and particles.work.is_busy and not finding
+        self.bar.setVisible(finding or lattice)
+        if lattice:
+            self.bar.setRange(0, 1000 if particles.is_series else 0)
+            self.bar.setFormat("measuring lattices")
+            self.bar.setValue(0)
         if finding:
             # a single image has no steps: the bar moves without saying how far
             self.bar.setRange(0, 1000 if particles.is_series else 0)
@@ -271,6 +361,7 @@ class ParticlesWidget(QScrollArea):
         # without a layer nothing has loaded pandas, and nothing needs it
         some = particles.layer is not None and len(particles.table) > 0
         self.export_button.setEnabled(some and free and self._writing is None)
+        self.report_button.setEnabled(some and free and not self._report.is_busy)
         if not labels:
             self.hint.say(
                 "Click on a particle in the table or in the image; Ctrl+click adds others. "
@@ -334,6 +425,41 @@ class ParticlesWidget(QScrollArea):
             owner=self,
         )
         self._enable()
+
+    def _ask_report(self) -> None:
+        layer, folder = self.particles.layer, self.session.runs_folder
+        if layer is None:
+            return
+        name = layer.name.replace(": ", "_").replace(" ", "_").replace("/", "_")
+        start = (folder if folder.exists() else Path.home()) / f"{name}.html"
+        answer, kind = QFileDialog.getSaveFileName(
+            self, "Write a report on the particles", str(start), ";;".join(_REPORTS)
+        )
+        if answer:
+            path = Path(answer)
+            if path.suffix:
+                self.report_to(path, overwrite=True)  # the dialog has asked
+            else:
+                self.report_to(path.with_name(path.name + _REPORTS.get(kind, ".html")))
+
+    def report_to(self, path: Path, overwrite: bool = False) -> None:
+        """Write the report in the background; an earlier file is replaced only if asked for."""
+        try:
+            check_ending(path)
+            refuse_existing(path, overwrite)
+        except (OSError, ValueError) as error:
+            self.words.say(str(error), "error")
+            return
+        self.words.say(f"Writing {path.name}...", "quiet")
+        self._written = path
+        self._report.write(path, self.population_settings, overwrite, self._on_reported)
+        self._enable()
+
+    def _on_reported(self, well: bool, words: str) -> None:
+        self.words.say(words, "good" if well else "error")
+        self._enable()
+        if well and self._written is not None and self.opens_reports:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self._written.resolve())))
 
     def _on_written(self, result: tuple[bool, str]) -> None:
         self._writing = None

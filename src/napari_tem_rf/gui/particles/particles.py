@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from napari_tem_rf.gui.particles import layers as particle_layers
 from napari_tem_rf.gui.particles.work import Job, ParticleWork
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.measuring.populations import SurveyedFrame
 from napari_tem_rf.measuring.series import (
     Finding,
     Found,
@@ -46,11 +48,14 @@ class Particles:
         Mask, layer or table is another one.
     busy_changed()
         Finding or measuring began or ended.
+    measured()
+        Particles were measured, whether or not their table changed by it.
     said(str, str)
         A sentence for the user and its tone.
     """
 
     changed = Signal()
+    measured = Signal()
     busy_changed = Signal()
     said = Signal(str, str)
 
@@ -62,6 +67,8 @@ class Particles:
         self._is_chosen = False
         self._layer: Labels | None = None
         self._measured: dict[int, Measured] = {}
+        self._lattice = False
+        self._is_remeasuring = False
         self._history = (0, 0)
         self._table: pd.DataFrame | None = None
         self._pause = QTimer()
@@ -146,6 +153,37 @@ class Particles:
             resampling=None if mark.resampling is None else mark.resampling.to_dict(),
         )
 
+    @property
+    def lattice(self) -> bool:
+        """Whether the lattice of each particle is measured."""
+        return self._lattice
+
+    @lattice.setter
+    def lattice(self, wanted: bool) -> None:
+        if wanted != self._lattice:
+            self._lattice = wanted
+            self._is_remeasuring = True
+            self._pause.start(0)
+
+    def surveyed(self) -> tuple[SurveyedFrame, ...]:
+        """Return the particles of each frame that was looked at."""
+        layer = self._layer
+        if layer is None:
+            return ()
+        mark, shape = particle_layers.particles_mark(layer), image_shape(layer)
+        return tuple(
+            SurveyedFrame(
+                image=self.origin.image,
+                frame=frame if len(shape) == 3 else None,
+                shape=(shape[-2], shape[-1]),
+                pixel_size_nm=mark.pixel_size_nm,
+                table=each.table,
+                boxes=each.boxes,
+                with_border=mark.finding is None or mark.finding.border,
+            )
+            for frame, each in sorted(self._measured.items())
+        )
+
     def _on_layers(self, _change: object = None) -> None:
         candidates = particle_layers.masks(self.session)
         is_there = self._mask in candidates
@@ -167,6 +205,7 @@ class Particles:
             self._table = None
             if layer is not None:
                 self._table = layer.features
+                self._lattice = any(str(name).startswith("lattice_") for name in layer.features)
                 self._pause.start(0)
         self.changed.emit()
 
@@ -195,7 +234,7 @@ class Particles:
             others = {key: value for key, value in self._measured.items() if key not in frames}
         labels = [int(each.table["label"].max()) for each in others.values() if len(each.table)]
         shape = image_shape(mask)
-        ground = particle_layers.ground_of(session, mask)
+        ground = replace(particle_layers.ground_of(session, mask), lattice=self._lattice)
         background = particle_layers.strokes_background(session, mask)
         self._begin(
             lambda stopped: find_in(
@@ -290,9 +329,9 @@ class Particles:
         particle_layers.delete(self._layer, labels, self._frames_of(labels))
         # at once; measuring the frames again confirms it
         for frame, each in self._measured.items():
-            left = each.table[~each.table["label"].isin(list(labels))]
-            if len(left) < len(each.table):
-                self._measured[frame] = Measured(left, -1)
+            left = each.without(labels)
+            if len(left.table) < len(each.table):
+                self._measured[frame] = left
         self._table = self._show_features(self._layer, self._mask, self._measured)
         self.changed.emit()
         self._pause.start(0)
@@ -353,9 +392,13 @@ class Particles:
             self._pause.start(_EDIT_PAUSE_MS)
             return
         ground = particle_layers.ground_of(self.session, self._mask, layer)
+        ground = replace(ground, lattice=self._lattice)
+        is_same = not self._is_remeasuring
+        self._is_remeasuring = False
         known = (
             self._measured
-            if particle_layers.particles_mark(layer).pixel_size_nm == ground.pixel_size_nm
+            if is_same
+            and particle_layers.particles_mark(layer).pixel_size_nm == ground.pixel_size_nm
             else {}
         )
         frames = set(self._measured) or set(particle_layers.all_frames(layer))
@@ -377,6 +420,7 @@ class Particles:
             self._pause.start(_EDIT_PAUSE_MS)
             return
         self._measured = measured
+        self.measured.emit()
         if not joined_table(measured, layer.ndim == 3).equals(self.table):
             self._table = self._show_features(layer, self._mask, measured)
             self.changed.emit()
