@@ -74,7 +74,7 @@ def test_field_can_be_typed_in_nm(widget, session, image):
     widget.field_nm.editingFinished.emit()
     assert nominal_receptive_field(session.spec) == 120
     assert "120 px = 2.40 nm" in widget.words.text()
-    assert "116 to 132 px by phase = 2.32 to 2.64 nm" in widget.words.text()
+    assert "116 to 132 px by phase = 2.32 to 2.64 nm" in widget.details.text()
     image.units = ("pixel", "pixel")
     assert not widget.field_nm.isVisible()
     assert "nm" not in widget.words.text()

@@ -26,7 +26,13 @@ from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.jobs.pixel_sizes import size_note
+from napari_tem_rf.protocol import fit_in_words
 from napari_tem_rf.runs import read_run
+
+_WHY_NOT_DICE = (
+    "Strokes lie where the answer is easy, so it says little of\n"
+    "outlines: paint whole particles, or a mask of another image, for a score that does."
+)
 
 
 class ExportWidget(QWidget):
@@ -136,15 +142,18 @@ class ExportWidget(QWidget):
             self.score.say("There is no result yet: train a network, or open a run.", "quiet")
             return
         split = run.record.split
+        lines = [sentence(split.get("sentence", "")), f"Run: {run.folder}"]
         if run.record.state == "training":
             self.score.say("Its training was broken off before it was scored.", "quiet")
         elif run.dice is None:
             why = split.get("sentence", "")
             self.score.say(sentence(f"no score: {why}" if why else "no score"), "quiet")
+        elif run.scored == "strokes":
+            self.score.say(f"{sentence(fit_in_words(run.dice))[:-1]}; look at the picture.")
+            lines.insert(0, f"Dice {run.dice:.3f} on held-out strokes. {_WHY_NOT_DICE}")
         else:
-            parts = split.get("scored") or ("images" if split.get("kind") == "groups" else "blocks")
-            self.score.say(f"Dice {run.dice:.3f} on held-out {parts}.", "plain")
-        set_tip(self.score, f"{sentence(split.get('sentence', ''))}\nRun: {run.folder}")
+            self.score.say(f"Dice {run.dice:.3f} on held-out {run.scored}.", "plain")
+        set_tip(self.score, "\n".join(lines))
 
     def _say_sizes(self) -> None:
         """Say by how much the image's pixels differ from those trained on, and offer a remedy."""
