@@ -145,8 +145,8 @@ def _what_to_paint(data: TrainingSet, gap_px: int) -> str:
     if longest <= 2 * gap_px:  # there are no such two places
         return more
     return (
-        f"paint every class at two places of the image that are {max(gap_px, 1)} px or more from each "
-        f"other, or {more}"
+        f"paint every class at two places of the image that are {max(gap_px, 1)} px or more from "
+        f"each other, or {more}"
     )
 
 

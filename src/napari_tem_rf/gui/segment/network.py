@@ -335,3 +335,8 @@ def _in_detail(spec: NetworkSpec, size: PixelSize) -> Markup:
             ("cost", f"{count(spec.macs_per_pixel)} multiply-adds a pixel"),
         ]
     )
+
+
+def _paragraphs(text: str) -> Markup:
+    parts = (markup("<p>{}</p>", part) for part in text.split("\n\n"))
+    return markup("<qt>{}</qt>", Markup("".join(parts)))

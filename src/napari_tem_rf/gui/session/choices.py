@@ -127,6 +127,8 @@ class Round(Protocol):
     """Fraction done from 0 to 1, seconds left or None, and what is being done."""
     ended: Any
     """A sentence on what was done, and whether all went well."""
+    written: Any
+    """The folder that masks were written into."""
 
     def stop(self) -> None:
         """Stop after the current tile."""
