@@ -13,6 +13,7 @@ from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.protocol import EpochReport, TrainingPlan, fit_in_words
 from napari_tem_rf.runs import RunRecord
@@ -41,10 +42,12 @@ def test_what_shows_by_default_needs_no_knowledge_of_networks(
 ) -> None:
     _, dock = viewer.window.add_plugin_dock_widget("napari-tem-rf", name)
     if name == "Receptive field":
-        from napari_tem_rf.gui.field.overlay import FieldOverlay
-
-        overlay = session_of(viewer).part(FieldOverlay)
-        overlay.move_to((20, 30), 0)
+        viewer.mouse_over_canvas = True
+        session_of(viewer).field_overlay = True
+        viewer.cursor.position = tuple(strokes.data_to_world((20, 30)))
+        qtbot.waitUntil(
+            lambda: any("column 30" in text for text in shown_words(dock)), timeout=10_000
+        )
     shown = shown_words(dock)
     assert len(shown) > 5
     assert [text for text in shown if JARGON.search(text)] == []
@@ -66,6 +69,9 @@ def record_of(scored: str, dice: float) -> RunRecord:
         plan=TrainingPlan(),
         classes=Classes((1, 2), ("background", "particle")),
         unlabelled="ignore",
+        cleaning=Cleaning(),
+        pixel_size_nm=None,
+        data=(),
         split={"kind": "groups", "sentence": "1 of 3 groups held out: gold", "scored": scored},
         state="finished",
         scores={"dice": dice},

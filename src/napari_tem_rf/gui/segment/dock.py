@@ -58,6 +58,7 @@ class Workspace(_Sections):
         from napari_tem_rf.gui.segment.last_time import LastTimeWidget
         from napari_tem_rf.gui.segment.network import NetworkWidget
         from napari_tem_rf.gui.segment.place import PlaceWidget
+        from napari_tem_rf.gui.segment.reader_offer import ReaderOffer
         from napari_tem_rf.gui.segment.result import ExportWidget
         from napari_tem_rf.gui.segment.train import TrainWidget
 
@@ -72,6 +73,7 @@ class Workspace(_Sections):
         self.result = ExportWidget(viewer)
         self.place = PlaceWidget(viewer)
         self.last_time = LastTimeWidget(viewer)
+        self.reader_offer = ReaderOffer(viewer)
         super().__init__(
             [
                 ("1  Image", self.load),
@@ -80,7 +82,7 @@ class Workspace(_Sections):
                 ("4  Train", self.train),
                 ("5  Result", self.result),
             ],
-            first=(self.last_time,),
+            first=(self.last_time, self.reader_offer),
             last=self.place,
         )
         # so that torch is loaded, in its own process, by the time it is needed
