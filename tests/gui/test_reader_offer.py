@@ -49,7 +49,7 @@ def test_the_pixel_size_is_offered_and_nothing_changed_before_the_answer(
     assert offer.words.text() == (
         "gold.tif was opened without the pixel size in its file (0.02 nm)."
     )
-    assert offer.always_button.text() == "Use it, and always open .tif so"
+    assert offer.always_button.text() == "Use it for every .tif"
     assert pixel_size_nm(image) is None
     assert settings.extension2reader == {}
     offer.use_button.click()

@@ -12,6 +12,7 @@ from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.last_time import Found, LastTime
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.networks.spec import NetworkSpec
 
 __all__ = ["LastTimeWidget", "found_in_words"]
 
@@ -75,7 +76,7 @@ class LastTimeWidget(QWidget):
         self.back_button.setVisible(is_fresh)
         self.setVisible(is_asking or is_fresh)
         if is_asking:
-            self.words.say(f"Last time: {found_in_words(found)}")
+            self.words.say(f"Last time: {found_in_words(found, self._picked)}")
             set_tip(self.words, _where(found))
         elif is_fresh:
             self.words.say(
@@ -83,9 +84,13 @@ class LastTimeWidget(QWidget):
             )
             set_tip(self.words, _where(declined))
 
+    @property
+    def _picked(self) -> NetworkSpec:
+        return self.session.spec
+
     def _continue(self) -> None:
         found = self.last_time.found or self.last_time.declined
-        what = found_in_words(found)
+        what = found_in_words(found, self._picked)
         has_runs = any(each.runs for each in found)
         trouble = self.last_time.bring_back()
         self.setVisible(True)
@@ -99,8 +104,8 @@ class LastTimeWidget(QWidget):
         self.last_time.start_fresh()
 
 
-def found_in_words(found: Sequence[Found]) -> str:
-    """Return what was found, in a line: strokes, runs, pixel size."""
+def found_in_words(found: Sequence[Found], picked: NetworkSpec) -> str:
+    """Return what was found, in a line: strokes, runs or a network that is not picked, size."""
     parts = []
     painted = [each for each in found if each.strokes_px]
     if painted:
@@ -110,7 +115,7 @@ def found_in_words(found: Sequence[Found]) -> str:
     runs = list({run.folder: run for each in found for run in each.runs}.values())
     if runs:
         parts.append(_runs_in_words(runs))
-    elif (specs := {each.spec for each in found if each.spec is not None}) and len(specs) == 1:
+    elif any(each.spec not in (None, picked) for each in found):
         parts.append("your network")
     names = {each.memory.classes.names for each in found if each.memory and each.memory.classes}
     if len(names) == 1 and not painted:

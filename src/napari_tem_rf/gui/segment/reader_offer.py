@@ -123,7 +123,7 @@ class ReaderOffer(QWidget):
         self.words.say(what)
         set_tip(self.words, f"They were opened by {first.image.source.reader_plugin}.")
         ending = _ending(first.path)
-        self.always_button.setText(f"Use it, and always open {ending} so")
+        self.always_button.setText(f"Use it for every {ending}")
         set_tip(
             self.always_button,
             f"From now on napari opens {ending} files with {PLUGIN};\n"
