@@ -1,8 +1,9 @@
-"""Folders of results, read back: masks with their records, and runs with what they learned from.
+"""Folders of results, read back: masks with their records, runs and comparisons with their images.
 
-A folder of masks is what `predict` writes, a run what `train` writes. Of each mask its record says
-which image it is of; images are looked for where they were, and where they are not any more a
-sentence says so.
+A folder of masks is what `predict` writes, a run what `train` writes, a comparison what `compare`
+writes: of that come the annotations, and the suggested network's masks of the images held out. Of
+each mask its record says which image it is of; images are looked for where they were, and where
+they are not any more a sentence says so.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_tem_rf.comparison import prediction_path, read_comparison
+from napari_tem_rf.comparison.record import RECORD as COMPARISON
+from napari_tem_rf.comparison.record import annotation_path
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -20,7 +24,7 @@ from napari_tem_rf.protocol import Unlabelled
 from napari_tem_rf.provenance import read_provenance
 from napari_tem_rf.records import RecordError, record_of
 from napari_tem_rf.run_record import check_classes
-from napari_tem_rf.runs import RECORD, Run, RunError, labels_as_given, read_run
+from napari_tem_rf.runs import RECORD, RunError, labels_as_given, read_run
 
 __all__ = ["MOST_RESULTS", "Mask", "Result", "Strokes", "read_results", "result_kind"]
 
@@ -87,27 +91,30 @@ class Result:
 
 
 def result_kind(folder: Path) -> str:
-    """Return what a folder holds: "run", "masks" or nothing that is known."""
+    """Return what a folder holds: "run", "comparison", "masks" or nothing that is known."""
     if (folder / RECORD).is_file():
         return "run"
+    if (folder / COMPARISON).is_file():
+        return "comparison"
     return "masks" if next(_masks(folder), None) is not None else ""
 
 
 def read_results(folder: Path) -> Iterator[Result]:
-    """Yield the images of a run, or those of a folder of masks, with what belongs to them.
+    """Yield the images of a run, a comparison or a folder of masks, with what belongs to them.
 
     Raises
     ------
     ValueError
-        When the folder holds neither.
+        When the folder holds none of them.
     """
     kind = result_kind(folder)
     if not kind:
         raise ValueError(
             f'"{folder}" holds neither a run nor masks with their records: choose the folder of a '
-            "training, or one that predict wrote"
+            "training or a comparison, or one that predict wrote"
         )
-    found = _of_run(read_run(folder)) if kind == "run" else _of_masks(folder)
+    kinds = {"run": _of_run, "comparison": _of_comparison, "masks": _of_masks}
+    found = kinds[kind](folder)
     for number, result in enumerate(found):
         if number == MOST_RESULTS:
             trouble = f"only the first {MOST_RESULTS} images are shown: open others by hand"
@@ -127,39 +134,67 @@ def _masks(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
 
 
 def _of_masks(folder: Path) -> Iterator[Result]:
-    from napari_tem_rf.micrographs.reading import read_labels
-
     for path, record in _masks(folder):
         name, source = _text(record, "image") or path.stem, _text(record, "source")
         try:
-            content: Mask | None = Mask(
-                path,
-                None if path.name.endswith(_STORE) else read_labels(path),
-                _classes(record),
-                record_of(NetworkSpec, record.get("network")),
-                Path(_text(record, "run")),
-            )
-            trouble = ""
-        except (ValueError, OSError) as error:
-            content, trouble = None, f"{path.name}: {error}"
-        yield _with_image(name, source, content, trouble)
+            spec = record_of(NetworkSpec, record.get("network"))
+            mask, trouble = _mask(path, _classes(record), spec, Path(_text(record, "run")))
+        except ValueError as error:
+            mask, trouble = None, f"{path.name}: {error}"
+        yield _with_image(name, source, mask, trouble)
 
 
-def _of_run(run: Run) -> Iterator[Result]:
+def _of_comparison(folder: Path) -> Iterator[Result]:
+    comparison = read_comparison(folder)
+    record = comparison.record
+    for index, entry in enumerate(record.images):
+        path = annotation_path(folder, index)
+        given = _annotation(path, entry.labels_sha256, record.classes, record.plan.unlabelled)
+        yield _with_image(entry.name, entry.source or "", *given)
+    name = comparison.findings.suggestion
+    seeds = [each for each in comparison.results if each.contestant.name == name]
+    if not seeds:
+        return
+    contestant = max(seeds, key=lambda each: each.mean()).contestant
+    sources = {entry.name: entry.source or "" for entry in record.images}
+    for index, name in enumerate(record.scored):
+        path = prediction_path(folder, contestant, index)
+        if path.is_file() and contestant.spec is not None:
+            run = folder / contestant.folder
+            mask, trouble = _mask(path, record.classes, contestant.spec, run)
+            yield _with_image(name, sources.get(name, ""), mask, trouble)
+
+
+def _mask(path: Path, classes: Classes, spec: NetworkSpec, run: Path) -> tuple[Mask | None, str]:
     from napari_tem_rf.micrographs.reading import read_labels
 
+    try:
+        labels = None if path.name.endswith(_STORE) else read_labels(path)
+    except (ValueError, OSError) as error:
+        return None, f"{path.name}: {error}"
+    return Mask(path, labels, classes, spec, run), ""
+
+
+def _annotation(
+    path: Path, sha256: str, classes: Classes, unlabelled: Unlabelled
+) -> tuple[Strokes | None, str]:
+    from napari_tem_rf.micrographs.reading import read_labels
+
+    try:
+        kept = read_labels(path)
+        given = labels_as_given(kept, sha256)
+    except (ValueError, OSError) as error:
+        return None, f"{path.name}: {error}"
+    return Strokes(kept if given is None else given, classes, unlabelled), ""
+
+
+def _of_run(folder: Path) -> Iterator[Result]:
+    run = read_run(folder)
     record = run.record
     for entry in record.data:
-        try:
-            kept = read_labels(run.folder / entry.annotation)
-            given = labels_as_given(kept, entry.labels_sha256)
-            content: Strokes | None = Strokes(
-                kept if given is None else given, record.classes, record.unlabelled
-            )
-            trouble = ""
-        except (ValueError, OSError) as error:
-            content, trouble = None, f"{entry.annotation}: {error}"
-        yield _with_image(entry.name, entry.source or "", content, trouble)
+        path = run.folder / entry.annotation
+        given = _annotation(path, entry.labels_sha256, record.classes, record.unlabelled)
+        yield _with_image(entry.name, entry.source or "", *given)
 
 
 def _with_image(name: str, source: str, content: Mask | Strokes | None, trouble: str) -> Result:

@@ -28,7 +28,7 @@ from napari_tem_rf.result_folders import Mask, Result, Strokes, read_results, re
 __all__ = ["ResultsLine", "show_result"]
 
 _MOST_TROUBLES = 3
-_KINDS = {"masks": "Masks are in", "run": "The run is in"}
+_KINDS = {"masks": "Masks are in", "run": "The run is in", "comparison": "The comparison is in"}
 
 
 class ResultsLine(QWidget):
@@ -45,7 +45,7 @@ class ResultsLine(QWidget):
         self.session = session_of(viewer)
         self.folder: Path | None = None
         self._work: ThreadWork | None = None
-        self._shown = 0
+        self._shown: set[str] = set()
         self._troubles: list[str] = []
         self.words = Sentence()
         self.folder_button = QPushButton("Open folder")
@@ -86,7 +86,7 @@ class ResultsLine(QWidget):
         folder = self.folder
         if folder is None or self._work is not None:
             return
-        self._shown, self._troubles = 0, []
+        self._shown, self._troubles = set(), []
         self.show_button.setEnabled(False)
         self.note.say("Reading the images.", "quiet")
 
@@ -105,12 +105,13 @@ class ResultsLine(QWidget):
         if trouble:
             self._troubles.append(sentence(trouble))
         if result.name and not trouble:
-            self._shown += 1
-            self.note.say(f"{self._shown} shown.", "quiet")
+            self._shown.add(result.name)
+            self.note.say(f"{len(self._shown)} shown.", "quiet")
 
     def _on_all(self, _none: object) -> None:
         self._end()
-        images = "1 image" if self._shown == 1 else f"{self._shown} images"
+        number = len(self._shown)
+        images = "1 image" if number == 1 else f"{number} images"
         rest = len(self._troubles) - _MOST_TROUBLES
         more = [f"And {rest} more like these."] if rest > 0 else []
         words = [f"{images} shown.", *self._troubles[:_MOST_TROUBLES], *more]
