@@ -219,7 +219,7 @@ def test_of_a_sample_the_strokes_that_were_added_come_back_in_its_own_place(
     second.widget.continue_button.click()
     assert len(second.viewer.layers) == layers
     annotated = second.session.situation.scene.annotated
-    assert len(annotated) == 3
+    assert len(annotated) == 4
     assert any(np.array_equal(each.pair.labels.data, painted) for each in annotated)
 
 

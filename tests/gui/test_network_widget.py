@@ -174,7 +174,7 @@ def test_arrow_keys_walk_the_catalog(qtbot):
 
 def test_runs_show_with_their_scores(widget, session, tmp_path, monkeypatch):
     spec = NetworkSpec(pools=(4, 4), filters=8, classes=3)
-    run = SimpleNamespace(spec=spec, dice=0.88, title="gold", folder=tmp_path)
+    run = SimpleNamespace(spec=spec, telling_dice=0.88, title="gold", folder=tmp_path)
     session.choose(runs=(run,))
     (dot,) = widget.chart._runs
     # scored runs of three classes stand beside the catalog's networks of two
