@@ -26,7 +26,7 @@ from napari_tem_rf.records import RecordError, record_of
 from napari_tem_rf.run_record import check_classes
 from napari_tem_rf.runs import RECORD, RunError, labels_as_given, read_run
 
-__all__ = ["MOST_RESULTS", "Mask", "Result", "Strokes", "read_results", "result_kind"]
+__all__ = ["MOST_RESULTS", "FolderImage", "Mask", "Strokes", "read_results", "result_kind"]
 
 MOST_RESULTS = 30
 """So many images are brought in at once: a viewer with hundreds of layers is of no use."""
@@ -67,7 +67,7 @@ class Strokes:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Result:
+class FolderImage:
     """One image of a folder of results, or why it cannot be shown.
 
     Attributes
@@ -99,7 +99,7 @@ def result_kind(folder: Path) -> str:
     return "masks" if next(_masks(folder), None) is not None else ""
 
 
-def read_results(folder: Path) -> Iterator[Result]:
+def read_results(folder: Path) -> Iterator[FolderImage]:
     """Yield the images of a run, a comparison or a folder of masks, with what belongs to them.
 
     Raises
@@ -118,7 +118,7 @@ def read_results(folder: Path) -> Iterator[Result]:
     for number, result in enumerate(found):
         if number == MOST_RESULTS:
             trouble = f"only the first {MOST_RESULTS} images are shown: open others by hand"
-            yield Result("", None, None, None, trouble)
+            yield FolderImage("", None, None, None, trouble)
             return
         yield result
 
@@ -133,7 +133,7 @@ def _masks(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
                     yield path, record
 
 
-def _of_masks(folder: Path) -> Iterator[Result]:
+def _of_masks(folder: Path) -> Iterator[FolderImage]:
     for path, record in _masks(folder):
         name, source = _text(record, "image") or path.stem, _text(record, "source")
         try:
@@ -144,7 +144,7 @@ def _of_masks(folder: Path) -> Iterator[Result]:
         yield _with_image(name, source, mask, trouble)
 
 
-def _of_comparison(folder: Path) -> Iterator[Result]:
+def _of_comparison(folder: Path) -> Iterator[FolderImage]:
     comparison = read_comparison(folder)
     record = comparison.record
     for index, entry in enumerate(record.images):
@@ -188,7 +188,7 @@ def _annotation(
     return Strokes(kept if given is None else given, classes, unlabelled), ""
 
 
-def _of_run(folder: Path) -> Iterator[Result]:
+def _of_run(folder: Path) -> Iterator[FolderImage]:
     run = read_run(folder)
     record = run.record
     for entry in record.data:
@@ -197,7 +197,9 @@ def _of_run(folder: Path) -> Iterator[Result]:
         yield _with_image(entry.name, entry.source or "", *given)
 
 
-def _with_image(name: str, source: str, content: Mask | Strokes | None, trouble: str) -> Result:
+def _with_image(
+    name: str, source: str, content: Mask | Strokes | None, trouble: str
+) -> FolderImage:
     from napari_tem_rf.micrographs.reading import read_micrographs
 
     path = Path(source) if source else None
@@ -214,7 +216,7 @@ def _with_image(name: str, source: str, content: Mask | Strokes | None, trouble:
             image = (named or found)[0]
         except (ValueError, OSError) as error:
             missing = str(error)
-    return Result(name, path, image, content, trouble or missing)
+    return FolderImage(name, path, image, content, trouble or missing)
 
 
 def _classes(record: dict[str, Any]) -> Classes:

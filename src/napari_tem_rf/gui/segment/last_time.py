@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QPushButton, QWidget
 from napari_tem_rf.gui.pieces.parts import PrimaryButton, Sentence, column, listen, row
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.session.choices import TrainedRun
-from napari_tem_rf.gui.session.last_time import Found, LastTime
+from napari_tem_rf.gui.session.last_time import FoundWork, LastTime
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -104,7 +104,7 @@ class LastTimeWidget(QWidget):
         self.last_time.start_fresh()
 
 
-def found_in_words(found: Sequence[Found], picked: NetworkSpec) -> str:
+def found_in_words(found: Sequence[FoundWork], picked: NetworkSpec) -> str:
     """Return what was found, in a line: strokes, runs or a network that is not picked, size."""
     parts = []
     painted = [each for each in found if each.strokes_px]
@@ -139,7 +139,7 @@ def _runs_in_words(runs: Sequence[TrainedRun]) -> str:
     return f"{len(runs)} runs (the last: {what})"
 
 
-def _where(found: Sequence[Found]) -> str:
+def _where(found: Sequence[FoundWork]) -> str:
     """Return in which files it is."""
     paths: dict[Path, None] = {}
     for each in found:

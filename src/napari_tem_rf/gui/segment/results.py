@@ -23,7 +23,7 @@ from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, step
 from napari_tem_rf.gui.session.predictions import show_prediction, show_series
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.viewers import session_of
-from napari_tem_rf.result_folders import Mask, Result, Strokes, read_results, result_kind
+from napari_tem_rf.result_folders import FolderImage, Mask, Strokes, read_results, result_kind
 
 __all__ = ["ResultsLine", "show_result"]
 
@@ -90,7 +90,7 @@ class ResultsLine(QWidget):
         self.show_button.setEnabled(False)
         self.note.say("Reading the images.", "quiet")
 
-        def results(stopped: Callable[[], bool]) -> Generator[Result, None, None]:
+        def results(stopped: Callable[[], bool]) -> Generator[FolderImage, None, None]:
             for result in read_results(folder):
                 if stopped():
                     return
@@ -100,7 +100,7 @@ class ResultsLine(QWidget):
             stepwise(results), self._on_all, self._on_failed, self._on_result, owner=self
         )
 
-    def _on_result(self, result: Result) -> None:
+    def _on_result(self, result: FolderImage) -> None:
         trouble = show_result(self.session, result)
         if trouble:
             self._troubles.append(sentence(trouble))
@@ -126,7 +126,7 @@ class ResultsLine(QWidget):
         self.show_button.setEnabled(True)
 
 
-def show_result(session: Session, result: Result) -> str:
+def show_result(session: Session, result: FolderImage) -> str:
     """Show one image of a folder of results; returns what could not be shown.
 
     An image that is in the viewer is not added again, and strokes are added beside what the user
@@ -165,7 +165,7 @@ def show_result(session: Session, result: Result) -> str:
     return ""
 
 
-def _image_of(session: Session, result: Result) -> Image | None:
+def _image_of(session: Session, result: FolderImage) -> Image | None:
     """Return the layer of a result's image: the one that is there, or a new one."""
     for image in session.images:
         names = {str(image.name), frame_name(image, _frame_of(image, result.name) or 0)}

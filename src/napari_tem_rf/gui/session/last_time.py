@@ -40,7 +40,7 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Unlabelled
 from napari_tem_rf.runs import WEIGHTS, Run, RunError, read_run
 
-__all__ = ["Found", "LastTime", "find_runs"]
+__all__ = ["FoundWork", "LastTime", "find_runs"]
 
 PERIOD_MS = 2_000
 """After so long what the user did is remembered."""
@@ -52,7 +52,7 @@ PixelSize = tuple[float, float] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Found:
+class FoundWork:
     """What was found of one image.
 
     Attributes
@@ -128,8 +128,8 @@ class LastTime:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._autosave = session.part(Autosave)
-        self._found: dict[Image, Found] = {}
-        self._brought: tuple[Found, ...] = ()
+        self._found: dict[Image, FoundWork] = {}
+        self._brought: tuple[FoundWork, ...] = ()
         self._looked: WeakSet[Image] = WeakSet()
         self._waiting: list[Image] = []
         self._sizes: WeakKeyDictionary[Image, PixelSize] = WeakKeyDictionary()
@@ -150,13 +150,13 @@ class LastTime:
     # looking
 
     @property
-    def found(self) -> tuple[Found, ...]:
+    def found(self) -> tuple[FoundWork, ...]:
         """What was found of the images in the viewer and not answered yet."""
         choices = self._session.situation.choices
         return tuple(each for each in self._found.values() if each.is_worth_saying(choices))
 
     @property
-    def declined(self) -> tuple[Found, ...]:
+    def declined(self) -> tuple[FoundWork, ...]:
         """What the user did without, as long as its images are there."""
         images = self._session.images
         return tuple(each for each in self._brought if each.image in images)
@@ -192,7 +192,7 @@ class LastTime:
         )
         request.holds(work)
 
-    def _on_found(self, found: list[Found]) -> None:
+    def _on_found(self, found: list[FoundWork]) -> None:
         self._waiting = []
         if self._is_closed:
             return
@@ -240,7 +240,7 @@ class LastTime:
         self.answer = "fresh"
         self.changed.emit()
 
-    def _calibrate(self, found: Found) -> None:
+    def _calibrate(self, found: FoundWork) -> None:
         image, size = found.image, found.pixel_size_nm
         if size is None or size == pixel_size_nm(image):
             return
@@ -251,7 +251,7 @@ class LastTime:
         self._session.viewer.reset_view()
         self._session.refresh()
 
-    def _annotate(self, found: Found) -> str:
+    def _annotate(self, found: FoundWork) -> str:
         session, image, memory = self._session, found.image, found.memory
         if found.strokes is None and (memory is None or memory.classes is None):
             return ""
@@ -403,7 +403,7 @@ def _usable(folder: Path) -> Run | None:
         return None
 
 
-def _find(wanted: Sequence[_Wanted], stopped: Callable[[], bool]) -> list[Found]:
+def _find(wanted: Sequence[_Wanted], stopped: Callable[[], bool]) -> list[FoundWork]:
     found = []
     for each in wanted:
         if stopped():
@@ -414,7 +414,7 @@ def _find(wanted: Sequence[_Wanted], stopped: Callable[[], bool]) -> list[Found]
         noted = () if memory is None else memory.runs
         runs = find_runs(noted, each.folder, each.source)
         if memory is not None or strokes is not None or runs:
-            found.append(Found(each.image, memory, strokes, strokes_px, runs))
+            found.append(FoundWork(each.image, memory, strokes, strokes_px, runs))
     return found
 
 
