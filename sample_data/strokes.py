@@ -20,8 +20,7 @@ __all__ = ["BACKGROUND", "PARTICLE", "draw_strokes", "longest_walk", "paint_walk
 
 BACKGROUND = 1
 PARTICLE = 2
-STROKE_PX = 50  # longest stroke on a particle
-OPEN_PX = 110  # longest stroke where there is room: on the background, along a border
+STROKE_PX = 90  # longest stroke
 CLEARANCE_PX = 4.0  # a person stays away from borders that are hard to see
 BESIDE_PX = 6.0  # as near as one dares where a border is plain
 
@@ -29,15 +28,13 @@ Mask = NDArray[np.bool_]
 Path = NDArray[np.float64]
 
 
-def wander(
-    room: Mask, start: NDArray[np.int64], rng: np.random.Generator, longest: int = STROKE_PX
-) -> Path:
+def wander(room: Mask, start: NDArray[np.int64], rng: np.random.Generator) -> Path:
     """Return the points of a smooth walk from `start`, up to where there is no more room."""
     point = start.astype(float)
     heading = rng.uniform(0.0, 2.0 * np.pi)
     bend = 0.0
     points = [point]
-    for _ in range(longest - 1):
+    for _ in range(STROKE_PX - 1):
         bend = 0.9 * bend + rng.normal(0.0, 0.02)
         heading += bend
         point = point + np.array([np.sin(heading), np.cos(heading)])
@@ -48,12 +45,10 @@ def wander(
     return np.array(points)
 
 
-def longest_walk(
-    room: Mask, rng: np.random.Generator, trials: int = 12, longest: int = STROKE_PX
-) -> Path:
+def longest_walk(room: Mask, rng: np.random.Generator, trials: int = 12) -> Path:
     """Return the longest of some walks that start anywhere in the room."""
     starts = np.argwhere(room)
-    walks = [wander(room, starts[rng.integers(len(starts))], rng, longest) for _ in range(trials)]
+    walks = [wander(room, starts[rng.integers(len(starts))], rng) for _ in range(trials)]
     return max(walks, key=len)
 
 
@@ -76,9 +71,9 @@ def border_walk(region: Mask, room: Mask, rng: np.random.Generator) -> Path | No
         points = np.roll(line, -rng.integers(len(line)), axis=0)
         rows, columns = np.rint(points).astype(int).T
         blocked = np.flatnonzero(~room[rows, columns] | _jumps(points))
-        walks.append(points[: blocked[0] if len(blocked) else None][:OPEN_PX])
+        walks.append(points[: blocked[0] if len(blocked) else None][:STROKE_PX])
     walk = max(walks, key=len, default=None)
-    if walk is None or len(walk) < STROKE_PX // 2:
+    if walk is None or len(walk) < STROKE_PX // 4:
         return None
     # a hand is smoother than the atoms that make a mask's border
     return np.asarray(gaussian_filter1d(walk, 4.0, axis=0, mode="nearest"))
@@ -101,8 +96,9 @@ def paint_walk(strokes: NDArray[np.uint8], walk: Path, width_px: float, value: i
 def draw_strokes(mask: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return strokes as they are once a person has corrected a first mask.
 
-    A stroke on each of up to six particles and four long ones on the open background; then, where
-    a first mask goes wrong, up to two along the outside of borders and one along the inside.
+    A stroke on each of up to six particles and four on the open background; then, where a first
+    mask goes wrong, one along the outside of a border and one along the inside of another. Both
+    classes get about as much: a network that sees little of one class paints little of it.
 
     Parameters
     ----------
@@ -129,11 +125,10 @@ def draw_strokes(mask: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
         paint_walk(strokes, longest_walk(regions == region, rng), width_px, PARTICLE)
     for _ in range(4):
         width_px = rng.uniform(3.0, 5.0)
-        walk = longest_walk(outer, rng, longest=OPEN_PX)
-        paint_walk(strokes, walk, width_px, BACKGROUND)
+        paint_walk(strokes, longest_walk(outer, rng), width_px, BACKGROUND)
     particles, _ = label(mask)
     near = distance_transform_edt(~mask) > CLEARANCE_PX
-    sides = [(near, BACKGROUND), (near, BACKGROUND), (inner, PARTICLE)]
+    sides = [(near, BACKGROUND), (inner, PARTICLE)]
     for region, (room, value) in zip(chosen[::-1], sides, strict=False):
         particle = particles == particles[regions == region][0]
         walk = border_walk(particle, room, rng)
