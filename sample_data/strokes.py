@@ -1,17 +1,28 @@
-"""Brush strokes like a person's, drawn by a seeded hand inside the true regions."""
+"""Brush strokes like a person's, drawn by a seeded hand inside the true regions.
+
+The strokes of the samples are drawn anew from the true masks, without simulating an image again::
+
+    python sample_data/strokes.py --seed 1
+"""
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, label
+import argparse
+from pathlib import Path as FilePath
 
-__all__ = ["BACKGROUND", "PARTICLE", "draw_strokes", "longest_walk", "paint_walk"]
+import numpy as np
+import tifffile
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt, gaussian_filter1d, label
+from skimage.measure import find_contours
+
+__all__ = ["BACKGROUND", "PARTICLE", "draw_strokes", "longest_walk", "paint_walk", "redraw"]
 
 BACKGROUND = 1
 PARTICLE = 2
-STROKE_PX = 50  # longest stroke
+STROKE_PX = 90  # longest stroke
 CLEARANCE_PX = 4.0  # a person stays away from borders that are hard to see
+BESIDE_PX = 6.0  # as near as one dares where a border is plain
 
 Mask = NDArray[np.bool_]
 Path = NDArray[np.float64]
@@ -41,6 +52,39 @@ def longest_walk(room: Mask, rng: np.random.Generator, trials: int = 12) -> Path
     return max(walks, key=len)
 
 
+def border_walk(region: Mask, room: Mask, rng: np.random.Generator) -> Path | None:
+    """Return a walk along the border of a region, `BESIDE_PX` away from it; None without room.
+
+    Parameters
+    ----------
+    region
+        True on what has the border, shape (row, column).
+    room
+        True where the walk may go: on one side of the border or on the other.
+    rng
+        The hand: it says where along the border the walk begins.
+    """
+    outside, inside = distance_transform_edt(~region), distance_transform_edt(region)
+    lines = find_contours(outside - inside, BESIDE_PX * (1 if not (room & region).any() else -1))
+    walks = []
+    for line in lines:
+        points = np.roll(line, -rng.integers(len(line)), axis=0)
+        rows, columns = np.rint(points).astype(int).T
+        blocked = np.flatnonzero(~room[rows, columns] | _jumps(points))
+        walks.append(points[: blocked[0] if len(blocked) else None][:STROKE_PX])
+    walk = max(walks, key=len, default=None)
+    if walk is None or len(walk) < STROKE_PX // 4:
+        return None
+    # a hand is smoother than the atoms that make a mask's border
+    return np.asarray(gaussian_filter1d(walk, 4.0, axis=0, mode="nearest"))
+
+
+def _jumps(points: Path) -> Mask:
+    """Return where a line does not go on from the point before: its ends, where it is open."""
+    steps = np.abs(np.diff(points, axis=0, prepend=points[:1])).max(axis=1)
+    return np.asarray(steps > 2.0)
+
+
 def paint_walk(strokes: NDArray[np.uint8], walk: Path, width_px: float, value: int) -> None:
     """Paint a round brush along a walk."""
     blank = np.ones(strokes.shape, dtype=bool)
@@ -50,7 +94,11 @@ def paint_walk(strokes: NDArray[np.uint8], walk: Path, width_px: float, value: i
 
 
 def draw_strokes(mask: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Return three strokes on the background and up to three on different particles.
+    """Return strokes as they are once a person has corrected a first mask.
+
+    A stroke on each of up to six particles and four on the open background; then, where a first
+    mask goes wrong, one along the outside of a border and one along the inside of another. Both
+    classes get about as much: a network that sees little of one class paints little of it.
 
     Parameters
     ----------
@@ -71,10 +119,51 @@ def draw_strokes(mask: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
     areas = np.bincount(regions.ravel())[1:]
     # Larger particles first, for a person begins with those; small ones hold no stroke.
     order = [int(region) + 1 for region in np.argsort(-areas)[:6] if areas[region] > 60]
-    for region in rng.permutation(np.array(order, dtype=int))[:3]:
+    chosen = rng.permutation(np.array(order, dtype=int))
+    for region in chosen:
         width_px = rng.uniform(3.0, 5.0)
         paint_walk(strokes, longest_walk(regions == region, rng), width_px, PARTICLE)
-    for _ in range(3):
+    for _ in range(4):
         width_px = rng.uniform(3.0, 5.0)
-        paint_walk(strokes, longest_walk(outer, rng, trials=3), width_px, BACKGROUND)
+        paint_walk(strokes, longest_walk(outer, rng), width_px, BACKGROUND)
+    particles, _ = label(mask)
+    near = distance_transform_edt(~mask) > CLEARANCE_PX
+    sides = [(near, BACKGROUND), (inner, PARTICLE)]
+    for region, (room, value) in zip(chosen[::-1], sides, strict=False):
+        particle = particles == particles[regions == region][0]
+        walk = border_walk(particle, room, rng)
+        if walk is not None:
+            paint_walk(strokes, walk, 3.0, value)
     return strokes
+
+
+def redraw(folder: FilePath, seed: int) -> None:
+    """Draw the strokes of a set anew from its masks, as `simulate.py` does with that seed."""
+    for path in sorted((folder / "strokes").glob("*.tif")):
+        _, short, number = path.stem.split("_")
+        mask = tifffile.imread(folder / "labels" / path.name) > 0
+        hand = np.random.default_rng([seed, ord(short[0]), int(number) - 1, 0])
+        with tifffile.TiffFile(path) as file:
+            resolution = file.pages[0].tags["XResolution"].value
+        tifffile.imwrite(
+            path,
+            draw_strokes(mask, hand),
+            imagej=True,
+            resolution=(resolution[0] / resolution[1],) * 2,
+            metadata={"axes": "YX", "unit": "nm"},
+            compression="zlib",
+        )
+
+
+def main() -> None:
+    """Draw the strokes of all sets anew."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--folder", type=FilePath, default=FilePath(__file__).parent)
+    parser.add_argument("--seed", type=int, default=1, help="the seed that made the images")
+    given = parser.parse_args()
+    for images in sorted(given.folder.glob("*/images")):
+        redraw(images.parent, given.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -83,7 +83,7 @@ def test_strokes_lie_inside_their_class(path: Path) -> None:
     assert np.unique(strokes).tolist() == [0, 1, 2]
     assert (mask[strokes == 2] == 1).all()
     assert (mask[strokes == 1] == 0).all()
-    assert 300 < np.count_nonzero(strokes) < 2000
+    assert 2000 < np.count_nonzero(strokes) < 5000
     assert pixel_size_nm(other(path, "strokes")) == pytest.approx(pixel_size_nm(path))
 
 

@@ -23,6 +23,9 @@ PAPER_SEEDS = (752, 2245, 140, 9213, 956)
 FIRST_SECONDS = 20.0
 """Length of a training in s when none is given, in the window and without it."""
 
+FITS, FITS_MOST = 0.95, 0.8
+"""Dice of held-out strokes from which a network is said to fit them, or most of them."""
+
 LARGEST_SEED = 2**32 - 1
 """What NumPy and scikit-learn take as a seed; a run of an earlier version may have a larger one."""
 
@@ -237,12 +240,29 @@ class EpochReport:
         """The epoch in words."""
         if self.validation_dice is None:
             return f"epoch {self.epoch}, training loss {self.training_loss:.3f}"
-        said = f"epoch {self.epoch}, Dice {self.validation_dice:.2f} on held-out {self.held_out}"
+        on_strokes = self.held_out == "strokes"
+        dice = f"Dice {self.validation_dice:.2f} on held-out {self.held_out}"
+        said = fit_in_words(self.validation_dice) if on_strokes else dice
+        said = f"epoch {self.epoch}{' ' if on_strokes else ', '}{said}"
         if self.kept == "last":
             return f"{said}; the last epoch is kept"
         if self.best_dice is None or self.best_epoch == self.epoch:
             return f"{said}, the best so far by its loss"
-        return f"{said}; best by its loss: epoch {self.best_epoch}, Dice {self.best_dice:.2f}"
+        best = f"{said}; best by its loss: epoch {self.best_epoch}"
+        return best if on_strokes else f"{best}, Dice {self.best_dice:.2f}"
+
+
+def fit_in_words(dice: float) -> str:
+    """Return what a Dice of held-out strokes says, as a part of a sentence.
+
+    Strokes lie where the answer is easy: a number near 1 says that they are learned, and nothing of
+    the outlines of particles.
+    """
+    if dice >= FITS:
+        return "fits your strokes"
+    if dice >= FITS_MOST:
+        return "fits most of your strokes"
+    return "does not fit your strokes yet"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the program remembers between sessions: where runs are kept, and where work runs.
+"""What lasts between sessions: where runs are kept, where work runs, what is not asked again.
 
 A small JSON file in the user's configuration folder, or at the path in ``TEM_RF_CONFIG``. Nothing
 in it is needed: without it, or where it cannot be read, the defaults hold.
@@ -36,10 +36,13 @@ class Settings:
         Folder in which runs are kept; empty: ``napari-tem-rf`` in the home folder.
     scheduler : str
         Address of the Dask scheduler that work goes to; empty: this machine.
+    declined_endings : str
+        Endings of files, separated by commas, that other readers are to open without a question.
     """
 
     runs_folder: str = ""
     scheduler: str = ""
+    declined_endings: str = ""
 
     @property
     def runs_path(self) -> Path:

@@ -358,7 +358,7 @@ def test_an_image_smaller_than_the_field_and_the_period_trains(cli, bad, tmp_pat
     )
     answer = cli(*arguments, "--pools", "4,4")
     assert answer.code == 0
-    assert "nothing is held out: no block of the image" in answer.err
+    assert "nothing is held out: for a score, paint every class in three images" in answer.err
     assert read_run(tmp_path / "run").record.epochs == 1
 
 

@@ -20,6 +20,7 @@ from napari_tem_rf.comparison import (
     Costs,
     ImageScores,
     Result,
+    prediction_path,
 )
 from napari_tem_rf.comparison.ensemble import RunningEnsemble
 from napari_tem_rf.comparison.record import annotation_path
@@ -37,6 +38,7 @@ from napari_tem_rf.gui.segment.network import NetworkWidget
 from napari_tem_rf.gui.session.annotations import start_annotation
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.scores import Scores
+from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, NoteReport
@@ -169,7 +171,8 @@ def test_one_small_image_with_large_fields_is_refused_with_the_remedy(
     widget: CompareWidget, strokes: Labels, qtbot: Any
 ) -> None:
     qtbot.waitUntil(lambda: "can be held out" in widget.run.words.text(), timeout=20_000)
-    assert "annotate more images, or compare smaller receptive fields" in widget.run.words.text()
+    assert "paint every class in" in widget.run.words.text()
+    assert "or compare smaller receptive fields" in widget.run.words.text()
     assert not widget.run.button.isEnabled()
 
 
@@ -618,3 +621,31 @@ def test_a_comparison_with_real_workers() -> None:
         capture_output=True, text=True, timeout=400, cwd=way.parents[2],
     )  # fmt: skip
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_its_folder_is_named_and_brings_the_masks_of_the_suggested_network(
+    compared: None, widget: CompareWidget, masks: list[Labels], session: Session, qtbot: Any
+) -> None:
+    run(widget, qtbot)
+    comparison = widget.comparing.comparison
+    assert comparison is not None
+    best = max(comparison.results, key=lambda each: each.mean()).contestant
+    for index, name in enumerate(comparison.record.scored):
+        mask = np.zeros(SHAPE, np.uint8)
+        mask[:, : 10 + index] = 1
+        write_labels(prediction_path(comparison.folder, best, index), mask)
+        assert name.startswith("gold_")
+    line = widget.folder_line
+    assert line.folder == comparison.folder
+    assert line.words.text().startswith("The comparison is in ")
+    layers = set(session.viewer.layers)
+    line.show_button.click()
+    qtbot.waitUntil(line.show_button.isEnabled, timeout=20_000)
+    new = set(session.viewer.layers) - layers
+    # images and annotations are there already: the masks alone come in
+    assert {layer.name for layer in new} == {
+        f"{name}: field 44 px" for name in comparison.record.scored
+    }
+    assert sorted(int(layer.data[0].sum()) for layer in new) == [
+        10 + index for index in range(len(new))
+    ]

@@ -62,7 +62,7 @@ def test_a_sample_opens_calibrated_with_strokes_on_some(viewer: Any, key: str, n
             across = tiff.pages[0].tags["XResolution"].value
         assert pixel_size_nm(image)[1] == pytest.approx(across[1] / across[0])
     annotated = session.situation.scene.annotated
-    assert len(annotated) == 3
+    assert len(annotated) == 4
     for each in annotated:
         pair = each.pair
         assert pair.labels.name == f"{pair.image.name}: strokes"

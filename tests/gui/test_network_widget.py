@@ -74,7 +74,7 @@ def test_field_can_be_typed_in_nm(widget, session, image):
     widget.field_nm.editingFinished.emit()
     assert nominal_receptive_field(session.spec) == 120
     assert "120 px = 2.40 nm" in widget.words.text()
-    assert "116 to 132 px by phase = 2.32 to 2.64 nm" in widget.words.text()
+    assert "116 to 132 px by phase = 2.32 to 2.64 nm" in widget.details.text()
     image.units = ("pixel", "pixel")
     assert not widget.field_nm.isVisible()
     assert "nm" not in widget.words.text()
@@ -174,7 +174,7 @@ def test_arrow_keys_walk_the_catalog(qtbot):
 
 def test_runs_show_with_their_scores(widget, session, tmp_path, monkeypatch):
     spec = NetworkSpec(pools=(4, 4), filters=8, classes=3)
-    run = SimpleNamespace(spec=spec, dice=0.88, title="gold", folder=tmp_path)
+    run = SimpleNamespace(spec=spec, telling_dice=0.88, title="gold", folder=tmp_path)
     session.choose(runs=(run,))
     (dot,) = widget.chart._runs
     # scored runs of three classes stand beside the catalog's networks of two

@@ -106,8 +106,8 @@ def test_groups_that_cannot_be_split_are_said():
     assert parts.validation.images == ()
     assert len(parts.training.images) == 3
     assert parts.sentence == (
-        "nothing is held out: no choice of 1 of the 3 groups leaves every class in the training; "
-        "annotate every class in more images"
+        "nothing is held out: for a score, paint every class in more of the 3 images or series, so "
+        "that it is still learned when one of them is kept for the score"
     )
 
 
@@ -201,9 +201,25 @@ def test_images_too_small_for_the_gap_are_said(labels, gap_px):
     assert parts.kind == "none"
     assert annotated(parts.training) == labels.size
     assert parts.sentence == (
-        f"nothing is held out: no block of the image with a gap of {gap_px} px keeps every class "
-        "on both sides; annotate more, or a third image"
+        "nothing is held out: for a score, paint every class in three images"
+        if gap_px
+        else "nothing is held out: for a score, paint every class at two places of the image that "
+        "are 1 px or more from each other, or paint every class in three images"
     )
+
+
+def test_what_is_said_to_paint_can_be_held_out():
+    """Strokes side by side cannot; the same at two places as far apart as is said can."""
+    labels = np.full((101, 257), -1)
+    labels[10:14, 10:40], labels[30:34, 10:40] = 0, 1
+    parts = split(set_of(image_of(labels)), 0.2, 64, seed=752)
+    assert parts.kind == "none"
+    assert parts.sentence == (
+        "nothing is held out: for a score, paint every class at two places of the image that are "
+        "64 px or more from each other, or paint every class in three images"
+    )
+    labels[:, 217:247] = labels[:, 10:40]
+    assert split(set_of(image_of(labels)), 0.2, 64, seed=752).kind == "blocks"
 
 
 def test_nothing_is_held_out_when_nothing_is_asked_for():

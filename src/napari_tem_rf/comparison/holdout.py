@@ -148,8 +148,9 @@ def hold_out(images: Sequence[LabelledImage], plan: ComparisonPlan) -> HeldOut:
     parts = split(known, plan.held_out, gap_px, plan.split_seed)
     if parts.kind == "none":
         raise ValueError(
-            f"no part can be held out for the scores ({parts.sentence}): annotate more images, "
-            f"or compare smaller receptive fields (now up to {plan.gap_px} px are seen)"
+            "no part can be held out for the scores: "
+            f"{parts.sentence.removeprefix('nothing is held out: ')}; or compare smaller receptive "
+            f"fields (now up to {plan.gap_px} px are seen)"
         )
     by_name = {image.name: image for image in images}
     blocks = parts.kind == "blocks"

@@ -13,7 +13,7 @@ from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.samples import sample_folder
 
 _IMAGES_IN_A_ROW = 4
-_WITH_STROKES = 3
+_WITH_STROKES = 4
 _GAP = 1.04
 """Distance of images side by side, in sides of the largest."""
 

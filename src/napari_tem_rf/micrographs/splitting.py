@@ -88,8 +88,8 @@ def _split_groups(data: TrainingSet, groups: list[str], fraction: float, seed: i
         return fallback
     return _unsplit(
         data,
-        f"nothing is held out: no choice of {number} of the {len(groups)} groups leaves every "
-        "class in the training; annotate every class in more images",
+        f"nothing is held out: for a score, paint every class in more of the {len(groups)} images "
+        "or series, so that it is still learned when one of them is kept for the score",
     )
 
 
@@ -126,8 +126,7 @@ def _split_blocks(data: TrainingSet, fraction: float, gap_px: int) -> Split:
     if not validation:
         return _unsplit(
             data,
-            f"nothing is held out: no block of the image with a gap of {gap_px} px keeps every "
-            "class on both sides; annotate more, or a third image",
+            f"nothing is held out: for a score, {_what_to_paint(data, gap_px)}",
         )
     return Split(
         _annotated(replace(data, images=tuple(training))),
@@ -136,6 +135,18 @@ def _split_blocks(data: TrainingSet, fraction: float, gap_px: int) -> Split:
         tuple(names),
         f"a block of each image held out, {gap_px} px away from the training: "
         f"{_shortened(tuple(names), separator='; ')}",
+    )
+
+
+def _what_to_paint(data: TrainingSet, gap_px: int) -> str:
+    """Return what to paint so that blocks can be held out, as a part of a sentence."""
+    more = f"paint every class in {'three' if len(data.images) < FEWEST_GROUPS else 'more'} images"
+    longest = max((max(image.labels.shape) for image in data.images), default=0)
+    if longest <= 2 * gap_px:  # there are no such two places
+        return more
+    return (
+        f"paint every class at two places of the image that are {max(gap_px, 1)} px or more from "
+        f"each other, or {more}"
     )
 
 

@@ -32,6 +32,7 @@ from napari_tem_rf.gui.pieces.parts import (
 )
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, PANDAS, preload
 from napari_tem_rf.gui.pieces.text import Markup, RichLabel, markup
+from napari_tem_rf.gui.segment.results import ResultsLine
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.runs import read_run
@@ -118,6 +119,7 @@ class CompareWidget(Dock):
         )
         self.save_button.clicked.connect(self._ask_file)
         self.note = Sentence(tone="quiet")
+        self.folder_line = ResultsLine(self.session.viewer)
         column(
             self._results,
             [
@@ -129,6 +131,7 @@ class CompareWidget(Dock):
                 self.view,
                 self.curve,
                 row(self.report_button, self.save_button),
+                self.folder_line,
             ],
         )
 
@@ -218,6 +221,8 @@ class CompareWidget(Dock):
             self.view.forget()
             self.table.tick(())
             self.note.say("")
+        if comparison is not None and comparison.folder != self.folder_line.folder:
+            self.folder_line.name_folder(comparison.folder)
         self._shown = comparison
         self.table.show_comparison(comparison)
         self.curve.show_comparison(comparison)

@@ -206,6 +206,7 @@ class _AtCursor(QWidget):
             return
         size = pixel_size_nm(image)
         self.words.show_markup(facts(_reading_lines(reading, self._overlay, size)))
+        set_tip(self.words, "\n".join(_finer_points(reading, self._overlay)))
 
     def _forget_mean(self, _change: object = None) -> None:
         if self._work is not None:
@@ -347,19 +348,9 @@ def spread_pixels(shape: tuple[int, int], number: int) -> list[tuple[int, int]]:
 def _reading_lines(
     reading: Reading, overlay: FieldOverlay, size: PixelSize
 ) -> list[tuple[str, object]]:
-    period = receptive_field(overlay.subject.spec).period
     by, field = overlay.subject.cleaning.binning, overlay.field
     lines: list[tuple[str, object]] = [
-        (
-            "pixel",
-            f"row {reading.at[0]}, column {reading.at[1]}"
-            + (
-                f"; phase {reading.at[0] // by % period}, {reading.at[1] // by % period} "
-                f"of {period}"
-                if period > 1
-                else ""
-            ),
-        ),
+        ("pixel", f"row {reading.at[0]}, column {reading.at[1]}"),
         ("nominal", side(reading.nominal, size)),
         ("exact", markup("<b>{}</b>", box_sides(reading.rows, reading.columns, size))),
     ]
@@ -372,9 +363,21 @@ def _reading_lines(
                 "95 %",
                 markup("of the influence within <b>{}</b>", side(field.w95_px * by, size)),
             ),
-            ("total", f"{field.total:.3g} logits per standard deviation of grey value"),
         ]
     return lines
+
+
+def _finer_points(reading: Reading, overlay: FieldOverlay) -> list[str]:
+    """Return what takes knowledge of networks: the pixel's phase, and the gradient's sum."""
+    period = receptive_field(overlay.subject.spec).period
+    by, field = overlay.subject.cleaning.binning, overlay.field
+    points = []
+    if period > 1:
+        row, column = (place // by % period for place in reading.at)
+        points.append(f"Phase {row}, {column} of {period}.")
+    if field is not None:
+        points.append(f"Total: {field.total:.3g} logits per standard deviation of grey value.")
+    return points
 
 
 def _heading(text: str) -> PlainLabel:

@@ -113,7 +113,8 @@ def picked(session: Session) -> Subject:
 def trained(run: TrainedRun) -> Subject:
     """Return the network of a run."""
     record = run.record
-    score = "trained" if run.dice is None else f"Dice {run.dice:.2f}"
+    dice = run.telling_dice
+    score = "trained" if dice is None else f"Dice {dice:.2f}"
     title = f"{_size(run.spec)}, {score} · {run.folder.name}"
     return Subject(run.spec, run.folder, title, record.cleaning, record.plan.seed)
 

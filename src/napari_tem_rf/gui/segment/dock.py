@@ -17,12 +17,19 @@ from napari_tem_rf.gui.session.viewers import session_of
 class _Sections(Dock):
     """Titled widgets one below the other."""
 
-    def __init__(self, sections: list[tuple[str, QWidget]], last: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        sections: list[tuple[str, QWidget]],
+        first: tuple[QWidget, ...] = (),
+        last: QWidget | None = None,
+    ) -> None:
         super().__init__()
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(6, 4, 6, 8)
         layout.setSpacing(6)
+        for widget in first:
+            layout.addWidget(widget)
         for place, (title, widget) in enumerate(sections):
             if place:
                 line = QFrame()
@@ -48,8 +55,10 @@ class Workspace(_Sections):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         from napari_tem_rf.gui.segment.annotation import AnnotationWidget
         from napari_tem_rf.gui.segment.image import LoadWidget
+        from napari_tem_rf.gui.segment.last_time import LastTimeWidget
         from napari_tem_rf.gui.segment.network import NetworkWidget
         from napari_tem_rf.gui.segment.place import PlaceWidget
+        from napari_tem_rf.gui.segment.reader_offer import ReaderOffer
         from napari_tem_rf.gui.segment.result import ExportWidget
         from napari_tem_rf.gui.segment.train import TrainWidget
 
@@ -63,6 +72,8 @@ class Workspace(_Sections):
         self.train = TrainWidget(viewer)
         self.result = ExportWidget(viewer)
         self.place = PlaceWidget(viewer)
+        self.last_time = LastTimeWidget(viewer)
+        self.reader_offer = ReaderOffer(viewer)
         super().__init__(
             [
                 ("1  Image", self.load),
@@ -71,7 +82,8 @@ class Workspace(_Sections):
                 ("4  Train", self.train),
                 ("5  Result", self.result),
             ],
-            self.place,
+            first=(self.last_time, self.reader_offer),
+            last=self.place,
         )
         # so that torch is loaded, in its own process, by the time it is needed
         when_ready(self, self.session.warm_up, CATALOG)

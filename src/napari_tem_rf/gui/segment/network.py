@@ -106,11 +106,14 @@ class NetworkWidget(QWidget):
         self.show_field = QCheckBox("Show the field at the cursor" + (f"  ({key})" if key else ""))
         self.show_field.setToolTip(
             "Draw the exact receptive field of the pixel under the cursor, in px and nm.\n"
-            "It jumps from pixel to pixel: with pooling it depends on the pixel's phase."
+            "It jumps a little from pixel to pixel: a network with pools sees in steps."
         )
         self.show_field.toggled.connect(self._switch_field)
         self.advanced = OwnNetwork(self._pick_own)
-        self.fold = Fold("Advanced: own pools, dilations and filters", self.advanced)
+        self.details = RichLabel()
+        inside = QWidget()
+        column(inside, [self.details, self.advanced])
+        self.fold = Fold("Advanced: own pools, dilations and filters", inside)
         column(
             self,
             [
@@ -266,12 +269,13 @@ class NetworkWidget(QWidget):
         spec = self.session.spec
         size, speed = self.session.pixel_size_nm, self.speeds.of(spec)
         self.words.show_markup(_in_words(spec, size, speed))
+        self.details.show_markup(_in_detail(spec, size))
 
     def _show_runs(self, now: Situation) -> None:
         current = now.choices.run
         self.chart.show_runs(
             [
-                RunDot(run.spec.with_classes(2), run.dice, run.title, run is current)
+                RunDot(run.spec.with_classes(2), run.telling_dice, run.title, run is current)
                 for run in now.choices.runs
             ]
         )
@@ -305,29 +309,32 @@ def _ratio(off: float) -> str:
 
 
 def _in_words(spec: NetworkSpec, size: PixelSize, speed: Speed | None) -> Markup:
+    """Return what everybody can use: what a pixel's answer depends on, and what it costs."""
+    lines: list[tuple[str, object]] = [
+        ("field", markup("<b>{}</b>", side(nominal_receptive_field(spec), size))),
+        ("network", markup("<b>{}</b> parameters; {}", f"{spec.parameters:,}", structure(spec))),
+    ]
+    if speed is not None:
+        lines.append(("speed", speed.sentence))
+    return facts(lines)
+
+
+def _in_detail(spec: NetworkSpec, size: PixelSize) -> Markup:
+    """Return what takes knowledge of networks."""
     field = receptive_field(spec)
     exact = by_phase(field)
     if size is not None:
         pixel = sqrt(size[0] * size[1])
         low, high = field.smallest * pixel, field.largest * pixel
         exact += f" = {nm(low)}" if low == high else f" = {nm(low)[:-3]} to {nm(high)}"
-    lines: list[tuple[str, object]] = [
-        ("nominal", markup("<b>{}</b>", side(field.nominal, size))),
-        ("exact", exact),
-        ("network", structure(spec)),
-        ("halo", f"{side(field.halo, size)} of context around each tile"),
-        (
-            "cost",
-            markup(
-                "<b>{}</b> parameters, {} multiply-adds a pixel",
-                f"{spec.parameters:,}",
-                count(spec.macs_per_pixel),
-            ),
-        ),
-    ]
-    if speed is not None:
-        lines.append(("speed", speed.sentence))
-    return facts(lines)
+    return facts(
+        [
+            ("nominal", side(field.nominal, size)),
+            ("exact", exact),
+            ("halo", f"{side(field.halo, size)} of context around each tile"),
+            ("cost", f"{count(spec.macs_per_pixel)} multiply-adds a pixel"),
+        ]
+    )
 
 
 def _paragraphs(text: str) -> Markup:

@@ -17,6 +17,7 @@ from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, row, senten
 from napari_tem_rf.gui.pieces.text import PlainLabel
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.image_memory import forget_images, remembered_images
 from napari_tem_rf.settings import address_trouble, remember, settings_file
 
 
@@ -119,6 +120,13 @@ class SettingsDialog(QDialog):
             "Address of a Dask scheduler: trainings and predictions go to its workers,\n"
             "which must see the folder of the runs at the same path"
         )
+        self.forget_button = QPushButton()
+        self.forget_button.setToolTip(
+            "Pixel size, network, classes and runs that were noted of images are forgotten.\n"
+            "Images, strokes and runs stay where they are."
+        )
+        self.forget_button.clicked.connect(self._forget)
+        self._count_images()
         self.words = Sentence()
         buttons = QDialogButtonBox(
             QDialogButtonBox.StandardButton.Ok | QDialogButtonBox.StandardButton.Cancel
@@ -132,6 +140,7 @@ class SettingsDialog(QDialog):
                 row(self.folder, choose, stretch=0),
                 PlainLabel("Work runs on the Dask cluster at"),
                 self.address,
+                row(self.forget_button),
                 self.words,
                 Sentence(f"Remembered in {settings_file()}.", "quiet"),
                 buttons,
@@ -143,6 +152,16 @@ class SettingsDialog(QDialog):
         folder = QFileDialog.getExistingDirectory(self, "Keep runs in", self.folder.text())
         if folder:
             self.folder.setText(folder)
+
+    def _count_images(self) -> None:
+        number = remembered_images()
+        images = "1 image" if number == 1 else f"{number:,} images"
+        self.forget_button.setText(f"Forget what is remembered of {images}")
+        self.forget_button.setEnabled(number > 0)
+
+    def _forget(self) -> None:
+        forget_images()
+        self._count_images()
 
     def _say(self, trouble: str) -> None:
         self.words.say(sentence(trouble), "error")

@@ -58,6 +58,8 @@ class Predicting:
     """Fraction done from 0 to 1, seconds left or None, and what is being done."""
     ended = Signal(str, bool)
     """A sentence on what was done, and whether all went well."""
+    written = Signal(object)
+    """The folder that masks were written into."""
 
     def __init__(self, session: Session, run: TrainedRun, *, resample: bool = False) -> None:
         self._session = session
@@ -251,6 +253,7 @@ class Predicting:
         self._session.note(predicting=None)
         begun = "Stopped: " if outcome.stopped else ""
         words = [f"{begun}{outcome.files:,} files predicted, masks in {outcome.folder}."]
+        self.written.emit(outcome.folder)
         if outcome.stopped:
             words.append("Predict the folder again to continue.")
         if outcome.refusals:

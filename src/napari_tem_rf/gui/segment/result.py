@@ -22,11 +22,19 @@ from napari_tem_rf.gui.pieces.parts import (
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.predicting import Predicting
+from napari_tem_rf.gui.segment.results import ResultsLine
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.jobs.pixel_sizes import size_note
+from napari_tem_rf.protocol import fit_in_words
+from napari_tem_rf.result_folders import result_kind
 from napari_tem_rf.runs import read_run
+
+_WHY_NOT_DICE = (
+    "Strokes lie where the answer is easy, so it says little of\n"
+    "outlines: paint whole particles, or a mask of another image, for a score that does."
+)
 
 
 class ExportWidget(QWidget):
@@ -46,7 +54,10 @@ class ExportWidget(QWidget):
         self.runs.setToolTip("The run that predicts")
         self.runs.activated.connect(self._choose_run)
         self.open_button = QPushButton("Open run...")
-        self.open_button.setToolTip("Use a run of an earlier day: choose its folder")
+        self.open_button.setToolTip(
+            "Use a run of an earlier day: choose its folder.\n"
+            "A folder of masks can be chosen too: it is shown with its images."
+        )
         self.open_button.clicked.connect(self._ask_run)
         self.score = Sentence()
         self.sizes = Sentence()
@@ -82,6 +93,7 @@ class ExportWidget(QWidget):
         self.mask_export = MaskExport(viewer)
         self.export_button = self.mask_export.export_button
         self.words = Sentence()
+        self.results = ResultsLine(viewer)
 
         column(
             self,
@@ -93,6 +105,7 @@ class ExportWidget(QWidget):
                 row(self.predict_button, self.all_button, self.folder_button, self.show_button),
                 row(self.bar, self.stop_button, stretch=0),
                 self.words,
+                self.results,
                 self.mask_export,
             ],
         )
@@ -136,15 +149,18 @@ class ExportWidget(QWidget):
             self.score.say("There is no result yet: train a network, or open a run.", "quiet")
             return
         split = run.record.split
+        lines = [sentence(split.get("sentence", "")), f"Run: {run.folder}"]
         if run.record.state == "training":
             self.score.say("Its training was broken off before it was scored.", "quiet")
         elif run.dice is None:
             why = split.get("sentence", "")
             self.score.say(sentence(f"no score: {why}" if why else "no score"), "quiet")
+        elif run.scored == "strokes":
+            self.score.say(f"{sentence(fit_in_words(run.dice))[:-1]}; look at the picture.")
+            lines.insert(0, f"Dice {run.dice:.3f} on held-out strokes. {_WHY_NOT_DICE}")
         else:
-            parts = split.get("scored") or ("images" if split.get("kind") == "groups" else "blocks")
-            self.score.say(f"Dice {run.dice:.3f} on held-out {parts}.", "plain")
-        set_tip(self.score, f"{sentence(split.get('sentence', ''))}\nRun: {run.folder}")
+            self.score.say(f"Dice {run.dice:.3f} on held-out {run.scored}.", "plain")
+        set_tip(self.score, "\n".join(lines))
 
     def _say_sizes(self) -> None:
         """Say by how much the image's pixels differ from those trained on, and offer a remedy."""
@@ -166,13 +182,18 @@ class ExportWidget(QWidget):
             self.open_run(Path(folder))
 
     def open_run(self, folder: Path) -> None:
-        """Use a run of an earlier session."""
+        """Use a run of an earlier session; a folder of masks is offered to be shown."""
+        if result_kind(folder) == "masks":
+            self.words.say("")
+            self.results.name_folder(folder)
+            return
         try:
             run = read_run(folder)
         except (OSError, ValueError) as error:
             self.words.say(str(error), "error")
             return
         self.words.say("")
+        self.results.name_folder(run.folder)
         self.session.add_run(TrainedRun(run.folder, run.record))
 
     # predicting
@@ -237,6 +258,7 @@ class ExportWidget(QWidget):
             self.bar.setFormat("predicting")
             predicting.progressed.connect(self._on_progress)
             predicting.ended.connect(self._on_predicted)
+            predicting.written.connect(self._on_written)
         else:
             self._show(now)
 
@@ -247,6 +269,9 @@ class ExportWidget(QWidget):
 
     def _on_predicted(self, words: str, well: bool) -> None:
         self.words.say(words, "quiet" if well else "error")
+
+    def _on_written(self, folder: Path) -> None:
+        self.results.name_folder(folder)
 
     def _toggle(self) -> None:
         layers = self.session.refresh().scene.predictions

@@ -449,6 +449,10 @@ class Autosave:
             return "No image is chosen: open it first."
         if offer is None:
             return "No annotation of this image was saved: paint a new one."
+        return self.take_back(image, offer)
+
+    def take_back(self, image: Image, offer: Offer) -> str:
+        """Add a saved annotation of an image as a layer, and choose it; returns why not."""
         # one that another window paints is copied, and then saved beside
         lock = None if offer.by_name else self._locked(offer.path)
         saved = read(offer.path)

@@ -42,6 +42,19 @@ class TrainedRun:
         return self.record.validation_dice
 
     @property
+    def scored(self) -> str:
+        """What was held out and scored: "strokes", "blocks" or "images"; empty for nothing."""
+        split = self.record.split
+        if self.dice is None:
+            return ""
+        return split.get("scored") or ("images" if split.get("kind") == "groups" else "blocks")
+
+    @property
+    def telling_dice(self) -> float | None:
+        """The Dice, unless it is of strokes: those lie where the answer is easy."""
+        return None if self.scored == "strokes" else self.dice
+
+    @property
     def receptive_field(self) -> int:
         """Nominal field in px."""
         return nominal_receptive_field(self.record.spec)
@@ -49,7 +62,8 @@ class TrainedRun:
     @property
     def title(self) -> str:
         """The run in a line: field, parameters, score and, in brackets, its folder."""
-        score = "" if self.dice is None else f", Dice {self.dice:.2f}"
+        dice = self.telling_dice
+        score = "" if dice is None else f", Dice {dice:.2f}"
         size = count(self.spec.parameters)
         return f"{self.receptive_field} px, {size}{score} ({self.folder.name})"
 
@@ -113,6 +127,8 @@ class Round(Protocol):
     """Fraction done from 0 to 1, seconds left or None, and what is being done."""
     ended: Any
     """A sentence on what was done, and whether all went well."""
+    written: Any
+    """The folder that masks were written into."""
 
     def stop(self) -> None:
         """Stop after the current tile."""
