@@ -24,6 +24,7 @@ from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 from napari_tem_rf.gui.pieces.parts import Fold  # noqa: E402
+from napari_tem_rf.gui.session.current_image import CurrentImage  # noqa: E402
 from napari_tem_rf.gui.session.session import Session  # noqa: E402
 from napari_tem_rf.gui.session.viewers import session_of  # noqa: E402
 
@@ -94,7 +95,7 @@ class Window:
 
     def look_at(self, name: str, zoom: float = 1.0) -> None:
         """Choose an image in the dock and fit it into the view."""
-        self.workspace.load._choose(self.viewer.layers[name])
+        self.session.part(CurrentImage).choose(self.viewer.layers[name])
         let_settle(0.5)
         self.viewer.scene.camera.zoom *= zoom
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from math import isclose
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,14 @@ from napari_tem_rf.gui.layers.layers import (
     set_pixel_size_nm,
 )
 from napari_tem_rf.gui.layers.marks import MARK, ImageMark, OverlayMark, mark_of
+from napari_tem_rf.gui.layers.plane import fit_view
 from napari_tem_rf.gui.manifest import LayerData, read_layers
-from napari_tem_rf.gui.pieces.parts import Fold, LayerChoice, Sentence, column, row
+from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, row
 from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.segment.cleaning import CleaningWidget
-from napari_tem_rf.gui.session.annotations import image_of
+from napari_tem_rf.gui.segment.image_line import ImageLine
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
+from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 
@@ -92,14 +95,13 @@ class LoadWidget(QWidget):
         self._bar: Shapes | None = None
         self._reading: ThreadWork | None = None
 
-        self.images = LayerChoice("no image: open one, or drop it here")
-        self.images.on_chosen(self._choose)
         self.open_button = QPushButton("Open...")
         self.open_button.setToolTip(
             "Open micrographs: dm3, dm4, emd, ser, emi, mrc, hspy, zspy, TIFF, PNG, NPY.\n"
             "Or drop files on this dock."
         )
         self.open_button.clicked.connect(self._ask_files)
+        self.images = ImageLine(self.session, self.open_button)
 
         self.size = QLineEdit()
         self.size.setMaximumWidth(110)
@@ -115,6 +117,13 @@ class LoadWidget(QWidget):
             "Draw a line along the image's scale bar, then type the bar's length in nm"
         )
         self.bar_button.clicked.connect(self._begin_bar)
+
+        self.sizes_line = QWidget()
+        self._other_sizes = Sentence(tone="quiet")
+        self.all_button = QPushButton()
+        self.all_button.setToolTip("Give all images this pixel size, with what lies on them")
+        self.all_button.clicked.connect(self._calibrate_all)
+        column(self.sizes_line, [row(self._other_sizes, self.all_button, stretch=0)])
 
         self._bar_line = QWidget()
         self.bar_length = QLineEdit()
@@ -160,8 +169,9 @@ class LoadWidget(QWidget):
         column(
             self,
             [
-                row(self.images, self.open_button, stretch=0),
+                self.images,
                 row(PlainLabel("pixel size"), self.size, self._unit, self.bar_button),
+                self.sizes_line,
                 self._bar_line,
                 self.words,
                 self.fold,
@@ -184,7 +194,7 @@ class LoadWidget(QWidget):
 
     def _show(self, now: Situation) -> None:
         image = now.choices.image
-        self.images.show_layers(list(now.scene.images), image)
+        self._show_other_sizes(now)
         for part in (self.size, self.bar_button):
             part.setEnabled(image is not None)
         if image is None:
@@ -228,11 +238,16 @@ class LoadWidget(QWidget):
         self.fold.set_title(f"What the file says ({len(lines)} entries)")
         self.fold.setVisible(bool(lines))
 
-    def _choose(self, image: Image) -> None:
-        self.session.image = image
-        image.visible = True
-        self.session.viewer.layers.selection.active = self.session.annotation or image
-        self.session.viewer.fit_to_view(layers=[image])
+    def _show_other_sizes(self, now: Situation) -> None:
+        """Offer the pixel size of the image for the others where they have another one."""
+        images, size = now.scene.images, now.scene.pixel_size_nm
+        others = 0
+        if size is not None:
+            others = sum(not _same(pixel_size_nm(each), size) for each in images)
+        self.sizes_line.setVisible(others > 0)
+        self.all_button.setText(f"For all {len(images)}")
+        have = "other image has" if others == 1 else "other images have"
+        self._other_sizes.say(f"{others} {have} another size, or none", "quiet")
 
     # opening
 
@@ -266,7 +281,7 @@ class LoadWidget(QWidget):
             self.session.viewer.add_layer(layer)
         images = [layer for layer in added if isinstance(layer, Image)]
         if images:
-            self._choose(images[0])
+            self.session.part(CurrentImage).choose(images[0])
         if refusals:
             self.words.say(" ".join(refusals), "error")
 
@@ -296,20 +311,30 @@ class LoadWidget(QWidget):
         self._calibrate(image, size)
 
     def _calibrate(self, image: Image, size: tuple[float, float] | None) -> None:
-        """Calibrate an image and what lies on it: its annotation and the program's own layers."""
-        images = self.session.images
+        """Calibrate an image and what lies on it, and look at it: it is of another size now."""
+        self._calibrate_layers(image, size)
+        fit_view(self.session.viewer, [image])
+        self._show(self.session.refresh())
+
+    def _calibrate_all(self) -> None:
+        """Give all images the pixel size of the chosen one."""
+        image, size = self.session.image, self.session.pixel_size_nm
+        for each in self.session.images:
+            if each is not image:
+                self._calibrate_layers(each, size)
+        if image is not None:
+            fit_view(self.session.viewer, [image])
+        self._show(self.session.refresh())
+
+    def _calibrate_layers(self, image: Image, size: tuple[float, float] | None) -> None:
+        current = self.session.part(CurrentImage)
         on_it = [
             layer
-            for layer in self.session.viewer.layers
-            if layer is not image
-            and layer is not self._bar
-            and (layer is self.session.annotation or image_of(layer, images) is image)
-            and image_shape(layer)[-2:] == image_shape(image)[-2:]
+            for layer in current.layers_of(image)
+            if layer is not image and image_shape(layer)[-2:] == image_shape(image)[-2:]
         ]
         for layer in (*on_it, image):
             set_pixel_size_nm(layer, size)
-        self.session.viewer.reset_view()
-        self._show(self.session.refresh())
 
     def _begin_bar(self) -> None:
         image = self.session.image
@@ -357,6 +382,12 @@ class LoadWidget(QWidget):
         self._bar = None
         self._bar_line.hide()
         self._bar_words.say("Draw a line along the scale bar, then type its length.")
+
+
+def _same(one: tuple[float, float] | None, other: tuple[float, float]) -> bool:
+    return one is not None and all(
+        isclose(a, b, rel_tol=1e-6) for a, b in zip(one, other, strict=True)
+    )
 
 
 def _read_each(paths: list[Path]) -> tuple[list[LayerData], list[str]]:
