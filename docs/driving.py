@@ -74,14 +74,14 @@ class Window:
     def scroll_to(self, section: QWidget | None) -> None:
         """Show a section of the dock from its title on; None: the dock's end."""
         let_settle(0.5)
-        bar = self.workspace.verticalScrollBar()
+        bar = self.workspace.sections.verticalScrollBar()
         if section is None:
             bar.setValue(bar.maximum())
         else:
             fold = section.parentWidget()
             while not isinstance(fold, Fold):
                 fold = fold.parentWidget()
-            bar.setValue(fold.mapTo(self.workspace.widget(), fold.rect().topLeft()).y())
+            bar.setValue(fold.mapTo(self.workspace.sections.widget(), fold.rect().topLeft()).y())
 
     def save(self, name: str) -> None:
         """Save the whole window."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from math import isclose
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import napari
 from napari.layers import Image, Layer, Shapes
@@ -35,6 +36,7 @@ from napari_tem_rf.gui.segment.image_line import ImageLine
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
 
 _NUMBER = r"[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?"
@@ -93,6 +95,7 @@ class LoadWidget(QWidget):
         self.session = session_of(viewer)
         self.setAcceptDrops(True)
         self._bar: Shapes | None = None
+        self._typed: WeakSet[Image] = WeakSet()
         self._reading: ThreadWork | None = None
 
         self.open_button = QPushButton("Open...")
@@ -239,15 +242,19 @@ class LoadWidget(QWidget):
         self.fold.setVisible(bool(lines))
 
     def _show_other_sizes(self, now: Situation) -> None:
-        """Offer the pixel size of the image for the others where they have another one."""
-        images, size = now.scene.images, now.scene.pixel_size_nm
+        """Offer the image's pixel size for others that have none; a typed one for all others."""
+        image, images, size = now.choices.image, now.scene.images, now.scene.pixel_size_nm
+        sizes = [pixel_size_nm(each) for each in images]
         others = 0
-        if size is not None:
-            others = sum(not _same(pixel_size_nm(each), size) for each in images)
+        if size is not None and image is not None:
+            others = sum(each is None for each in sizes)
+            if image in self._typed:
+                others = sum(each is None or not _same(each, size) for each in sizes)
         self.sizes_line.setVisible(others > 0)
         self.all_button.setText(f"For all {len(images)}")
         have = "other image has" if others == 1 else "other images have"
-        self._other_sizes.say(f"{others} {have} another size, or none", "quiet")
+        kind = "no size" if None in sizes else "another size"
+        self._other_sizes.say(f"{others} {have} {kind}", "quiet")
 
     # opening
 
@@ -271,7 +278,11 @@ class LoadWidget(QWidget):
 
     def _on_unread(self, trouble: str) -> None:
         self._reading = None
+        self._say_trouble(trouble)
+
+    def _say_trouble(self, trouble: str) -> None:
         self.words.say(trouble, "error")
+        self.session.part(Status).say(trouble, "error")
 
     def _add(self, result: tuple[list[LayerData], list[str]]) -> None:
         self._reading = None
@@ -283,7 +294,7 @@ class LoadWidget(QWidget):
         if images:
             self.session.part(CurrentImage).choose(images[0])
         if refusals:
-            self.words.say(" ".join(refusals), "error")
+            self._say_trouble(" ".join(refusals))
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Take files."""
@@ -312,6 +323,7 @@ class LoadWidget(QWidget):
 
     def _calibrate(self, image: Image, size: tuple[float, float] | None) -> None:
         """Calibrate an image and what lies on it, and look at it: it is of another size now."""
+        self._typed.add(image)
         self._calibrate_layers(image, size)
         fit_view(self.session.viewer, [image])
         self._show(self.session.refresh())
@@ -384,10 +396,8 @@ class LoadWidget(QWidget):
         self._bar_words.say("Draw a line along the scale bar, then type its length.")
 
 
-def _same(one: tuple[float, float] | None, other: tuple[float, float]) -> bool:
-    return one is not None and all(
-        isclose(a, b, rel_tol=1e-6) for a, b in zip(one, other, strict=True)
-    )
+def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return all(isclose(a, b, rel_tol=1e-6) for a, b in zip(one, other, strict=True))
 
 
 def _read_each(paths: list[Path]) -> tuple[list[LayerData], list[str]]:

@@ -13,6 +13,7 @@ from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
 from napari_tem_rf.gui.pieces.parts import (
     Choice,
     Sentence,
+    Tone,
     column,
     listen,
     row,
@@ -23,7 +24,9 @@ from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.runs import read_run
@@ -170,7 +173,7 @@ class ExportWidget(QWidget):
         try:
             run = read_run(folder)
         except (OSError, ValueError) as error:
-            self.words.say(str(error), "error")
+            self._say(str(error), "error")
             return
         self.words.say("")
         self.session.add_run(TrainedRun(run.folder, run.record))
@@ -212,7 +215,7 @@ class ExportWidget(QWidget):
         try:
             self._new_round(run).begin_folder(folder)
         except ValueError as error:
-            self.words.say(str(error), "error")
+            self._say(str(error), "error")
 
     @property
     def _is_idle(self) -> bool:
@@ -246,10 +249,18 @@ class ExportWidget(QWidget):
         self.bar.setFormat(f"{what}{left}")
 
     def _on_predicted(self, words: str, well: bool) -> None:
-        self.words.say(words, "quiet" if well else "error")
+        self._say(words, "quiet" if well else "error")
+
+    def _say(self, words: str, tone: Tone) -> None:
+        self.words.say(words, tone)
+        self.session.part(Status).say(words, tone)
 
     def _toggle(self) -> None:
-        layers = self.session.refresh().scene.predictions
+        now, current = self.session.refresh(), self.session.part(CurrentImage)
+        # those of other images are shown and hidden with them
+        on_image = [] if now.choices.image is None else current.layers_of(now.choices.image)
+        there = now.scene.predictions
+        layers = [each for each in there if now.choices.side_by_side or each in on_image]
         visible = not any(layer.visible for layer in layers)
         for layer in layers:
             layer.visible = visible
