@@ -6,8 +6,9 @@ from napari_tem_rf.gui.pieces.parts import column, row
 from napari_tem_rf.gui.segment.result import ExportWidget
 from napari_tem_rf.gui.segment.train import TrainWidget
 
-_LINES = 2
-"""Lines of words for which there is always room: the dock must not jump."""
+_FEWEST_LINES, _MOST_LINES = 2, 6
+"""Lines of words: there is always room for a few, so that the dock does not jump, and the words of
+a file's author do not fill it."""
 
 
 class ActionBar(QWidget):
@@ -28,7 +29,9 @@ class ActionBar(QWidget):
         line = QFrame()
         line.setFixedHeight(1)
         line.setStyleSheet("background: rgba(128, 128, 128, 110);")
-        self.words.setMinimumHeight(_LINES * self.words.fontMetrics().lineSpacing())
+        letters = self.words.fontMetrics()
+        self.words.setMinimumHeight(_FEWEST_LINES * letters.lineSpacing())
+        self.words.setMaximumHeight(_MOST_LINES * letters.lineSpacing())
         layout = column(
             self,
             [

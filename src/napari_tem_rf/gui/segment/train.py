@@ -150,7 +150,7 @@ class TrainWidget(QWidget):
         session.watch(self, lambda now: now.activity.training, self._on_training)
         session.watch(self, lambda now: now.activity.history, self._on_history)
         session.watch(self, lambda now: now.activity.interrupted, self._show_interrupted)
-        listen(self, session.part(Status).said, self.words.say)
+        listen(self, session.part(Status).said, self._hear)
         listen(self, session.requested, self._on_request)
         listen(self, session.closed, self._waiting.stop)
         listen(self, session.closed, self._activity.end)
@@ -229,6 +229,7 @@ class TrainWidget(QWidget):
     def resume(self) -> None:
         """Take the interrupted training up again."""
         self.note.say("")
+        self._trouble = ""
         resume_training(self.session)
 
     def stop(self) -> None:
@@ -258,7 +259,11 @@ class TrainWidget(QWidget):
         """Say how things are; once, so that what is said in the meantime can be read."""
         if words != self._state:
             self._state = words
-            self.words.say(words, tone)
+            self._hear(words, tone)
+
+    def _hear(self, words: str, tone: Tone) -> None:
+        self.words.say(words, tone)
+        set_tip(self.words, words)
 
     def _on_training(self, now: Situation) -> None:
         work = now.activity.training
