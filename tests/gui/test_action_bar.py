@@ -79,13 +79,13 @@ def test_the_line_says_why_a_button_is_grey(
 ) -> None:
     words = dock.actions.words
     assert "press New" in words.text()
-    assert "The other buttons come after it" in words.text()
+    assert "Predict all and Export... follow after the first training" in words.text()
     dock.annotation.new_button.click()
     assert "Nothing is painted yet" in words.text()
     layer = session.annotation
     layer.data[25:35, 35:45], layer.data[3:13, 5:25] = 2, 1
     session.refresh()
-    assert words.text() == "Ready to train. Predict all comes after it."
+    assert words.text() == "Ready to train. Predict all follows after the first training."
     assert not dock.result.all_button.isEnabled()
 
 

@@ -17,18 +17,19 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_tem_rf.engine import InlineEngine
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import read_run
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(900)
 
 WINDOW = (1366, 768)
 SHAPE = (150, 190)
 DISCS = ((40, 50), (105, 60), (60, 140))
 """Middles of the particles; the last one is lighter and of the class that is added later."""
 SPEC = NetworkSpec((2, 2), filters=4)
-SLOW = 120_000
+SLOW = 240_000
 
 CLICKS = {"open": 1, "annotate": 8, "train": 1, "class": 2, "correct": 2, "predict": 1, "export": 1}
 """Clicks on buttons for three images; the strokes and the two file dialogs come on top."""
@@ -98,6 +99,10 @@ def test_the_walk_of_a_new_user(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # real trainings, in a thread: processes that load torch would take longer than the walk
+    monkeypatch.setattr(
+        "napari_tem_rf.gui.session.work.Engine", lambda: InlineEngine(threaded=True)
+    )
     files = []
     for seed in (1, 2, 3):
         files.append(tmp_path / f"train_0{seed}.tif")

@@ -23,8 +23,8 @@ from napari_tem_rf.gui.pieces.parts import (
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.predicting import Predicting
+from napari_tem_rf.gui.session.annotations import image_under
 from napari_tem_rf.gui.session.choices import TrainedRun
-from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
@@ -256,11 +256,10 @@ class ExportWidget(QWidget):
         self.session.part(Status).say(words, tone)
 
     def _toggle(self) -> None:
-        now, current = self.session.refresh(), self.session.part(CurrentImage)
-        # those of other images are shown and hidden with them
-        on_image = [] if now.choices.image is None else current.layers_of(now.choices.image)
-        there = now.scene.predictions
-        layers = [each for each in there if now.choices.side_by_side or each in on_image]
+        scene = self.session.refresh().scene
+        on = [(layer, image_under(layer, scene.images)) for layer in scene.predictions]
+        # those of an image that is hidden are shown with it
+        layers = [layer for layer, image in on if image is None or image.visible]
         visible = not any(layer.visible for layer in layers)
         for layer in layers:
             layer.visible = visible

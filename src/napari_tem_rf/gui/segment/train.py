@@ -374,4 +374,5 @@ def _to_do(now: Situation) -> str:
         )
     if now.choices.run is not None:
         return words
-    return f"{words} {'Predict all comes' if now.can_train else 'The other buttons come'} after it."
+    grey = "Predict all follows" if now.scene.annotations else "Predict all and Export... follow"
+    return f"{words} {grey} after the first training."
