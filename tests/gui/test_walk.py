@@ -109,7 +109,9 @@ def test_the_walk_of_a_new_user(
         tifffile.imwrite(files[-1], micrograph(seed))
     # a small network for a short time: it is the way that is tried, not what is learned
     session.spec = SPEC
-    session.change_plan(epochs=4, seconds=None, validation=0.0, crop_px=64, batch=4, device="cpu")
+    session.change_plan(
+        epochs=None, seconds=None, steps=10, validation=0.0, crop_px=64, batch=4, device="cpu"
+    )
     dock, workspace = viewer.window.add_plugin_dock_widget("napari-tem-rf", "TEM segmentation")
     viewer.window._qt_window.resizeDocks([dock], [380], Qt.Orientation.Horizontal)
     qtbot.waitUntil(lambda: workspace.actions.isVisible())

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
+from weakref import ref
 
 from napari.settings import get_settings
 from napari.utils.action_manager import action_manager
@@ -10,8 +11,6 @@ from napari.viewer import Viewer, ViewerModel
 from qtpy.QtCore import QObject
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QShortcut
-
-from napari_tem_rf.gui.pieces.lifetimes import when_gone
 
 __all__ = ["Action", "hold_in_window", "key_of", "register"]
 
@@ -48,13 +47,11 @@ class _WindowKeys(QObject):
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        window = viewer.window._qt_window
-        super().__init__(window)
-        self._window, self._viewer = window, viewer
+        super().__init__(viewer.window._qt_window)
+        self._viewer = ref(viewer)
         self._keys: dict[str, list[QShortcut]] = {}
-        changed = action_manager.events.shortcut_changed
-        changed.connect(self._on_changed)
-        when_gone(self, partial(changed.disconnect, self._on_changed))
+        # napari holds methods weakly
+        action_manager.events.shortcut_changed.connect(self._on_changed)
 
     def hold(self) -> None:
         """Take all registered keys that are not taken yet."""
@@ -64,21 +61,24 @@ class _WindowKeys(QObject):
 
     def _take(self, name: str) -> None:
         for old in self._keys.pop(name, []):
-            old.setParent(None)
+            old.setEnabled(False)
             old.deleteLater()
         taken = []
         for key in action_manager._shortcuts.get(name, []):
-            shortcut = QShortcut(QKeySequence(str(key).replace("-", "+")), self._window)
-            shortcut.activated.connect(partial(self._press, name))
+            shortcut = QShortcut(QKeySequence(str(key).replace("-", "+")), self.parent())
+            shortcut.activated.connect(partial(_press, self._viewer, name))
             taken.append(shortcut)
         self._keys[name] = taken
-
-    def _press(self, name: str) -> None:
-        action_manager._actions[name].command(self._viewer)
 
     def _on_changed(self, event: Any) -> None:
         if event.name in self._keys:
             self._take(event.name)
+
+
+def _press(viewer: Callable[[], Viewer | None], name: str) -> None:
+    there = viewer()
+    if there is not None:
+        action_manager._actions[name].command(there)
 
 
 def hold_in_window(viewer: Viewer) -> None:
