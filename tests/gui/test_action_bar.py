@@ -137,7 +137,6 @@ def test_keys_hold_wherever_the_focus_is_but_in_fields(
         viewer.window._qt_viewer.layers,
         dock.load.open_button,
         viewer.window._qt_viewer.canvas.native,
-        dock.train.unit,
     )
     for number, place in enumerate(places, start=1):
         place.setFocus()
