@@ -23,7 +23,7 @@ from napari_tem_rf.gui.pieces.parts import (
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.predicting import Predicting
-from napari_tem_rf.gui.session.annotations import image_under
+from napari_tem_rf.gui.session.annotations import owner_of
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.status import Status
@@ -257,7 +257,7 @@ class ExportWidget(QWidget):
 
     def _toggle(self) -> None:
         scene = self.session.refresh().scene
-        on = [(layer, image_under(layer, scene.images)) for layer in scene.predictions]
+        on = [(layer, owner_of(layer, scene.images)) for layer in scene.predictions]
         # those of an image that is hidden are shown with it
         layers = [layer for layer, image in on if image is None or image.visible]
         visible = not any(layer.visible for layer in layers)

@@ -143,7 +143,7 @@ def image_of(layer: Labels, images: Sequence[Image]) -> Image | None:
     return None
 
 
-def image_under(layer: Layer | None, images: Sequence[Image]) -> Image | None:
+def owner_of(layer: Layer | None, images: Sequence[Image]) -> Image | None:
     """Return the image that a layer is or that it is noted to lie on; None for any other layer."""
     if layer in images:
         return layer

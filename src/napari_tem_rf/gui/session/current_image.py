@@ -13,7 +13,7 @@ from napari.layers import Image, Layer
 from numpy.typing import NDArray
 
 from napari_tem_rf.gui.layers.plane import fit_view
-from napari_tem_rf.gui.session.annotations import image_under
+from napari_tem_rf.gui.session.annotations import owner_of
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 
@@ -149,7 +149,7 @@ class CurrentImage:
 
 def _owner(layer: Layer, now: Situation) -> Image | None:
     """Return the image that a layer is shown with; None for what is the user's alone."""
-    owner = image_under(layer, now.scene.images)
+    owner = owner_of(layer, now.scene.images)
     return now.choices.image if owner is None and layer is now.choices.annotation else owner
 
 

@@ -24,7 +24,7 @@ from superqt.utils import QSignalDebouncer
 from napari_tem_rf.engine import Engine
 from napari_tem_rf.gui.layers.layers import frame_pixels, image_shape
 from napari_tem_rf.gui.pieces.observable import Observable
-from napari_tem_rf.gui.session.annotations import classes_of, image_under, note_classes
+from napari_tem_rf.gui.session.annotations import classes_of, note_classes, owner_of
 from napari_tem_rf.gui.session.choices import Activity, Choices, Round, TrainedRun
 from napari_tem_rf.gui.session.situation import (
     Situation,
@@ -436,7 +436,7 @@ class Session(Observable[Situation]):
             return
         # napari selects a new layer before it tells that it is there
         images = images_in(self.viewer)
-        image = image_under(layer, images)
+        image = owner_of(layer, images)
         if layer in self._situation.scene.annotations:
             fits = self.image is not None and image_shape(layer) == image_shape(self.image)
             if fits or image is not None:

@@ -20,8 +20,8 @@ from napari_tem_rf.gui.session.annotations import (
     count_pixels,
     frames_in,
     image_of,
-    image_under,
     meaning_of_zeros,
+    owner_of,
 )
 from napari_tem_rf.gui.session.checks import Check, checks_of_activity, training_checks
 from napari_tem_rf.gui.session.choices import Activity, Choices
@@ -195,7 +195,7 @@ def settle(viewer: ViewerModel, choices: Choices) -> Choices:
     images = images_in(viewer)
     if choices.image not in images:
         # what the user works on in napari, or else what lies on top
-        active = image_under(viewer.layers.selection.active, images)
+        active = owner_of(viewer.layers.selection.active, images)
         choices = choose_image(viewer, choices, active or (images[-1] if images else None))
     annotations = annotations_in(viewer)
     if choices.annotation not in annotations:
