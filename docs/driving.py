@@ -24,6 +24,7 @@ from qtpy.QtTest import QTest  # noqa: E402
 from qtpy.QtWidgets import QApplication, QWidget  # noqa: E402
 
 from napari_tem_rf.gui.pieces.parts import Fold  # noqa: E402
+from napari_tem_rf.gui.session.current_image import CurrentImage  # noqa: E402
 from napari_tem_rf.gui.session.session import Session  # noqa: E402
 from napari_tem_rf.gui.session.viewers import session_of  # noqa: E402
 
@@ -73,14 +74,14 @@ class Window:
     def scroll_to(self, section: QWidget | None) -> None:
         """Show a section of the dock from its title on; None: the dock's end."""
         let_settle(0.5)
-        bar = self.workspace.verticalScrollBar()
+        bar = self.workspace.sections.verticalScrollBar()
         if section is None:
             bar.setValue(bar.maximum())
         else:
             fold = section.parentWidget()
             while not isinstance(fold, Fold):
                 fold = fold.parentWidget()
-            bar.setValue(fold.mapTo(self.workspace.widget(), fold.rect().topLeft()).y())
+            bar.setValue(fold.mapTo(self.workspace.sections.widget(), fold.rect().topLeft()).y())
 
     def save(self, name: str) -> None:
         """Save the whole window."""
@@ -94,7 +95,7 @@ class Window:
 
     def look_at(self, name: str, zoom: float = 1.0) -> None:
         """Choose an image in the dock and fit it into the view."""
-        self.workspace.load._choose(self.viewer.layers[name])
+        self.session.part(CurrentImage).choose(self.viewer.layers[name])
         let_settle(0.5)
         self.viewer.scene.camera.zoom *= zoom
 

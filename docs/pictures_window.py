@@ -145,8 +145,10 @@ def picture_result(window: Window) -> None:
 def picture_light(window: Window) -> None:
     """Save the same in napari's light theme, from the dock's first line on."""
     window.viewer.theme = "light"
+    window.press(window.workspace.network.change_button)
     window.scroll_to(window.workspace.network)
     window.save("light")
+    window.press(window.workspace.network.change_button)
     window.viewer.theme = "dark"
 
 

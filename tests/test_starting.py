@@ -13,6 +13,7 @@ from safetensors.numpy import load_file
 from napari_tem_rf import workflow
 from napari_tem_rf.jobs import TrainRequest, repeating
 from napari_tem_rf.learning.network import network_of
+from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -21,6 +22,7 @@ from napari_tem_rf.starting import (
     DEFAULT,
     NOTHING,
     SIMULATED,
+    known_rows,
     named_start,
     read_start,
     simulated_start,
@@ -29,9 +31,10 @@ from napari_tem_rf.starting import (
     usual_start,
 )
 
-from .test_jobs import PLAN, image_of, train
+from .test_jobs import PLAN, image_of, notes_of, train
 
 SPEC = NetworkSpec((4, 4), filters=8)
+TWO = Classes((1, 2), ("background", "particle"))
 
 
 def request_of(folder: Path, **changes: object) -> TrainRequest:
@@ -68,7 +71,7 @@ def test_the_first_pick_has_weights():
 
 
 def test_the_last_layer_is_left_out():
-    weights = read_start(SIMULATED, SPEC)
+    weights = read_start(SIMULATED, SPEC, TWO)
     whole = load_file(start_file(SIMULATED, SPEC))
     assert set(whole) - set(weights) == {"head.weight", "head.bias"}
 
@@ -95,7 +98,7 @@ def test_a_training_keeps_what_it_started_from(tmp_path):
     run = read_run(tmp_path / "run")
     assert run.record.start == SIMULATED
     assert run.record.start_sha256 == file_hash(start_file(SIMULATED, SPEC))
-    before, after = read_start(SIMULATED, SPEC), run.read_weights()
+    before, after = read_start(SIMULATED, SPEC, TWO), run.read_weights()
     # the batch norms keep their statistics, the weights are changed a little
     name = "bottleneck.norm1.running_mean"
     np.testing.assert_allclose(after[name], before[name], rtol=1e-6)
@@ -183,3 +186,59 @@ def test_the_default_start_is_one_for_window_command_line_and_python(tmp_path):
     ):
         run = workflow.train([image.pixels], [image.labels], tmp_path / folder, SPEC, plan, **given)
         assert run.record.start == start
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "rows"),
+    [
+        (((1, 2), "bp"), ((1, 2), "bp"), (0, 1)),
+        (((1, 2), "bp"), ((1, 2, 3), "bpc"), (0, 1, None)),
+        (((1, 2), "bp"), ((1, 2, 3), "bgp"), (0, 1, None)),  # renamed: the value tells
+        (((1, 3), "bp"), ((1, 2, 3), "bcp"), (0, None, 1)),
+        (((1, 2, 3), "bpc"), ((1, 3), "bc"), (0, 2)),
+        (((1, 2), "bp"), ((0, 1), "bp"), (0, 1)),  # strokes, then a mask
+        (((1, 2), "bp"), ((0, 2), "bp"), (0, 1)),  # a prediction that was corrected
+        (((1, 2, 3), "bpc"), ((0, 1, 2), "bpc"), (0, 1, 2)),
+        (((0, 1), "bp"), ((1, 2, 3), "bpc"), (0, 1, None)),
+    ],
+)
+def test_the_last_layers_rows_are_found_by_class(before, now, rows):
+    assert known_rows(*(Classes(values, tuple(names)) for values, names in (before, now))) == rows
+
+
+def with_third_class(image):
+    """Return an image whose lowest disc is of a third class, and darker."""
+    third = np.zeros(image.labels.shape, bool)
+    third[35:56, 20:41] = True
+    labels = np.where(third & (image.labels == 2), 3, image.labels).astype(np.uint16)
+    mask = third & (image.pixels < 325)
+    return replace(image, pixels=np.where(mask, image.pixels // 4, image.pixels), labels=labels)
+
+
+def test_a_class_added_later_keeps_all_that_the_run_has_learned(tmp_path):
+    plan = replace(PLAN, epochs=None, steps=3, batch=2)
+    train(request_of(tmp_path / "two", plan=plan))
+    before = read_run(tmp_path / "two").read_weights()
+    images = (with_third_class(image_of((1, 2))),)
+    nothing_moves = replace(plan, learning_rate=1e-12)
+    request = replace(request_of(tmp_path / "three", plan=nothing_moves), images=images)
+    record, reports = train(replace(request, start=tmp_path / "two"))
+    assert record.spec.classes == 3
+    assert 'the class "class 3" is new' in " ".join(notes_of(reports))
+    after = read_run(tmp_path / "three").read_weights()
+    for name, value in before.items():
+        if "num_batches" not in name:
+            rows = slice(0, 2) if name.startswith("head.") else slice(None)
+            np.testing.assert_allclose(after[name][rows], value, atol=1e-6, err_msg=name)
+    assert np.isfinite(after["head.weight"]).all()
+
+
+def test_another_network_is_still_refused(tmp_path):
+    train(request_of(tmp_path / "two"))
+    with pytest.raises(RunError, match=r"its weights do not fit .*pick the same network"):
+        train(
+            replace(
+                request_of(tmp_path / "b", start=tmp_path / "two"),
+                spec=NetworkSpec((2,), filters=3),
+            )
+        )

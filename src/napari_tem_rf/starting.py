@@ -13,8 +13,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import WEIGHTS, RunError, read_run
@@ -24,6 +26,7 @@ __all__ = [
     "NOTHING",
     "SIMULATED",
     "SimulatedStart",
+    "known_rows",
     "named_start",
     "read_start",
     "simulated_start",
@@ -37,6 +40,9 @@ SIMULATED = "simulated"
 
 NOTHING = "nothing"
 """Name of the start from new weights."""
+
+_HEAD = "head."
+"""Names of the last layer's weights begin so."""
 
 DEFAULT = "default"
 """Name of the start that a training has unless it is told another: see `usual_start`."""
@@ -146,10 +152,23 @@ def start_file(start: str | Path, spec: NetworkSpec) -> Path:
     )
 
 
-def read_start(start: str | Path, spec: NetworkSpec) -> Mapping[str, NDArray[Any]]:
+def read_start(
+    start: str | Path, spec: NetworkSpec, classes: Classes
+) -> Mapping[str, NDArray[Any]]:
     """Return the weights that a training starts from, by name.
 
-    Those of simulated micrographs know other classes: their last layer is left out.
+    Those of simulated micrographs know other classes: their last layer is left out. Of a run all
+    layers are kept; where its classes are others than those asked for, so are the rows of its last
+    layer for the classes that both have, and the rows of new classes are not a number (NaN).
+
+    Parameters
+    ----------
+    start : str or Path
+        `SIMULATED`, or the folder of a run.
+    spec : NetworkSpec
+        The network that is to be trained.
+    classes : Classes
+        What it is to tell apart.
 
     Raises
     ------
@@ -161,12 +180,50 @@ def read_start(start: str | Path, spec: NetworkSpec) -> Mapping[str, NDArray[Any
 
     if str(start) == SIMULATED:
         weights = load_file(start_file(start, spec))
-        return {name: value for name, value in weights.items() if not name.startswith("head.")}
+        return {name: value for name, value in weights.items() if not name.startswith(_HEAD)}
     run = read_run(start)
-    if run.record.spec != spec:
+    known = run.record.spec
+    if known.with_classes(spec.classes) != spec:
         raise RunError(
-            f'run "{start}" has the network {run.record.spec} with {run.record.spec.classes} '
-            f"classes: its weights do not fit {spec} with {spec.classes}; pick the same network "
-            "or start from nothing"
+            f'run "{start}" has the network {known}: its weights do not fit {spec}; pick the same '
+            "network or start from nothing"
         )
-    return run.read_weights()
+    weights = run.read_weights()
+    rows = known_rows(run.record.classes, classes)
+    if known.classes == spec.classes and None not in rows:
+        return weights
+    return {
+        name: _rows_of(value, rows) if name.startswith(_HEAD) else value
+        for name, value in weights.items()
+    }
+
+
+def known_rows(before: Classes, classes: Classes) -> tuple[int | None, ...]:
+    """Return where the last layer that knows some classes has the row of each of others.
+
+    The background stays the background. Another class is the one of the same value, or, between
+    strokes (1, 2) and masks (0, 1), of the same name; None where there is none: the class is new.
+    """
+    same_values = before.values[0] == classes.values[0]
+    rows: list[int | None] = [0]
+    for place, (value, name) in enumerate(zip(classes.values, classes.names, strict=True)):
+        if place == 0:
+            continue
+        if not same_values and name in before.names[1:]:
+            rows.append(before.names.index(name))
+        elif value in before.values[1:]:
+            rows.append(before.values.index(value))
+        elif not same_values and len(before.values) == len(classes.values):
+            rows.append(place)
+        else:
+            rows.append(None)
+    return tuple(rows)
+
+
+def _rows_of(known: NDArray[Any], rows: tuple[int | None, ...]) -> NDArray[Any]:
+    """Return the rows of a last layer's weights in another order; NaN for None."""
+    found = np.full((len(rows), *known.shape[1:]), np.nan, known.dtype)
+    for place, row in enumerate(rows):
+        if row is not None:
+            found[place] = known[row]
+    return found

@@ -60,6 +60,7 @@ def test_from_sample_to_mask(
     qtbot.waitUntil(lambda: workspace.train.train_button.isEnabled(), timeout=10_000)
 
     # 3 a small network by its two numbers
+    press(workspace.network.change_button)
     workspace.network.field_px.setValue(44)
     workspace.network.field_px.editingFinished.emit()
     workspace.network.parameters.setValue(8000)

@@ -198,3 +198,19 @@ def test_speed_is_measured_once_the_pick_stays_and_workers_are_there(
     session.warm_up()
     qtbot.waitUntil(lambda: "0.5 s per megapixel" in widget.words.text(), timeout=10_000)
     assert asked == [NetworkSpec(pools=(4, 2), filters=4)]
+
+
+def test_networks_with_weights_are_marked_and_a_click_near_one_picks_it(widget, session, qtbot):
+    chart = widget.chart
+    pre_trained = NetworkSpec(pools=(4, 4), filters=8)
+    assert pre_trained in chart._prepared
+    assert chart._recommended == NetworkSpec(pools=(4, 8), filters=8)
+    at = chart._position(pre_trained)
+    # a few px beside it lie other networks of the catalog
+    beside = QPointF(at.x() + 3, at.y() - 3)
+    assert chart.nearest(beside) != pre_trained
+    qtbot.mouseClick(chart, Qt.MouseButton.LeftButton, pos=beside.toPoint())
+    assert session.spec == pre_trained
+    assert chart._words_at(beside).startswith("pre-trained on simulated micrographs")
+    there = chart._position(chart._recommended)
+    assert chart._words_at(there).startswith("recommended, pre-trained")

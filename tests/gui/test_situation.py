@@ -42,7 +42,13 @@ def choices(tmp_path: Path) -> Choices:
     return Choices(runs_folder=tmp_path)
 
 
-def test_the_top_image_is_chosen_and_an_image_brings_its_annotation(model, choices):
+def test_at_the_start_the_image_of_the_active_layer_is_chosen(model, choices):
+    assert model.layers.selection.active is model.layers["gold: strokes"]
+    assert resolve(model, choices).choices.image is model.layers["gold"]
+
+
+def test_without_one_the_top_image_is_chosen_and_an_image_brings_its_annotation(model, choices):
+    model.layers.selection.clear()
     first = resolve(model, choices)
     assert first.choices.image is model.layers["carbon"]
     assert first.choices.annotation is None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_tem_rf.learning.beginning import fit_head, network_without_head
+from napari_tem_rf.learning.beginning import fit_head, fit_new_rows, network_without_head
 from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import random_network
 from napari_tem_rf.learning.prediction import predict
@@ -78,3 +78,47 @@ def test_weights_of_other_classes_keep_all_but_their_last_layer() -> None:
         network_without_head(
             NetworkSpec((2,), filters=4), {"encoder.0.conv1.weight": np.ones(1)}, 1
         )
+
+
+def test_a_new_class_is_learned_beside_the_others_whose_rows_stay() -> None:
+    rng = np.random.default_rng(4)
+    pixels, truth = striped(rng, 3)
+    labels = some_strokes(truth, rng)
+    known = np.where(labels == 2, -1, labels).astype(np.int16)
+    two = random_network(SPEC.with_classes(2), seed=1)
+    names = ("background", "particle", "dirt")
+    data = TrainingSet(
+        (AnnotatedImage("bands", pixels, known, "bands"),), Classes((1, 2), names[:2])
+    )
+    fit_head(two, data, seed=0)
+    before = {name: value.clone() for name, value in two.state_dict().items()}
+    three = random_network(SPEC.with_classes(3), seed=2)
+    with torch.no_grad():
+        three.load_state_dict(
+            {
+                name: torch.cat([value, torch.full_like(value[:1], torch.nan)])
+                if name.startswith("head.")
+                else value
+                for name, value in before.items()
+            }
+        )
+    data = TrainingSet(
+        (AnnotatedImage("bands", pixels, labels, "bands"),), Classes((1, 2, 3), names)
+    )
+
+    fit_new_rows(three, data, seed=0)
+
+    for name, value in three.state_dict().items():
+        rows = slice(0, 2) if name.startswith("head.") else slice(None)
+        assert torch.equal(value[rows] if value.ndim else value, before[name]), name
+    found = predict(accelerated(three).folded(), pixels)
+    assert found is not None
+    inner = np.zeros(truth.shape, bool)
+    inner[4:-4, 4:-4] = True
+    for row in np.flatnonzero(np.diff(truth[:, 0])):
+        inner[row - 3 : row + 5] = False
+    assert (found.classes == truth)[inner].mean() > 0.98
+    # nothing else is touched where every row is known
+    whole = {name: value.clone() for name, value in three.state_dict().items()}
+    fit_new_rows(three, data, seed=0)
+    assert all(torch.equal(value, whole[name]) for name, value in three.state_dict().items())

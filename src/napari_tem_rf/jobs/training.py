@@ -47,7 +47,7 @@ from napari_tem_rf.runs import (
     read_run,
     what_remains,
 )
-from napari_tem_rf.starting import read_start, start_file
+from napari_tem_rf.starting import SIMULATED, known_rows, read_start, start_file
 
 PREVIEW_SECONDS = 3.0
 """Time between two predictions of the watched image."""
@@ -97,8 +97,10 @@ def _train_run(
     report(NoteReport(parts.sentence))
     for note in _extremes(request, data):
         report(NoteReport(note))
+    if note := _new_classes(request.start, data.classes):
+        report(NoteReport(note))
     device = pick_device(request.plan.device)
-    start = None if request.start is None else read_start(request.start, spec)
+    start = None if request.start is None else read_start(request.start, spec, data.classes)
     gentle = start is not None
     state: TrainingState | None = None
     split_record = {**asdict_split(parts), "scored": held_out}
@@ -114,7 +116,7 @@ def _train_run(
         if run.checkpoint.is_file():
             state = read_checkpoint(run.checkpoint)
         elif run.record.start is not None:  # it ended before its first checkpoint: begin as it did
-            start = read_start(run.record.start, spec)
+            start = read_start(run.record.start, spec, data.classes)
         run = run.with_record(replace(run.record, plan=request.plan, state="training"))
         run.ensure(_annotations(request))
     else:
@@ -201,6 +203,18 @@ def _extremes(request: TrainRequest, data: TrainingSet) -> list[str]:
     if len(notes) <= _MOST_NOTES:
         return notes
     return [*notes[:_MOST_NOTES], f"and the like in {len(notes) - _MOST_NOTES} more images"]
+
+
+def _new_classes(start: str | Path | None, classes: Classes) -> str:
+    """Say which classes the run that is started from does not know; nothing when it knows all."""
+    if start is None or str(start) == SIMULATED:
+        return ""
+    rows = known_rows(read_run(start).record.classes, classes)
+    new = [f'"{name}"' for name, row in zip(classes.names, rows, strict=True) if row is None]
+    if not new:
+        return ""
+    them = f"class {new[0]} is" if len(new) == 1 else f"classes {' and '.join(new)} are"
+    return f"the {them} new: what the run has learned of the others is kept"
 
 
 def asdict_split(parts: Any) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 **The last layer.** A network that was trained on other images sees much of what matters in new
 ones, but its classes are others. A logistic regression on the input of its last layer gives the new
-classes in a second; from there a training continues with all layers.
+classes in a second; from there a training continues with all layers. Weights of a run whose
+annotation has got a class since then keep all that they know: only the rows of the last layer for
+new classes are fitted, beside the others.
 
 **Borders.** Nobody draws strokes on borders, so strokes do not tell where a particle ends: a
 network that learns from them alone keeps whatever border it began with. Where grey level and
@@ -37,6 +39,7 @@ __all__ = [
     "begin",
     "begin_again",
     "fit_head",
+    "fit_new_rows",
     "network_without_head",
     "settle_borders",
     "with_settled",
@@ -130,7 +133,8 @@ def begin(
         What is trained, from what and how.
     weights : mapping of str to ndarray, optional
         Weights to start from instead of random ones. A last layer that is not among them is fitted
-        to the annotated pixels.
+        to the annotated pixels; so are those of its rows that are not a number (NaN), the others
+        stay.
     gentle : bool
         Keep what the weights know. Where the last layer was fitted to strokes, borders are settled
         if they can be; they then teach instead.
@@ -143,7 +147,9 @@ def begin(
     if weights is None:
         return Beginning(random_network(spec, plan.seed), data, gentle)
     if any(name.startswith(HEAD) for name in weights):
-        return Beginning(network_of(spec, weights), data, gentle)
+        network = network_of(spec, weights)
+        fit_new_rows(network, data, plan.seed)
+        return Beginning(network, data, gentle)
     network = network_without_head(spec, weights, plan.seed)
     fit_head(network, data, plan.seed)
     if not gentle or plan.agreement == 0:
@@ -218,6 +224,59 @@ def fit_head(network: Network, data: TrainingSet, seed: int) -> None:
     with torch.no_grad():
         head.weight.copy_(torch.tensor(weight).reshape(head.weight.shape))
         head.bias.copy_(torch.tensor(bias))
+
+
+def fit_new_rows(network: Network, data: TrainingSet, seed: int) -> None:
+    """Fit the rows of the last layer that are not a number to the annotated pixels, in place.
+
+    The other rows stay as they are: the cross entropy of all classes together, which weigh the
+    same, is least where the new rows find what the others do not know.
+
+    Parameters
+    ----------
+    network : Network
+        With batch norms, on the CPU.
+    data : TrainingSet
+        Standardised images with class indices.
+    seed : int
+        Seed of the draw where there are very many pixels.
+    """
+    from scipy.optimize import minimize
+    from scipy.special import log_softmax
+
+    head = network.head
+    assert head.bias is not None
+    with torch.no_grad():
+        weight, bias = head.weight[:, :, 0, 0].double().numpy(), head.bias.double().numpy()
+    new = np.flatnonzero(np.isnan(bias) | np.isnan(weight).any(axis=1))
+    if not len(new):
+        return
+    with torch.no_grad():  # features must not be reached by what is not a number
+        head.weight[new], head.bias[new] = 0, 0
+    features, classes = _annotated_features(network, data, np.random.default_rng(seed))
+    mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
+    seen = np.column_stack([(features - mean) / deviation, np.ones(len(features))])
+    logits = features @ np.nan_to_num(weight).T + np.nan_to_num(bias)  # (pixel, class)
+    is_class = np.eye(network.spec.classes)[classes]
+    share = is_class @ (1 / np.maximum(is_class.sum(axis=0), 1))  # of each pixel in the loss
+    share /= share.sum()
+
+    def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        rows = flat.reshape(len(new), -1)  # (new class, feature and 1)
+        logits[:, new] = seen @ rows.T
+        likely = log_softmax(logits, axis=1)
+        off = share[:, None] * (np.exp(likely) - is_class)[:, new]
+        slope = off.T @ seen
+        slope[:, :-1] += 2 * SHRINKAGE * rows[:, :-1]
+        value = -(share[:, None] * is_class * likely).sum() + SHRINKAGE * (rows[:, :-1] ** 2).sum()
+        return float(value), slope.ravel()
+
+    first = np.zeros(len(new) * seen.shape[1])
+    found = minimize(loss, first, jac=True, method="L-BFGS-B").x.reshape(len(new), -1)
+    rows = found[:, :-1] / deviation
+    with torch.no_grad():
+        head.weight[new] = torch.tensor(rows, dtype=head.weight.dtype)[:, :, None, None]
+        head.bias[new] = torch.tensor(found[:, -1] - rows @ mean, dtype=head.bias.dtype)
 
 
 def _annotated_features(

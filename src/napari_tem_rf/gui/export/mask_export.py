@@ -22,9 +22,10 @@ from napari_tem_rf.gui.layers.marks import image_mark_of, is_ours
 from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.particles.layers import image_under
 from napari_tem_rf.gui.pieces.forms import Form
-from napari_tem_rf.gui.pieces.parts import LayerChoice, Sentence, column, row
+from napari_tem_rf.gui.pieces.parts import LayerChoice, Sentence, Tone, column, row
 from napari_tem_rf.gui.session.background import run_in_thread
 from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
 
 
@@ -179,7 +180,9 @@ class MaskExport(QWidget):
     def _on_written(self, result: tuple[bool, str]) -> None:
         self._writing = None
         well, words = result
-        self.words.say(words, "good" if well else "error")
+        tone: Tone = "good" if well else "error"
+        self.words.say(words, tone)
+        self.session.part(Status).say(words, tone)
         self._enable()
 
 

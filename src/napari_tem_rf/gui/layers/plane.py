@@ -1,5 +1,6 @@
-"""One frame of an image layer as a layer of its own: where it lies, and where to look at it."""
+"""A plane of layers: where it lies, and where the camera looks to see it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,11 @@ from napari.viewer import Viewer
 
 from napari_tem_rf.gui.layers.layers import image_shape, placement
 
-__all__ = ["look_at", "plane_placement", "shown_frame"]
+__all__ = ["fit_view", "look_at", "plane_placement", "shown_frame"]
 
 _SHOWN_SIDES = 4.0
+_FITTED = 0.95
+"""Share of the canvas that a fitted plane fills, as napari fits it."""
 
 
 def plane_placement(layer: Layer) -> dict[str, Any]:
@@ -25,6 +28,25 @@ def plane_placement(layer: Layer) -> dict[str, Any]:
         "units": whole["units"][-2:],
         "axis_labels": whole["axis_labels"][-2:],
     }
+
+
+def fit_view(viewer: Viewer, layers: Sequence[Layer]) -> None:
+    """Move the camera so that layers fill the canvas, those of fewer axes than others too.
+
+    `napari.Viewer.fit_to_view` cannot do it for a single image beside a series.
+    """
+    if not layers:
+        return
+    if viewer.dims.ndisplay != 2:
+        viewer.reset_view()
+        return
+    extent = viewer.layers.get_extent(layers)
+    low, high = np.asarray(extent.world)[:, -2:]
+    sides = high - low + np.asarray(extent.step)[-2:]  # from edge to edge, not between centres
+    room = np.asarray(viewer.canvas.viewbox_size(viewer.layers), float)
+    viewer.scene.camera.center = (0.0, *(float(each) for each in (low + high) / 2))
+    if (sides > 0).all() and (room > 0).all():
+        viewer.scene.camera.zoom = _FITTED * float(np.min(room / sides))
 
 
 def look_at(viewer: Viewer, image: Image, frame: int, at: tuple[int, int], side_px: int) -> None:

@@ -27,6 +27,7 @@ PICK_ON_LIGHT, RUN_ON_LIGHT = "#b35c00", BLUE
 
 _FIELD_TICKS = (5, 10, 20, 50, 100, 200, 500, 1000)
 _PARAMETER_TICKS = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+_NEAR_PX = 9
 _MARGINS = (38, 18, 8, 32)  # left, top, right, bottom in px
 
 
@@ -66,6 +67,8 @@ class DesignChart(QWidget):
         self._size: PixelSize = None
         self._marks: tuple[LengthMark, ...] = ()
         self._runs: tuple[RunDot, ...] = ()
+        self._prepared: tuple[NetworkSpec, ...] = ()
+        self._recommended: NetworkSpec | None = None
         self._background: QPixmap | None = None
         self.setMouseTracking(True)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -108,6 +111,11 @@ class DesignChart(QWidget):
         self._runs = tuple(runs)
         self.update()
 
+    def show_prepared(self, specs: Sequence[NetworkSpec], recommended: NetworkSpec) -> None:
+        """Mark networks that come with weights, and the one that is recommended."""
+        self._prepared, self._recommended = tuple(specs), recommended
+        self.update()
+
     # where things are
 
     @property
@@ -148,6 +156,7 @@ class DesignChart(QWidget):
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.drawPixmap(0, 0, self._background)
         painter.setFont(self._font())
+        self._paint_prepared(painter)
         self._paint_marks(painter)
         self._paint_runs(painter)
         self._paint_pick(painter)
@@ -245,6 +254,26 @@ class DesignChart(QWidget):
             top = plot.bottom() - (place + 1) * (metrics.height() + 2) - 2
             self._paint_words(painter, QPointF(left, top), words, self._ink(255))
 
+    def _paint_prepared(self, painter: QPainter) -> None:
+        if not self._prepared:
+            return
+        painter.setPen(QPen(self._paper(), 1.2))
+        painter.setBrush(self._ink(235))
+        for spec in self._prepared:
+            painter.drawPolygon(_sign(self._position(spec), spec == self._recommended))
+        metrics, gap = QFontMetricsF(painter.font()), "     "  # room for the sign before each
+        words = f"{gap}pre-trained{gap}recommended"
+        left = self.plot.right() - metrics.horizontalAdvance(words) - 4
+        at = QPointF(left, self.plot.top() + 3)
+        self._paint_words(painter, at, words, self._ink(190))
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(self._ink(235))
+        second = metrics.horizontalAdvance(f"{gap}pre-trained")
+        for x, is_star in ((0.0, False), (second, True)):
+            middle = QPointF(left + x + metrics.horizontalAdvance(gap) / 2, at.y())
+            middle.setY(middle.y() + metrics.height() / 2)
+            painter.drawPolygon(_sign(middle, is_star))
+
     def _paint_runs(self, painter: QPainter) -> None:
         color = QColor(RUN_COLOR if self._is_dark() else RUN_ON_LIGHT)
         taken: list[QRectF] = []
@@ -331,9 +360,10 @@ class DesignChart(QWidget):
     # the mouse, the keys, the theme
 
     def mousePressEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
-        """Pick the nearest network."""
+        """Pick the nearest network; a pre-trained one where its mark is clicked."""
         if event.button() == Qt.MouseButton.LeftButton:
-            self.picked.emit(self.nearest(event.position()))
+            position = event.position()
+            self.picked.emit(self._prepared_at(position) or self.nearest(position))
 
     def mouseMoveEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Pick while dragging; otherwise say what is under the mouse."""
@@ -372,15 +402,28 @@ class DesignChart(QWidget):
             return None
         return networks.specs[int(ahead[np.argmin(along[ahead] + across[ahead])])]
 
+    def _prepared_at(self, position: QPointF) -> NetworkSpec | None:
+        for spec in self._prepared:
+            at = self._position(spec)
+            if abs(at.x() - position.x()) + abs(at.y() - position.y()) < _NEAR_PX:
+                return spec
+        return None
+
     def _words_at(self, position: QPointF) -> str:
         for run in self._runs:
             at = self._position(run.spec)
-            if abs(at.x() - position.x()) + abs(at.y() - position.y()) < 9:
+            if abs(at.x() - position.x()) + abs(at.y() - position.y()) < _NEAR_PX:
                 return run.title
-        spec = self.nearest(position)
+        prepared = self._prepared_at(position)
+        spec = prepared or self.nearest(position)
         field = nominal_receptive_field(spec)
+        kind = ""
+        if prepared is not None:
+            kind = "pre-trained on simulated micrographs: learns most from a few strokes\n"
+        if prepared is not None and prepared == self._recommended:
+            kind = f"recommended, {kind}"
         return (
-            f"receptive field {side(field, self._size)}\n"
+            f"{kind}receptive field {side(field, self._size)}\n"
             f"{spec.parameters:,} parameters\n{structure(spec)}"
         )
 
@@ -395,6 +438,14 @@ class DesignChart(QWidget):
         if event.type() in (change.PaletteChange, change.StyleChange, change.FontChange):
             self._paint_anew()
         super().changeEvent(event)
+
+
+def _sign(at: QPointF, is_star: bool) -> QPolygonF:
+    """Return a star, or a triangle."""
+    turns = np.arange(10 if is_star else 3) * (np.pi / 5 if is_star else 2 * np.pi / 3)
+    radii = np.where(np.arange(10) % 2, 2.6, 6.0) if is_star else np.full(3, 5.0)
+    corners = zip(radii * np.sin(turns), -radii * np.cos(turns), strict=True)
+    return QPolygonF([QPointF(at.x() + float(x), at.y() + float(y)) for x, y in corners])
 
 
 def _padded(span: tuple[int, int]) -> tuple[float, float]:

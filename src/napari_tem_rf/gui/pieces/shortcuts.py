@@ -1,12 +1,20 @@
 """Keyboard shortcuts, registered where napari lists and changes its own."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+from weakref import ref
 
 from napari.settings import get_settings
 from napari.utils.action_manager import action_manager
 from napari.viewer import Viewer, ViewerModel
+from qtpy.QtCore import QObject
+from qtpy.QtGui import QKeySequence
+from qtpy.QtWidgets import QShortcut
 
-__all__ = ["Action", "key_of", "register"]
+__all__ = ["Action", "hold_in_window", "key_of", "register"]
+
+_OURS = "napari_tem_rf:"
 
 Action = tuple[Callable[[Viewer], None], str]
 """The function to call, whose docstring describes it, and its default key."""
@@ -16,7 +24,7 @@ def register(actions: Mapping[str, Action]) -> None:
     """Register actions with napari, once each; keys that the user changed stay so."""
     changed = get_settings().shortcuts.shortcuts
     for short, (action, key) in actions.items():
-        name = f"napari_tem_rf:{short}"
+        name = f"{_OURS}{short}"
         if name in action_manager._actions:
             continue
         description = f"TEM segmentation: {(action.__doc__ or '').rstrip('.')}"
@@ -27,5 +35,55 @@ def register(actions: Mapping[str, Action]) -> None:
 
 def key_of(name: str) -> str:
     """Return the key of an action as napari writes it: "Shift+T"; empty when it has none."""
-    keys = action_manager._shortcuts.get(f"napari_tem_rf:{name}", [])
+    keys = action_manager._shortcuts.get(f"{_OURS}{name}", [])
     return str(keys[0]).replace("-", "+") if keys else ""
+
+
+class _WindowKeys(QObject):
+    """The registered keys, for whatever part of a window has the focus.
+
+    napari hears keys in the canvas; its layer list and most widgets of a dock keep them. Fields
+    that one types into keep theirs here as well, as with any shortcut of Qt.
+    """
+
+    def __init__(self, viewer: Viewer) -> None:
+        super().__init__(viewer.window._qt_window)
+        self._viewer = ref(viewer)
+        self._keys: dict[str, list[QShortcut]] = {}
+        # napari holds methods weakly
+        action_manager.events.shortcut_changed.connect(self._on_changed)
+
+    def hold(self) -> None:
+        """Take all registered keys that are not taken yet."""
+        for name in action_manager._actions:
+            if name.startswith(_OURS) and name not in self._keys:
+                self._take(name)
+
+    def _take(self, name: str) -> None:
+        for old in self._keys.pop(name, []):
+            old.setEnabled(False)
+            old.deleteLater()
+        taken = []
+        for key in action_manager._shortcuts.get(name, []):
+            shortcut = QShortcut(QKeySequence(str(key).replace("-", "+")), self.parent())
+            shortcut.activated.connect(partial(_press, self._viewer, name))
+            taken.append(shortcut)
+        self._keys[name] = taken
+
+    def _on_changed(self, event: Any) -> None:
+        if event.name in self._keys:
+            self._take(event.name)
+
+
+def _press(viewer: Callable[[], Viewer | None], name: str) -> None:
+    there = viewer()
+    if there is not None:
+        action_manager._actions[name].command(there)
+
+
+def hold_in_window(viewer: Viewer) -> None:
+    """Let the registered keys work wherever the focus is in a viewer's window."""
+    viewer = getattr(viewer, "__wrapped__", viewer)
+    window = viewer.window._qt_window
+    keys = next(iter(window.findChildren(_WindowKeys)), None) or _WindowKeys(viewer)
+    keys.hold()

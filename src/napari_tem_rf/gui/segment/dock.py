@@ -1,5 +1,7 @@
 """The workspace: the way from image to mask in one dock, in the order of work.
 
+The parts scroll; what is pressed again and again stays in sight below them.
+
 The parts are imported where they are used: a dock that shows one of them opens without the others.
 """
 
@@ -8,8 +10,9 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from napari_tem_rf.gui.field import shortcuts as field_keys
 from napari_tem_rf.gui.field.overlay import FieldOverlay
-from napari_tem_rf.gui.pieces.parts import Dock, Fold
+from napari_tem_rf.gui.pieces.parts import Dock, Fold, column
 from napari_tem_rf.gui.pieces.preloading import CATALOG, soon, when_ready
+from napari_tem_rf.gui.pieces.shortcuts import hold_in_window
 from napari_tem_rf.gui.segment import shortcuts as segment_keys
 from napari_tem_rf.gui.session.viewers import session_of
 
@@ -43,7 +46,7 @@ class _Sections(Dock):
         self.setWidget(content)
 
 
-class Workspace(_Sections):
+class Workspace(QWidget):
     """Image, annotation, network, training and result, in the order of work.
 
     Parameters
@@ -53,6 +56,7 @@ class Workspace(_Sections):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        from napari_tem_rf.gui.segment.action_bar import ActionBar
         from napari_tem_rf.gui.segment.annotation import AnnotationWidget
         from napari_tem_rf.gui.segment.image import LoadWidget
         from napari_tem_rf.gui.segment.last_time import LastTimeWidget
@@ -62,19 +66,21 @@ class Workspace(_Sections):
         from napari_tem_rf.gui.segment.result import ExportWidget
         from napari_tem_rf.gui.segment.train import TrainWidget
 
+        super().__init__()
         segment_keys.register_shortcuts()
         field_keys.register_shortcuts()
+        hold_in_window(viewer)
         self.session = session_of(viewer)
         self.overlay = self.session.part(FieldOverlay)
         self.load = LoadWidget(viewer)
         self.annotation = AnnotationWidget(viewer)
-        self.network = NetworkWidget(viewer)
+        self.network = NetworkWidget(viewer, is_folded=True)
         self.train = TrainWidget(viewer)
         self.result = ExportWidget(viewer)
         self.place = PlaceWidget(viewer)
         self.last_time = LastTimeWidget(viewer)
         self.reader_offer = ReaderOffer(viewer)
-        super().__init__(
+        self.sections = _Sections(
             [
                 ("1  Image", self.load),
                 ("2  Annotation", self.annotation),
@@ -85,8 +91,14 @@ class Workspace(_Sections):
             first=(self.last_time, self.reader_offer),
             last=self.place,
         )
+        self.actions = ActionBar(self.train, self.result)
+        column(self, [self.sections, self.actions], spacing=0).setStretch(0, 1)
         # so that torch is loaded, in its own process, by the time it is needed
         when_ready(self, self.session.warm_up, CATALOG)
+
+    def ensureWidgetVisible(self, widget: QWidget) -> None:  # noqa: N802 - Qt's name
+        """Scroll to a widget, as `QScrollArea` does; what is in the action bar is in sight."""
+        self.sections.ensureWidgetVisible(widget)
 
 
 class TrainDock(_Sections):
@@ -103,6 +115,7 @@ class TrainDock(_Sections):
         from napari_tem_rf.gui.segment.train import TrainWidget
 
         segment_keys.register_shortcuts()
+        hold_in_window(viewer)
         self.session = session_of(viewer)
         self.annotation = AnnotationWidget(viewer)
         self.train = TrainWidget(viewer)
@@ -139,6 +152,7 @@ class NetworkDock(Dock):
         from napari_tem_rf.gui.segment.network import NetworkWidget
 
         field_keys.register_shortcuts()
+        hold_in_window(viewer)
         self.overlay = session_of(viewer).part(FieldOverlay)
         self.network = NetworkWidget(viewer)
         super().__init__(self.network)
@@ -157,5 +171,6 @@ class ExportDock(Dock):
         from napari_tem_rf.gui.segment.result import ExportWidget
 
         segment_keys.register_shortcuts()
+        hold_in_window(viewer)
         self.result = ExportWidget(viewer)
         super().__init__(self.result)

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Mapping
+from math import isclose
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import napari
 from napari.layers import Image, Layer, Shapes
@@ -25,13 +27,16 @@ from napari_tem_rf.gui.layers.layers import (
     set_pixel_size_nm,
 )
 from napari_tem_rf.gui.layers.marks import MARK, ImageMark, OverlayMark, mark_of
+from napari_tem_rf.gui.layers.plane import fit_view
 from napari_tem_rf.gui.manifest import LayerData, read_layers
-from napari_tem_rf.gui.pieces.parts import Fold, LayerChoice, Sentence, column, row
+from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, row
 from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.segment.cleaning import CleaningWidget
-from napari_tem_rf.gui.session.annotations import image_of
+from napari_tem_rf.gui.segment.image_line import ImageLine
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
+from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
 
 _NUMBER = r"[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?"
@@ -90,16 +95,16 @@ class LoadWidget(QWidget):
         self.session = session_of(viewer)
         self.setAcceptDrops(True)
         self._bar: Shapes | None = None
+        self._typed: WeakSet[Image] = WeakSet()
         self._reading: ThreadWork | None = None
 
-        self.images = LayerChoice("no image: open one, or drop it here")
-        self.images.on_chosen(self._choose)
         self.open_button = QPushButton("Open...")
         self.open_button.setToolTip(
             "Open micrographs: dm3, dm4, emd, ser, emi, mrc, hspy, zspy, TIFF, PNG, NPY.\n"
             "Or drop files on this dock."
         )
         self.open_button.clicked.connect(self._ask_files)
+        self.images = ImageLine(self.session, self.open_button)
 
         self.size = QLineEdit()
         self.size.setMaximumWidth(110)
@@ -115,6 +120,13 @@ class LoadWidget(QWidget):
             "Draw a line along the image's scale bar, then type the bar's length in nm"
         )
         self.bar_button.clicked.connect(self._begin_bar)
+
+        self.sizes_line = QWidget()
+        self._other_sizes = Sentence(tone="quiet")
+        self.all_button = QPushButton()
+        self.all_button.setToolTip("Give all images this pixel size, with what lies on them")
+        self.all_button.clicked.connect(self._calibrate_all)
+        column(self.sizes_line, [row(self._other_sizes, self.all_button, stretch=0)])
 
         self._bar_line = QWidget()
         self.bar_length = QLineEdit()
@@ -160,8 +172,9 @@ class LoadWidget(QWidget):
         column(
             self,
             [
-                row(self.images, self.open_button, stretch=0),
+                self.images,
                 row(PlainLabel("pixel size"), self.size, self._unit, self.bar_button),
+                self.sizes_line,
                 self._bar_line,
                 self.words,
                 self.fold,
@@ -184,7 +197,7 @@ class LoadWidget(QWidget):
 
     def _show(self, now: Situation) -> None:
         image = now.choices.image
-        self.images.show_layers(list(now.scene.images), image)
+        self._show_other_sizes(now)
         for part in (self.size, self.bar_button):
             part.setEnabled(image is not None)
         if image is None:
@@ -228,11 +241,20 @@ class LoadWidget(QWidget):
         self.fold.set_title(f"What the file says ({len(lines)} entries)")
         self.fold.setVisible(bool(lines))
 
-    def _choose(self, image: Image) -> None:
-        self.session.image = image
-        image.visible = True
-        self.session.viewer.layers.selection.active = self.session.annotation or image
-        self.session.viewer.fit_to_view(layers=[image])
+    def _show_other_sizes(self, now: Situation) -> None:
+        """Offer the image's pixel size for others that have none; a typed one for all others."""
+        image, images, size = now.choices.image, now.scene.images, now.scene.pixel_size_nm
+        sizes = [pixel_size_nm(each) for each in images]
+        others = 0
+        if size is not None and image is not None:
+            others = sum(each is None for each in sizes)
+            if image in self._typed:
+                others = sum(each is None or not _same(each, size) for each in sizes)
+        self.sizes_line.setVisible(others > 0)
+        self.all_button.setText(f"For all {len(images)}")
+        have = "other image has" if others == 1 else "other images have"
+        kind = "no size" if None in sizes else "another size"
+        self._other_sizes.say(f"{others} {have} {kind}", "quiet")
 
     # opening
 
@@ -256,7 +278,11 @@ class LoadWidget(QWidget):
 
     def _on_unread(self, trouble: str) -> None:
         self._reading = None
+        self._say_trouble(trouble)
+
+    def _say_trouble(self, trouble: str) -> None:
         self.words.say(trouble, "error")
+        self.session.part(Status).say(trouble, "error")
 
     def _add(self, result: tuple[list[LayerData], list[str]]) -> None:
         self._reading = None
@@ -266,9 +292,9 @@ class LoadWidget(QWidget):
             self.session.viewer.add_layer(layer)
         images = [layer for layer in added if isinstance(layer, Image)]
         if images:
-            self._choose(images[0])
+            self.session.part(CurrentImage).choose(images[0])
         if refusals:
-            self.words.say(" ".join(refusals), "error")
+            self._say_trouble(" ".join(refusals))
 
     def dragEnterEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
         """Take files."""
@@ -296,20 +322,31 @@ class LoadWidget(QWidget):
         self._calibrate(image, size)
 
     def _calibrate(self, image: Image, size: tuple[float, float] | None) -> None:
-        """Calibrate an image and what lies on it: its annotation and the program's own layers."""
-        images = self.session.images
+        """Calibrate an image and what lies on it, and look at it: it is of another size now."""
+        self._typed.add(image)
+        self._calibrate_layers(image, size)
+        fit_view(self.session.viewer, [image])
+        self._show(self.session.refresh())
+
+    def _calibrate_all(self) -> None:
+        """Give all images the pixel size of the chosen one."""
+        image, size = self.session.image, self.session.pixel_size_nm
+        for each in self.session.images:
+            if each is not image:
+                self._calibrate_layers(each, size)
+        if image is not None:
+            fit_view(self.session.viewer, [image])
+        self._show(self.session.refresh())
+
+    def _calibrate_layers(self, image: Image, size: tuple[float, float] | None) -> None:
+        current = self.session.part(CurrentImage)
         on_it = [
             layer
-            for layer in self.session.viewer.layers
-            if layer is not image
-            and layer is not self._bar
-            and (layer is self.session.annotation or image_of(layer, images) is image)
-            and image_shape(layer)[-2:] == image_shape(image)[-2:]
+            for layer in current.layers_of(image)
+            if layer is not image and image_shape(layer)[-2:] == image_shape(image)[-2:]
         ]
         for layer in (*on_it, image):
             set_pixel_size_nm(layer, size)
-        self.session.viewer.reset_view()
-        self._show(self.session.refresh())
 
     def _begin_bar(self) -> None:
         image = self.session.image
@@ -357,6 +394,10 @@ class LoadWidget(QWidget):
         self._bar = None
         self._bar_line.hide()
         self._bar_words.say("Draw a line along the scale bar, then type its length.")
+
+
+def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return all(isclose(a, b, rel_tol=1e-6) for a, b in zip(one, other, strict=True))
 
 
 def _read_each(paths: list[Path]) -> tuple[list[LayerData], list[str]]:

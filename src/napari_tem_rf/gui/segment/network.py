@@ -26,10 +26,12 @@ from napari_tem_rf.gui.segment.own_network import OwnNetwork
 from napari_tem_rf.gui.segment.speeds import Speeds
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.speed import Speed
 from napari_tem_rf.networks.words import PixelSize, by_phase, count, nm, side, structure
+from napari_tem_rf.starting import simulated_start, simulated_starts
 
 _STEPS = 400
 _WORTH_SAYING = 0.05
@@ -66,9 +68,11 @@ class NetworkWidget(QWidget):
     ----------
     viewer : napari.viewer.Viewer
         The viewer to work in.
+    is_folded : bool
+        Begin with one line that says what is picked; the rest comes when it is asked for.
     """
 
-    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+    def __init__(self, viewer: "napari.viewer.Viewer", *, is_folded: bool = False) -> None:
         super().__init__()
         self.session = session_of(viewer)
         self.findings = self.session.part(FindingsWatch)
@@ -78,7 +82,18 @@ class NetworkWidget(QWidget):
         self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
         self._is_sliding = False
 
+        self.summary = Sentence()
+        self.recommended_button = QPushButton("Recommended")
+        self.recommended_button.clicked.connect(self._pick_recommended)
+        self.change_button = QPushButton("Change...")
+        self.change_button.setToolTip(
+            "Pick another network: by how far it sees and by how much it can learn"
+        )
+        self.change_button.clicked.connect(self._unfold)
+        self.details = QWidget()
         self.chart = DesignChart()
+        prepared = [start.spec.with_classes(2) for start in simulated_starts()]
+        self.chart.show_prepared(prepared, FIRST_NETWORK)
         self.chart.picked.connect(self._pick)
         self.field_slider = LogSlider(*FIELDS_PX, "receptive field")
         self.parameter_slider = LogSlider(*PARAMETERS, "parameters")
@@ -115,7 +130,7 @@ class NetworkWidget(QWidget):
         column(inside, [self.details, self.advanced])
         self.fold = Fold("Advanced: own pools, dilations and filters", inside)
         column(
-            self,
+            self.details,
             [
                 self.chart,
                 self._numbers,
@@ -126,6 +141,14 @@ class NetworkWidget(QWidget):
                 self.fold,
             ],
         )
+        column(
+            self,
+            [
+                row(self.summary, self.recommended_button, self.change_button, stretch=0),
+                self.details,
+            ],
+        )
+        self._fold(is_folded)
 
         self.field_slider.valueChanged.connect(self._slide_field)
         self.parameter_slider.valueChanged.connect(self._slide_parameters)
@@ -181,7 +204,19 @@ class NetworkWidget(QWidget):
     def _show_switch(self, now: Situation) -> None:
         self.show_field.setChecked(now.choices.field_overlay)
 
+    # folding
+
+    def _fold(self, is_folded: bool) -> None:
+        self.details.setHidden(is_folded)
+        self.change_button.setText("Change..." if is_folded else "Less")
+
+    def _unfold(self) -> None:
+        self._fold(not self.details.isHidden())
+
     # picking
+
+    def _pick_recommended(self) -> None:
+        self._pick(FIRST_NETWORK)
 
     def _pick(self, spec: NetworkSpec) -> None:
         self._wish = (float(nominal_receptive_field(spec)), float(spec.parameters))
@@ -246,6 +281,13 @@ class NetworkWidget(QWidget):
     def _show(self, now: Situation) -> None:
         spec, size = now.choices.spec, now.scene.pixel_size_nm
         field, pixel_side = receptive_field(spec), self._pixel_side()
+        self.summary.say(_in_short(spec, size))
+        self.recommended_button.setVisible(spec != FIRST_NETWORK)
+        set_tip(
+            self.recommended_button,
+            f"Back to {side(nominal_receptive_field(FIRST_NETWORK), size)}: it has seen simulated "
+            "micrographs already, and\nsees enough for lattice fringes",
+        )
         self.chart.show_pixel_size(size)
         self.chart.show_pick(spec)
         self.field_nm.setVisible(pixel_side is not None)
@@ -289,6 +331,14 @@ class NetworkWidget(QWidget):
         self.chart.show_marks(marks)
         self.advice.say("" if findings is None else findings.advice.sentence, "advice")
         set_tip(self.advice, "" if findings is None else _paragraphs(findings.advice.details))
+
+
+def _in_short(spec: NetworkSpec, size: PixelSize) -> str:
+    if spec == FIRST_NETWORK:
+        kind = "recommended"
+    else:
+        kind = "pre-trained" if simulated_start(spec) is not None else "begins from nothing"
+    return f"{side(nominal_receptive_field(spec), size)}, {kind}"
 
 
 def _snapped(wish: tuple[float, float], spec: NetworkSpec) -> str:

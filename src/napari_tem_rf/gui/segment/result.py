@@ -13,6 +13,7 @@ from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
 from napari_tem_rf.gui.pieces.parts import (
     Choice,
     Sentence,
+    Tone,
     column,
     listen,
     row,
@@ -23,8 +24,10 @@ from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.segment.results import ResultsLine
+from napari_tem_rf.gui.session.annotations import owner_of
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.protocol import fit_in_words
@@ -190,7 +193,7 @@ class ExportWidget(QWidget):
         try:
             run = read_run(folder)
         except (OSError, ValueError) as error:
-            self.words.say(str(error), "error")
+            self._say(str(error), "error")
             return
         self.words.say("")
         self.results.name_folder(run.folder)
@@ -233,7 +236,7 @@ class ExportWidget(QWidget):
         try:
             self._new_round(run).begin_folder(folder)
         except ValueError as error:
-            self.words.say(str(error), "error")
+            self._say(str(error), "error")
 
     @property
     def _is_idle(self) -> bool:
@@ -268,13 +271,20 @@ class ExportWidget(QWidget):
         self.bar.setFormat(f"{what}{left}")
 
     def _on_predicted(self, words: str, well: bool) -> None:
-        self.words.say(words, "quiet" if well else "error")
+        self._say(words, "quiet" if well else "error")
+
+    def _say(self, words: str, tone: Tone) -> None:
+        self.words.say(words, tone)
+        self.session.part(Status).say(words, tone)
 
     def _on_written(self, folder: Path) -> None:
         self.results.name_folder(folder)
 
     def _toggle(self) -> None:
-        layers = self.session.refresh().scene.predictions
+        scene = self.session.refresh().scene
+        on = [(layer, owner_of(layer, scene.images)) for layer in scene.predictions]
+        # those of an image that is hidden are shown with it
+        layers = [layer for layer, image in on if image is None or image.visible]
         visible = not any(layer.visible for layer in layers)
         for layer in layers:
             layer.visible = visible

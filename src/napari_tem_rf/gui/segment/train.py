@@ -19,6 +19,7 @@ from napari_tem_rf.gui.pieces.parts import (
     Fold,
     PrimaryButton,
     Sentence,
+    Tone,
     column,
     listen,
     row,
@@ -32,6 +33,7 @@ from napari_tem_rf.gui.segment.curve import CurveCanvas
 from napari_tem_rf.gui.segment.train_settings import TrainSettings
 from napari_tem_rf.gui.segment.training import begin_training, resume_training
 from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.protocol import (
     FIRST_SECONDS,
@@ -43,6 +45,10 @@ from napari_tem_rf.protocol import (
 )
 
 _FIRST_EPOCHS = 100
+_LEARNING = (
+    "It learns from what you painted, and the picture follows. Paint on meanwhile, or press Stop "
+    "when it looks right."
+)
 _LONG_NOTE = 120
 _WAIT_MS = 1000
 
@@ -99,6 +105,10 @@ class TrainWidget(QWidget):
 
         self.more = TrainSettings(self.session)
         self.words = Sentence()
+        self._state = ""
+        self._trouble = ""
+        self.caution = Sentence()
+        self.report = Sentence()
         self.bar = CalmBar()
         self.bar.setRange(0, 1000)
         self.bar.setTextVisible(True)
@@ -114,11 +124,13 @@ class TrainWidget(QWidget):
         column(
             self,
             [
-                row(self.train_button, self.stop_button, PlainLabel("for"), self.length, self.unit),
+                row(self.train_button, self.bar, self.stop_button, stretch=1),
+                self.words,
+                row(PlainLabel("train for"), self.length, self.unit),
                 row(PlainLabel("start from"), self.start, stretch=1),
                 Fold("Settings", self.more),
-                self.bar,
-                self.words,
+                self.caution,
+                self.report,
                 self.curve,
                 self.note,
                 self.resume_button,
@@ -128,12 +140,17 @@ class TrainWidget(QWidget):
         self.unit.activated.connect(self._set_unit)
 
         session = self.session
-        session.watch(self, lambda now: (now.checks, now.activity.training), self._show_checks)
+        session.watch(
+            self,
+            lambda now: (now.checks, now.activity.training, now.choices.run),
+            self._show_checks,
+        )
         session.watch(self, lambda now: now.choices.plan, self._show_plan)
         session.watch(self, lambda now: (now.starts, now.start), self._show_starts)
         session.watch(self, lambda now: now.activity.training, self._on_training)
         session.watch(self, lambda now: now.activity.history, self._on_history)
         session.watch(self, lambda now: now.activity.interrupted, self._show_interrupted)
+        listen(self, session.part(Status).said, self._hear)
         listen(self, session.requested, self._on_request)
         listen(self, session.closed, self._waiting.stop)
         listen(self, session.closed, self._activity.end)
@@ -190,16 +207,18 @@ class TrainWidget(QWidget):
     # doing
 
     def train(self) -> None:
-        """Start a training, or say why not."""
+        """Start a training, or say why not; the keys are the canvas's then, for painting on."""
         now = self.session.refresh()
         if not now.can_train:
             self.words.say(now.checks[0].sentence, "warning")
             return
         self.note.say("")
+        self._trouble = ""
         try:
             begin_training(self.session)
         except (OSError, ValueError) as error:
             self.words.say(str(error), "error")
+        self.session.viewer.window._qt_viewer.canvas.native.setFocus()
 
     def _on_request(self, name: str) -> None:
         if name == "train":
@@ -210,6 +229,7 @@ class TrainWidget(QWidget):
     def resume(self) -> None:
         """Take the interrupted training up again."""
         self.note.say("")
+        self._trouble = ""
         resume_training(self.session)
 
     def stop(self) -> None:
@@ -219,7 +239,7 @@ class TrainWidget(QWidget):
             waiting = work.state == "waiting"
             self.stop_button.setEnabled(False)
             if not waiting:
-                self.words.say("Stopping; the best weights so far are kept.", "quiet")
+                self._say("Stopping; what was learned so far is kept.", "quiet")
             work.stop()
 
     # showing
@@ -228,14 +248,22 @@ class TrainWidget(QWidget):
         if now.activity.training is not None:
             return
         self.train_button.setEnabled(now.can_train)
-        if now.checks:
-            self.words.say(now.checks[0].sentence, "warning" if now.can_train else "advice")
+        caution = now.checks[0].sentence if now.checks and now.can_train else ""
+        self.caution.say(caution, "warning")
+        if self._trouble:
+            self._say(self._trouble, "error")
         else:
-            self.words.say(self._ready(), "quiet")
+            self._say(_to_do(now), "plain" if now.can_train else "advice")
 
-    def _ready(self) -> str:
-        history = self.session.history
-        return sentence(history[-1].sentence) if history else "Ready to train."
+    def _say(self, words: str, tone: Tone = "plain") -> None:
+        """Say how things are; once, so that what is said in the meantime can be read."""
+        if words != self._state:
+            self._state = words
+            self._hear(words, tone)
+
+    def _hear(self, words: str, tone: Tone) -> None:
+        self.words.say(words, tone)
+        set_tip(self.words, words)
 
     def _on_training(self, now: Situation) -> None:
         work = now.activity.training
@@ -253,6 +281,8 @@ class TrainWidget(QWidget):
         # nothing that moves by itself: each step of it draws the canvas
         self.bar.setValue(0)
         self.bar.setFormat("starting")
+        self.caution.say("")
+        self.report.say("")
         self._say_waiting()
         self._waiting.start()
         self._activity.begin(unmarked(work.name))
@@ -266,31 +296,32 @@ class TrainWidget(QWidget):
         if work is None or work.state != "waiting":
             self._waiting.stop()
         elif self.session.engine.state != "ready":
-            self.words.say("The worker process starts; the training begins when it is up.", "quiet")
+            self._say("Getting ready, which takes some seconds the first time.", "quiet")
         elif self._waiting.isActive():
             self.bar.setFormat("waiting")
-            self.words.say(
+            self._say(
                 "Waiting for a free worker: other work is running there. Stop cancels this "
                 "training.",
                 "quiet",
             )
         else:
-            self.words.say("Sending the images to the worker.", "quiet")
+            self._say("Getting ready.", "quiet")
 
     def _on_begun(self) -> None:
         self._waiting.stop()
         self.bar.setFormat("starting")
-        self.words.say("A worker has it; the images are being prepared.", "quiet")
+        self._say("The images are being prepared.", "quiet")
 
     def _on_report(self, report: Report) -> None:
         match report:
             case EpochReport():
-                self.words.say(sentence(report.sentence), "plain")
+                self.report.say(sentence(report.sentence), "plain")
+                self._say(_LEARNING)
                 self._show_progress(None, report.seconds_left)
             case ProgressReport():
                 self._show_progress(report.fraction, report.seconds_left)
                 if report.sentence and not self.session.history:
-                    self.words.say(sentence(report.sentence), "quiet")
+                    self.report.say(sentence(report.sentence), "quiet")
             case NoteReport():
                 self._say_note(report.sentence)
             case PreviewReport():
@@ -302,7 +333,7 @@ class TrainWidget(QWidget):
         self.note.say(sentence(short), "quiet")
         set_tip(self.note, sentence(words))
         if not self.session.history:
-            self.words.say("Training is running; the first epoch is not over yet.", "quiet")
+            self._say(_LEARNING)
 
     def _show_progress(self, fraction: float | None, seconds_left: float | None) -> None:
         if fraction is not None:
@@ -319,9 +350,29 @@ class TrainWidget(QWidget):
         if work is not None and work.cancelled:
             self.note.say("Cancelled before it began.", "quiet")
         else:
-            self.note.say(sentence(words), "error")
+            self._trouble = sentence(words)
+            self.note.say(self._trouble, "error")
 
     def _on_history(self, now: Situation) -> None:
+        history = now.activity.history
+        self.report.say(sentence(history[-1].sentence) if history else "", "plain")
         self.curve.show_history(now.activity.history)
         if now.activity.training is None:
             self.curve.hurry()
+
+
+def _to_do(now: Situation) -> str:
+    """Say what can be done next, and why what is grey cannot."""
+    if not now.can_train:
+        words = now.checks[0].sentence
+    elif now.choices.run is None:
+        words = "Ready to train."
+    else:
+        return (
+            "Look at the picture: paint where it is wrong and press Train again, or press Predict "
+            "all for all images."
+        )
+    if now.choices.run is not None:
+        return words
+    grey = "Predict all follows" if now.scene.annotations else "Predict all and Export... follow"
+    return f"{words} {grey} after the first training."

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 
 from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.layers.layers import (
@@ -12,7 +12,14 @@ from napari_tem_rf.gui.layers.layers import (
     new_annotation,
     unmarked,
 )
-from napari_tem_rf.gui.layers.marks import AnnotationMark, MarkOnImage, id_of, mark_of, note
+from napari_tem_rf.gui.layers.marks import (
+    AnnotationMark,
+    MarkOnImage,
+    OverlayMark,
+    id_of,
+    mark_of,
+    note,
+)
 from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES
@@ -133,6 +140,18 @@ def image_of(layer: Labels, images: Sequence[Image]) -> Image | None:
     for image in images:
         if mark.image == image.name and image_shape(image) == image_shape(layer):
             return image
+    return None
+
+
+def owner_of(layer: Layer | None, images: Sequence[Image]) -> Image | None:
+    """Return the image that a layer is or that it is noted to lie on; None for any other layer."""
+    if layer in images:
+        return layer
+    if isinstance(layer, Labels):
+        return image_of(layer, images)
+    mark = None if layer is None else mark_of(layer)
+    if isinstance(mark, OverlayMark):
+        return next((image for image in images if mark.image == image.name), None)
     return None
 
 

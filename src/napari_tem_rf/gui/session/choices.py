@@ -96,6 +96,8 @@ class Choices:
         Where runs are kept, one folder an image.
     field_overlay : bool
         Whether the receptive field is drawn at the cursor.
+    side_by_side : bool
+        Whether all images are shown, and not the chosen one alone.
     """
 
     image: Image | None = None
@@ -109,6 +111,7 @@ class Choices:
     run: TrainedRun | None = None
     runs_folder: Path = field(default_factory=lambda: read_settings().runs_path)
     field_overlay: bool = False
+    side_by_side: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

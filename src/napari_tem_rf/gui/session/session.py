@@ -24,13 +24,14 @@ from superqt.utils import QSignalDebouncer
 from napari_tem_rf.engine import Engine
 from napari_tem_rf.gui.layers.layers import frame_pixels, image_shape
 from napari_tem_rf.gui.pieces.observable import Observable
-from napari_tem_rf.gui.session.annotations import classes_of, image_of, note_classes
+from napari_tem_rf.gui.session.annotations import classes_of, note_classes, owner_of
 from napari_tem_rf.gui.session.choices import Activity, Choices, Round, TrainedRun
 from napari_tem_rf.gui.session.situation import (
     Situation,
     choose_annotation,
     choose_image,
     frame_of,
+    images_in,
     resolve,
 )
 from napari_tem_rf.gui.session.work import BackgroundWork, Work
@@ -429,14 +430,19 @@ class Session(Observable[Situation]):
         self.refresh()
 
     def _on_active(self, _event: object = None) -> None:
-        """Choose the annotation that the user selects in the layer list: it is painted next."""
+        """Choose what the user selects in the layer list: it is painted, or looked at, next."""
         layer = self.viewer.layers.selection.active
-        scene = self._situation.scene
-        if layer is self.annotation or layer not in scene.annotations:
+        if layer is None or layer is self.annotation:
             return
-        fits = self.image is not None and image_shape(layer) == image_shape(self.image)
-        if fits or image_of(layer, scene.images) is not None:
-            self.annotation = layer
+        # napari selects a new layer before it tells that it is there
+        images = images_in(self.viewer)
+        image = owner_of(layer, images)
+        if layer in self._situation.scene.annotations:
+            fits = self.image is not None and image_shape(layer) == image_shape(self.image)
+            if fits or image is not None:
+                self.annotation = layer
+        elif image is not None:
+            self.image = image
 
     def _on_step(self, _event: object = None) -> None:
         situation = self._situation

@@ -21,6 +21,7 @@ from napari_tem_rf.gui.session.annotations import (
     frames_in,
     image_of,
     meaning_of_zeros,
+    owner_of,
 )
 from napari_tem_rf.gui.session.checks import Check, checks_of_activity, training_checks
 from napari_tem_rf.gui.session.choices import Activity, Choices
@@ -36,6 +37,7 @@ __all__ = [
     "choose_annotation",
     "choose_image",
     "frame_of",
+    "images_in",
     "look",
     "resolve",
     "settle",
@@ -192,7 +194,9 @@ def settle(viewer: ViewerModel, choices: Choices) -> Choices:
     """Return the choices with an image and an annotation that are in the viewer."""
     images = images_in(viewer)
     if choices.image not in images:
-        choices = choose_image(viewer, choices, images[-1] if images else None)
+        # what the user works on in napari, or else what lies on top
+        active = owner_of(viewer.layers.selection.active, images)
+        choices = choose_image(viewer, choices, active or (images[-1] if images else None))
     annotations = annotations_in(viewer)
     if choices.annotation not in annotations:
         image = choices.image
