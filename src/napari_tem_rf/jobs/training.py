@@ -52,8 +52,8 @@ from napari_tem_rf.starting import read_start, start_file
 PREVIEW_SECONDS = 3.0
 """Time between two predictions of the watched image."""
 
-
 FIRST_PREVIEW_SECONDS = 2.0
+"""Time to the first one where the network has yet to learn what it shows."""
 
 _MOST_NOTES = 3
 
@@ -373,7 +373,7 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
 
     def watch(network: Any, epoch: int) -> Report | None:
         nonlocal due
-        if time.perf_counter() < due:
+        if epoch > 0 and time.perf_counter() < due:
             return None
         begun = time.perf_counter()
         try:

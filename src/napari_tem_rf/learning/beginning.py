@@ -38,6 +38,7 @@ __all__ = [
     "begin_again",
     "fit_head",
     "network_without_head",
+    "settle",
     "settle_borders",
     "with_settled",
 ]
@@ -107,12 +108,15 @@ class Beginning:
         Whether to keep what the weights know.
     settled : tuple of SettledRows
         The settled borders; none where the annotation stays as it is.
+    may_settle : bool
+        Whether `settle` is to be tried: the last layer was fitted to the annotation.
     """
 
     network: Network
     data: TrainingSet
     gentle: bool
     settled: tuple[SettledRows, ...] = ()
+    may_settle: bool = False
 
 
 def begin(
@@ -132,8 +136,7 @@ def begin(
         Weights to start from instead of random ones. A last layer that is not among them is fitted
         to the annotated pixels.
     gentle : bool
-        Keep what the weights know. Where the last layer was fitted to strokes, borders are settled
-        if they can be; they then teach instead.
+        Keep what the weights know. Where the last layer was fitted to strokes, `settle` comes next.
 
     Raises
     ------
@@ -146,9 +149,16 @@ def begin(
         return Beginning(network_of(spec, weights), data, gentle)
     network = network_without_head(spec, weights, plan.seed)
     fit_head(network, data, plan.seed)
-    if not gentle or plan.agreement == 0:
-        return Beginning(network, data, gentle)
-    return _with_borders(network, data, gentle, settle_borders(network, data, plan.seed))
+    return Beginning(network, data, gentle, may_settle=gentle and plan.agreement > 0)
+
+
+def settle(beginning: Beginning, plan: TrainingPlan) -> Beginning:
+    """Return what a training starts from with borders settled, if they can be; they then teach."""
+    if not beginning.may_settle:
+        return beginning
+    network, data = beginning.network, beginning.data
+    settled = settle_borders(network, data, plan.seed)
+    return _with_borders(network, data, beginning.gentle, settled)
 
 
 def begin_again(

@@ -48,6 +48,7 @@ class Workspace(_Sections):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         from napari_tem_rf.gui.segment.annotation import AnnotationWidget
         from napari_tem_rf.gui.segment.image import LoadWidget
+        from napari_tem_rf.gui.segment.live import LivePart
         from napari_tem_rf.gui.segment.network import NetworkWidget
         from napari_tem_rf.gui.segment.place import PlaceWidget
         from napari_tem_rf.gui.segment.result import ExportWidget
@@ -59,6 +60,7 @@ class Workspace(_Sections):
         self.overlay = self.session.part(FieldOverlay)
         self.load = LoadWidget(viewer)
         self.annotation = AnnotationWidget(viewer)
+        self.live = LivePart(viewer, below=self.annotation)
         self.network = NetworkWidget(viewer)
         self.train = TrainWidget(viewer)
         self.result = ExportWidget(viewer)
