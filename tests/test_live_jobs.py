@@ -1,15 +1,20 @@
 """Live prediction in a worker: what is kept, what is asked for again, and equal answers."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from napari_tem_rf import jobs
-from napari_tem_rf.jobs import live
-from napari_tem_rf.learning.live import LIVE_MARGIN_PX, live_features
+from napari_tem_rf.jobs import learning_on, live
+from napari_tem_rf.learning.live import GREY_FEATURES, LIVE_MARGIN_PX, fit_live, live_features
 from napari_tem_rf.measuring.scores import dice
+from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, standardise
+from napari_tem_rf.micrographs.splitting import in_judging_block
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import EpochReport, TrainingPlan
 
 SHAPE = (131, 167)
 
@@ -110,12 +115,15 @@ def test_only_tiles_in_view_and_under_strokes_are_computed(
     monkeypatch.setattr(live, "TILE_PX", 64)
     keep("a", pixels())
     tiles = live._tiles_of(jobs.LiveRequest((strokes(),), "a", (slice(70, 90), slice(130, 150))))
-    # both strokes lie in the first row of tiles
-    assert tiles == [("a", 1, 0, 0), ("a", 1, 0, 64), ("a", 1, 64, 128)]
+    # both strokes lie in the first row of tiles; the second tile has more of them
+    assert tiles == [("a", 1, 0, 64), ("a", 1, 0, 0), ("a", 1, 64, 128)]
+    monkeypatch.setattr(live, "MOST_TILES", 2)
+    tiles = live._tiles_of(jobs.LiveRequest((strokes(),), "a", (slice(70, 90), slice(130, 150))))
+    assert tiles == [("a", 1, 0, 64), ("a", 1, 64, 128)]
 
 
 def test_features_of_a_part_are_those_of_the_whole_image() -> None:
-    image = standardise(pixels((3 * LIVE_MARGIN_PX, 288)))
+    image = standardise(pixels((96, 192)))
     networks = live._networks()
     all_of_it = live_features(image, networks)
     part = live_features(np.ascontiguousarray(image[:, 32:]), networks)
@@ -125,6 +133,8 @@ def test_features_of_a_part_are_those_of_the_whole_image() -> None:
         all_of_it[:, 32 + margin :].astype(np.float32),
         atol=0.02,
     )
+    assert not np.allclose(part[:, 0], all_of_it[:, 32], atol=0.02)  # the cut edge shows
+    assert all_of_it.shape[-1] == GREY_FEATURES + 8 + 8 + 16 + 8  # last maps of four networks
 
 
 def test_a_view_of_a_large_image_is_predicted_as_the_whole(
@@ -180,3 +190,79 @@ def test_before_the_first_stroke_features_are_made_ready() -> None:
     answer = ask(jobs.LiveRequest((), "a", whole()))
     assert (answer.classes, answer.missing, answer.left) == (None, (), 0)
     assert live._features.get(("a", 1, 0, 0)) is not None
+
+
+def test_the_classifier_that_does_better_on_held_out_squares_counts() -> None:
+    rng = np.random.default_rng(11)
+    classes = np.repeat([0, 1], 200).astype(np.uint8)
+    places = np.arange(400) // 20
+    shown, noise = classes[:, None] + 0.1 * rng.normal(size=(400, 24)), rng.normal(size=(400, 24))
+    by_grey = fit_live(np.hstack([shown, noise]).astype(np.float32), classes, places, 1)
+    by_maps = fit_live(np.hstack([noise, shown]).astype(np.float32), classes, places, 1)
+    assert by_grey.share > 0.9
+    assert by_maps.share < 0.1
+    for fitted in (by_grey, by_maps):
+        assert fitted.classes.tolist() == [0, 1]
+
+
+def test_pixels_between_are_asked_where_their_surroundings_disagree() -> None:
+    """Two halves: only at the border the answer for every second pixel is not enough."""
+    rng = np.random.default_rng(12)
+    truth = np.zeros((41, 53), np.uint8)
+    truth[:, 26:] = 2  # a class between was not painted
+    features = (truth[..., None] + 0.1 * rng.normal(size=(41, 53, 48))).astype(np.float32)
+    classifier = fit_live(features.reshape(-1, 48), truth.ravel(), np.arange(truth.size) // 53, 1)
+    np.testing.assert_array_equal(classifier.predict(features), truth)
+
+
+def test_the_live_prediction_is_judged_on_strokes_that_it_did_not_learn_from() -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[40:80:4, 52:108] = 2
+    labels[0:24:4] = 1
+    labels[100:130:4] = 1
+    rows, columns = np.nonzero(labels)
+    painted = jobs.LiveStrokes(
+        "a",
+        rows.astype(np.int32),
+        columns.astype(np.int32),
+        (labels[rows, columns] - 1).astype(np.uint8),
+    )
+    keep("a", pixels())
+    request = jobs.LiveRequest((painted,), "a", whole())
+    ask(request)
+    held_out = in_judging_block(rows, columns)
+    assert 0.1 < held_out.mean() < 0.5
+    judgement = jobs.judge_live(request, report=deaf, stopped=never)
+    assert judgement is not None
+    assert judgement.dice > 0.9
+    assert 0 < judgement.loss < 0.3
+    few = jobs.LiveRequest((strokes(),), "a", whole())
+    assert jobs.judge_live(few, report=deaf, stopped=never) is None
+
+
+def test_a_network_learns_on_from_the_weights_that_it_has(tmp_path: Path) -> None:
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[40:80:4, 52:108] = 2
+    labels[0:24:4] = 1
+    labels[100:130:4] = 1
+    request = jobs.TrainRequest(
+        run=tmp_path / "run",
+        images=(LabelledImage("a", pixels(), labels),),
+        spec=NetworkSpec(pools=(2, 2), filters=4),
+        plan=TrainingPlan(epochs=1, steps=2, validation=0.0),
+        class_names={1: "background", 2: "particle"},
+        class_colors={1: "#000000", 2: "#ffffff"},
+    )
+    reports: list[object] = []
+    learning_on._learnt.clear()
+    jobs.learn_on(request, "b", report=reports.append, stopped=never)
+    (epoch,) = (each for each in reports if isinstance(each, EpochReport))
+    assert epoch.validation_dice is not None  # of the strokes in the judging blocks
+    first = learning_on._learnt["b"][1]
+    before = {name: value.copy() for name, value in first.items()}
+    jobs.learn_on(request, "b", report=reports.append, stopped=never)
+    after = learning_on._learnt["b"][1]
+    name = "encoder.0.conv1.weight"
+    moved = np.abs(after[name] - before[name]).max()
+    assert 0 < moved < 0.1  # two steps from where it was, not from new weights
+    assert not (tmp_path / "run").exists()

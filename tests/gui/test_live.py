@@ -1,5 +1,6 @@
-"""Live: the prediction of the view follows each stroke; the newest wins; a line says what is shown."""
+"""Live: the prediction of the view follows each stroke, the newest wins, a line says what it is."""
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +12,11 @@ from napari.layers import Labels
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.marks import AnnotationMark, PredictionMark, mark_of
 from napari_tem_rf.gui.segment.live import LivePart, view_step
+from napari_tem_rf.gui.segment.training import begin_training
 from napari_tem_rf.gui.session.annotations import start_annotation
 from napari_tem_rf.gui.session.predictions import live_layer
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.protocol import EpochReport, PreviewReport
 
 from .conftest import SHAPE
 
@@ -24,7 +27,10 @@ class Worker:
     def __init__(self) -> None:
         self.kept: dict[str, np.ndarray] = {}
         self.requests: list[jobs.LiveRequest] = []
-        self.gate: Callable[[], bool] = lambda: True
+        self.judgement: jobs.Judgement | None = None
+        self.learners: list[str] = []
+        self.dices: tuple[float, ...] = ()
+        self.is_endless = False
 
     def keep(self, key: str, pixels: Any, cleaning: Any, *, report: Any, stopped: Any) -> None:
         self.kept[key] = pixels
@@ -46,12 +52,28 @@ class Worker:
                 classes[at] = 1
         return jobs.LiveAnswer(classes)
 
+    def judge(self, request: jobs.LiveRequest, *, report: Any, stopped: Any) -> Any:
+        return self.judgement
+
+    def learn(self, request: Any, learner: str, *, report: Any, stopped: Any) -> int:
+        """Do worse, then better; show the network's prediction after each epoch."""
+        self.learners.append(learner)
+        shape = request.watched.pixels.shape
+        for epoch, dice in enumerate(self.dices, start=1):
+            report(EpochReport(epoch, epoch, 0.1, 0.1, 0.5, 0.5, dice, epoch, dice))
+            report(PreviewReport(np.full(shape, 2, np.uint8), (0, 0), epoch))
+        while self.is_endless and not stopped():
+            time.sleep(0.005)
+        return len(self.dices)
+
 
 @pytest.fixture
 def live_worker(worker: None, monkeypatch: pytest.MonkeyPatch) -> Worker:
     made = Worker()
     monkeypatch.setattr(jobs, "keep_live_image", made.keep)
     monkeypatch.setattr(jobs, "predict_live", made.predict)
+    monkeypatch.setattr(jobs, "judge_live", made.judge)
+    monkeypatch.setattr(jobs, "learn_on", made.learn)
     return made
 
 
@@ -256,6 +278,88 @@ def test_what_fails_is_said(
     monkeypatch.setattr(jobs, "predict_live", fail)
     stroke(strokes, 2, 50)
     qtbot.waitUntil(lambda: "only NaN" in part.words.text())
+
+
+def rested(part: LivePart) -> None:
+    """Let the time pass after which a hand rests."""
+    part._rest.setInterval(0)
+
+
+def test_the_network_takes_over_once_it_does_better(
+    part: LivePart, session: Session, strokes: Labels, qtbot: Any, live_worker: Worker
+) -> None:
+    rested(part)
+    live_worker.judgement = jobs.Judgement(0.7, 0.4)
+    live_worker.dices = (0.6, 0.9)
+    qtbot.waitUntil(lambda: part.learning.is_over)
+    layer = live_layer(session, session.image)
+    assert layer is not None
+    assert (layer.data == 2).all()
+    assert part.words.text() == (
+        "The network's prediction is shown: the network does better on strokes that neither "
+        "learned from (Dice 0.90 against 0.70); it gets no better."
+    )
+    assert session.runs == ()
+    assert session.training is None
+
+
+@pytest.mark.parametrize("dice", [0.6, 0.7])
+def test_a_network_that_does_no_better_is_not_shown(
+    part: LivePart,
+    session: Session,
+    strokes: Labels,
+    qtbot: Any,
+    live_worker: Worker,
+    dice: float,
+) -> None:
+    rested(part)
+    live_worker.judgement = jobs.Judgement(0.7, 0.4)
+    live_worker.dices = (dice,)  # with a loss of 0.5
+    qtbot.waitUntil(lambda: part.learning.is_over)
+    assert not part.learning.is_better
+    layer = live_layer(session, session.image)
+    assert layer is not None
+    np.testing.assert_array_equal(layer.data == 2, strokes.data == 2)
+    assert part.words.text().startswith("A quick prediction from 300 painted px is shown: the")
+
+
+def test_a_stroke_sends_the_network_to_the_newest_strokes(
+    part: LivePart, session: Session, strokes: Labels, qtbot: Any, live_worker: Worker
+) -> None:
+    rested(part)
+    live_worker.judgement = jobs.Judgement(0.7, 0.4)
+    live_worker.dices, live_worker.is_endless = (0.9,), True
+    qtbot.waitUntil(lambda: part.learning.is_better)
+    stroke(strokes, 2, 50)
+    qtbot.waitUntil(lambda: len(live_worker.learners) == 2)
+    assert len(set(live_worker.learners)) == 1  # its weights go on
+    assert len([work for work in session.works if work.kind == "training"]) <= 2
+    part.tick.setChecked(False)
+    qtbot.waitUntil(lambda: not session.works)
+
+
+def test_the_stop_key_and_train_end_the_learning(
+    part: LivePart, session: Session, strokes: Labels, qtbot: Any, live_worker: Worker
+) -> None:
+    rested(part)
+    live_worker.judgement = jobs.Judgement(0.7, 0.4)
+    live_worker.dices, live_worker.is_endless = (0.9,), True
+    qtbot.waitUntil(lambda: part.learning.is_better)
+    session.requested.emit("stop")
+    qtbot.waitUntil(lambda: not session.works)
+    stroke(strokes, 2, 50)
+    qtbot.waitUntil(lambda: part.learning.is_learning)
+    begin_training(session)
+    qtbot.waitUntil(lambda: session.training is None and session.predicting is None)
+    assert len(session.runs) == 1
+    assert not part.learning.is_learning
+
+
+def test_with_too_few_strokes_to_judge_by_it_says_so(
+    part: LivePart, strokes: Labels, qtbot: Any
+) -> None:
+    rested(part)
+    qtbot.waitUntil(lambda: "paint more of each class" in part.words.text())
 
 
 def test_a_large_view_is_seen_in_blocks() -> None:

@@ -8,7 +8,7 @@ import hashlib
 import time
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from threading import Lock
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
+from napari_tem_rf.micrographs.splitting import in_judging_block
 from napari_tem_rf.protocol import Reporter, Stopped
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ __all__ = ["LiveAnswer", "LiveRequest", "LiveStrokes", "keep_live_image", "predi
 TILE_PX = 512
 """Side of the tiles that features are kept of."""
 
+MOST_TILES = 14
+"""Tiles whose features are kept at once: 33 MB each."""
+
 LONGEST_S = 0.3
 """A job that computes features ends after the tile with which this time is over: others wait."""
 
@@ -35,6 +39,12 @@ KEPT_IMAGES_BYTES, KEPT_FEATURES_BYTES = 256 * 2**20, 512 * 2**20
 
 MOST_PX = 4_000
 """Painted pixels that are learned from, at most, of each class."""
+
+SQUARE_PX = 48
+"""Strokes are cut by squares of this side to see what tells their classes apart."""
+
+FEWEST_JUDGED_PX = 20
+"""Pixels of each class without which nothing can be said of how a prediction does."""
 
 Window = tuple[slice, slice]
 
@@ -181,21 +191,27 @@ Tile = tuple[str, int, int, int]
 
 
 def _tiles_of(request: LiveRequest) -> list[Tile]:
-    """Return the tiles that a request needs, those with strokes first."""
+    """Return the tiles that a request needs, those with strokes first.
+
+    Where strokes lie in more tiles than are kept beside those in view, the ones with the most
+    painted pixels count.
+    """
     by = request.cleaning.binning * request.step
-    found: dict[Tile, None] = {}
-    for each in request.strokes:
-        rows, columns = _places(request, each)
-        corners = np.unique(np.stack([rows, columns], axis=1) // TILE_PX, axis=0) * TILE_PX
-        found |= {(each.key, request.step, int(r), int(c)): None for r, c in corners}
     shape = _level(request.key, request.step).shape
     inner = [_below(side, by, length) for side, length in zip(request.window, shape, strict=True)]
-    found |= {
-        (request.key, request.step, row, column): None
+    in_view = [
+        (request.key, request.step, row, column)
         for row in range(inner[0].start // TILE_PX * TILE_PX, inner[0].stop, TILE_PX)
         for column in range(inner[1].start // TILE_PX * TILE_PX, inner[1].stop, TILE_PX)
-    }
-    return list(found)
+    ]
+    painted: dict[Tile, int] = {}
+    for each in request.strokes:
+        at = np.stack(_places(request, each), axis=1) // TILE_PX * TILE_PX
+        for (row, column), count in zip(*np.unique(at, axis=0, return_counts=True), strict=True):
+            painted[each.key, request.step, int(row), int(column)] = int(count)
+    elsewhere = sorted(painted.keys() - set(in_view), key=lambda tile: (-painted[tile], tile))
+    room = max(1, MOST_TILES - len(in_view))
+    return [*elsewhere[:room], *in_view]
 
 
 def _below(side: slice, by: int, length: int) -> slice:
@@ -268,34 +284,76 @@ def _classifier(request: LiveRequest) -> "LiveClassifier":
             digest.update(part)
     key = digest.digest()
     if key not in _fitted:
-        features, classes = _examples(request)
-        _fitted[key] = fit_live(features, classes, request.seed)
+        _fitted[key] = fit_live(*_examples(request), request.seed)
         while len(_fitted) > 2:
             _fitted.popitem(last=False)
     return _fitted[key]
 
 
-def _examples(request: LiveRequest) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Return the features of painted pixels (pixel, feature), and their classes."""
-    features, classes = [], []
-    for each in request.strokes:
+def classes_of_held_out(
+    request: LiveRequest,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]] | None:
+    """Return what the classifier of some strokes says of the others, and what those are.
+
+    Probabilities, shape (pixel, class), and classes, shape (pixel,); None where a class lacks
+    pixels on either side.
+    """
+    from napari_tem_rf.learning.live import fit_live
+
+    sides = []
+    for held_out in (False, True):
+        parts = []
+        for each in request.strokes:
+            at = in_judging_block(*_places(request, each)) == held_out
+            parts.append(LiveStrokes(each.key, each.rows[at], each.columns[at], each.classes[at]))
+        sides.append(replace(request, strokes=tuple(part for part in parts if part.rows.size)))
+    painted = {int(index) for each in request.strokes for index in np.unique(each.classes)}
+    found = [_examples(side) for side in sides if side.strokes]
+    if len(found) < 2 or len(painted) < 2:
+        return None
+    for _, classes, _ in found:
+        counts = np.bincount(classes, minlength=max(painted) + 1)
+        if any(counts[index] < FEWEST_JUDGED_PX for index in painted):
+            return None
+    (others, truth, _) = found[1]
+    return fit_live(*found[0], request.seed).probabilities(others), truth
+
+
+def _examples(
+    request: LiveRequest,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the features of painted pixels (pixel, feature), their classes and their squares."""
+    features, classes, squares = [], [], []
+    for number, each in enumerate(request.strokes):
         rows, columns = _places(request, each)
+        square = (rows // SQUARE_PX).astype(np.int64) << 20 | columns // SQUARE_PX
+        square |= number << 40
         corners = np.stack([rows, columns], axis=1) // TILE_PX * TILE_PX
         for corner in np.unique(corners, axis=0):
             here = (corners == corner).all(axis=1)
             tile = _features.get((each.key, request.step, int(corner[0]), int(corner[1])))
-            if tile is None:  # more is painted than the memory holds features of
+            if tile is None:  # strokes lie in more tiles than are kept
                 continue
             features.append(tile[rows[here] - corner[0], columns[here] - corner[1]])
             classes.append(each.classes[here])
+            squares.append(square[here])
     known = np.concatenate(classes)
+    if len(np.unique(known)) < 2:
+        raise ValueError(
+            "the classes are painted in too many places to be looked at together: paint a stroke "
+            "of each class in the part that is in view"
+        )
     rng = np.random.default_rng(request.seed)
     chosen = [
         np.sort(rng.choice(at, min(MOST_PX, len(at)), replace=False))
         for at in (np.flatnonzero(known == index) for index in np.unique(known))
     ]
     at = np.sort(np.concatenate(chosen))
-    return np.concatenate(features)[at].astype(np.float32), known[at]
+    return (
+        np.concatenate(features)[at].astype(np.float32),
+        known[at],
+        np.concatenate(squares)[at].astype(np.int64),
+    )
 
 
 def _predict(request: LiveRequest, classifier: "LiveClassifier") -> NDArray[np.uint8]:

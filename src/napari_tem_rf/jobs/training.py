@@ -135,7 +135,7 @@ def _train_run(
             run.write_weights({name: value.numpy() for name, value in state.best.items()})
             run.write_history(state.history)
 
-    watch = _watcher(request, data.classes)
+    watch = watcher(request, data.classes)
     training = train(
         parts.training,
         parts.validation,
@@ -340,7 +340,7 @@ def _scores(validation: Any) -> dict[str, Any]:
     }
 
 
-def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Report | None]:
+def watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Report | None]:
     """Return what predicts the watched image every few seconds."""
     import time
 

@@ -15,6 +15,8 @@ from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import frame_labels, frame_pixels, image_shape
 from napari_tem_rf.gui.layers.marks import id_of, image_mark_of
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, sentence
+from napari_tem_rf.gui.pieces.shortcuts import key_of
+from napari_tem_rf.gui.segment.learning_on import LearningOn
 from napari_tem_rf.gui.session.background import Latest, Request, run_in_thread
 from napari_tem_rf.gui.session.predictions import live_layer, show_live
 from napari_tem_rf.gui.session.request import window_in_view
@@ -22,6 +24,7 @@ from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes, index_labels
+from napari_tem_rf.protocol import PreviewReport
 
 __all__ = ["MOST_VIEW_PX", "LivePart", "view_step"]
 
@@ -38,6 +41,9 @@ MOST_STROKE_PX = 100_000
 """Painted pixels of a frame that are sent to the worker, at most."""
 
 CHUNK_PX = 512
+
+REST_MS = 2000
+"""A hand that rests for so long lets the network learn."""
 
 _SOON_MS = 20
 _VIEW_PAUSE_MS = 150
@@ -84,6 +90,8 @@ class LivePart(QWidget):
         self._latest = Latest()
         self._asked: _Asked | None = None
         self._shown: _Asked | None = None
+        self._said = ""
+        self.learning = LearningOn(self.session)
         self._heard: Labels | None = None
         self._versions: WeakKeyDictionary[Image, int] = WeakKeyDictionary()
         self._frames: dict[str, tuple[Image, int]] = {}
@@ -92,8 +100,9 @@ class LivePart(QWidget):
         self.tick.setChecked(True)
         self.tick.setToolTip(
             "Predict what is in view after each stroke, in a layer of its own.\n"
-            "A quick first answer from grey level, texture and lattice around your strokes;\n"
-            "Train makes the network, which is better and can be used on other images."
+            "A quick answer from grey level, texture and lattice around your strokes comes first.\n"
+            "While you rest, the network learns from them in the background and takes over once\n"
+            f"it does better ({key_of('stop')} stops it). Train makes a run to use on other images."
         )
         self.tick.toggled.connect(self._on_tick)
         self.words = Sentence()
@@ -103,6 +112,10 @@ class LivePart(QWidget):
         self._soon.setSingleShot(True)
         self._soon.setInterval(_SOON_MS)
         self._soon.timeout.connect(self.follow)
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST_MS)
+        self._rest.timeout.connect(self._judge)
         self._view_pause = QTimer(self)
         self._view_pause.setSingleShot(True)
         self._view_pause.setInterval(_VIEW_PAUSE_MS)
@@ -126,6 +139,9 @@ class LivePart(QWidget):
         session.watch(self, lambda now: now.activity.training, self._on_training)
         listen(self, session.background.engine_changed, self._on_engine)
         listen(self, session.closed, self._end)
+        listen(self, session.requested, self._on_request)
+        listen(self, self.learning.changed, self._say_shown)
+        listen(self, self.learning.predicted, self._show_network)
         listen(self, viewer.scene.camera.events.zoom, self._on_view)
         listen(self, viewer.scene.camera.events.center, self._on_view)
         self._on_scene(session.situation)
@@ -173,7 +189,15 @@ class LivePart(QWidget):
         self._hide()
         self.follow()
 
+    def _on_request(self, name: str) -> None:
+        if name == "stop" and self.learning.is_learning:
+            self._rest.stop()
+            self.learning.stop()
+            self._say_shown()
+
     def _forget(self) -> None:
+        self._rest.stop()
+        self.learning.stop()
         self._latest.drop()
         self._asked = self._shown = None
 
@@ -184,7 +208,9 @@ class LivePart(QWidget):
             layer.visible = False
 
     def _end(self) -> None:
+        self.learning.stop()
         self._latest.drop()
+        self._rest.stop()
         self._soon.stop()
         self._view_pause.stop()
         if self._heard is not None:
@@ -212,6 +238,8 @@ class LivePart(QWidget):
         if asked is None or asked.is_same(self._asked):
             return
         self._asked = asked
+        self._rest.stop()
+        self.learning.stop()  # it goes on from the newest strokes once they are answered
         lacking = _lacking(asked)
         if lacking:
             self.words.say(lacking, "quiet")
@@ -356,12 +384,79 @@ class LivePart(QWidget):
         pixels = sum(each.classes.size for each in asked.request.strokes)
         by = asked.request.step
         coarse = f", in blocks of {by} px until you zoom in" if by > 1 else ""
+        self._said = f"A quick prediction from {pixels:,} painted px is shown{coarse}"
+        self.words.say(f"{self._said}; it follows each stroke.", "quiet")
+        self._rest.start()
+        self._go_on(asked, newest)
+
+    # the network
+
+    def _judge(self) -> None:
+        """Let the quick prediction be judged, and then the network learn."""
+        asked = self._shown
+        if asked is None or not self.session.refresh().can_train:
+            return
+
+        def judged(quick: jobs.Judgement | None) -> None:
+            if quick is None:
+                self.words.say(
+                    f"{self._said}; paint more of each class, here and there, and the network "
+                    "learns too.",
+                    "quiet",
+                )
+            elif self._shown is asked and self.session.situation.can_train:
+                self.learning.begin(quick)
+                self._say_shown()
+
+        self.session.submit(
+            jobs.judge_live,
+            asked.request,
+            name="live prediction",
+            on_done=judged,
+            on_failed=self._say_failed,
+        )
+
+    def _show_network(self, report: PreviewReport) -> None:
+        asked = self._shown
+        if asked is None or asked.image not in self.session.viewer.layers:
+            return
+        show_live(
+            self.session,
+            asked.image,
+            report.labels,
+            asked.classes,
+            frame=asked.frame,
+            origin=report.origin,
+        )
+        self._said = "The network's prediction is shown"
+        self._say_shown()
+
+    def _say_shown(self) -> None:
+        """Say which prediction is shown, and why."""
+        learning = self.learning
+        if not self._said or self._shown is None:
+            return
+        if learning.trouble:
+            self.words.say(sentence(f"{self._said}; the network: {learning.trouble}"), "warning")
+            return
+        how = "learns on" if learning.is_learning else "gets no better" if learning.is_over else ""
+        mine, quick = learning.network, learning.quick
+        if mine is None or quick is None:
+            doing = "; the network learns from your strokes" if learning.is_learning else ""
+            self.words.say(f"{self._said}{doing}.", "quiet")
+            return
+        better = learning.is_better
+        if round(mine.dice, 2) == round(quick.dice, 2):
+            scores = f"Dice {mine.dice:.2f} as well, and {'surer' if better else 'less sure'}"
+        else:
+            scores = f"Dice {mine.dice:.2f} against {quick.dice:.2f}"
+        why = "does better" if better else "does not do better"
+        ending = f"; it {how}" if how else ""
         self.words.say(
-            f"A quick prediction from {pixels:,} painted px is shown{coarse}; it follows each "
-            "stroke. Train makes a better one.",
+            f"{self._said}: the network {why} on strokes that neither learned from ({scores})"
+            f"{ending}.",
             "quiet",
         )
-        self._go_on(asked, newest)
 
     def _hide_others(self, image: Image, layer: Labels) -> None:
         """Hide other predictions of the image: two masks on each other say nothing."""
