@@ -134,7 +134,7 @@ def test_features_of_a_part_are_those_of_the_whole_image() -> None:
         atol=0.02,
     )
     assert not np.allclose(part[:, 0], all_of_it[:, 32], atol=0.02)  # the cut edge shows
-    assert all_of_it.shape[-1] == GREY_FEATURES + 8 + 8 + 16 + 8  # last maps of four networks
+    assert all_of_it.shape[-1] == GREY_FEATURES + 8 + 8 + 8  # last maps of three networks
 
 
 def test_a_view_of_a_large_image_is_predicted_as_the_whole(
@@ -236,7 +236,10 @@ def test_the_live_prediction_is_judged_on_strokes_that_it_did_not_learn_from() -
     assert judgement is not None
     assert judgement.dice > 0.9
     assert 0 < judgement.loss < 0.3
-    few = jobs.LiveRequest((strokes(),), "a", whole())
+    teaching = jobs.LiveStrokes(
+        "a", *(each[~held_out] for each in (painted.rows, painted.columns, painted.classes))
+    )
+    few = jobs.LiveRequest((teaching,), "a", whole())
     assert jobs.judge_live(few, report=deaf, stopped=never) is None
 
 

@@ -30,7 +30,7 @@ TILE_PX = 512
 """Side of the tiles that features are kept of."""
 
 MOST_TILES = 14
-"""Tiles whose features are kept at once: 33 MB each."""
+"""Tiles whose features are kept at once: 25 MB each."""
 
 LONGEST_S = 0.3
 """A job that computes features ends after the tile with which this time is over: others wait."""

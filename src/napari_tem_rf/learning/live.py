@@ -22,7 +22,7 @@ from napari_tem_rf.learning.fast.network import FastNetwork
 
 __all__ = ["LIVE_MARGIN_PX", "LIVE_NETWORKS", "LiveClassifier", "fit_live", "live_features"]
 
-LIVE_NETWORKS = (((2, 2), 8), ((4, 4), 8), ((4, 4), 16), ((4, 8), 8))
+LIVE_NETWORKS = (((2, 2), 8), ((4, 4), 8), ((4, 8), 8))
 """Pools and first filters of the networks whose last maps are features."""
 
 LIVE_MARGIN_PX = 128
@@ -38,8 +38,8 @@ SHRINKAGE = 0.1
 
 FOLDS, TREES_OF_FOLD = 3, 15
 
-TRUST = 4
-"""Power of the inverse loss by which the two count: the better one counts for nearly all."""
+TRUST = 2
+"""Power of the inverse loss by which the two count."""
 
 LEAST_PROBABILITY = 0.02
 """Below it a probability of either is not believed."""

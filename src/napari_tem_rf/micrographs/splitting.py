@@ -35,9 +35,7 @@ JUDGING_BLOCK_PX = 48
 """Side of the blocks by which strokes are held out while they are still being painted."""
 
 
-def in_judging_block(
-    rows: NDArray[np.integer], columns: NDArray[np.integer]
-) -> NDArray[np.bool_]:
+def in_judging_block(rows: NDArray[np.integer], columns: NDArray[np.integer]) -> NDArray[np.bool_]:
     """Return whether pixels lie in the quarter of an image that judges and does not teach.
 
     The blocks depend on nothing but their place, so that strokes that are added later leave earlier

@@ -108,9 +108,7 @@ def show_live(
     return layer
 
 
-def _write(
-    layer: Labels, labels: NDArray[np.generic], frame: int, origin: tuple[int, int]
-) -> None:
+def _write(layer: Labels, labels: NDArray[np.generic], frame: int, origin: tuple[int, int]) -> None:
     data = layer.data
     if isinstance(data, SeriesLabels):
         plane = data.draft(frame)
