@@ -56,7 +56,10 @@ def whole(shape: tuple[int, int] = SHAPE) -> tuple[slice, slice]:
 
 
 def ask(request: jobs.LiveRequest) -> jobs.LiveAnswer:
-    return jobs.predict_live(request, report=deaf, stopped=never)
+    """Ask as the window does, until nothing is left to compute."""
+    while (answer := jobs.predict_live(request, report=deaf, stopped=never)).left:
+        pass
+    return answer
 
 
 def keep(key: str, image: np.ndarray, cleaning: Cleaning | None = None) -> None:
