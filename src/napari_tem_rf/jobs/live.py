@@ -37,7 +37,7 @@ LONGEST_S = 0.3
 
 KEPT_IMAGES_BYTES, KEPT_FEATURES_BYTES = 256 * 2**20, 512 * 2**20
 
-MOST_PX = 4_000
+MOST_PX = 1_500
 """Painted pixels that are learned from, at most, of each class."""
 
 SQUARE_PX = 48

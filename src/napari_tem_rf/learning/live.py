@@ -9,6 +9,7 @@ strokes that it did not learn from.
 """
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,7 +37,8 @@ TREES, FEWEST_IN_LEAF, THREADS = 50, 3, 2
 SHRINKAGE = 0.1
 """Weight of the squared coefficients beside the mean loss; features have a deviation of 1."""
 
-FOLDS, TREES_OF_FOLD = 3, 15
+FOLDS, TREES_OF_FOLD, MOST_JUDGED_PX = 3, 10, 1_200
+"""How the two are judged; pixels beyond the last number are thinned out evenly."""
 
 TRUST = 2
 """Power of the inverse loss by which the two count."""
@@ -144,17 +146,21 @@ def fit_live(
     """
     grey, maps = features[:, :GREY_FEATURES], features[:, GREY_FEATURES:]
     painted, known = np.unique(classes, return_inverse=True)
-    weight, bias = _fit_maps(maps, known)
-    share = _share_of_forest(grey, maps, known, places, seed)
-    return LiveClassifier(painted, _fit_grey(grey, known, TREES, seed), weight, bias, share)
+    thin = slice(None, None, 1 + len(known) // MOST_JUDGED_PX)
+    judged = grey[thin], maps[thin], known[thin], places[thin]
+    # half of the work is to judge, and it does not need the other half
+    with ThreadPoolExecutor(1) as other:
+        share = other.submit(_share_of_forest, *judged, seed)
+        weight, bias = _fit_maps(maps, known)
+        forest = _fit_grey(grey, known, TREES, seed)
+        forest.n_jobs = THREADS
+        return LiveClassifier(painted, forest, weight, bias, share.result())
 
 
 def _fit_grey(features: NDArray[np.float32], known: NDArray[np.intp], trees: int, seed: int) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
-    forest = RandomForestClassifier(
-        trees, min_samples_leaf=FEWEST_IN_LEAF, n_jobs=THREADS, random_state=seed
-    )
+    forest = RandomForestClassifier(trees, min_samples_leaf=FEWEST_IN_LEAF, random_state=seed)
     return forest.fit(features, known)
 
 
@@ -166,7 +172,7 @@ def _fit_maps(
 
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
     regression = LogisticRegression(
-        C=0.5 / (SHRINKAGE * len(known)), class_weight="balanced", max_iter=200
+        C=0.5 / (SHRINKAGE * len(known)), class_weight="balanced", tol=1e-2, max_iter=200
     ).fit((features - mean) / deviation, known)
     weight = regression.coef_ / deviation  # (class, feature)
     bias = regression.intercept_ - weight @ mean
