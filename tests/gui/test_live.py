@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,10 @@ from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.marks import AnnotationMark, PredictionMark, mark_of
 from napari_tem_rf.gui.segment.live import LivePart, view_step
 from napari_tem_rf.gui.segment.training import begin_training
-from napari_tem_rf.gui.session.annotations import start_annotation
-from napari_tem_rf.gui.session.predictions import live_layer
+from napari_tem_rf.gui.session.annotations import STROKES, start_annotation
+from napari_tem_rf.gui.session.predictions import live_layer, show_live, show_prediction
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, PreviewReport
 
 from .conftest import SHAPE
@@ -278,6 +280,17 @@ def test_what_fails_is_said(
     monkeypatch.setattr(jobs, "predict_live", fail)
     stroke(strokes, 2, 50)
     qtbot.waitUntil(lambda: "only NaN" in part.words.text())
+
+
+def test_what_a_run_predicted_comes_after_what_follows_the_strokes(
+    session: Session, image: Any, tmp_path: Path
+) -> None:
+    """The last one is what *Export* offers first."""
+    labels = np.full(SHAPE, 2, np.uint8)
+    spec = NetworkSpec(pools=(2, 2), filters=4)
+    of_run = show_prediction(session, image, labels, STROKES, spec, run=tmp_path)
+    live = show_live(session, image, labels, STROKES)
+    assert session.refresh().scene.predictions == (live, of_run)
 
 
 def rested(part: LivePart) -> None:
