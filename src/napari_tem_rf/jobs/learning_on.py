@@ -87,7 +87,7 @@ def _part(data: TrainingSet, *, held_out: bool) -> TrainingSet:
     """Return the strokes that are learned from, or those that are held out."""
     images = []
     for image in data.images:
-        rows, columns = np.indices(image.labels.shape, sparse=True)
+        rows, columns = np.ogrid[: image.labels.shape[0], : image.labels.shape[1]]
         keeps = in_judging_block(rows, columns) == held_out
         labels = np.where(keeps, image.labels, np.int16(NOT_ANNOTATED))
         if (labels >= 0).any():

@@ -38,7 +38,7 @@ __all__ = [
     "begin_again",
     "fit_head",
     "network_without_head",
-    "settle",
+    "settle_beginning",
     "settle_borders",
     "with_settled",
 ]
@@ -109,7 +109,7 @@ class Beginning:
     settled : tuple of SettledRows
         The settled borders; none where the annotation stays as it is.
     may_settle : bool
-        Whether `settle` is to be tried: the last layer was fitted to the annotation.
+        Whether `settle_beginning` is to be tried: the last layer was fitted to the annotation.
     """
 
     network: Network
@@ -136,7 +136,7 @@ def begin(
         Weights to start from instead of random ones. A last layer that is not among them is fitted
         to the annotated pixels.
     gentle : bool
-        Keep what the weights know. Where the last layer was fitted to strokes, `settle` comes next.
+        Keep what the weights know. Where the last layer was fitted to strokes, `settle_beginning` comes next.
 
     Raises
     ------
@@ -152,7 +152,7 @@ def begin(
     return Beginning(network, data, gentle, may_settle=gentle and plan.agreement > 0)
 
 
-def settle(beginning: Beginning, plan: TrainingPlan) -> Beginning:
+def settle_beginning(beginning: Beginning, plan: TrainingPlan) -> Beginning:
     """Return what a training starts from with borders settled, if they can be; they then teach."""
     if not beginning.may_settle:
         return beginning

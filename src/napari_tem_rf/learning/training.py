@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from napari_tem_rf.learning.beginning import begin, begin_again, settle
+from napari_tem_rf.learning.beginning import begin, begin_again, settle_beginning
 from napari_tem_rf.learning.crops import ahead
 from napari_tem_rf.learning.device import keep_pages, pick_device
 from napari_tem_rf.learning.fast import compiled
@@ -103,7 +103,7 @@ def train(
         # a network whose last layer was fitted knows the classes: that is worth a look at once
         if beginning.gentle and (seen := watch(beginning.network, 0)) is not None:
             yield seen
-        beginning = settle(beginning, plan)
+        beginning = settle_beginning(beginning, plan)
     else:
         beginning = begin_again(spec, training, plan, gentle, state.settled)
     if beginning.settled and state is None:
