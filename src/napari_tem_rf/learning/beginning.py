@@ -136,7 +136,8 @@ def begin(
         Weights to start from instead of random ones. A last layer that is not among them is fitted
         to the annotated pixels.
     gentle : bool
-        Keep what the weights know. Where the last layer was fitted to strokes, `settle_beginning` comes next.
+        Keep what the weights know. Where the last layer was fitted to strokes, `settle_beginning`
+        comes next.
 
     Raises
     ------
