@@ -14,7 +14,7 @@ from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, standardise
 from napari_tem_rf.micrographs.splitting import in_judging_block
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import EpochReport, TrainingPlan
+from napari_tem_rf.protocol import EpochReport, PreviewReport, TrainingPlan
 
 SHAPE = (131, 167)
 
@@ -256,6 +256,7 @@ def test_a_network_learns_on_from_the_weights_that_it_has(tmp_path: Path) -> Non
         images=(LabelledImage("a", pixels(), labels),),
         spec=NetworkSpec(pools=(2, 2), filters=4),
         plan=TrainingPlan(epochs=1, steps=2, validation=0.0),
+        watched=jobs.Watched(pixels()),
         class_names={1: "background", 2: "particle"},
         class_colors={1: "#000000", 2: "#ffffff"},
     )
@@ -266,7 +267,10 @@ def test_a_network_learns_on_from_the_weights_that_it_has(tmp_path: Path) -> Non
     assert epoch.validation_dice is not None  # of the strokes in the judging blocks
     first = learning_on._learnt["b"][1]
     before = {name: value.copy() for name, value in first.items()}
-    jobs.learn_on(request, "b", report=reports.append, stopped=never)
+    again: list[object] = []
+    jobs.learn_on(request, "b", report=again.append, stopped=never)
+    # it sees already: its prediction is there before the first step
+    assert [each.epoch for each in again if isinstance(each, PreviewReport)][:1] == [0]
     after = learning_on._learnt["b"][1]
     name = "encoder.0.conv1.weight"
     moved = np.abs(after[name] - before[name]).max()

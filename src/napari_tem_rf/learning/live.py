@@ -1,11 +1,11 @@
 """A mask from strokes at once: features computed ahead, and a classifier fitted in a moment.
 
 Two classifiers learn from the same strokes. A random forest sees what the baseline's does, grey
-level, edges and texture at several scales: it is right to the pixel where amplitude contrast shows
-the particles, and lost where only a lattice does. A logistic regression sees the last maps of
-networks that were trained on simulated micrographs, which tell lattices from amorphous matter, but
-draw borders less exactly. How much each counts is decided by how well it does on parts of the
-strokes that it did not learn from.
+level, edges and texture at several scales (half of its trees see all features): it is right to the
+pixel where amplitude contrast shows the particles, and lost where only a lattice does. A logistic
+regression sees the last maps of networks that were trained on simulated micrographs, which tell
+lattices from amorphous matter, but draw borders less exactly. How much each counts is decided by
+how well it does on parts of the strokes that it did not learn from.
 """
 
 from collections.abc import Sequence
@@ -55,7 +55,8 @@ class LiveClassifier:
     ----------
     classes : ndarray of uint8, shape (class,)
         The class indices that were painted.
-    forest : RandomForestClassifier
+    forest, joint : RandomForestClassifier
+        Of the baseline's features, and of all.
     weight, bias : ndarray of float32, shapes (feature, class) and (class,)
         Of the logistic regression.
     share : float
@@ -64,6 +65,7 @@ class LiveClassifier:
 
     classes: NDArray[np.uint8]
     forest: Any
+    joint: Any
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     share: float
@@ -71,7 +73,8 @@ class LiveClassifier:
     def probabilities(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return probabilities of the painted classes (pixel, class) for (pixel, feature)."""
         seen = features.astype(np.float32)
-        grey = _doubted(self.forest.predict_proba(seen[:, :GREY_FEATURES]))
+        trees = self.forest.predict_proba(seen[:, :GREY_FEATURES]) + self.joint.predict_proba(seen)
+        grey = _doubted(trees / 2)
         maps = _doubted(_softmax(seen[:, GREY_FEATURES:] @ self.weight + self.bias))
         return _softmax(self.share * grey + (1 - self.share) * maps)
 
@@ -152,12 +155,15 @@ def fit_live(
     with ThreadPoolExecutor(1) as other:
         share = other.submit(_share_of_forest, *judged, seed)
         weight, bias = _fit_maps(maps, known)
-        forest = _fit_grey(grey, known, TREES, seed)
-        forest.n_jobs = THREADS
-        return LiveClassifier(painted, forest, weight, bias, share.result())
+        forests = [_fit_trees(seen, known, TREES // 2, seed) for seen in (grey, features)]
+        for forest in forests:
+            forest.n_jobs = THREADS
+        return LiveClassifier(painted, *forests, weight, bias, share.result())
 
 
-def _fit_grey(features: NDArray[np.float32], known: NDArray[np.intp], trees: int, seed: int) -> Any:
+def _fit_trees(
+    features: NDArray[np.float32], known: NDArray[np.intp], trees: int, seed: int
+) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
     forest = RandomForestClassifier(trees, min_samples_leaf=FEWEST_IN_LEAF, random_state=seed)
@@ -200,7 +206,7 @@ def _share_of_forest(
         asked, learnt = fold == held_out, fold != held_out
         if len(np.unique(known[learnt])) <= known.max() or not asked.any():
             continue
-        forest = _fit_grey(grey[learnt], known[learnt], TREES_OF_FOLD, seed)
+        forest = _fit_trees(grey[learnt], known[learnt], TREES_OF_FOLD, seed)
         weight, bias = _fit_maps(maps[learnt], known[learnt])
         pair = forest.predict_proba(grey[asked]), _softmax(maps[asked] @ weight + bias)
         losses.append(tuple(_loss(each, known[asked]) for each in pair))  # type: ignore[arg-type]
