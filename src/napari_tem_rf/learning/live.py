@@ -11,6 +11,7 @@ how well it does on parts of the strokes that it did not learn from.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,8 @@ def fit_live(
     """
     grey, maps = features[:, :GREY_FEATURES], features[:, GREY_FEATURES:]
     painted, known = np.unique(classes, return_inverse=True)
+    for module in ("sklearn.ensemble", "sklearn.linear_model"):
+        import_module(module)  # two threads that import it at the same time trip over each other
     thin = slice(None, None, 1 + len(known) // MOST_JUDGED_PX)
     judged = grey[thin], maps[thin], known[thin], places[thin]
     # half of the work is to judge, and it does not need the other half
