@@ -144,21 +144,18 @@ class Hand:
 
     def paint(self, value: int, row: int, column: int, length: int) -> None:
         """Paint a horizontal stroke, from data position (row, column)."""
-        from qtpy.QtCore import Qt
+        from qtpy.QtCore import QPoint, Qt
         from qtpy.QtTest import QTest
 
         self.layer.selected_label = value
-        qt_viewer = self.viewer.window._qt_viewer
         camera = self.viewer.scene.camera
         size = self.canvas.size()
-        from qtpy.QtCore import QPoint
 
         def at(r: float, c: float) -> Any:
             y = (r - camera.center[-2]) * camera.zoom + size.height() / 2
             x = (c - camera.center[-1]) * camera.zoom + size.width() / 2
             return QPoint(round(x), round(y))
 
-        del qt_viewer
         QTest.mouseMove(self.canvas, at(row, column))
         QTest.mousePress(self.canvas, Qt.MouseButton.LeftButton, pos=at(row, column))
         for step in range(1, 6):

@@ -158,10 +158,9 @@ def fit_live(
     with ThreadPoolExecutor(1) as other:
         share = other.submit(_share_of_forest, *judged, seed)
         weight, bias = _fit_maps(maps, known)
-        forests = [_fit_trees(seen, known, TREES // 2, seed) for seen in (grey, features)]
-        for forest in forests:
-            forest.n_jobs = THREADS
-        return LiveClassifier(painted, *forests, weight, bias, share.result())
+        forest, joint = (_fit_trees(seen, known, TREES // 2, seed) for seen in (grey, features))
+        forest.n_jobs = joint.n_jobs = THREADS
+        return LiveClassifier(painted, forest, joint, weight, bias, share.result())
 
 
 def _fit_trees(
