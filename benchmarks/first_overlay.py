@@ -50,6 +50,7 @@ def seconds_to_overlay(warm: bool) -> tuple[float, float]:
     viewer.open_sample("napari-tem-rf", "gold_high_resolution")
     session.change_plan(epochs=None, seconds=600.0)
     _, workspace = viewer.window.add_plugin_dock_widget("napari-tem-rf", "TEM segmentation")
+    workspace.live.tick.setChecked(False)  # the live prediction would be there before the press
     try:
         if warm:
             process_until(lambda: session.engine.state == "ready")

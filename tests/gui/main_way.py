@@ -79,7 +79,8 @@ def test_from_sample_to_mask(
     assert not progress._all_instances
 
     # 5 the prediction, on the image
-    (prediction,) = session.refresh().scene.predictions
+    *others, prediction = session.refresh().scene.predictions
+    assert not any(layer.visible for layer in others)  # what followed the strokes has had its time
     assert prediction.name == f"{session.image.name}: field {session.run.receptive_field} px"
     assert tuple(prediction.scale) == tuple(session.image.scale)
     assert set(np.unique(prediction.data)) <= {0, 2}

@@ -5,6 +5,14 @@ inside, so that importing this package loads none. No other package above `learn
 """
 
 from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field
+from napari_tem_rf.jobs.learning_on import Judgement, judge_live, learn_on
+from napari_tem_rf.jobs.live import (
+    LiveAnswer,
+    LiveRequest,
+    LiveStrokes,
+    keep_live_image,
+    predict_live,
+)
 from napari_tem_rf.jobs.predicting import (
     PredictionResult,
     label_values,
@@ -15,13 +23,21 @@ from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
 from napari_tem_rf.jobs.training import asdict_split, train_run
 
 __all__ = [
+    "Judgement",
+    "LiveAnswer",
+    "LiveRequest",
+    "LiveStrokes",
     "PredictionResult",
     "TrainRequest",
     "Watched",
     "asdict_split",
+    "judge_live",
+    "keep_live_image",
     "label_values",
+    "learn_on",
     "measure_effective_field",
     "measure_mean_effective_field",
+    "predict_live",
     "predict_with_run",
     "prepare",
     "time_network",

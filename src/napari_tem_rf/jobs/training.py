@@ -52,8 +52,8 @@ from napari_tem_rf.starting import SIMULATED, known_rows, read_start, start_file
 PREVIEW_SECONDS = 3.0
 """Time between two predictions of the watched image."""
 
-
 FIRST_PREVIEW_SECONDS = 2.0
+"""Time to the first one where the network has yet to learn what it shows."""
 
 _MOST_NOTES = 3
 
@@ -137,7 +137,7 @@ def _train_run(
             run.write_weights({name: value.numpy() for name, value in state.best.items()})
             run.write_history(state.history)
 
-    watch = _watcher(request, data.classes)
+    watch = watcher(request, data.classes)
     training = train(
         parts.training,
         parts.validation,
@@ -354,7 +354,7 @@ def _scores(validation: Any) -> dict[str, Any]:
     }
 
 
-def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Report | None]:
+def watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Report | None]:
     """Return what predicts the watched image every few seconds."""
     import time
 
@@ -387,7 +387,7 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
 
     def watch(network: Any, epoch: int) -> Report | None:
         nonlocal due
-        if time.perf_counter() < due:
+        if epoch > 0 and time.perf_counter() < due:
             return None
         begun = time.perf_counter()
         try:

@@ -41,6 +41,7 @@ __all__ = [
     "fit_head",
     "fit_new_rows",
     "network_without_head",
+    "settle_beginning",
     "settle_borders",
     "with_settled",
 ]
@@ -110,12 +111,15 @@ class Beginning:
         Whether to keep what the weights know.
     settled : tuple of SettledRows
         The settled borders; none where the annotation stays as it is.
+    may_settle : bool
+        Whether `settle_beginning` is to be tried: the last layer was fitted to the annotation.
     """
 
     network: Network
     data: TrainingSet
     gentle: bool
     settled: tuple[SettledRows, ...] = ()
+    may_settle: bool = False
 
 
 def begin(
@@ -136,8 +140,8 @@ def begin(
         to the annotated pixels; so are those of its rows that are not a number (NaN), the others
         stay.
     gentle : bool
-        Keep what the weights know. Where the last layer was fitted to strokes, borders are settled
-        if they can be; they then teach instead.
+        Keep what the weights know. Where the last layer was fitted to strokes, `settle_beginning`
+        comes next.
 
     Raises
     ------
@@ -152,9 +156,16 @@ def begin(
         return Beginning(network, data, gentle)
     network = network_without_head(spec, weights, plan.seed)
     fit_head(network, data, plan.seed)
-    if not gentle or plan.agreement == 0:
-        return Beginning(network, data, gentle)
-    return _with_borders(network, data, gentle, settle_borders(network, data, plan.seed))
+    return Beginning(network, data, gentle, may_settle=gentle and plan.agreement > 0)
+
+
+def settle_beginning(beginning: Beginning, plan: TrainingPlan) -> Beginning:
+    """Return what a training starts from with borders settled, if they can be; they then teach."""
+    if not beginning.may_settle:
+        return beginning
+    network, data = beginning.network, beginning.data
+    settled = settle_borders(network, data, plan.seed)
+    return _with_borders(network, data, beginning.gentle, settled)
 
 
 def begin_again(

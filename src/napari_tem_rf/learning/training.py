@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 
-from napari_tem_rf.learning.beginning import begin, begin_again
+from napari_tem_rf.learning.beginning import begin, begin_again, settle_beginning
 from napari_tem_rf.learning.crops import ahead
 from napari_tem_rf.learning.device import keep_pages, pick_device
 from napari_tem_rf.learning.fast import compiled
@@ -79,7 +79,8 @@ def train(
         Asked before every batch; when true, the training ends and keeps the best weights, those
         of the unfinished current epoch among them.
     watch : callable
-        Called with the averaged network after every step; what it returns is yielded.
+        Called with the averaged network after every step, and with epoch 0 where a network that
+        sees already is about to begin; what it returns is yielded.
 
     Raises
     ------
@@ -99,6 +100,10 @@ def train(
     began_at = time.perf_counter()
     if state is None:
         beginning = begin(spec, training, plan, start, gentle)
+        # a network whose last layer was fitted knows the classes: that is worth a look at once
+        if beginning.gentle and (seen := watch(beginning.network, 0)) is not None:
+            yield seen
+        beginning = settle_beginning(beginning, plan)
     else:
         beginning = begin_again(spec, training, plan, gentle, state.settled)
     if beginning.settled and state is None:

@@ -31,6 +31,21 @@ class Split:
     sentence: str
 
 
+JUDGING_BLOCK_PX = 48
+"""Side of the blocks by which strokes are held out while they are still being painted."""
+
+
+def in_judging_block(rows: NDArray[np.integer], columns: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Return whether pixels lie in the quarter of an image that judges and does not teach.
+
+    The blocks depend on nothing but their place, so that strokes that are added later leave earlier
+    ones on their side.
+    """
+    across, down = columns // JUDGING_BLOCK_PX, rows // JUDGING_BLOCK_PX
+    held_out: NDArray[np.bool_] = (2 * down + across) % 4 == 0
+    return held_out
+
+
 FEWEST_GROUPS = 3
 """With this many groups or more, whole groups are held out; with fewer, blocks of the images."""
 

@@ -60,6 +60,7 @@ class Workspace(QWidget):
         from napari_tem_rf.gui.segment.annotation import AnnotationWidget
         from napari_tem_rf.gui.segment.image import LoadWidget
         from napari_tem_rf.gui.segment.last_time import LastTimeWidget
+        from napari_tem_rf.gui.segment.live import LivePart
         from napari_tem_rf.gui.segment.network import NetworkWidget
         from napari_tem_rf.gui.segment.place import PlaceWidget
         from napari_tem_rf.gui.segment.reader_offer import ReaderOffer
@@ -74,6 +75,7 @@ class Workspace(QWidget):
         self.overlay = self.session.part(FieldOverlay)
         self.load = LoadWidget(viewer)
         self.annotation = AnnotationWidget(viewer)
+        self.live = LivePart(viewer, below=self.annotation)
         self.network = NetworkWidget(viewer, is_folded=True)
         self.train = TrainWidget(viewer)
         self.result = ExportWidget(viewer)

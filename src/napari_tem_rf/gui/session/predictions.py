@@ -77,7 +77,38 @@ def show_prediction(
     Labels
         The layer: a new one, or the earlier one of the same name, updated.
     """
-    layer = _layer(session, image, classes, spec, run, resampling)
+    layer = _layer(session, image, classes, layer_name(image, spec), run, resampling)
+    _write(layer, labels, frame, origin)
+    return layer
+
+
+def live_layer(session: Session, image: Image) -> Labels | None:
+    """Return the program's own layer of an image that follows the strokes, if there is one."""
+    found = find_ours(session.viewer.layers, live_name(image), "prediction")
+    return found if isinstance(found, Labels) else None
+
+
+def live_name(image: Image) -> str:
+    """Return the name of the layer that follows the strokes: ``<image>: live``."""
+    return f"{image.name}: live"
+
+
+def show_live(
+    session: Session,
+    image: Image,
+    labels: NDArray[np.generic],
+    classes: Classes,
+    *,
+    frame: int = 0,
+    origin: tuple[int, int] = (0, 0),
+) -> Labels:
+    """Show labels that follow the strokes, in a layer of their own: see `show_prediction`."""
+    layer = _layer(session, image, classes, live_name(image), None, None)
+    _write(layer, labels, frame, origin)
+    return layer
+
+
+def _write(layer: Labels, labels: NDArray[np.generic], frame: int, origin: tuple[int, int]) -> None:
     data = layer.data
     if isinstance(data, SeriesLabels):
         plane = data.draft(frame)
@@ -86,7 +117,6 @@ def show_prediction(
     rows, columns = labels.shape
     plane[origin[0] : origin[0] + rows, origin[1] : origin[1] + columns] = labels
     layer.refresh()
-    return layer
 
 
 def ensure_layer(
@@ -94,7 +124,7 @@ def ensure_layer(
 ) -> None:
     """Add the layer that predictions of an image will be shown in, empty; an earlier one stays."""
     if find_ours(session.viewer.layers, layer_name(image, spec), "prediction") is None:
-        _layer(session, image, classes, spec, run, None)
+        _layer(session, image, classes, layer_name(image, spec), run, None)
 
 
 def show_series(
@@ -111,7 +141,7 @@ def show_series(
 
     The layer reads from the disk what is looked at, and cannot be painted on.
     """
-    layer = _layer(session, image, classes, spec, run, resampling)
+    layer = _layer(session, image, classes, layer_name(image, spec), run, resampling)
     data = layer.data
     if not isinstance(data, SeriesLabels) or data.path != path:
         layer.data = SeriesLabels(path, image_shape(image), _dtype(classes))
@@ -123,12 +153,11 @@ def _layer(
     session: Session,
     image: Image,
     classes: Classes,
-    spec: NetworkSpec,
-    run: Path,
+    name: str,
+    run: Path | None,
     resampling: Resampling | None,
 ) -> Labels:
-    """Return the program's own layer for predictions of an image with a field, made or updated."""
-    name = layer_name(image, spec)
+    """Return the program's own layer of that name for predictions of an image, made or updated."""
     layer = find_ours(session.viewer.layers, name, "prediction")
     if layer is None or image_shape(layer) != image_shape(image):
         if layer is not None:

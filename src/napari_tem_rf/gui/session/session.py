@@ -346,6 +346,7 @@ class Session(Observable[Situation]):
         *args: Any,
         name: str,
         training: bool = False,
+        is_long: bool = False,
         on_report: Callable[[Report], None] | None = None,
         on_done: Callable[[Any], None] | None = None,
         on_failed: Callable[[str], None] | None = None,
@@ -363,6 +364,8 @@ class Session(Observable[Situation]):
             What is being done, for the user: "training on gold_03".
         training : bool
             Whether this is the session's training: there is one at a time.
+        is_long : bool
+            Whether it goes where trainings run although it is none: quick work need not wait.
         on_report, on_done, on_failed : callable, optional
             Called in the window's thread with a report, the result, or a sentence.
         remains : callable, optional
@@ -373,7 +376,8 @@ class Session(Observable[Situation]):
         Work
             The work, with signals of its own.
         """
-        work = Work(name, function, args, "training" if training else "quick", remains)
+        kind = "training" if training or is_long else "quick"
+        work = Work(name, function, args, kind, remains)
         slots = ((work.reported, on_report), (work.done, on_done), (work.failed, on_failed))
         for signal, slot in slots:
             if slot is not None:

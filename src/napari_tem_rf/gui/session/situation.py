@@ -80,7 +80,8 @@ class Scene:
     annotations : tuple of Labels
         The labels layers that can be chosen; predictions are not among them.
     predictions : tuple of Labels
-        The program's prediction layers, those of the chosen image last.
+        The program's prediction layers, those of the chosen image last, and of them what runs
+        predicted.
     frame : int
         The frame of the chosen image that the viewer shows; 0 for a single image.
     frames : int
@@ -282,11 +283,14 @@ def frame_of(viewer: ViewerModel, image: Image | None) -> int:
 def _predictions(viewer: ViewerModel, image: Image | None) -> tuple[Labels, ...]:
     found = [layer for layer in viewer.layers if is_ours(layer, "prediction")]
 
-    def is_of_chosen(layer: Labels) -> bool:
+    def place(layer: Labels) -> tuple[bool, bool]:
         mark = mark_of(layer)
-        return isinstance(mark, PredictionMark) and mark.image_id == id_of(image)
+        if not isinstance(mark, PredictionMark):
+            return False, False
+        # what follows the strokes has no run, and comes before what a run predicted
+        return mark.image_id == id_of(image), mark.run is not None
 
-    return tuple(sorted(found, key=is_of_chosen))
+    return tuple(sorted(found, key=place))
 
 
 def _annotated(
