@@ -4,7 +4,11 @@ Every function is called as ``function(*arguments, report=..., stopped=...)``; t
 inside, so that importing this package loads none. No other package above `learning` imports torch.
 """
 
-from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field
+from napari_tem_rf.jobs.fields import (
+    map_effective_field,
+    measure_effective_field,
+    measure_mean_effective_field,
+)
 from napari_tem_rf.jobs.predicting import (
     PredictionResult,
     label_values,
@@ -20,6 +24,7 @@ __all__ = [
     "Watched",
     "asdict_split",
     "label_values",
+    "map_effective_field",
     "measure_effective_field",
     "measure_mean_effective_field",
     "predict_with_run",

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QShortcut,
     QWidget,
 )
@@ -22,9 +21,11 @@ from napari_tem_rf.gui.particles.histogram import ParticleHistogram
 from napari_tem_rf.gui.particles.marks import MOST_BOXES, ParticleMarks, find_spot
 from napari_tem_rf.gui.particles.options import ParticleOptions
 from napari_tem_rf.gui.particles.particles import Particles
+from napari_tem_rf.gui.particles.shortcuts import register_shortcuts
 from napari_tem_rf.gui.particles.table import ParticleTable
 from napari_tem_rf.gui.pieces.parts import (
-    DOCK_WIDTH,
+    DOCK_MARGIN,
+    Dock,
     LayerChoice,
     PrimaryButton,
     Sentence,
@@ -42,9 +43,14 @@ from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.measuring.series import Finding
 
 _TABLE_HEIGHT_PX = 210
+_KEYS: dict[str, Any] = {
+    "delete_particles": QKeySequence.StandardKey.Delete,
+    "merge_particles": "Shift+M",
+    "undo_particles": QKeySequence.StandardKey.Undo,
+}
 
 
-class ParticlesWidget(QScrollArea):
+class ParticlesWidget(Dock):
     """Finds the particles of a mask, measures them, and lets them be corrected.
 
     Parameters
@@ -55,11 +61,14 @@ class ParticlesWidget(QScrollArea):
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
+        register_shortcuts()
         self.session = session_of(viewer)
         self.particles = Particles(self.session)
         self.marks = ParticleMarks(self.session, self, self._on_click)
         self._found_with: tuple[object, Finding] | None = None
         self._writing: ThreadWork | None = None
+        self._said_of: int | None = None
+        """How many corrections there were when the last one was told of."""
 
         self.masks = LayerChoice("no mask yet")
         self.masks.setToolTip("The mask whose particles are found; it is not changed")
@@ -81,12 +90,14 @@ class ParticlesWidget(QScrollArea):
         self.table.setMinimumHeight(_TABLE_HEIGHT_PX)
         self.table.setToolTip("Click on a particle to go to it; click on a header to sort")
         self.table.chosen.connect(self._on_chosen)
-        delete_key = QShortcut(QKeySequence(QKeySequence.StandardKey.Delete), self.table)
-        delete_key.setContext(Qt.ShortcutContext.WidgetShortcut)
-        delete_key.activated.connect(self.delete_selected)
+        # napari's keys hold in the canvas; in the dock these do
+        for name, keys in _KEYS.items():
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(partial(self._on_requested, name))
         self.delete_button = _button("Delete", "Delete the selected particles (Del)")
         self.delete_button.clicked.connect(self.delete_selected)
-        self.merge_button = _button("Merge", "Make the selected particles one")
+        self.merge_button = _button("Merge", "Make the selected particles one (Shift+M)")
         self.merge_button.clicked.connect(self.merge_selected)
         self.undo_button = _button("Undo", "")
         self.undo_button.clicked.connect(self._undo)
@@ -118,21 +129,19 @@ class ParticlesWidget(QScrollArea):
                 self.words,
                 self.results,
             ],
-            margin=8,
+            margin=DOCK_MARGIN,
         )
         layout.setStretchFactor(self.results, 1)
         layout.addStretch(0)
         self.setWidget(content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(DOCK_WIDTH)
 
         listen(self, self.particles.changed, self._show)
         listen(self, self.particles.busy_changed, self._show_busy)
         listen(self, self.particles.said, self._say)
         listen(self, self.particles.work.progressed, self._on_progress)
         listen(self, self.options.changed, self._show_stale)
+        listen(self, self.session.requested, self._on_requested)
+        self.shown.connect(self.marks.set_visible)
         preload(self, PANDAS, MATPLOTLIB)  # for the first particles
         for part in (self.marks, self.particles):
             for end in (self.destroyed, self.session.closed):
@@ -150,6 +159,9 @@ class ParticlesWidget(QScrollArea):
         self._show_ground()
         self.options.show_pixel(particles.pixel_size_nm)
         self.options.show_frames(0 if mask is None else len(particle_layers.all_frames(mask)))
+        if self._said_of is not None and particles.corrections < self._said_of:
+            self._said_of = None
+            self.words.say("")
         self.results.setVisible(layer is not None)
         if layer is not None:
             self.table.show_table(particles.table)
@@ -264,7 +276,7 @@ class ParticlesWidget(QScrollArea):
         self.merge_button.setEnabled(not why and free)
         self.undo_button.setEnabled(particles.can_undo and free)
         self.undo_button.setToolTip(
-            "Take the last correction back (Ctrl+Z in the canvas)"
+            "Take the last correction back (Ctrl+Z)"
             if particles.can_undo
             else "Nothing to take back: no particle was deleted, merged or painted"
         )
@@ -290,20 +302,35 @@ class ParticlesWidget(QScrollArea):
         if labels and not self.particles.is_finding:
             self.particles.delete(labels)
             pronoun = "it" if len(labels) == 1 else "them"
-            self.words.say(f"{_count(len(labels))} deleted; Undo brings {pronoun} back.", "plain")
+            self._say_correction(f"{_count(len(labels))} deleted; Undo brings {pronoun} back.")
 
     def merge_selected(self) -> None:
         """Make the particles that are selected one."""
         labels = self.table.selected()
         kept = self.particles.merge(labels)
         if kept is not None:
-            self.words.say(f"{_count(len(labels))} merged into particle {kept}.", "plain")
+            self._say_correction(f"{_count(len(labels))} merged into particle {kept}.")
             self.table.select([kept])
             self._mark_selected()
+
+    def _on_requested(self, name: str) -> None:
+        if not self.isVisible() or self.particles.is_finding:
+            return
+        if name == "delete_particles":
+            self.delete_selected()
+        elif name == "merge_particles":
+            self.merge_selected()
+        elif name == "undo_particles" and self.particles.can_undo:
+            self._undo()
 
     def _undo(self) -> None:
         self.words.say("")
         self.particles.undo()
+
+    def _say_correction(self, words: str) -> None:
+        """Say what was corrected, for as long as it was not taken back."""
+        self._said_of = self.particles.corrections
+        self.words.say(words, "plain")
 
     # writing
 
