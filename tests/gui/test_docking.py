@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -19,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_tem_rf.gui.pieces.parts import Dock
+from napari_tem_rf.gui.pieces.parts import Dock, Fold
 
 DOCKS = ("TEM segmentation", "Receptive field", "Compare", "Particles")
 
@@ -48,7 +49,9 @@ def open_dock(viewer: Any, name: str) -> tuple[QDockWidget, Dock]:
 
 
 def value_of(widget: Any) -> object:
-    return widget.currentIndex() if isinstance(widget, QComboBox) else widget.value()
+    if isinstance(widget, QComboBox):
+        return widget.currentIndex()
+    return widget.value() if hasattr(widget, "value") else None
 
 
 @pytest.fixture
@@ -58,34 +61,46 @@ def window(viewer: Any, image: Image) -> Any:
     return viewer.window._qt_window
 
 
-@pytest.mark.parametrize("name", DOCKS)
-def test_the_wheel_changes_no_setting_but_scrolls_the_dock(
-    viewer: Any, window: Any, strokes: Labels, worker: None, name: str
-) -> None:
-    dock, widget = open_dock(viewer, name)
-    for fold in widget.findChildren(QAbstractButton):
-        if fold.isCheckable() and fold.parent().__class__.__name__ == "Fold":
-            fold.setChecked(True)
+def unfold(widget: QWidget) -> None:
+    for fold in widget.findChildren(Fold):
+        fold.open()
     QApplication.processEvents()
-    kinds = (QAbstractSpinBox, QComboBox, QAbstractSlider)
-    turned = [
-        each
-        for kind in kinds
-        for each in widget.findChildren(kind)
-        if not isinstance(each, QScrollBar) and each.isVisible()
-    ]
-    assert turned
-    bar = widget.verticalScrollBar()
-    QApplication.focusWidget() and QApplication.focusWidget().clearFocus()
-    for each in turned:
-        before = value_of(each)
-        bar.setValue(0)
-        turn(each)
-        turn(each, 1)
-        turn(each)
-        assert value_of(each) == before, each
-        assert bar.maximum() == 0 or bar.value() > 0, each
-    viewer.window.remove_dock_widget(dock)
+
+
+def test_docks_are_tabs_and_the_wheel_scrolls_them_and_changes_no_setting(
+    viewer: Any, window: Any, strokes: Labels, worker: None
+) -> None:
+    opened = [open_dock(viewer, name) for name in DOCKS]
+    first, last = opened[0][0], opened[-1][0]
+    for dock, _widget in opened[1:]:
+        assert dock in window.tabifiedDockWidgets(first)
+    # the last one is in front: the others lie outside the window
+    assert window.rect().contains(last.geometry().center())
+    assert not window.rect().contains(first.geometry().center())
+    for dock, widget in opened:
+        dock.raise_()
+        unfold(widget)
+        kinds = (QAbstractSpinBox, QComboBox, QAbstractSlider, FigureCanvasQTAgg)
+        turned = [
+            each
+            for kind in kinds
+            for each in widget.findChildren(kind)
+            if not isinstance(each, QScrollBar) and each.isVisible()
+        ]
+        assert turned
+        bar = widget.verticalScrollBar()
+        if QApplication.focusWidget() is not None:
+            QApplication.focusWidget().clearFocus()
+        for each in turned:
+            before = value_of(each)
+            bar.setValue(0)
+            turn(each, 1)
+            assert value_of(each) == before, each
+            turn(each, -1)
+            assert value_of(each) == before, each
+            assert bar.maximum() == 0 or bar.value() > 0, each
+    for dock, _widget in opened:
+        viewer.window.remove_dock_widget(dock)
 
 
 def test_the_wheel_turns_what_has_the_focus(viewer: Any, window: Any, qtbot: Any) -> None:
@@ -115,17 +130,6 @@ def test_a_spin_box_that_comes_later_is_watched_too(viewer: Any, window: Any, qt
     assert spin.value() == 0
 
 
-def test_docks_open_as_tabs_of_the_first_in_front(viewer: Any, window: Any, worker: None) -> None:
-    docks = [open_dock(viewer, name)[0] for name in DOCKS]
-    for dock in docks[1:]:
-        assert dock in window.tabifiedDockWidgets(docks[0])
-    # the last one is in front: the others lie outside the window
-    assert window.rect().contains(docks[-1].geometry().center())
-    assert not window.rect().contains(docks[0].geometry().center())
-    for dock in docks:
-        viewer.window.remove_dock_widget(dock)
-
-
 # nothing is cut
 
 
@@ -149,42 +153,34 @@ def cut_off(part: QWidget) -> bool:
     return part.width() < need
 
 
-@pytest.mark.parametrize("theme", ["dark", "light"])
-@pytest.mark.parametrize("name", DOCKS)
-def test_nothing_is_cut_at_380_px(
-    viewer: Any, window: Any, strokes: Labels, worker: None, name: str, theme: str, qtbot: Any
+def test_nothing_is_cut_at_380_px_in_either_theme(
+    viewer: Any, window: Any, strokes: Labels, worker: None, qtbot: Any
 ) -> None:
-    viewer.theme = theme
-    dock, widget = open_dock(viewer, name)
-    if name == "Particles":
-        viewer.add_labels((strokes.data == 2).astype(np.uint8), name="gold: mask")
-        widget.find()
-        qtbot.waitUntil(lambda: widget.particles.layer is not None, timeout=20_000)
-    for fold in widget.findChildren(QAbstractButton):
-        if fold.isCheckable() and fold.parent().__class__.__name__ == "Fold":
-            fold.setChecked(True)
-    window.resizeDocks([dock], [380], Qt.Orientation.Horizontal)
-    for _ in range(5):
-        QApplication.processEvents()
-    assert widget.width() <= 384
-    content = widget.widget()
-    assert content.width() <= widget.viewport().width()
-    cut = {
-        words_of(part): (part.width(), part.sizeHint().width())
-        for part in content.findChildren(QWidget)
-        if cut_off(part) and not part.toolTip()
-    }
-    assert not cut
-    outside = [
-        words_of(part) or type(part).__name__
-        for part in content.findChildren(QWidget)
-        if part.isVisible()
-        and part.window() is window
-        and part.mapTo(content, QPoint(part.width(), 0)).x() > content.width()
-        and not _in_a_table(part)
-    ]
-    assert not outside
-    viewer.window.remove_dock_widget(dock)
+    viewer.add_labels((strokes.data == 2).astype(np.uint8), name="gold: mask")
+    found: dict[str, object] = {}
+    for name in DOCKS:
+        dock, widget = open_dock(viewer, name)
+        if name == "Particles":
+            widget.find()
+            qtbot.waitUntil(lambda: widget.particles.layer is not None, timeout=20_000)  # noqa: B023
+        unfold(widget)
+        for theme in ("light", "dark"):
+            viewer.theme = theme
+            window.resizeDocks([dock], [380], Qt.Orientation.Horizontal)
+            for _ in range(4):
+                QApplication.processEvents()
+            assert widget.width() <= 384
+            content = widget.widget()
+            assert content.width() <= widget.viewport().width(), name
+            for part in content.findChildren(QWidget):
+                where = f"{name}, {theme}: {words_of(part) or type(part).__name__}"
+                if cut_off(part) and not part.toolTip():
+                    found[where] = (part.width(), part.sizeHint().width())
+                right = part.mapTo(content, QPoint(part.width(), 0)).x()
+                if part.isVisible() and right > content.width() and not _in_a_table(part):
+                    found[f"{where}, outside"] = right
+        viewer.window.remove_dock_widget(dock)
+    assert not found
 
 
 def _in_a_table(part: QWidget) -> bool:

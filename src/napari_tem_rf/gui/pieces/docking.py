@@ -43,7 +43,8 @@ class WheelScrolls(QObject):
         self._watch(dock)
 
     def _watch(self, widget: QWidget) -> None:
-        if isinstance(widget, QScrollBar) or widget.isWindow():
+        is_popup = widget.isWindow() and widget is not self._dock
+        if isinstance(widget, QScrollBar) or is_popup:
             return
         widget.installEventFilter(self)
         if widget.focusPolicy() == Qt.FocusPolicy.WheelFocus:
