@@ -164,7 +164,7 @@ class _Controls(QWidget):
         self.before.setText(
             "Weights before training"
             if subject.run is not None
-            else "Weights before training (this network is not trained)"
+            else "Weights before training (it is not trained)"
         )
 
 

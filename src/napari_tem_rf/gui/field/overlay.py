@@ -423,11 +423,12 @@ class FieldOverlay(Observable[FieldState]):
         is_free = event.button == 1 and viewer.dims.ndisplay == 2 and mode == "pan_zoom"
         if not is_free or not session.field_overlay or not self._state.pins_shown:
             return None
+        image = session.image
         for pin in reversed(self.pins):
-            if pin.image is not session.image or pin.reading.frame != session.frame:
+            if image is None or pin.image is not image or pin.reading.frame != session.frame:
                 continue
-            lead = (pin.reading.frame,) if len(image_shape(pin.image)) == 3 else ()
-            world = np.asarray(pin.image.data_to_world((*lead, *pin.reading.at)))[-2:]
+            lead = (pin.reading.frame,) if len(image_shape(image)) == 3 else ()
+            world = np.asarray(image.data_to_world((*lead, *pin.reading.at)))[-2:]
             away = np.asarray(viewer.cursor.position, float)[-2:] - world
             if np.hypot(*away) * viewer.scene.camera.zoom <= _HOLD_PX:
                 return pin

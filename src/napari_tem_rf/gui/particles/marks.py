@@ -133,7 +133,9 @@ class ParticleMarks:
     def set_visible(self, on: bool) -> None:
         """Show the marks, or hide them, as the dock does."""
         self._is_visible = on
-        self._draw()
+        # the viewer may be gone before its docks are
+        with suppress(RuntimeError):
+            self._draw()
 
     def go_to(self, spot: Spot) -> None:
         """Bring a particle to the middle of the canvas, and nearer if it is small there."""

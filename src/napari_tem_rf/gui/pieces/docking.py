@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractSlider,
     QAbstractSpinBox,
+    QApplication,
     QComboBox,
     QDockWidget,
     QMainWindow,
@@ -39,8 +40,12 @@ class WheelScrolls(QObject):
 
     def __init__(self, dock: QScrollArea) -> None:
         super().__init__(dock)
-        self._dock = dock
         self._watch(dock)
+
+    @property
+    def _dock(self) -> Any:
+        """The dock; not held, so that it can be collected."""
+        return self.parent()
 
     def _watch(self, widget: QWidget) -> None:
         is_popup = widget.isWindow() and widget is not self._dock
@@ -62,8 +67,8 @@ class WheelScrolls(QObject):
             if isinstance(child, QWidget):
                 self._watch(child)
         elif kind == QEvent.Type.Wheel and self._belongs_to_dock(thing):
-            # what is ignored goes on to the parent, and so up to the dock
-            event.ignore()
+            QApplication.sendEvent(self._dock.verticalScrollBar(), event)
+            event.accept()
             return True
         return False
 
