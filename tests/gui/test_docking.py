@@ -104,8 +104,6 @@ def test_docks_are_tabs_and_the_wheel_scrolls_them_and_changes_no_setting(
             turn(each, -1)
             assert value_of(each) == before, each
             assert bar.maximum() == 0 or bar.value() > 0, each
-    for dock, _widget in opened:
-        viewer.window.remove_dock_widget(dock)
 
 
 def test_the_wheel_turns_what_has_the_focus_and_nothing_that_comes_later(qtbot: Any) -> None:
