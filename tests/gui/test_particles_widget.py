@@ -615,6 +615,7 @@ def test_keys_of_the_dock_work_in_the_canvas(
 def test_marks_go_and_come_with_the_dock(in_window: Any, viewer: Any) -> None:
     dock, widget = in_window
     widget.table.select([2])
+    widget._mark_selected()
     drawn = scene_overlay(viewer, "particles")
     assert drawn.visible
     dock.hide()
