@@ -4,6 +4,7 @@ import json
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -531,3 +532,26 @@ def test_run_json_is_plain_json(tmp_path):
     train(request_of(tmp_path / "run"))
     text = Path(tmp_path / "run" / "run.json").read_text(encoding="utf-8")
     assert json.loads(text, parse_constant=pytest.fail)["format"] == 1
+
+
+def test_a_map_of_the_field_has_the_widths_of_its_pixels() -> None:
+    spec = NetworkSpec(pools=(2,), filters=2)
+    pixels = np.random.default_rng(11).normal(size=(37, 53)).astype(np.float32)
+    told: list[Any] = []
+    found = jobs.map_effective_field(
+        None, spec, pixels, (3, 4), 752, report=told.append, stopped=lambda: False
+    )
+    assert found.w50_px.shape == found.w95_px.shape == (3, 4)
+    assert found.measured == len(told) == 12
+    assert told[-1].fraction == 1
+    # rows 37 / 3 = 12.33 and columns 53 / 4 = 13.25: the middle of cell (1, 2) is (18, 33)
+    one = jobs.measure_effective_field(
+        None, spec, pixels, (18, 33), 752, report=told.append, stopped=lambda: False
+    )
+    assert (found.w50_px[1, 2], found.w95_px[1, 2]) == (one.w50_px, one.w95_px)
+    stops = iter([False] * 5 + [True] * 9)
+    part = jobs.map_effective_field(
+        None, spec, pixels, (3, 4), 752, report=told.append, stopped=lambda: next(stops)
+    )
+    assert part.measured == 5
+    assert np.isfinite(part.w95_px).sum() == 5

@@ -137,3 +137,32 @@ def test_a_corrected_prediction_becomes_an_annotation_and_is_left_alone(
     session.annotation = first
     assert session.unlabelled == "background"
     assert session.situation.scene.classes.values == (0, 2)
+
+
+def test_counts_follow_an_undo_and_a_redo(
+    widget: AnnotationWidget, strokes: Labels, qtbot: Any
+) -> None:
+    strokes.selected_label = 2
+    strokes.paint((50, 50), 2)
+    painted = f"{int((strokes.data == 2).sum())} px"
+    qtbot.waitUntil(lambda: widget._counts[1].text() == painted, timeout=5000)
+    strokes.undo()
+    qtbot.waitUntil(lambda: widget._counts[1].text() == "100 px", timeout=5000)
+    assert "300 px in all" in widget.words.text()
+    strokes.redo()
+    qtbot.waitUntil(lambda: widget._counts[1].text() == painted, timeout=5000)
+
+
+def test_frames_of_a_stack_are_called_frames(
+    widget: AnnotationWidget, session: Session, viewer: Any, image: Image, strokes: Labels
+) -> None:
+    assert widget.words.text() == "1 image annotated, 300 px in all."
+    stack = viewer.add_image(np.zeros((3, 61, 83), np.float32), name="series")
+    session.image = stack
+    widget._new()
+    labels = session.annotation
+    data = np.array(labels.data)
+    data[0, 4:8, 4:14], data[2, 20:30, 20:30] = 1, 2
+    labels.data = data
+    session.edited()
+    assert widget.words.text() == "1 image and 2 frames annotated, 440 px in all."

@@ -106,7 +106,7 @@ def test_predict_all_goes_through_images_and_frames(
     session.add_run(run)
     press(qtbot, widget.all_button)
     qtbot.waitUntil(lambda: session.predicting is None, timeout=10_000)
-    assert widget.words.text() == "4 images predicted."
+    assert widget.words.text() == "1 image and 3 frames predicted."
     stack = viewer.layers["series: field 200 px"]
     assert stack.data.shape == (3, 29, 31)
     assert (stack.data[:, :, :15] == 2).all()

@@ -11,7 +11,7 @@ from napari_tem_rf import jobs
 from napari_tem_rf.gui.field.dock import ReceptiveFieldWidget, spread_pixels
 from napari_tem_rf.gui.field.overlay import REST_MS, FieldOverlay
 from napari_tem_rf.gui.field.subject import read_field
-from napari_tem_rf.gui.layers.boxes import outline, scene_overlay, to_scene
+from napari_tem_rf.gui.layers.boxes import free_top, outline, scene_overlay, to_scene
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.cleaning import Cleaning, standardise
 from napari_tem_rf.networks.effective_field import effective_field_of
@@ -59,6 +59,19 @@ def test_outline_is_cut_at_the_image_border():
         ((-0.5, 3.5), (4.5, 3.5)),
         ((-0.5, 8.5), (4.5, 8.5)),
     ]
+
+
+def test_captions_keep_clear_of_each_other():
+    # two captions of 10 x 100 at one place: the second stands 2 above the first
+    taken = [(50.0, 60.0, 0.0, 100.0)]
+    view = (0.0, 400.0)
+    assert free_top(50, 20, 10, 100, taken, view, 2) == 38
+    # beside it nothing is in the way
+    assert free_top(50, 101, 10, 100, taken, view, 2) == 50
+    # at the canvas's upper edge it stands below
+    assert free_top(3, 0, 10, 100, [(3.0, 13.0, 0.0, 100.0)], view, 2) == 15
+    # a third finds its place above both
+    assert free_top(50, 0, 10, 100, [*taken, (38.0, 48.0, 20.0, 120.0)], view, 2) == 26
 
 
 def test_reading_follows_the_phases_of_the_table(overlay):

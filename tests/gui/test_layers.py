@@ -7,6 +7,7 @@ import pytest
 from napari.layers import Image, Labels
 
 from napari_tem_rf.gui.layers.layers import (
+    contrast_limits,
     frame_pixels,
     label_colors,
     micrograph_layer,
@@ -16,6 +17,7 @@ from napari_tem_rf.gui.layers.layers import (
 )
 from napari_tem_rf.gui.layers.marks import MARK, is_ours
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.frames import lazy_frames
 from napari_tem_rf.micrographs.micrograph import Micrograph
 
 CLASSES = Classes((1, 2, 5), ("background", "gold", "dirt"), ("#0072b2", "#e69f00", "#cc79a7"))
@@ -112,3 +114,24 @@ def test_what_lies_on_an_image_lies_where_the_image_does() -> None:
     assert labels.data_to_world((2, 3)) == pytest.approx(image.data_to_world((2, 3)))
     assert labels.units == image.units
     assert labels.axis_labels == image.axis_labels
+
+
+def test_contrast_limits_of_a_series_are_those_of_all_its_frames() -> None:
+    # a focal series that gets brighter: each frame has a level of its own, 0, 100, ..., 1000
+    levels = np.arange(11)[:, None, None] * 100.0
+    pixels = (levels + np.random.default_rng(3).normal(0, 1, (11, 37, 41))).astype(np.float32)
+    low, high = contrast_limits(Micrograph(pixels, "series"))
+    assert low == pytest.approx(0, abs=5)
+    assert high == pytest.approx(1000, abs=5)
+
+
+def test_contrast_limits_of_a_long_series_look_at_few_frames() -> None:
+    read: list[int] = []
+
+    def frame(index: int) -> np.ndarray:
+        read.append(index)
+        return np.full((37, 41), index, np.uint16)
+
+    series = lazy_frames(frame, 1000, (37, 41), np.uint16, at_once=False)
+    assert contrast_limits(Micrograph(series, "series")) == (0, 999)
+    assert len(read) <= 8

@@ -1,6 +1,7 @@
 """The load widget: files open, pixel sizes are understood, said, typed and drawn."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import tifffile
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
+from napari_tem_rf.gui.layers.boxes import scene_overlay
 from napari_tem_rf.gui.layers.layers import pixel_size_nm
 from napari_tem_rf.gui.segment.image import LoadWidget, format_pixel_size, parse_pixel_size
 from napari_tem_rf.gui.session.session import Session
@@ -51,6 +53,17 @@ def widget(viewer: Any, qtbot: Any) -> LoadWidget:
     widget = LoadWidget(viewer)
     qtbot.addWidget(widget)
     return widget
+
+
+def drag(viewer: Any, layer: Image, start: Any, stop: Any) -> None:
+    """Drag the mouse over a layer, as napari's canvas tells of it."""
+    event = SimpleNamespace(type="mouse_press", button=1, position=layer.data_to_world(start))
+    going = viewer.mouse_drag_callbacks[-1](viewer, event)
+    next(going)
+    event.type, event.position = "mouse_move", layer.data_to_world(stop)
+    next(going)
+    event.type = "mouse_release"
+    next(going, None)
 
 
 def enter(qtbot: Any, edit: Any, text: str) -> None:
@@ -120,15 +133,40 @@ def test_a_line_along_the_scale_bar_gives_the_pixel_size(
     widget: LoadWidget, session: Session, viewer: Any, qtbot: Any
 ) -> None:
     image = viewer.add_image(np.zeros((61, 83)), name="bare")
+    before = list(viewer.mouse_drag_callbacks)
     qtbot.mouseClick(widget.bar_button, Qt.MouseButton.LeftButton)
-    bar = viewer.layers["scale bar"]
-    qtbot.mouseClick(widget.bar_use, Qt.MouseButton.LeftButton)
-    assert "No line is drawn" in widget._bar_words.text()
-    bar.add_lines(np.array([[50.0, 10.0], [50.0, 60.0]]))
-    enter(qtbot, widget.bar_length, "5")
+    bar = widget.scale_bar
+    qtbot.mouseClick(bar.use_button, Qt.MouseButton.LeftButton)
+    assert "No line is drawn" in bar.words.text()
+    drag(viewer, image, (50.0, 10.0), (50.0, 60.0))
+    # over the canvas, and no layer
+    assert list(viewer.layers) == [image]
+    drawn = scene_overlay(viewer, "scale_bar")
+    assert drawn.visible
+    (stroke,) = drawn.drawing.strokes
+    assert (stroke.start, stroke.stop) == ((50.0, 10.0), (50.0, 60.0))
+    enter(qtbot, bar.length, "5")
     assert pixel_size_nm(image) == pytest.approx((0.1, 0.1))
-    assert "scale bar" not in viewer.layers
+    assert not drawn.visible
     assert session.image is image
+    assert list(viewer.mouse_drag_callbacks) == before
+
+
+def test_a_line_along_the_scale_bar_paints_nothing_and_is_cancelled(
+    widget: LoadWidget, viewer: Any, image: Image, strokes: Labels, qtbot: Any
+) -> None:
+    viewer.layers.selection.active = strokes
+    strokes.mode = "paint"
+    qtbot.mouseClick(widget.bar_button, Qt.MouseButton.LeftButton)
+    assert strokes.mode == "pan_zoom"
+    drag(viewer, image, (5.0, 10.0), (9.0, 13.0))
+    assert "5.0 px long" in widget.scale_bar.words.text()
+    before = pixel_size_nm(image)
+    qtbot.mouseClick(widget.scale_bar.cancel_button, Qt.MouseButton.LeftButton)
+    assert strokes.mode == "paint"
+    assert not scene_overlay(viewer, "scale_bar").visible
+    assert widget.scale_bar.isHidden()
+    assert pixel_size_nm(image) == before
 
 
 def test_the_table_shows_what_the_file_says(widget: LoadWidget, viewer: Any) -> None:

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 import tifffile
 from napari.layers import Labels
+from napari.utils.notifications import notification_manager
 from npe2 import PluginManifest
 from qtpy.QtWidgets import QScrollArea, QWidget
 
 from napari_tem_rf.gui.layers.layers import pixel_size_nm
-from napari_tem_rf.gui.manifest import get_reader, write_labels_layer
+from napari_tem_rf.gui.manifest import get_reader, read_layers, write_labels_layer
 from napari_tem_rf.gui.pieces.parts import DOCK_WIDTH
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.micrographs.rawimage import ReadingError
 from napari_tem_rf.samples import sample_folder, sample_sets
 
 ROOT = Path(__file__).parents[2]
@@ -113,3 +115,22 @@ def test_a_labels_layer_is_written_with_its_pixel_size(tmp_path: Path) -> None:
         across = file.pages[0].tags["XResolution"].value
         assert across[0] / across[1] == pytest.approx(1 / 0.025)
         np.testing.assert_array_equal(file.asarray(), data)
+
+
+def test_a_refused_file_of_several_is_named_and_the_others_open(tmp_path: Path) -> None:
+    (tmp_path / "broken.tif").write_bytes(b"II*\0 not a picture")
+    tifffile.imwrite(tmp_path / "good.tif", np.zeros((11, 13), np.uint8))
+    said: list[str] = []
+    with notification_manager:
+        notification_manager.notification_ready.connect(lambda n: said.append(n.message))
+        data = read_layers(str(tmp_path))
+    assert [attributes["name"] for _data, attributes, _kind in data] == ["good"]
+    (words,) = said
+    assert "broken.tif" in words
+
+
+def test_where_all_are_refused_the_sentences_are_raised(tmp_path: Path) -> None:
+    for name in ("broken", "torn"):
+        (tmp_path / f"{name}.tif").write_bytes(b"II*\0 not a picture")
+    with pytest.raises(ReadingError, match=r"(?s)broken\.tif.*torn\.tif"):
+        read_layers(str(tmp_path))

@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QFileDialog
 
+from napari_tem_rf.gui.layers.boxes import scene_overlay
 from napari_tem_rf.gui.layers.layers import placement, set_pixel_size_nm
 from napari_tem_rf.gui.layers.marks import MARK, PredictionMark
 from napari_tem_rf.gui.particles.dock import ParticlesWidget
@@ -639,3 +641,61 @@ def test_lattices_are_offered_where_the_image_has_one(
     assert float(shown(widget, 1, "Lattice (nm)")) == pytest.approx(0.25, rel=0.01)
     widget.lattice_box.setChecked(False)
     qtbot.waitUntil(lambda: "lattice_spacing_nm" not in layer.features, timeout=20_000)
+
+
+# keys, and marks that go with their dock
+
+
+@pytest.fixture
+def in_window(viewer: Any, mask: Labels, qtbot: Any) -> Any:
+    """The dock in the viewer's window, with particles found."""
+    viewer.window._qt_window.show()
+    dock, widget = viewer.window.add_plugin_dock_widget("napari-tem-rf", "Particles")
+    qtbot.waitUntil(widget.isVisible, timeout=5000)
+    find(qtbot, widget)
+    yield dock, widget
+    viewer.window.remove_dock_widget(dock)
+
+
+def press_in_canvas(viewer: Any, key: Any, modifiers: Any = Qt.KeyboardModifier.NoModifier) -> None:
+    canvas = viewer.window._qt_viewer.canvas.native
+    QTest.keyClick(canvas, key, modifiers)
+
+
+def test_keys_of_the_dock_work_in_the_canvas(
+    in_window: Any, viewer: Any, image: Image, qtbot: Any
+) -> None:
+    _dock, widget = in_window
+    viewer.layers.selection.active = image
+    number = len(widget.particles.table)
+    widget.table.select([2])
+    press_in_canvas(viewer, Qt.Key.Key_Delete)
+    wait(qtbot, widget)
+    assert len(widget.particles.table) == number - 1
+    assert "1 particle deleted" in widget.words.text()
+    # taken back in the canvas: the words follow
+    press_in_canvas(viewer, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    wait(qtbot, widget)
+    assert len(widget.particles.table) == number
+    assert widget.words.text() == ""
+    labels = [int(each) for each in widget.particles.table["index"]][-2:]
+    widget.table.select(labels)
+    press_in_canvas(viewer, Qt.Key.Key_M, Qt.KeyboardModifier.ShiftModifier)
+    wait(qtbot, widget)
+    assert len(widget.particles.table) == number - 1
+
+
+def test_marks_go_and_come_with_the_dock(in_window: Any, viewer: Any) -> None:
+    dock, widget = in_window
+    widget.table.select([2])
+    widget._mark_selected()
+    drawn = scene_overlay(viewer, "particles")
+    assert drawn.visible
+    dock.hide()
+    assert not drawn.visible
+    # and no key reaches a dock that is closed
+    number = len(widget.particles.table)
+    press_in_canvas(viewer, Qt.Key.Key_Delete)
+    assert len(widget.particles.table) == number
+    dock.show()
+    assert drawn.visible

@@ -125,7 +125,7 @@ def test_a_lazy_series_is_predicted_onto_the_disk(
 ) -> None:
     predict_series(qtbot, widget, series)
     assert answers.asked == list(range(FRAMES))
-    assert "7 images predicted." in widget.words.text()
+    assert "7 frames predicted." in widget.words.text()
     assert "series: 3 px are NaN." in widget.words.text()
     path = masks_folder(run.folder) / "series.ome.zarr"
     expected = np.stack([of_frame(number) for number in range(FRAMES)])

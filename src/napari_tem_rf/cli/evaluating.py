@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
 from napari_tem_rf.cli.options import PIXEL_SIZE, check_unlabelled
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say, tell
+from napari_tem_rf.field_files import write_field
 from napari_tem_rf.micrographs.annotation import shape_text
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
-from napari_tem_rf.micrographs.writing import write_probabilities
 from napari_tem_rf.runs import read_run
 
 
@@ -133,7 +131,7 @@ def effective_field(
     )
     size = opened.record.cleaning.pixel_size_nm(micrograph.pixel_size_nm)
     if out is not None:
-        _write_field(out, measured.heat, size)
+        write_field(out, measured.heat, size)
     nm = None if size is None else (size[0] * size[1]) ** 0.5
     document = {
         "at": list(position),
@@ -152,23 +150,3 @@ def effective_field(
     tell(f"50 % of the influence lies within {in_nm(measured.w50_px)}")
     tell(f"95 % of the influence lies within {in_nm(measured.w95_px)}")
     tell(f"total {measured.total:.4g} logits per standard deviation of grey")
-
-
-def _write_field(
-    path: Path, heat: NDArray[np.float32], pixel_size_nm: tuple[float, float] | None
-) -> None:
-    from napari_tem_rf.storage import refuse_existing, write_aside
-
-    refuse_existing(path)
-    if path.suffix.lower() in (".tif", ".tiff"):
-        write_probabilities(path, heat[None], pixel_size_nm)
-    elif path.suffix.lower() == ".png":
-        import matplotlib as mpl
-        from skimage.io import imsave
-
-        shade = heat / max(float(heat.max()), 1e-30)
-        picture = (mpl.colormaps["magma"](shade**0.5)[..., :3] * 255).astype(np.uint8)
-        with write_aside(path) as aside:
-            imsave(aside, picture, check_contrast=False)
-    else:
-        raise ValueError(f'"{path}" ends in "{path.suffix}": the field is written to .tif or .png')

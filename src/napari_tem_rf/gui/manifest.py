@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.utils.notifications import show_warning
 
 from napari_tem_rf.gui.layers.layers import label_colors, micrograph_layer
 from napari_tem_rf.gui.layers.marks import MARK, AnnotationMark
 from napari_tem_rf.gui.session.annotations import STROKES
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.rawimage import ReadingError
 from napari_tem_rf.samples import sample_folder
 
 _IMAGES_IN_A_ROW = 4
@@ -30,19 +32,48 @@ def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     """Return the micrographs of files or folders as layer data.
 
+    Of several files those that cannot be read are named in a warning, and the others open.
+
     Raises
     ------
     ReadingError
-        When a file is not a micrograph; the message says why and what to do.
+        When no file is a micrograph; the message says why and what to do.
+    """
+    data, refusals = read_several(
+        [Path(each) for each in ([path] if isinstance(path, str) else path)]
+    )
+    if refusals and not data:
+        raise ReadingError("\n".join(refusals))
+    if refusals:
+        show_warning("\n".join(refusals))
+    return data
+
+
+def read_several(paths: Sequence[Path]) -> tuple[list[LayerData], list[str]]:
+    """Read files and folders: one that cannot be read does not hold the others up.
+
+    Returns
+    -------
+    tuple of list of LayerData and list of str
+        The micrographs, and a sentence for each file that is none.
     """
     from napari_tem_rf.micrographs.reading import find_images, read_micrographs
 
-    paths = [Path(each) for each in ([path] if isinstance(path, str) else path)]
-    return [
-        micrograph_layer(micrograph)
-        for file in find_images(paths)
-        for micrograph in read_micrographs(file)
-    ]
+    data: list[LayerData] = []
+    refusals: list[str] = []
+    files: list[Path] = []
+    for path in paths:
+        try:
+            files += find_images([path])
+        except (OSError, ValueError) as error:
+            refusals.append(str(error))
+    for file in dict.fromkeys(files):
+        try:
+            data += [micrograph_layer(micrograph) for micrograph in read_micrographs(file)]
+        except (OSError, ValueError) as error:
+            words = str(error)
+            refusals.append(words if file.name in words else f"{file.name}: {words}")
+    return data, refusals
 
 
 def write_labels_layer(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:

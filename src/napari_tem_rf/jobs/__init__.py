@@ -4,7 +4,11 @@ Every function is called as ``function(*arguments, report=..., stopped=...)``; t
 inside, so that importing this package loads none. No other package above `learning` imports torch.
 """
 
-from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field
+from napari_tem_rf.jobs.fields import (
+    map_effective_field,
+    measure_effective_field,
+    measure_mean_effective_field,
+)
 from napari_tem_rf.jobs.learning_on import Judgement, judge_live, learn_on
 from napari_tem_rf.jobs.live import (
     LiveAnswer,
@@ -35,6 +39,7 @@ __all__ = [
     "keep_live_image",
     "label_values",
     "learn_on",
+    "map_effective_field",
     "measure_effective_field",
     "measure_mean_effective_field",
     "predict_live",

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.jobs.predicting import network_of_run, stamp
-from napari_tem_rf.networks.effective_field import EffectiveField
+from napari_tem_rf.networks.effective_field import EffectiveField, WidthMap, grid_pixels
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import (
@@ -80,6 +81,56 @@ def measure_mean_effective_field(
         return stopped()
 
     return mean_effective_field(network, receptive_field(network.spec), pixels, at, stopped=stop)
+
+
+def map_effective_field(
+    run: Path | None,
+    spec: NetworkSpec,
+    pixels: NDArray[np.float32],
+    grid: tuple[int, int],
+    seed: int = 752,
+    *,
+    report: Reporter,
+    stopped: Stopped,
+) -> WidthMap:
+    """Measure how wide the effective field is on a grid over an image.
+
+    Parameters
+    ----------
+    run, spec, pixels, seed
+        As for `measure_effective_field`; the whole image.
+    grid : tuple of int
+        Number of pixels to measure, down and across.
+
+    Returns
+    -------
+    WidthMap
+        When it was stopped, NaN where nothing was measured.
+    """
+    from napari_tem_rf.learning.device import computing_threads, keep_pages
+    from napari_tem_rf.learning.effective_field import effective_field
+
+    keep_pages()
+    network = _field_network(run, 0 if run is None else stamp(run), spec, seed)
+    exact = receptive_field(network.spec)
+    rows, columns = (
+        grid_pixels(length, number) for length, number in zip(pixels.shape, grid, strict=True)
+    )
+    w50 = np.full((len(rows), len(columns)), np.nan, np.float32)
+    w95 = w50.copy()
+    began, measured = monotonic(), 0
+    # beside a training, several threads would only wait for each other
+    with computing_threads(1):
+        for i, row in enumerate(rows):
+            for j, column in enumerate(columns):
+                if stopped():
+                    return WidthMap(w50, w95, measured)
+                field = effective_field(network, exact, pixels, (row, column))
+                w50[i, j], w95[i, j] = field.w50_px, field.w95_px
+                measured += 1
+                left = (monotonic() - began) / measured * (w50.size - measured)
+                report(ProgressReport(measured / w50.size, left))
+    return WidthMap(w50, w95, measured)
 
 
 @lru_cache(maxsize=8)

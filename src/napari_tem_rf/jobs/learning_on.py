@@ -57,7 +57,7 @@ def learn_on(request: TrainRequest, learner: str, *, report: Reporter, stopped: 
     )
     spec = request.spec.with_classes(len(data.classes.values))
     kept = _learnt.get(learner)
-    start = None if request.start is None else read_start(request.start, spec)
+    start = None if request.start is None else read_start(request.start, spec, data.classes)
     if kept is not None and kept[0] == spec:
         start = kept[1]
     training = train(

@@ -223,9 +223,9 @@ def _places(request: LiveRequest, each: LiveStrokes) -> tuple[NDArray[Any], NDAr
     """Return where painted pixels lie on the level that is looked at."""
     by = request.cleaning.binning * request.step
     shape = _level(each.key, request.step).shape
-    return tuple(  # type: ignore[return-value]
-        np.minimum(at // by, length - 1)
-        for at, length in zip((each.rows, each.columns), shape, strict=True)
+    return (
+        np.minimum(each.rows // by, shape[0] - 1),
+        np.minimum(each.columns // by, shape[1] - 1),
     )
 
 
@@ -280,8 +280,9 @@ def _classifier(request: LiveRequest) -> "LiveClassifier":
 
     digest = hashlib.sha256(repr((request.step, request.cleaning, request.seed)).encode())
     for each in request.strokes:
-        for part in (each.key.encode(), each.rows, each.columns, each.classes):
-            digest.update(part)
+        digest.update(each.key.encode())
+        for part in (each.rows, each.columns, each.classes):
+            digest.update(part.tobytes())
     key = digest.digest()
     if key not in _fitted:
         _fitted[key] = fit_live(*_examples(request), request.seed)

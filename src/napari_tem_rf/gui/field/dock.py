@@ -1,6 +1,7 @@
 """The receptive field dock: what a network sees of the image, exactly and effectively."""
 
 from functools import partial
+from pathlib import Path
 
 import napari
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QCheckBox,
+    QFileDialog,
     QGridLayout,
     QHBoxLayout,
     QPushButton,
@@ -19,6 +21,9 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_tem_rf import jobs
+from napari_tem_rf.field_files import FieldRecord, kept_fields, write_field
+from napari_tem_rf.gui.field.layers import FieldLayers
+from napari_tem_rf.gui.field.map import FieldMap
 from napari_tem_rf.gui.field.overlay import FieldOverlay, FieldState
 from napari_tem_rf.gui.field.pins import Pin
 from napari_tem_rf.gui.field.shortcuts import register_shortcuts
@@ -39,6 +44,7 @@ from napari_tem_rf.gui.pieces.parts import (
 )
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import PlainLabel, RichLabel, facts, markup, set_tip
+from napari_tem_rf.gui.session.background import run_in_thread
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
@@ -69,8 +75,9 @@ class ReceptiveFieldWidget(Dock):
         content = QWidget()
         self.controls = _Controls(self.session, self.overlay)
         self.cursor = _AtCursor(self.session, self.overlay)
-        self.pins = _Pins(self.session, self.overlay)
+        self.pins = _Pins(self.session, self.overlay, self.session.part(FieldLayers))
         self.comparison = FieldComparison(self.session, self.overlay)
+        self.map = FieldMap(self.session, self.overlay)
         column(
             content,
             [
@@ -79,12 +86,15 @@ class ReceptiveFieldWidget(Dock):
                 self.cursor,
                 _heading("Pins"),
                 self.pins,
+                _heading("Map"),
+                self.map,
                 _heading("Two networks at one pixel"),
                 self.comparison,
             ],
             margin=DOCK_MARGIN,
         ).addStretch(1)
         self.setWidget(content)
+        self.shown.connect(self.overlay.show_pins)
 
 
 class _Controls(QWidget):
@@ -154,7 +164,7 @@ class _Controls(QWidget):
         self.before.setText(
             "Weights before training"
             if subject.run is not None
-            else "Weights before training (this network is not trained)"
+            else "Weights before training (it is not trained)"
         )
 
 
@@ -175,7 +185,17 @@ class _AtCursor(QWidget):
         )
         self.mean_button.clicked.connect(self._measure_mean)
         self.mean = Sentence()
-        column(self, [self.words, self.note, row(self.mean_button), self.mean], spacing=4)
+        self.keep_button = QPushButton(f"Keep as layers {_key('keep_field')}".rstrip())
+        self.keep_button.setToolTip(
+            "Pin the pixel that the cursor was on last: its boxes, with their sides in nm, and\n"
+            "its effective field become layers"
+        )
+        self.keep_button.clicked.connect(self._keep)
+        column(
+            self,
+            [self.words, self.note, row(self.keep_button), row(self.mean_button), self.mean],
+            spacing=4,
+        )
         overlay.watch(self, lambda now: (now.reading, now.field), self._show)
         overlay.watch(self, lambda now: now.note, self._show_note)
         overlay.watch(
@@ -189,12 +209,17 @@ class _AtCursor(QWidget):
     def _show_note(self, now: FieldState) -> None:
         self._say(now.note)
 
+    def _keep(self) -> None:
+        if self._overlay.keep() is None:
+            self._say("Move the mouse over the image first: the pixel under it is kept.")
+
     def _say(self, sentence: str) -> None:
         self.note.say(sentence, "warning")
 
     def _show(self, _change: object = None) -> None:
         image, reading = self._session.image, self._overlay.reading
         self.mean_button.setEnabled(image is not None)
+        self.keep_button.setEnabled(image is not None)
         if image is None or reading is None:
             self.words.show_markup(
                 markup("Open an image first.")
@@ -264,22 +289,37 @@ class _AtCursor(QWidget):
 class _Pins(QWidget):
     """The list of pins."""
 
-    def __init__(self, session: Session, overlay: FieldOverlay) -> None:
+    def __init__(self, session: Session, overlay: FieldOverlay, layers: FieldLayers) -> None:
         super().__init__()
-        self._session, self._overlay = session, overlay
+        self._session, self._overlay, self._layers = session, overlay, layers
         self.tool = QPushButton("Pin with a click")
         self.tool.setCheckable(True)
-        self.tool.setToolTip("While this is on, a click on the image holds the field at that pixel")
+        self.tool.setToolTip(
+            "While this is on, a click on the image holds the field at that pixel, as layers.\n"
+            "Drag a pin to move it; removing it removes its layers."
+        )
         self.tool.toggled.connect(lambda on: setattr(overlay, "pinning", on))
         self.clear = QPushButton("Remove all")
         self.clear.clicked.connect(self._remove_all)
         self.words = Sentence(tone="quiet")
+        self.written = Sentence()
+        self.kept_button = QPushButton()
+        self.kept_button.setToolTip("Pin again the pixels whose fields are kept with this run")
+        self.kept_button.clicked.connect(self._show_kept)
         self._list = QWidget()
         self._lines = QVBoxLayout(self._list)
         self._lines.setContentsMargins(0, 0, 0, 0)
         self._lines.setSpacing(2)
-        column(self, [row(self.tool, self.clear), self.words, self._list], spacing=4)
+        column(
+            self,
+            [row(self.tool, self.clear), self.words, self._list, self.written, self.kept_button],
+            spacing=4,
+        )
         overlay.watch(self, lambda now: now.pins, self._show)
+        # not with every step of a drag: the folder is read for it
+        overlay.watch(self, lambda now: (now.subject, len(now.pins)), self._show_kept_button)
+        session.watch(self, lambda now: now.choices.image, self._show_kept_button)
+        self._show_kept_button()
         overlay.watch(self, lambda now: now.pinning, self._show_pinning)
         self._show()
 
@@ -301,6 +341,30 @@ class _Pins(QWidget):
         for pin in pins:
             self._lines.addWidget(self._line(pin))
 
+    def _kept(self) -> list[FieldRecord]:
+        """Return the fields kept with the run that is shown, of this image and not pinned."""
+        image, run = self._session.image, self._overlay.subject.run
+        if image is None or run is None:
+            return []
+        pinned = {
+            (pin.reading.at, pin.reading.frame) for pin in self._overlay.pins if pin.image is image
+        }
+        return [
+            record
+            for record in kept_fields(run)
+            if record.image == image.name and (record.at, record.frame) not in pinned
+        ]
+
+    def _show_kept_button(self, _change: object = None) -> None:
+        number = len(self._kept())
+        self.kept_button.setVisible(number > 0)
+        fields = "1 field" if number == 1 else f"{number} fields"
+        self.kept_button.setText(f"Show the {fields} kept with this run")
+
+    def _show_kept(self) -> None:
+        for record in self._kept():
+            self._overlay.pin(record.at, record.frame)
+
     def _line(self, pin: Pin) -> QWidget:
         line = QWidget()
         layout = QHBoxLayout(line)
@@ -314,6 +378,12 @@ class _Pins(QWidget):
             words = markup("{}<br>50 % in {} px, 95 % in {}", words, half, side(most, size))
         label = RichLabel(words)
         set_tip(label, pin.subject.title)
+        export = QToolButton()
+        export.setText("⤓")
+        export.setAutoRaise(True)
+        export.setEnabled(pin.field is not None)
+        set_tip(export, f"Write the effective field of pin {pin.number}: TIFF or PNG")
+        export.clicked.connect(partial(self._ask_file, pin))
         remove = QToolButton()
         remove.setText("✕")
         remove.setAutoRaise(True)
@@ -321,8 +391,34 @@ class _Pins(QWidget):
         remove.clicked.connect(partial(self._remove, pin.number))
         layout.addWidget(icon)
         layout.addWidget(label, 1)
+        layout.addWidget(export)
         layout.addWidget(remove)
         return line
+
+    def _ask_file(self, pin: Pin, _checked: bool = False) -> None:
+        row, column = pin.reading.at
+        folder = self._session.runs_folder
+        name = f"{pin.image.name}_field_at_{row}_{column}.tif".replace("/", "_")
+        start = (folder if folder.exists() else Path.home()) / name
+        answer, _ = QFileDialog.getSaveFileName(
+            self, "Write the effective field", str(start), "Numbers (*.tif);;Picture (*.png)"
+        )
+        if answer:
+            self.export_to(Path(answer), pin, overwrite=True)  # the dialog has asked
+
+    def export_to(self, path: Path, pin: Pin, overwrite: bool = False) -> None:
+        """Write a pin's effective field in the background, with the size of its pixels."""
+        if pin.field is None:
+            return
+        heat, size = pin.field.heat, pixel_size_nm(pin.image)
+        by = pin.subject.cleaning.binning
+        px = None if size is None else (size[0] * by, size[1] * by)
+        run_in_thread(
+            lambda _stopped, _say: write_field(path, heat, px, overwrite=overwrite),
+            lambda _none: self.written.say(f"Written: {path.name}.", "good"),
+            lambda sentence: self.written.say(sentence, "error"),
+            owner=self,
+        )
 
     def _remove(self, number: int, _checked: bool = False) -> None:
         self._overlay.remove_pin(number)

@@ -1,15 +1,18 @@
 """The receptive field at the cursor: the exact box, the effective field, pins.
 
 The box follows the mouse in the window's own thread: arithmetic and one small mesh. The heat is
-measured by a worker when the mouse rests, on a crop of the field alone. Nothing here is a layer.
+measured by a worker when the mouse rests, on a crop of the field alone. Nothing here is a layer:
+those of the pins are made in `napari_tem_rf.gui.field.layers`.
 """
 
+from collections.abc import Generator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
+from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from napari_tem_rf.figures.palette import WHITE, YELLOW
@@ -28,6 +31,9 @@ __all__ = ["FieldOverlay", "FieldState"]
 
 REST_MS = 120
 """How long the mouse rests, in ms, before the effective field is measured."""
+
+_HOLD_PX = 9
+"""How near to a pin, in px of the screen, the mouse takes hold of it."""
 
 BOX_COLOR, NOMINAL_COLOR = YELLOW, WHITE
 
@@ -56,6 +62,10 @@ class FieldState:
         The pins, in the order they were set.
     pinning : bool
         Whether a click on the image sets a pin.
+    pins_shown : bool
+        Whether pins are drawn: they go and come with their dock.
+    layered : frozenset of int
+        Numbers of the pins whose boxes are in the layer list: only their pixel is drawn here.
     """
 
     subject: Subject
@@ -67,6 +77,8 @@ class FieldState:
     note: str = ""
     pins: tuple[Pin, ...] = ()
     pinning: bool = False
+    pins_shown: bool = True
+    layered: frozenset[int] = frozenset()
 
     @property
     def shown_subject(self) -> Subject:
@@ -87,6 +99,7 @@ class FieldOverlay(Observable[FieldState]):
         self._overlay = scene_overlay(session.viewer)
         self._state = FieldState(shown_first(session))
         self._shown_heat: Heat | None = None
+        self._last_reading: Reading | None = None
         self._pinned = 0
         self._mode_before: tuple[Any, str] | None = None
         self.measuring = FieldMeasuring(session)
@@ -99,6 +112,7 @@ class FieldOverlay(Observable[FieldState]):
         viewer.events.mouse_over_canvas.connect(self._on_cursor)
         viewer.dims.events.ndisplay.connect(self._on_cursor)
         viewer.dims.events.current_step.connect(self._on_cursor)
+        viewer.mouse_drag_callbacks.append(self._on_drag)
         session.on(lambda now: (now.choices.spec, now.choices.cleaning), self._on_pick)
         session.on(lambda now: now.choices.run, self._on_run)
         session.on(lambda now: now.choices.field_overlay, self._on_switched)
@@ -213,8 +227,8 @@ class FieldOverlay(Observable[FieldState]):
                 layer.mode = mode
         self._change(pinning=on)
 
-    def pin(self, at: tuple[int, int] | None = None) -> Pin | None:
-        """Hold the field at a pixel of the shown frame, by default at the cursor.
+    def pin(self, at: tuple[int, int] | None = None, frame: int | None = None) -> Pin | None:
+        """Hold the field at a pixel, by default at the cursor and on the frame that is shown.
 
         Returns
         -------
@@ -224,23 +238,82 @@ class FieldOverlay(Observable[FieldState]):
         image = self.session.image
         if image is None:
             return None
-        reading = self.reading if at is None else self._read(at, self.session.frame)
-        if reading is None:
+        shown = self.session.frame if frame is None else frame
+        reading = self.reading if at is None else self._read(at, shown)
+        return None if reading is None else self._pin_at(image, reading)
+
+    def keep(self) -> Pin | None:
+        """Pin the pixel that the cursor was on last: by now it may be on a button."""
+        image, last = self.session.image, self._last_reading
+        if image is None or last is None or last.frame != self.session.frame:
             return None
+        reading = self._read(last.at, last.frame)
+        return None if reading is None else self._pin_at(image, reading)
+
+    @property
+    def can_keep(self) -> bool:
+        """Whether the cursor was on the image."""
+        return self._last_reading is not None
+
+    def _pin_at(self, image: Image, reading: Reading) -> Pin:
         self._pinned += 1
         subject = self._state.shown_subject
         pin = Pin(self._pinned, image, reading, subject)
         self._change(pins=(*self.pins, pin))
         self.session.field_overlay = True
         self.draw()
-        self.measuring.request(
-            subject,
-            image,
-            reading,
-            partial(self._on_pin_measured, pin.number),
-            self._say,
-        )
+        self._measure_pin(pin)
         return pin
+
+    def move_pin(self, number: int, at: tuple[int, int]) -> bool:
+        """Move a pin to another pixel of its frame; return whether it was moved.
+
+        Its effective field is measured when `measure_pin` is called, at the end of a drag.
+        """
+        pin = self._pin(number)
+        if pin is None or pin.reading.at == at:
+            return False
+        shape = image_shape(pin.image)[-2:]
+        if not (0 <= at[0] < shape[0] and 0 <= at[1] < shape[1]):
+            return False
+        reading = read_field(pin.subject, at, (shape[0], shape[1]), pin.reading.frame)
+        self._replace_pin(replace(pin, reading=reading, field=None))
+        self.draw()
+        return True
+
+    def measure_pin(self, number: int) -> None:
+        """Measure the effective field of a pin anew."""
+        pin = self._pin(number)
+        if pin is not None:
+            self._measure_pin(pin)
+
+    def _measure_pin(self, pin: Pin) -> None:
+        self.measuring.request(
+            pin.subject,
+            pin.image,
+            pin.reading,
+            partial(self._on_pin_measured, pin.number, pin.reading),
+            self.say,
+        )
+
+    def _pin(self, number: int) -> Pin | None:
+        return next((pin for pin in self.pins if pin.number == number), None)
+
+    def _replace_pin(self, pin: Pin) -> None:
+        pins = (pin if each.number == pin.number else each for each in self.pins)
+        self._change(pins=tuple(pins))
+
+    def show_pins(self, shown: bool) -> None:
+        """Draw the pins, or hide them until their dock is opened again; nothing else is pinned."""
+        if not shown:
+            self.pinning = False
+        if self._change(pins_shown=shown):
+            self.draw()
+
+    def note_layers(self, numbers: frozenset[int]) -> None:
+        """Note which pins have their boxes in the layer list."""
+        if self._change(layered=numbers):
+            self.draw()
 
     def remove_pin(self, number: int) -> None:
         """Take a pin away."""
@@ -249,8 +322,9 @@ class FieldOverlay(Observable[FieldState]):
 
     def show_pin_field(self, number: int, field: EffectiveField | None) -> None:
         """Give a pin its effective field."""
-        pins = (replace(pin, field=field) if pin.number == number else pin for pin in self.pins)
-        self._change(pins=tuple(pins))
+        pin = self._pin(number)
+        if pin is not None:
+            self._replace_pin(replace(pin, field=field))
 
     # measuring
 
@@ -264,25 +338,29 @@ class FieldOverlay(Observable[FieldState]):
             image,
             reading,
             partial(self._on_measured, reading),
-            self._say,
+            self.say,
             newest_of="cursor",
         )
 
     def _on_measured(self, reading: Reading, field: EffectiveField) -> None:
         if reading == self.reading:
-            self._say("")
+            self.say("")
             self._set_field(field)
             self.draw()
 
-    def _on_pin_measured(self, number: int, field: EffectiveField) -> None:
-        self.show_pin_field(number, field)
+    def _on_pin_measured(self, number: int, reading: Reading, field: EffectiveField) -> None:
+        pin = self._pin(number)
+        # it may have been dragged on while it was measured
+        if pin is not None and pin.reading == reading:
+            self.show_pin_field(number, field)
 
     def _set_field(self, field: EffectiveField | None) -> None:
         if field is not self.field:
             self._shown_heat = None if field is None else heat_of(field, self.subject)
             self._change(field=field)
 
-    def _say(self, note: str) -> None:
+    def say(self, note: str) -> None:
+        """Say why something could not be done, in a sentence."""
         self._change(note=note)
 
     # what the viewer and the session do
@@ -291,6 +369,8 @@ class FieldOverlay(Observable[FieldState]):
         if not self.session.field_overlay:
             return
         reading = self._reading_at_cursor()
+        if reading is not None:
+            self._last_reading = reading
         if reading == self.reading:
             return
         self._shown_heat = None
@@ -307,11 +387,8 @@ class FieldOverlay(Observable[FieldState]):
             return None
         if not viewer.mouse_over_canvas or viewer.dims.ndisplay != 2:
             return None
-        position = image.world_to_data(viewer.cursor.position)
-        at = np.floor(np.asarray(position)[-2:] + 0.5)
-        if not np.all(np.isfinite(at)):
-            return None
-        return self._read((int(at[0]), int(at[1])), self.session.frame)
+        at = _pixel_of(image, viewer.cursor.position)
+        return None if at is None else self._read(at, self.session.frame)
 
     def _read(self, at: tuple[int, int], frame: int) -> Reading | None:
         image = self.session.image
@@ -322,8 +399,43 @@ class FieldOverlay(Observable[FieldState]):
             return None
         return read_field(self.subject, at, (rows, columns), frame)
 
+    def _on_drag(self, viewer: Any, event: Any) -> Generator[None, None, None]:
+        """Move the pin that the mouse took hold of; it is measured where it is left."""
+        pin = self._pin_under(event)
+        if pin is None:
+            return
+        event.handled = True  # the camera stays where it is
+        was_moved = False
+        yield
+        while event.type == "mouse_move":
+            at = _pixel_of(pin.image, viewer.cursor.position)
+            if at is not None:
+                was_moved |= self.move_pin(pin.number, at)
+            event.handled = True
+            yield
+        if was_moved:
+            self.measure_pin(pin.number)
+
+    def _pin_under(self, event: Any) -> Pin | None:
+        """Return the pin whose pixel is under the mouse, where a press would not paint."""
+        viewer, session = self.session.viewer, self.session
+        mode = str(getattr(viewer.layers.selection.active, "mode", "pan_zoom"))
+        is_free = event.button == 1 and viewer.dims.ndisplay == 2 and mode == "pan_zoom"
+        if not is_free or not session.field_overlay or not self._state.pins_shown:
+            return None
+        image = session.image
+        for pin in reversed(self.pins):
+            if image is None or pin.image is not image or pin.reading.frame != session.frame:
+                continue
+            lead = (pin.reading.frame,) if len(image_shape(image)) == 3 else ()
+            world = np.asarray(image.data_to_world((*lead, *pin.reading.at)))[-2:]
+            away = np.asarray(viewer.cursor.position, float)[-2:] - world
+            if np.hypot(*away) * viewer.scene.camera.zoom <= _HOLD_PX:
+                return pin
+        return None
+
     def _on_press(self, _viewer: Any, event: Any) -> None:
-        if event.button == 1:
+        if event.button == 1 and self._pin_under(event) is None:
             self._on_cursor()
             self.pin()
 
@@ -345,6 +457,7 @@ class FieldOverlay(Observable[FieldState]):
         self.draw()
 
     def _on_image(self, _now: Situation) -> None:
+        self._last_reading = None
         self.measuring.forget()
         self._on_cursor()
         self.draw()
@@ -354,13 +467,14 @@ class FieldOverlay(Observable[FieldState]):
     def draw(self, _now: Situation | None = None) -> None:
         """Draw what there is to see."""
         image = self.session.image
-        pins = [pin for pin in self.pins if pin.image is image]
+        pins = [pin for pin in self.pins if pin.image is image and self._state.pins_shown]
         pins = [pin for pin in pins if pin.reading.frame == self.session.frame]
         if image is None or not self.session.field_overlay or not (pins or self.reading):
             self._overlay.visible = False
             return
         size = pixel_size_nm(image)
-        boxes = [pin_box(pin, size) for pin in pins]
+        layered = self._state.layered
+        boxes = [pin_box(pin, size, is_layer=pin.number in layered) for pin in pins]
         if self.reading is not None:
             boxes += self._cursor_boxes(self.reading, size)
         heats = () if self._shown_heat is None else (self._shown_heat,)
@@ -381,10 +495,17 @@ class FieldOverlay(Observable[FieldState]):
     def _close(self) -> None:
         self.measuring.forget()
         # at the end of the program Qt has deleted the timer and the viewer may be gone
-        with suppress(RuntimeError):
+        with suppress(RuntimeError, ValueError):
             self._rest.stop()
             viewer = self.session.viewer
             viewer.cursor.events.position.disconnect(self._on_cursor)
             viewer.events.mouse_over_canvas.disconnect(self._on_cursor)
             viewer.dims.events.ndisplay.disconnect(self._on_cursor)
             viewer.dims.events.current_step.disconnect(self._on_cursor)
+            viewer.mouse_drag_callbacks.remove(self._on_drag)
+
+
+def _pixel_of(image: Image, world: Sequence[float]) -> tuple[int, int] | None:
+    """Return the (row, column) of an image at a place of the scene; it may lie beside the image."""
+    at = np.floor(np.asarray(image.world_to_data(world))[-2:] + 0.5)
+    return (int(at[0]), int(at[1])) if np.all(np.isfinite(at)) else None

@@ -43,8 +43,14 @@ def heat_of(field: EffectiveField, subject: Subject) -> Heat:
     return Heat(weights, (field.origin[0] * by, field.origin[1] * by))
 
 
-def pin_box(pin: Pin, size: PixelSize) -> Box:
-    """Return the box of a pin, named by its number and sides."""
+def pin_box(pin: Pin, size: PixelSize, *, is_layer: bool = False) -> Box:
+    """Return the box of a pin, named by its number and sides; ``is_layer``: a layer has the sides.
+
+    The pixel is marked, for the mouse to take hold of.
+    """
     reading = pin.reading
+    if is_layer:
+        words = f"pin {pin.number}"
+        return Box(reading.rows, reading.columns, pin.color, words, reading.at, width_px=0)
     words = f"pin {pin.number}: {box_sides(reading.rows, reading.columns, size)}"
     return Box(reading.rows, reading.columns, pin.color, words, reading.at, width_px=1.5)

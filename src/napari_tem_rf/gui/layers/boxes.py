@@ -6,7 +6,7 @@ the user's own. napari draws such things (axes, bounding boxes) as scene overlay
 and are touched in `_register` and `_FieldVisual` alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -47,7 +47,7 @@ class Box:
     at : tuple of int, optional
         (row, column) of the output pixel, marked.
     width_px : float
-        Width of the line in px of the screen.
+        Width of the line in px of the screen; 0 draws none, and no padding.
     """
 
     rows: Interval
@@ -66,6 +66,16 @@ class Heat:
     origin: tuple[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Stroke:
+    """A straight line between two (row, column) of an image, ``width_px`` of the screen wide."""
+
+    start: tuple[float, float]
+    stop: tuple[float, float]
+    color: str
+    width_px: float = 2.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
     """Everything that is drawn at one moment, in the pixels of one image layer.
@@ -74,6 +84,7 @@ class Drawing:
     ----------
     boxes : tuple of Box
     heats : tuple of Heat
+    strokes : tuple of Stroke
     matrix : ndarray of float, shape (3, 3)
         From (row, column, 1) of the image to (vertical, horizontal, 1) of the scene.
     """
@@ -81,6 +92,7 @@ class Drawing:
     boxes: tuple[Box, ...]
     heats: tuple[Heat, ...]
     matrix: NDArray[np.float64]
+    strokes: tuple[Stroke, ...] = ()
 
 
 class FieldSceneOverlay(SceneOverlay):
@@ -172,14 +184,27 @@ def _dashes(lines: list[Line], pixel: tuple[float, float]) -> list[Line]:
 
 
 class _Quads:
-    """Axis-parallel filled rectangles with colours, gathered into one mesh."""
+    """Filled rectangles with colours, gathered into one mesh."""
 
     def __init__(self) -> None:
-        self._corners: list[tuple[float, float, float, float]] = []
+        self._corners: list[tuple[tuple[float, float], ...]] = []
+        """Four (x, y) of each rectangle, around it."""
         self._colors: list[Any] = []
 
     def area(self, top: float, bottom: float, left: float, right: float, color: Any) -> None:
-        self._corners.append((top, bottom, left, right))
+        self._corners.append(((left, top), (right, top), (right, bottom), (left, bottom)))
+        self._colors.append(color)
+
+    def stroke(
+        self, stroke: Stroke, width_px: float, pixel: tuple[float, float], color: Any
+    ) -> None:
+        """Add a straight line of any direction as a thin rectangle."""
+        start, stop = np.asarray(stroke.start), np.asarray(stroke.stop)
+        along = (stop - start) / pixel  # in px of the screen
+        across = np.array([-along[1], along[0]]) / max(float(np.hypot(*along)), 1e-12)
+        half = across * pixel * width_px / 2
+        corners = (start - half, start + half, stop + half, stop - half)
+        self._corners.append(tuple((float(column), float(row)) for row, column in corners))
         self._colors.append(color)
 
     def lines(
@@ -200,9 +225,7 @@ class _Quads:
         if not self._corners:
             mesh.visible = False
             return
-        top, bottom, left, right = np.asarray(self._corners, np.float32).T
-        corners = [(left, top), (right, top), (right, bottom), (left, bottom)]
-        vertices = np.stack([np.stack(corner, axis=1) for corner in corners], axis=1)
+        vertices = np.asarray(self._corners, np.float32)  # (rectangle, corner, (x, y))
         # both triangles of a rectangle before those of the next: later ones cover earlier ones
         first = 4 * np.arange(len(self._corners), dtype=np.uint32)[:, None, None]
         faces = (first + np.array([(0, 1, 2), (0, 2, 3)], np.uint32)).reshape(-1, 3)
@@ -303,15 +326,8 @@ def _visual_class() -> Any:
             quads = _Quads()
             for box in drawing.boxes:
                 color = Color(box.color).rgba
-                for area in _padding_areas(box):
-                    quads.area(*area, (*color[:3], 0.14))
-                inside, padding = outline(box.rows, box.columns)
-                dashes = _dashes(padding, pixel)
-                casing = box.width_px + 2 * _CASING_PX
-                quads.lines(inside, casing, pixel, (0, 0, 0, 0.55))
-                quads.lines(dashes, casing, pixel, (0, 0, 0, 0.55))
-                quads.lines(inside, box.width_px, pixel, color)
-                quads.lines(dashes, box.width_px, pixel, color)
+                if box.width_px:
+                    self._outline(quads, box, color, pixel)
                 if box.at is not None:
                     row, column = box.at
                     half_row, half_column = max(0.5, 2 * pixel[0]), max(0.5, 2 * pixel[1])
@@ -329,7 +345,22 @@ def _visual_class() -> Any:
                         column + half_column,
                         color,
                     )
+            for stroke in drawing.strokes:
+                casing = stroke.width_px + 2 * _CASING_PX
+                quads.stroke(stroke, casing, pixel, (0, 0, 0, 0.55))
+                quads.stroke(stroke, stroke.width_px, pixel, Color(stroke.color).rgba)
             quads.show(self._lines)
+
+        def _outline(self, quads: _Quads, box: Box, color: Any, pixel: tuple[float, float]) -> None:
+            for area in _padding_areas(box):
+                quads.area(*area, (*color[:3], 0.14))
+            inside, padding = outline(box.rows, box.columns)
+            dashes = _dashes(padding, pixel)
+            casing = box.width_px + 2 * _CASING_PX
+            quads.lines(inside, casing, pixel, (0, 0, 0, 0.55))
+            quads.lines(dashes, casing, pixel, (0, 0, 0, 0.55))
+            quads.lines(inside, box.width_px, pixel, color)
+            quads.lines(dashes, box.width_px, pixel, color)
 
         def _draw_labels(self, drawing: Drawing, zoom: float) -> None:
             boxes = [box for box in drawing.boxes if box.label]
@@ -346,6 +377,7 @@ def _visual_class() -> Any:
                 text.order = 4
                 self._labels.append(text)
             chips = _Quads()
+            taken: list[tuple[float, float, float, float]] = []
             for place, text in enumerate(self._labels):
                 text.visible = place < len(boxes)
                 if not text.visible:
@@ -360,6 +392,9 @@ def _visual_class() -> Any:
                 top, left = self._inside_view(
                     corner[0] - height - 3 / zoom, corner[1], height, width, zoom
                 )
+                first, last = self._view(zoom)
+                top = free_top(top, left, height, width, taken, (first[0], last[0]), 2 / zoom)
+                taken.append((top, top + height, left, left + width))
                 chips.area(top, top + height, left, left + width, _CHIP_COLOR)
                 chips.area(top, top + height, left, left + 3 / zoom, Color(box.color).rgba)
                 text.pos = (left + pad + 2 / zoom, top + height / 2)
@@ -369,14 +404,19 @@ def _visual_class() -> Any:
             self, top: float, left: float, height: float, width: float, zoom: float
         ) -> tuple[float, float]:
             """Keep a label in sight where its box reaches beyond the canvas."""
+            first, last = self._view(zoom)
+            return (
+                float(np.clip(top, first[0], max(first[0], last[0] - height))),
+                float(np.clip(left, first[1], max(first[1], last[1] - width))),
+            )
+
+        def _view(self, zoom: float) -> tuple[Any, Any]:
+            """Return the first and last (vertical, horizontal) that labels keep to."""
             viewbox = self.node.parent.parent
             shown = np.asarray(viewbox.rect.size[::-1]) / zoom
             first = np.asarray(self.viewer.scene.camera.center[-2:]) - shown / 2
             margin = 6 / zoom
-            return (
-                float(np.clip(top, first[0] + margin, first[0] + shown[0] - height - margin)),
-                float(np.clip(left, first[1] + margin, first[1] + shown[1] - width - margin)),
-            )
+            return first + margin, first + shown - margin
 
         def _on_visible_change(self) -> None:
             super()._on_visible_change()
@@ -390,6 +430,52 @@ def _visual_class() -> Any:
             super().close()
 
     return _FieldVisual
+
+
+def free_top(
+    top: float,
+    left: float,
+    height: float,
+    width: float,
+    taken: Sequence[tuple[float, float, float, float]],
+    view: tuple[float, float],
+    gap: float,
+) -> float:
+    """Return where a label is to begin so that it covers none of those placed before.
+
+    It moves up as far as it must, or down where there is no room above.
+
+    Parameters
+    ----------
+    top, left, height, width : float
+        Where the label would be, in units of the scene.
+    taken : sequence of tuple of float
+        (top, bottom, left, right) of the labels placed before.
+    view : tuple of float
+        First and last row that can be seen.
+    gap : float
+        Between two labels.
+    """
+
+    def in_the_way(at: float) -> list[tuple[float, float, float, float]]:
+        return [
+            other
+            for other in taken
+            if at < other[1]
+            and other[0] < at + height
+            and left < other[3]
+            and other[2] < left + width
+        ]
+
+    above = top
+    while others := in_the_way(above):
+        above = min(other[0] for other in others) - height - gap
+    if above >= view[0]:
+        return above
+    below = top
+    while others := in_the_way(below):
+        below = max(other[1] for other in others) + gap
+    return below
 
 
 def _for_vispy(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

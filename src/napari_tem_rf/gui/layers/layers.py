@@ -3,6 +3,7 @@
 Every layer that the program adds carries the image's scale, translate, units and axis labels.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES
 from napari_tem_rf.micrographs.micrograph import Micrograph
 
 _LOOKED_AT_PX = 250_000
+_FRAMES_LOOKED_AT = 7
 
 
 def pixel_size_nm(layer: Layer) -> tuple[float, float] | None:
@@ -90,11 +92,18 @@ def contrast_limits(micrograph: Micrograph) -> tuple[float, float]:
     """Return the grey values to show as black and white.
 
     A few spikes, or a beam stop, must not make all else look flat: one pixel in 500 at either end
-    is cut off. Taken from the middle frame, thinned out: a series is not read for it.
+    is cut off. Of a series a few frames spread over it are looked at, thinned out: it is not read
+    for it, and no frame that is brighter or darker than the others decides alone.
     """
-    frame = micrograph.frame(micrograph.frames // 2)
-    step = max(1, round((frame.size / _LOOKED_AT_PX) ** 0.5))
-    values = np.asarray(frame[::step, ::step], np.float64)
+    count = min(micrograph.frames, _FRAMES_LOOKED_AT)
+    frames = np.linspace(0, micrograph.frames - 1, count).round().astype(int)
+    rows, columns = micrograph.image_shape
+    step = max(1, round((rows * columns * count / _LOOKED_AT_PX) ** 0.5))
+    looked_at = [
+        np.asarray(micrograph.frame(int(frame))[::step, ::step], np.float64).ravel()
+        for frame in frames
+    ]
+    values = np.concatenate(looked_at)
     values = values[np.isfinite(values)]
     if not values.size:
         return 0.0, 1.0
@@ -187,6 +196,11 @@ def prediction_layer(
     )
 
 
+def history(layer: Labels) -> tuple[int, int]:
+    """Return how many edits of a layer can be undone and redone; napari says so in private."""
+    return len(layer._undo_history), len(layer._redo_history)
+
+
 def goes_to_disk(image: Image) -> bool:
     """Return whether predictions of an image layer are written to disk and not kept in memory.
 
@@ -198,6 +212,26 @@ def goes_to_disk(image: Image) -> bool:
     data = image.data[0] if image.multiscale else image.data
     pixels = shape[0] * shape[1] * shape[2]
     return pixels > IN_MEMORY_BYTES or not hasattr(data, "__array_interface__")
+
+
+def images_and_frames(images: Sequence[Image], frames: Sequence[int]) -> str:
+    """Return how many images and frames of series there are: "1 image and 3 frames".
+
+    Parameters
+    ----------
+    images : sequence of Image
+    frames : sequence of int
+        How many frames of each image count.
+    """
+    pairs = list(zip(images, frames, strict=True))
+    single = sum(number for image, number in pairs if len(image_shape(image)) == 2)
+    of_series = sum(number for image, number in pairs if len(image_shape(image)) == 3)
+    words = [
+        f"{number:,} {name}{'s' * (number != 1)}"
+        for number, name in ((single, "image"), (of_series, "frame"))
+        if number
+    ]
+    return " and ".join(words) or "no image"
 
 
 def frame_name(image: Image, frame: int) -> str:

@@ -19,6 +19,7 @@ from napari_tem_rf.protocol import Unlabelled
 __all__ = [
     "MARK",
     "AnnotationMark",
+    "FieldMark",
     "ImageMark",
     "Mark",
     "MarkOnImage",
@@ -37,7 +38,7 @@ __all__ = [
 MARK = "napari-tem-rf"
 """Key in ``layer.metadata`` under which the program keeps what it knows of a layer."""
 
-OverlayKind = Literal["cleaned", "difference", "ensemble", "scale bar", "side by side"]
+OverlayKind = Literal["cleaned", "difference", "ensemble", "side by side"]
 
 Some = TypeVar("Some", bound="Mark")
 
@@ -139,6 +140,32 @@ class OverlayMark(Mark):
     image: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class FieldMark(Mark):
+    """Mark of a layer that shows a receptive field.
+
+    Attributes
+    ----------
+    title, name : str
+        The title that the program gave the layer, and the name that it got.
+    image, image_id : str
+        Name and unique id of the image.
+    at : tuple of int
+        (row, column) of the pixel; None for a map over the image.
+    run : Path, optional
+        The run whose field it is; None for a network that is not trained.
+    """
+
+    kind: ClassVar[str] = "field"
+    title: str = ""
+    name: str = ""
+    image: str = ""
+    image_id: str = ""
+    at: tuple[int, int] | None = None
+    frame: int = 0
+    run: Path | None = None
+
+
 def mark_of(layer: Layer) -> Mark:
     """Return what the program noted of a layer."""
     mark = layer.metadata.get(MARK)
@@ -180,7 +207,7 @@ def find_ours(layers: Sequence[Layer], title: str, kind: str) -> Layer | None:
     """Return the program's own layer of that kind and title; None where there is none."""
     for layer in layers:
         mark = mark_of(layer)
-        if not isinstance(mark, PredictionMark | ParticlesMark | OverlayMark):
+        if not isinstance(mark, PredictionMark | ParticlesMark | OverlayMark | FieldMark):
             continue
         if mark.kind == kind and (mark.title, mark.name) == (title, layer.name):
             return layer

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QProgressBar,
     QPushButton,
-    QScrollArea,
     QShortcut,
     QWidget,
 )
@@ -28,9 +27,11 @@ from napari_tem_rf.gui.particles.numbers import PopulationNumbers
 from napari_tem_rf.gui.particles.options import ParticleOptions
 from napari_tem_rf.gui.particles.particles import Particles
 from napari_tem_rf.gui.particles.reporting import ReportWriter
+from napari_tem_rf.gui.particles.shortcuts import register_shortcuts
 from napari_tem_rf.gui.particles.table import ParticleTable
 from napari_tem_rf.gui.pieces.parts import (
-    DOCK_WIDTH,
+    DOCK_MARGIN,
+    Dock,
     LayerChoice,
     PrimaryButton,
     Sentence,
@@ -53,9 +54,14 @@ from napari_tem_rf.storage import refuse_existing
 
 _TABLE_HEIGHT_PX = 210
 _REPORTS = {"Page for the browser (*.html)": ".html", "Sheet (*.pdf)": ".pdf"}
+_KEYS: dict[str, Any] = {
+    "delete_particles": QKeySequence.StandardKey.Delete,
+    "merge_particles": "Shift+M",
+    "undo_particles": QKeySequence.StandardKey.Undo,
+}
 
 
-class ParticlesWidget(QScrollArea):
+class ParticlesWidget(Dock):
     """Finds the particles of a mask, measures them, and lets them be corrected.
 
     Parameters
@@ -69,6 +75,7 @@ class ParticlesWidget(QScrollArea):
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         super().__init__()
+        register_shortcuts()
         self.session = session_of(viewer)
         self.particles = Particles(self.session)
         self.marks = ParticleMarks(self.session, self, self._on_click)
@@ -78,6 +85,8 @@ class ParticlesWidget(QScrollArea):
         self._written: Path | None = None
         self._lattice_of: tuple[object, int] | None = None
         self._looking = Latest()
+        self._said_of: int | None = None
+        """How many corrections there were when the last one was told of."""
 
         self.masks = LayerChoice("no mask yet")
         self.masks.setToolTip("The mask whose particles are found; it is not changed")
@@ -103,12 +112,14 @@ class ParticlesWidget(QScrollArea):
         self.table.setMinimumHeight(_TABLE_HEIGHT_PX)
         self.table.setToolTip("Click on a particle to go to it; click on a header to sort")
         self.table.chosen.connect(self._on_chosen)
-        delete_key = QShortcut(QKeySequence(QKeySequence.StandardKey.Delete), self.table)
-        delete_key.setContext(Qt.ShortcutContext.WidgetShortcut)
-        delete_key.activated.connect(self.delete_selected)
+        # napari's keys hold in the canvas; in the dock these do
+        for name, keys in _KEYS.items():
+            shortcut = QShortcut(QKeySequence(keys), self)
+            shortcut.setContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(partial(self._on_requested, name))
         self.delete_button = _button("Delete", "Delete the selected particles (Del)")
         self.delete_button.clicked.connect(self.delete_selected)
-        self.merge_button = _button("Merge", "Make the selected particles one")
+        self.merge_button = _button("Merge", "Make the selected particles one (Shift+M)")
         self.merge_button.clicked.connect(self.merge_selected)
         self.undo_button = _button("Undo", "")
         self.undo_button.clicked.connect(self._undo)
@@ -149,15 +160,11 @@ class ParticlesWidget(QScrollArea):
                 self.words,
                 self.results,
             ],
-            margin=8,
+            margin=DOCK_MARGIN,
         )
         layout.setStretchFactor(self.results, 1)
         layout.addStretch(0)
         self.setWidget(content)
-        self.setWidgetResizable(True)
-        self.setFrameShape(QScrollArea.Shape.NoFrame)
-        self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.setMinimumWidth(DOCK_WIDTH)
 
         listen(self, self.particles.changed, self._show)
         listen(self, self.particles.busy_changed, self._show_busy)
@@ -167,6 +174,8 @@ class ParticlesWidget(QScrollArea):
         listen(self, self.particles.measured, self._show_numbers)
         listen(self, self.histogram.chosen, self._show_numbers)
         listen(self, self.numbers.computed, self.histogram.show_population)
+        listen(self, self.session.requested, self._on_requested)
+        self.shown.connect(self.marks.set_visible)
         preload(self, PANDAS, MATPLOTLIB)  # for the first particles
         for part in (self.marks, self.particles):
             for end in (self.destroyed, self.session.closed):
@@ -184,6 +193,9 @@ class ParticlesWidget(QScrollArea):
         self._show_ground()
         self.options.show_pixel(particles.pixel_size_nm)
         self.options.show_frames(0 if mask is None else len(particle_layers.all_frames(mask)))
+        if self._said_of is not None and particles.corrections < self._said_of:
+            self._said_of = None
+            self.words.say("")
         self.results.setVisible(layer is not None)
         if layer is not None:
             self.table.show_table(particles.table)
@@ -354,7 +366,7 @@ class ParticlesWidget(QScrollArea):
         self.merge_button.setEnabled(not why and free)
         self.undo_button.setEnabled(particles.can_undo and free)
         self.undo_button.setToolTip(
-            "Take the last correction back (Ctrl+Z in the canvas)"
+            "Take the last correction back (Ctrl+Z)"
             if particles.can_undo
             else "Nothing to take back: no particle was deleted, merged or painted"
         )
@@ -381,20 +393,35 @@ class ParticlesWidget(QScrollArea):
         if labels and not self.particles.is_finding:
             self.particles.delete(labels)
             pronoun = "it" if len(labels) == 1 else "them"
-            self.words.say(f"{_count(len(labels))} deleted; Undo brings {pronoun} back.", "plain")
+            self._say_correction(f"{_count(len(labels))} deleted; Undo brings {pronoun} back.")
 
     def merge_selected(self) -> None:
         """Make the particles that are selected one."""
         labels = self.table.selected()
         kept = self.particles.merge(labels)
         if kept is not None:
-            self.words.say(f"{_count(len(labels))} merged into particle {kept}.", "plain")
+            self._say_correction(f"{_count(len(labels))} merged into particle {kept}.")
             self.table.select([kept])
             self._mark_selected()
+
+    def _on_requested(self, name: str) -> None:
+        if not self.isVisible() or self.particles.is_finding:
+            return
+        if name == "delete_particles":
+            self.delete_selected()
+        elif name == "merge_particles":
+            self.merge_selected()
+        elif name == "undo_particles" and self.particles.can_undo:
+            self._undo()
 
     def _undo(self) -> None:
         self.words.say("")
         self.particles.undo()
+
+    def _say_correction(self, words: str) -> None:
+        """Say what was corrected, for as long as it was not taken back."""
+        self._said_of = self.particles.corrections
+        self.words.say(words, "plain")
 
     # writing
 

@@ -207,11 +207,6 @@ def show_features(
     note(layer, ParticlesMark, pixel_size_nm=pixel_size_nm(layer))
 
 
-def history(layer: Labels) -> tuple[int, int]:
-    """Return how many edits of a layer can be undone and redone; napari says so in private."""
-    return len(layer._undo_history), len(layer._redo_history)
-
-
 def delete(layer: Labels, labels: Collection[int], frames: Collection[int]) -> None:
     """Delete particles, as an edit that can be undone."""
     _overwrite(layer, labels, frames, 0)

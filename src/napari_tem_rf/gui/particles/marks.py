@@ -103,6 +103,7 @@ class ParticleMarks:
         self._session, self._owner, self._on_click = session, owner, on_click
         self._layer: Labels | None = None
         self._spots: tuple[Spot, ...] = ()
+        self._is_visible = True
         viewer = session.viewer
         self._overlay = scene_overlay(viewer, "particles")
         viewer.mouse_drag_callbacks.append(self._on_press)
@@ -129,6 +130,13 @@ class ParticleMarks:
         self._layer, self._spots = layer, tuple(spots)
         self._draw()
 
+    def set_visible(self, on: bool) -> None:
+        """Show the marks, or hide them, as the dock does."""
+        self._is_visible = on
+        # the viewer may be gone before its docks are
+        with suppress(RuntimeError):
+            self._draw()
+
     def go_to(self, spot: Spot) -> None:
         """Bring a particle to the middle of the canvas, and nearer if it is small there."""
         layer, viewer = self._layer, self._session.viewer
@@ -151,7 +159,8 @@ class ParticleMarks:
     def _draw(self, _event: object = None) -> None:
         layer = self._layer
         viewer = self._session.viewer
-        if layer is None or layer not in viewer.layers or viewer.dims.ndisplay != 2:
+        is_there = layer is not None and layer in viewer.layers and self._is_visible
+        if layer is None or not is_there or viewer.dims.ndisplay != 2:
             self._overlay.visible = False
             return
         frame = shown_frame(viewer, layer)

@@ -13,6 +13,7 @@ from qtpy.QtCore import QTimer
 from napari_tem_rf.exporting import Origin
 from napari_tem_rf.gui.layers.layers import (
     frame_labels,
+    history,
     image_shape,
     pixel_size_nm,
     source_of,
@@ -131,7 +132,12 @@ class Particles:
     @property
     def can_undo(self) -> bool:
         """Whether there is a correction to take back."""
-        return self._layer is not None and particle_layers.history(self._layer)[0] > 0
+        return self.corrections > 0
+
+    @property
+    def corrections(self) -> int:
+        """How many corrections can be taken back."""
+        return 0 if self._layer is None else history(self._layer)[0]
 
     @property
     def origin(self) -> Origin:
@@ -215,7 +221,7 @@ class Particles:
             self._layer.events.set_data.disconnect(self._on_refresh)
         self._layer = layer
         if layer is not None:
-            self._history = particle_layers.history(layer)
+            self._history = history(layer)
             layer.events.paint.connect(self._on_paint)
             # the only sign of an undo that napari gives is that the layer is drawn again
             layer.events.set_data.connect(self._on_refresh)
@@ -369,13 +375,13 @@ class Particles:
         self._pause.start(_EDIT_PAUSE_MS)
 
     def _on_refresh(self, _event: object = None) -> None:
-        if self._layer is not None and particle_layers.history(self._layer) != self._history:
+        if self._layer is not None and history(self._layer) != self._history:
             self._note_history()
             self._pause.start(_EDIT_PAUSE_MS)
 
     def _note_history(self) -> None:
         if self._layer is not None:
-            self._history = particle_layers.history(self._layer)
+            self._history = history(self._layer)
             note(self._layer, ParticlesMark, by_hand=self._history[0] > 0)
 
     def _on_calibration(self, _now: Situation) -> None:
@@ -412,11 +418,11 @@ class Particles:
         )
 
     def _show_measured(
-        self, layer: Labels, history: tuple[int, int], measured: dict[int, Measured]
+        self, layer: Labels, at: tuple[int, int], measured: dict[int, Measured]
     ) -> None:
         if self._layer is None or layer is not self._layer:
             return
-        if history != particle_layers.history(layer):
+        if at != history(layer):
             self._pause.start(_EDIT_PAUSE_MS)
             return
         self._measured = measured

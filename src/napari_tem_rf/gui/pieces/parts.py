@@ -7,7 +7,7 @@ from weakref import WeakMethod
 import napari
 from napari.settings import get_settings
 from napari.utils.theme import Theme, get_theme
-from qtpy.QtCore import QPointF, QSize, Qt
+from qtpy.QtCore import QPointF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap, QPolygonF
 from qtpy.QtWidgets import (
     QComboBox,
@@ -27,6 +27,7 @@ from superqt import QCollapsible
 from superqt.utils import signals_blocked
 
 from napari_tem_rf.figures.palette import SKY
+from napari_tem_rf.gui.pieces.docking import WheelScrolls, join_tabs
 from napari_tem_rf.gui.pieces.lifetimes import when_gone
 from napari_tem_rf.gui.pieces.text import PlainLabel, plain_tip, set_tip
 
@@ -216,10 +217,20 @@ def _arrow(color: str, *, down: bool, side: int = _ARROW_PX) -> QIcon:
 
 
 class Dock(QScrollArea):
-    """The frame of a dock: as wide as it must be, scrolling up and down, never sideways."""
+    """The frame of a dock: as wide as it must be, scrolling up and down, never sideways.
+
+    Signals
+    -------
+    shown(bool)
+        It was opened, or closed; one that is a tab behind another counts as open.
+    """
+
+    shown = Signal(bool)
 
     def __init__(self, content: QWidget | None = None) -> None:
         super().__init__()
+        self._is_settled = False
+        self._wheel = WheelScrolls(self)
         self.setWidgetResizable(True)
         self.setFrameShape(QScrollArea.Shape.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -228,6 +239,22 @@ class Dock(QScrollArea):
             holder = QWidget()
             column(holder, [content], margin=DOCK_MARGIN).addStretch(1)
             self.setWidget(holder)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Join the docks that are there, at first."""
+        super().showEvent(event)
+        if event.spontaneous():  # the window was minimised and comes back
+            return
+        if not self._is_settled:
+            self._is_settled = True
+            join_tabs(self, Dock)
+        self.shown.emit(True)
+
+    def hideEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Say that it was closed."""
+        super().hideEvent(event)
+        if not event.spontaneous():
+            self.shown.emit(False)
 
 
 def column(widget: QWidget, parts: list[Any], *, spacing: int = 6, margin: int = 0) -> QVBoxLayout:

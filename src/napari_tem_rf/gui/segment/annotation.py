@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import signals_blocked
 
 from napari_tem_rf.figures.palette import CLASS_COLORS
+from napari_tem_rf.gui.layers.layers import images_and_frames
 from napari_tem_rf.gui.pieces.parts import (
     LayerChoice,
     Sentence,
@@ -228,7 +229,6 @@ class AnnotationWidget(QWidget):
 
     def _say(self, now: Situation) -> None:
         pixels = sum(sum(each.pixels) for each in now.scene.annotated)
-        frames = sum(len(each.frames) for each in now.scene.annotated)
         if not pixels:
             self.words.say(
                 "Nothing is painted yet: choose a class and paint a few strokes.", "quiet"
@@ -240,7 +240,10 @@ class AnnotationWidget(QWidget):
                 "warning",
             )
         else:
-            images = "1 image" if frames == 1 else f"{frames} images"
+            annotated = now.scene.annotated
+            images = images_and_frames(
+                [each.pair.image for each in annotated], [len(each.frames) for each in annotated]
+            )
             self.words.say(f"{images} annotated, {pixels:,} px in all.", "quiet")
 
     # doing

@@ -8,7 +8,7 @@ from typing import Any
 from weakref import WeakSet
 
 import napari
-from napari.layers import Image, Layer, Shapes
+from napari.layers import Image, Layer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFileDialog,
@@ -20,19 +20,19 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_tem_rf.figures.palette import ORANGE
 from napari_tem_rf.gui.layers.layers import (
     image_shape,
     pixel_size_nm,
     set_pixel_size_nm,
 )
-from napari_tem_rf.gui.layers.marks import MARK, ImageMark, OverlayMark, mark_of
+from napari_tem_rf.gui.layers.marks import MARK, ImageMark, mark_of
 from napari_tem_rf.gui.layers.plane import fit_view
-from napari_tem_rf.gui.manifest import LayerData, read_layers
+from napari_tem_rf.gui.manifest import LayerData, read_several
 from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, row
 from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.segment.cleaning import CleaningWidget
 from napari_tem_rf.gui.segment.image_line import ImageLine
+from napari_tem_rf.gui.segment.scale_bar import ScaleBar
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.situation import Situation
@@ -41,7 +41,6 @@ from napari_tem_rf.gui.session.viewers import session_of
 
 _NUMBER = r"[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?"
 _UNITS = {"nm": 1.0, "pm": 1e-3, "å": 0.1, "a": 0.1, "angstrom": 0.1, "µm": 1e3, "um": 1e3}
-_SCALE_BAR = "scale bar"
 
 
 def parse_pixel_size(text: str) -> tuple[float, float] | None:
@@ -94,7 +93,6 @@ class LoadWidget(QWidget):
         super().__init__()
         self.session = session_of(viewer)
         self.setAcceptDrops(True)
-        self._bar: Shapes | None = None
         self._typed: WeakSet[Image] = WeakSet()
         self._reading: ThreadWork | None = None
 
@@ -115,11 +113,12 @@ class LoadWidget(QWidget):
         )
         self.size.editingFinished.connect(self._set_size)
         self._unit = PlainLabel("nm/px")
+        self.scale_bar = ScaleBar(self.session, parse_pixel_size, self._calibrate)
         self.bar_button = QPushButton("From scale bar...")
         self.bar_button.setToolTip(
             "Draw a line along the image's scale bar, then type the bar's length in nm"
         )
-        self.bar_button.clicked.connect(self._begin_bar)
+        self.bar_button.clicked.connect(self.scale_bar.begin)
 
         self.sizes_line = QWidget()
         self._other_sizes = Sentence(tone="quiet")
@@ -127,32 +126,6 @@ class LoadWidget(QWidget):
         self.all_button.setToolTip("Give all images this pixel size, with what lies on them")
         self.all_button.clicked.connect(self._calibrate_all)
         column(self.sizes_line, [row(self._other_sizes, self.all_button, stretch=0)])
-
-        self._bar_line = QWidget()
-        self.bar_length = QLineEdit()
-        self.bar_length.setMaximumWidth(80)
-        self.bar_length.setPlaceholderText("length")
-        self.bar_length.setToolTip("Length of the drawn line in nm")
-        self.bar_length.returnPressed.connect(self._end_bar)
-        self.bar_use = QPushButton("Use")
-        self.bar_use.clicked.connect(self._end_bar)
-        self.bar_cancel = QPushButton("Cancel")
-        self.bar_cancel.clicked.connect(self._drop_bar)
-        self._bar_words = Sentence("Draw a line along the scale bar, then type its length.")
-        column(
-            self._bar_line,
-            [
-                self._bar_words,
-                row(
-                    PlainLabel("the line is"),
-                    self.bar_length,
-                    PlainLabel("nm"),
-                    self.bar_use,
-                    self.bar_cancel,
-                ),
-            ],
-        )
-        self._bar_line.hide()
 
         self.words = Sentence()
         self.table = QTableWidget(0, 2)
@@ -175,7 +148,7 @@ class LoadWidget(QWidget):
                 self.images,
                 row(PlainLabel("pixel size"), self.size, self._unit, self.bar_button),
                 self.sizes_line,
-                self._bar_line,
+                self.scale_bar,
                 self.words,
                 self.fold,
                 self.cleaning_fold,
@@ -273,7 +246,7 @@ class LoadWidget(QWidget):
         names = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
         self.words.say(f"Reading {names}...", "quiet")
         self._reading = run_in_thread(
-            lambda _stopped, _say: _read_each(paths), self._add, self._on_unread, owner=self
+            lambda _stopped, _say: read_several(paths), self._add, self._on_unread, owner=self
         )
 
     def _on_unread(self, trouble: str) -> None:
@@ -348,68 +321,9 @@ class LoadWidget(QWidget):
         for layer in (*on_it, image):
             set_pixel_size_nm(layer, size)
 
-    def _begin_bar(self) -> None:
-        image = self.session.image
-        if image is None:
-            return
-        self._drop_bar()
-        self._bar = self.session.viewer.add_shapes(
-            ndim=2,
-            name=_SCALE_BAR,
-            scale=image.scale[-2:],
-            translate=image.translate[-2:],
-            units=image.units[-2:],
-            edge_color=ORANGE,
-            edge_width=max(1, image_shape(image)[-1] / 250),
-            metadata={MARK: OverlayMark("scale bar")},
-        )
-        self._bar.mode = "add_line"
-        self._bar_line.show()
-
-    def _end_bar(self) -> None:
-        image, bar = self.session.image, self._bar
-        if image is None or bar is None or bar not in self.session.viewer.layers:
-            self._drop_bar()
-            return
-        if not bar.data:
-            self._bar_words.say("No line is drawn yet: draw one along the scale bar.", "warning")
-            return
-        start, stop = bar.data[-1][0], bar.data[-1][-1]
-        length_px = float(((stop - start) ** 2).sum() ** 0.5)
-        try:
-            length = parse_pixel_size(self.bar_length.text())
-        except ValueError:
-            length = None
-        if length is None or length_px == 0:
-            self._bar_words.say("Type the length of the line in nm, like 5.", "warning")
-            return
-        self._drop_bar()
-        size = length[0] / length_px
-        self._calibrate(image, (size, size))
-
-    def _drop_bar(self) -> None:
-        layers = self.session.viewer.layers
-        if self._bar is not None and self._bar in layers:
-            layers.remove(self._bar)
-        self._bar = None
-        self._bar_line.hide()
-        self._bar_words.say("Draw a line along the scale bar, then type its length.")
-
 
 def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return all(isclose(a, b, rel_tol=1e-6) for a, b in zip(one, other, strict=True))
-
-
-def _read_each(paths: list[Path]) -> tuple[list[LayerData], list[str]]:
-    """Read files one by one, so that one that cannot be read does not hold the others up."""
-    data: list[LayerData] = []
-    refusals: list[str] = []
-    for path in paths:
-        try:
-            data += read_layers(str(path))
-        except (OSError, ValueError) as error:
-            refusals.append(str(error))
-    return data, refusals
 
 
 def _with_unit(name: str) -> str:

@@ -118,7 +118,7 @@ class NetworkWidget(QWidget):
         )
         self.compare_button.clicked.connect(self._open_comparison)
         key = key_of("toggle_field")
-        self.show_field = QCheckBox("Show the field at the cursor" + (f"  ({key})" if key else ""))
+        self.show_field = QCheckBox("Field at the cursor" + (f"  ({key})" if key else ""))
         self.show_field.setToolTip(
             "Draw the exact receptive field of the pixel under the cursor, in px and nm.\n"
             "It jumps a little from pixel to pixel: a network with pools sees in steps."

@@ -10,7 +10,12 @@ from napari.layers import Image
 from psygnal import Signal
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.layers.layers import frame_pixels, goes_to_disk, pixel_size_nm
+from napari_tem_rf.gui.layers.layers import (
+    frame_pixels,
+    goes_to_disk,
+    images_and_frames,
+    pixel_size_nm,
+)
 from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.segment.series import micrograph_of_layer
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
@@ -202,7 +207,9 @@ class Predicting:
             if any(task.on_disk for task in self._tasks):
                 words.append("What is done is kept; predict again to continue.")
         elif asked > 1:
-            words.append(f"{asked:,} images predicted.")
+            tasks = self._tasks
+            frames = [len(task.frames) for task in tasks]
+            words.append(f"{images_and_frames([task.image for task in tasks], frames)} predicted.")
         words += _some([f"{note}." for note in self._notes])
         self.ended.emit(" ".join(words), True)
 

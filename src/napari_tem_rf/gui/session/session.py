@@ -22,7 +22,7 @@ from psygnal import Signal
 from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.engine import Engine
-from napari_tem_rf.gui.layers.layers import frame_pixels, image_shape
+from napari_tem_rf.gui.layers.layers import frame_pixels, history, image_shape
 from napari_tem_rf.gui.pieces.observable import Observable
 from napari_tem_rf.gui.session.annotations import classes_of, note_classes, owner_of
 from napari_tem_rf.gui.session.choices import Activity, Choices, Round, TrainedRun
@@ -71,6 +71,7 @@ class Session(Observable[Situation]):
         self._is_closed = False
         self._background = BackgroundWork(read_settings().address)
         self._heard: tuple[Image | None, Labels | None] = (None, None)
+        self._painted = (0, 0)
         self._edit_pause = QSignalDebouncer()
         self._edit_pause.setTimeout(_EDIT_PAUSE_MS)
         self._edit_pause.triggered.connect(self._on_pause)
@@ -376,8 +377,7 @@ class Session(Observable[Situation]):
         Work
             The work, with signals of its own.
         """
-        kind = "training" if training or is_long else "quick"
-        work = Work(name, function, args, kind, remains)
+        work = Work(name, function, args, "training" if training or is_long else "quick", remains)
         slots = ((work.reported, on_report), (work.done, on_done), (work.failed, on_failed))
         for signal, slot in slots:
             if slot is not None:
@@ -422,6 +422,11 @@ class Session(Observable[Situation]):
     def _listen(self) -> None:
         """Listen to the chosen layers, and to no others."""
         before, now = self._heard, (self.image, self.annotation)
+        if before[1] is not now[1]:
+            for layer, verb in ((before[1], "disconnect"), (now[1], "connect")):
+                if layer is not None:
+                    getattr(layer.events.set_data, verb)(self._on_drawn)
+            self._note_painted()
         slots = (self._on_calibration, self._on_labels)
         for old, new, slot in zip(before, now, slots, strict=True):
             if old is not new:
@@ -459,8 +464,20 @@ class Session(Observable[Situation]):
     def _on_calibration(self, _event: object = None) -> None:
         self.refresh()
 
-    def _on_labels(self, event: Any = None) -> None:
+    def _on_labels(self, _event: Any = None) -> None:
+        self._note_painted()
         self._edit_pause.throttle()
+
+    def _on_drawn(self, _event: Any = None) -> None:
+        """Follow an undo: napari emits nothing but that the layer is drawn anew."""
+        if self._note_painted():
+            self._edit_pause.throttle()
+
+    def _note_painted(self) -> bool:
+        """Return whether the annotation was painted, or that undone, since this was asked."""
+        before = self._painted
+        self._painted = (0, 0) if self.annotation is None else history(self.annotation)
+        return self._painted != before
 
     def _on_pause(self) -> None:
         if not self._is_closed:
