@@ -5,6 +5,7 @@ inside, so that importing this package loads none. No other package above `learn
 """
 
 from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field
+from napari_tem_rf.jobs.finishing import finish_again, suggest_from_run
 from napari_tem_rf.jobs.predicting import (
     PredictionResult,
     label_values,
@@ -19,11 +20,13 @@ __all__ = [
     "TrainRequest",
     "Watched",
     "asdict_split",
+    "finish_again",
     "label_values",
     "measure_effective_field",
     "measure_mean_effective_field",
     "predict_with_run",
     "prepare",
+    "suggest_from_run",
     "time_network",
     "train_run",
 ]

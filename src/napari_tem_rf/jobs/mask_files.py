@@ -8,9 +8,10 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from napari_tem_rf.jobs.pixel_sizes import resampling_for
+from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
 from napari_tem_rf.jobs.predicting import PredictionResult
 from napari_tem_rf.locking import BusyError, Lock
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.label_series import LabelSeries
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.writing import write_labels, write_probabilities
@@ -51,6 +52,9 @@ class MaskFile:
         Whether to write probabilities too: float TIFF, one file a frame, beside the mask.
     resample : bool
         Whether to show the image to the network at the pixel size that it was trained at.
+    finishing : Finishing, optional
+        How the mask is finished, lengths in px of the training images; the run's own way when not
+        given.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class MaskFile:
         *,
         probabilities: bool = False,
         resample: bool = False,
+        finishing: Finishing | None = None,
     ) -> None:
         self.target = target
         self.micrograph = micrograph
@@ -76,12 +81,14 @@ class MaskFile:
         self._likely = tuple(self._probability_paths()) if probabilities else ()
         size = micrograph.pixel_size_nm
         self.resampling = resampling_for(run.record, size) if resample else None
+        self.finishing = finishing_for(run.record, size, finishing)
         self._identity: dict[str, Any] = {
             "image": micrograph.name,
             "weights_sha256": known_hash(run.weights),
             "source_sha256": None if micrograph.source is None else known_hash(micrograph.source),
             "pixel_size_nm": None if size is None else list(size),
             "resampling": None if self.resampling is None else self.resampling.to_dict(),
+            "finishing": self.finishing.to_dict() if self.finishing.changes_something else None,
         }
         if micrograph.source is None:
             # without a file the first frame must do
@@ -161,6 +168,7 @@ class MaskFile:
             self._wants_probabilities(index),
             device,
             self.resampling,
+            self.finishing,
         )
 
     def write(self, index: int, result: PredictionResult) -> None:
@@ -248,6 +256,7 @@ def own_mask_file(
     ending: str,
     *,
     resample: bool = False,
+    finishing: Finishing | None = None,
 ) -> MaskFile:
     """Return the mask file of a micrograph in a folder that may hold others of its name.
 
@@ -257,7 +266,13 @@ def own_mask_file(
     for number in count(1):
         stem = name if number == 1 else f"{name}_{number}"
         try:
-            return MaskFile(run, micrograph, folder / f"{stem}{ending}", resample=resample)
+            return MaskFile(
+                run,
+                micrograph,
+                folder / f"{stem}{ending}",
+                resample=resample,
+                finishing=finishing,
+            )
         except ForeignMaskError:
             continue
     raise AssertionError("there is always another number")
