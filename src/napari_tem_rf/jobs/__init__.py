@@ -5,7 +5,7 @@ inside, so that importing this package loads none. No other package above `learn
 """
 
 from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field
-from napari_tem_rf.jobs.finishing import finish_again, suggest_from_run
+from napari_tem_rf.jobs.finishing import finish_again, suggest_from, suggest_from_run
 from napari_tem_rf.jobs.predicting import (
     PredictionResult,
     label_values,
@@ -26,6 +26,7 @@ __all__ = [
     "measure_mean_effective_field",
     "predict_with_run",
     "prepare",
+    "suggest_from",
     "suggest_from_run",
     "time_network",
     "train_run",

@@ -19,7 +19,6 @@ from napari_tem_rf.micrographs.annotation import AnnotatedImage, TrainingSet, in
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
-from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Reporter, Stopped
 from napari_tem_rf.runs import read_run
 
@@ -30,11 +29,17 @@ _MOST_PIXELS = 4_000_000
 
 
 def suggest_from(
-    images: tuple[AnnotatedImage, ...], spec: NetworkSpec, cleaning: Cleaning
+    images: tuple[AnnotatedImage, ...], field_px: int, cleaning: Cleaning
 ) -> Suggestion:
-    """Suggest how masks are finished, from annotated images as the network sees them.
+    """Suggest how masks are finished, from annotated images as a network sees them.
 
-    Lengths are in px of the images before they were binned.
+    Parameters
+    ----------
+    images : tuple of AnnotatedImage
+    field_px : int
+        How far a pixel's class is decided from: the nominal receptive field.
+    cleaning : Cleaning
+        Lengths are in px of the images before they were binned.
     """
 
     def lattice() -> float | None:
@@ -42,9 +47,7 @@ def suggest_from(
         periods = [each.period_px for each in found if each is not None]
         return float(np.median(periods)) if 2 * len(periods) > len(found) else None
 
-    suggestion = suggest_finishing(
-        (image.labels for image in images), nominal_receptive_field(spec), lattice
-    )
+    suggestion = suggest_finishing((image.labels for image in images), field_px, lattice)
     return replace(suggestion, finishing=suggestion.finishing.scaled(cleaning.binning))
 
 
@@ -85,9 +88,7 @@ def certain(
     return choice.choose(suggestion)
 
 
-def _some(
-    training: TrainingSet, validation: TrainingSet
-) -> Iterator[tuple[AnnotatedImage, bool]]:
+def _some(training: TrainingSet, validation: TrainingSet) -> Iterator[tuple[AnnotatedImage, bool]]:
     """Yield images, and whether whole particles in them were held out, until there are enough."""
     seen = 0
     for data, is_held_out in ((validation, not validation.is_sparse), (training, False)):

@@ -11,7 +11,6 @@ from typing import Any
 from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
 from napari_tem_rf.jobs.predicting import PredictionResult
 from napari_tem_rf.locking import BusyError, Lock
-from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.label_series import LabelSeries
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.writing import write_labels, write_probabilities
@@ -43,7 +42,7 @@ class MaskFile:
     Parameters
     ----------
     run : Run
-        The run that predicts.
+        The run that predicts; its record says how the mask is finished.
     micrograph : Micrograph
         What is predicted; its pixels may be lazy.
     target : Path
@@ -52,9 +51,6 @@ class MaskFile:
         Whether to write probabilities too: float TIFF, one file a frame, beside the mask.
     resample : bool
         Whether to show the image to the network at the pixel size that it was trained at.
-    finishing : Finishing, optional
-        How the mask is finished, lengths in px of the training images; the run's own way when not
-        given.
 
     Raises
     ------
@@ -72,7 +68,6 @@ class MaskFile:
         *,
         probabilities: bool = False,
         resample: bool = False,
-        finishing: Finishing | None = None,
     ) -> None:
         self.target = target
         self.micrograph = micrograph
@@ -81,7 +76,7 @@ class MaskFile:
         self._likely = tuple(self._probability_paths()) if probabilities else ()
         size = micrograph.pixel_size_nm
         self.resampling = resampling_for(run.record, size) if resample else None
-        self.finishing = finishing_for(run.record, size, finishing)
+        self.finishing = finishing_for(run.record, size)
         self._identity: dict[str, Any] = {
             "image": micrograph.name,
             "weights_sha256": known_hash(run.weights),
@@ -256,7 +251,6 @@ def own_mask_file(
     ending: str,
     *,
     resample: bool = False,
-    finishing: Finishing | None = None,
 ) -> MaskFile:
     """Return the mask file of a micrograph in a folder that may hold others of its name.
 
@@ -266,13 +260,7 @@ def own_mask_file(
     for number in count(1):
         stem = name if number == 1 else f"{name}_{number}"
         try:
-            return MaskFile(
-                run,
-                micrograph,
-                folder / f"{stem}{ending}",
-                resample=resample,
-                finishing=finishing,
-            )
+            return MaskFile(run, micrograph, folder / f"{stem}{ending}", resample=resample)
         except ForeignMaskError:
             continue
     raise AssertionError("there is always another number")

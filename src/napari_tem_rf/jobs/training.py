@@ -26,7 +26,7 @@ from napari_tem_rf.micrographs.cleaning import (
 )
 from napari_tem_rf.micrographs.extremes import extremes_note
 from napari_tem_rf.micrographs.splitting import split
-from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import (
     EpochReport,
@@ -218,7 +218,7 @@ def _finishing(request: TrainRequest, data: TrainingSet, spec: NetworkSpec) -> S
     """Return how the run's masks are to be finished, and why."""
     if request.finishing is not None:
         return Suggestion(request.finishing, "as it was chosen before the training")
-    suggestion = suggest_from(data.images, spec, request.cleaning)
+    suggestion = suggest_from(data.images, nominal_receptive_field(spec), request.cleaning)
     if request.plan.preset != "sytwu2022":
         return suggestion
     return replace(suggestion, finishing=replace(suggestion.finishing, enabled=False))

@@ -98,9 +98,7 @@ def resample_probabilities(
     return np.stack([_resized(plane, shape, cubic=False) for plane in probabilities])
 
 
-def _resized(
-    plane: NDArray[Any], shape: tuple[int, int], *, cubic: bool
-) -> NDArray[np.float32]:
+def _resized(plane: NDArray[Any], shape: tuple[int, int], *, cubic: bool) -> NDArray[np.float32]:
     from PIL import Image
 
     if plane.shape == shape:
