@@ -41,10 +41,14 @@ class Watched:
         Raw grey values of the whole image.
     window : tuple of slice, optional
         (rows, columns) to predict; the whole image when not given.
+    finishing : Finishing, optional
+        How what is shown is finished, lengths in px of the image; as the run's masks will be when
+        not given.
     """
 
     pixels: NDArray[Any]
     window: tuple[slice, slice] | None = None
+    finishing: Finishing | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

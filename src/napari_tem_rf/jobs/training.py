@@ -402,6 +402,7 @@ def _watcher(
     first = [max(0, int(at[0]) // period * period - halo_px) for at in below]
     last = [(int(at[-1]) // period + 1) * period + halo_px for at in below]
     part = cleaned[first[0] : last[0], first[1] : last[1]]
+    finishing = watched.finishing or finishing
     below_plan = finishing.scaled(1 / binning)
     inside = np.ix_(below[0] - first[0], below[1] - first[1])
     due = time.perf_counter() + FIRST_PREVIEW_SECONDS
