@@ -86,12 +86,12 @@ def suggest_finishing(
         smallest = annotated * _HALF_AREA
         hole, said = smallest, ""
         real = [size for size in hole_sizes if size > _SLIP_HOLE * smallest]
-        if real:
+        if len(real) >= FEWEST_PARTICLES:
             hole = min(smallest, float(np.quantile(real, _SMALL_SHARE)) * _HALF_AREA)
-            said = f"; {len(real):,} of them have holes"
+            said = f", less for holes: {len(real):,} are annotated"
         reason = (
             f"of {len(sizes):,} whole particles in the annotation nearly all are wider than "
-            f"{annotated:.3g} px, and half of that area is let pass{said}"
+            f"{annotated:.3g} px: half of that area is let pass{said}"
         )
     elif period := lattice_px():
         smallest = hole = _LATTICE_PERIODS * period
