@@ -69,14 +69,7 @@ def predict(
         )
     progress.close()
     if json and not (failed and len(files) == 1):
-        finishing = opened.record.finishing
-        print_json(
-            {
-                "masks": written,
-                "left_out": failed,
-                "finishing": finishing.to_dict() if finishing.changes_something else None,
-            }
-        )
+        print_json({"masks": written, "left_out": failed})
     elif not json:
         for entry in written:
             tell(f"{entry['mask']}  {entry['foreground']:.1%} foreground")

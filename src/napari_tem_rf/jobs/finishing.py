@@ -19,6 +19,7 @@ from napari_tem_rf.micrographs.annotation import AnnotatedImage, TrainingSet, in
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
+from napari_tem_rf.networks.rounding import round_up
 from napari_tem_rf.protocol import Reporter, Stopped
 from napari_tem_rf.runs import read_run
 
@@ -26,6 +27,7 @@ __all__ = ["certain", "finish_again", "suggest_from", "suggest_from_run"]
 
 _MOST_LATTICES = 3
 _MOST_PIXELS = 4_000_000
+_SIDE_PX = 1024
 
 
 def suggest_from(
@@ -73,10 +75,12 @@ def certain(
     from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.validation import annotated_window, predict_fitting
 
-    folded = accelerated(network).folded()
+    folded, spec = accelerated(network).folded(), network.spec
     choice = CertaintyChoice(suggestion.finishing.scaled(1 / cleaning.binning))
     for image, is_held_out in _some(training, validation):
         window = annotated_window(image, folded)
+        if not is_held_out:
+            window = _richest(image.labels, window, round_up(_SIDE_PX, spec.period))
         labels = image.labels[window]
         try:
             result = predict_fitting(folded, image.pixels[window], shares=True)
@@ -86,6 +90,21 @@ def certain(
         shares = result.shares.astype(np.float32) / 255
         choice.add(result.classes, shares, labels, held_out=is_held_out)
     return choice.choose(suggestion)
+
+
+def _richest(
+    labels: NDArray[np.integer], window: tuple[slice, slice], side: int
+) -> tuple[slice, slice]:
+    """Return the part of a window, a square at most, in which the most particle is annotated.
+
+    How sure a network is in the mean is seen on a part of a large image as well.
+    """
+    rows, columns = (
+        [slice(first, min(first + side, part.stop)) for first in range(part.start, part.stop, side)]
+        for part in window
+    )
+    parts = [(row, column) for row in rows for column in columns]
+    return max(parts, key=lambda part: int(np.count_nonzero(labels[part] > 0)))
 
 
 def _some(training: TrainingSet, validation: TrainingSet) -> Iterator[tuple[AnnotatedImage, bool]]:

@@ -13,7 +13,7 @@ from napari_tem_rf.jobs.finishing import certain, suggest_from
 from napari_tem_rf.jobs.predicting import label_values
 from napari_tem_rf.jobs.request import TrainRequest, prepare
 from napari_tem_rf.locking import locked
-from napari_tem_rf.measuring.finishing import Finishing, finish_prediction
+from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.measuring.finishing_suggestion import Suggestion
 from napari_tem_rf.micrographs.annotation import (
     Classes,
@@ -373,7 +373,7 @@ def _scores(validation: Any) -> dict[str, Any]:
 
 
 def _watcher(
-    request: TrainRequest, classes: Classes, finishing: Finishing
+    request: TrainRequest, classes: Classes, finishing: Finishing = UNFINISHED
 ) -> Callable[[Any, int], Report | None]:
     """Return what predicts the watched image every few seconds."""
     import time
