@@ -1,10 +1,10 @@
 """Makes the pictures of finished masks in guide.md by driving the real program.
 
-    python docs/pictures_finishing.py [--epochs 8] [--out docs/pictures]
+    python docs/pictures_finishing.py [--epochs 8] [--run RUN] [--out docs/pictures]
 
-Trains on the strokes of the high-resolution sample with the window's own buttons, predicts an image
-that was not trained on, and saves the window with the mask finished, and with the one tick taken
-away. Needs a screen (`xvfb-run` will do).
+Opens a run, or trains on the strokes of the high-resolution sample with the window's own buttons,
+predicts an image that was not trained on, and saves the window with the mask finished, and with the
+one tick taken away. Needs a screen (`xvfb-run` will do).
 """
 
 import argparse
@@ -21,10 +21,22 @@ NEW_IMAGE = "gold_hr_06"
 """An image without strokes, on which specks are left."""
 
 
-def train(window: Window, epochs: int) -> None:
-    """Train as the button does, and predict the image that has no strokes."""
+def predict(window: Window, run: Path | None, epochs: int) -> None:
+    """Open a run, or train one, and predict the image that has no strokes."""
     session, workspace = window.session, window.workspace
     window.viewer.open_sample("napari-tem-rf", "gold_high_resolution")
+    if run is None:
+        train(window, epochs)
+    else:
+        workspace.result.open_run(run)
+    window.look_at(NEW_IMAGE)
+    window.press(workspace.result.predict_button)
+    process_until(lambda: session.predicting is None)
+
+
+def train(window: Window, epochs: int) -> None:
+    """Train as the button does."""
+    session, workspace = window.session, window.workspace
     window.look_at("gold_hr_01")
     workspace.train.unit.setCurrentText("epochs")
     workspace.train.unit.activated.emit(workspace.train.unit.currentIndex())
@@ -33,9 +45,6 @@ def train(window: Window, epochs: int) -> None:
     window.press(workspace.train.train_button)
     process_until(lambda: bool(session.runs), 300 * epochs)
     process_until(lambda: session.training is None and session.predicting is None, 300 * epochs)
-    window.look_at(NEW_IMAGE)
-    window.press(workspace.result.predict_button)
-    process_until(lambda: session.predicting is None)
 
 
 def pictures(window: Window) -> None:
@@ -63,11 +72,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--epochs", type=int, default=8, help="of training")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
+    parser.add_argument("--run", type=Path, help="a run to open instead of training one")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     window = Window(options.out, Path(HOME.name, "runs"))
     try:
-        train(window, options.epochs)
+        predict(window, options.run, options.epochs)
         pictures(window)
     finally:
         window.session.close()

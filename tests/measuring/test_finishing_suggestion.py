@@ -31,7 +31,9 @@ def test_whole_particles_say_the_smallest():
     expected = circle_diameter(12 * 12 / 2)
     assert suggestion.finishing.smallest_px == pytest.approx(expected, abs=0.06)
     assert suggestion.finishing.hole_px == suggestion.finishing.smallest_px
-    assert suggestion.finishing.smoothing_px == pytest.approx(expected / 4, abs=0.06)
+    # no more than makes them a hundredth smaller: s^2 / 2R = R / 100
+    radius = circle_diameter(12 * 12) / 2
+    assert suggestion.finishing.smoothing_px == pytest.approx(radius * 0.02**0.5, abs=0.06)
     assert "20 whole particles" in suggestion.reason
     np.testing.assert_array_equal(
         finish(squares([12] * 20), suggestion.finishing), squares([12] * 20)

@@ -1,8 +1,9 @@
 """How a mask is best finished: suggested from whole particles, else from field and lattice.
 
-One length decides: the diameter of the smallest particle that is believed. The outline is smoothed
-by a quarter of it, which costs a particle of that size an eighth of its diameter and one of three
-times that size a hundredth; holes are filled up to it.
+One length decides: the diameter of the smallest particle that is believed. Holes are filled up to
+it, and the outline is smoothed by a quarter of it, but never by so much that a usual particle
+becomes smaller by more than a hundredth: a Gaussian of standard deviation s moves the outline of a
+circle of radius R inwards by about s^2 / 2R.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -40,6 +41,7 @@ _LATTICE_PERIODS = 2.0
 _FIELD_PARTS = 20.0
 _FIELD_LIMITS_PX = (2.0, 5.0)
 _SMOOTHING = 0.25
+_MOST_SMOOTHING = 0.07  # of the median diameter: s^2 / 2R is then a hundredth of R
 _SLIP_HOLE = 0.25
 _FEWEST_HELD_OUT = 10
 _CERTAINTY_STEP = 0.05
@@ -79,11 +81,11 @@ def suggest_finishing(
         Measures the period of the images' lattice in px, None where there is none; called only
         where the annotation does not say enough.
     """
-    smoothing = _SMOOTHING
     sizes, hole_sizes = _whole_particles(annotations)
     if len(sizes) >= FEWEST_PARTICLES:
         annotated = _smallest(sizes)
         smallest = annotated * _HALF_AREA
+        smoothing = min(_SMOOTHING * smallest, _MOST_SMOOTHING * float(np.median(sizes)))
         hole, said = smallest, ""
         real = [size for size in hole_sizes if size > _SLIP_HOLE * smallest]
         if len(real) >= FEWEST_PARTICLES:
@@ -95,6 +97,7 @@ def suggest_finishing(
         )
     elif period := lattice_px():
         smallest = hole = _LATTICE_PERIODS * period
+        smoothing = _SMOOTHING * smallest
         reason = (
             f"the lattice repeats every {period:.3g} px, and what is narrower than two of its "
             "periods shows no lattice"
@@ -109,7 +112,7 @@ def suggest_finishing(
     finishing = Finishing(
         smallest_px=_rounded(smallest),
         hole_px=_rounded(hole),
-        smoothing_px=_rounded(smoothing * smallest),
+        smoothing_px=_rounded(smoothing),
     )
     return Suggestion(finishing, reason)
 
