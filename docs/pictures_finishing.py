@@ -12,8 +12,6 @@ from pathlib import Path
 
 # sets the places of settings and runs before napari is imported
 from driving import HOME, Window, let_settle, process_until
-from qtpy.QtCore import Qt
-from qtpy.QtTest import QTest
 
 from napari_tem_rf.gui.pieces.parts import Fold
 
@@ -60,7 +58,7 @@ def pictures(window: Window) -> None:
     window.save("finishing_on")
     box = form.form.box("enabled")
     window.workspace.ensureWidgetVisible(box)
-    QTest.mouseClick(box, Qt.MouseButton.LeftButton)
+    box.click()
     process_until(lambda: not window.session.works)
     let_settle()
     window.scroll_to(None)
