@@ -13,6 +13,7 @@ from pathlib import Path
 from napari_tem_rf.comparison import ComparisonSettings
 from napari_tem_rf.describing import Setting, settings_of
 from napari_tem_rf.exporting import FORMATS, ExportSettings
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.measuring.populations import PopulationSettings
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.cleaning import Cleaning
@@ -24,6 +25,7 @@ DOCS = Path(__file__).parent
 PLANS = {
     "training": default_plan(),
     "cleaning": Cleaning(),
+    "finishing": Finishing(),
     "particles": Finding(),
     "population": PopulationSettings(),
     "comparison": ComparisonSettings(),

@@ -28,6 +28,7 @@ DOCS = Path(__file__).parents[1] / "docs"
 COMMANDS = {
     "training": "train",
     "cleaning": "train",
+    "finishing": "predict",
     "particles": "measure",
     "population": "measure",
     "comparison": "compare",

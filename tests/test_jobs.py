@@ -413,7 +413,7 @@ def test_a_preview_is_what_the_whole_image_would_give_there(tmp_path, monkeypatc
         spec=spec,
         cleaning=Cleaning(binning=binning),
     )
-    watch = training._watcher(request, jobs.prepare((image,), "ignore", request.cleaning).classes)
+    watch = training.watcher(request, jobs.prepare((image,), "ignore", request.cleaning).classes)
     network = random_network(spec, seed=752).eval()
     preview = watch(network, 3)
     pixels = standardise(clean(image.pixels, request.cleaning))
@@ -452,7 +452,7 @@ def test_previews_take_a_fifth_of_the_time(tmp_path, monkeypatch):
         return predict_fitting(*arguments)
 
     monkeypatch.setattr(validation, "predict_fitting", slow)
-    watch = training._watcher(request, jobs.prepare((image,), "ignore", Cleaning()).classes)
+    watch = training.watcher(request, jobs.prepare((image,), "ignore", Cleaning()).classes)
     network = random_network(SPEC, 752)
     assert watch(network, 1) is None  # not in the first seconds
     now[0] = 2.5

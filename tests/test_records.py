@@ -127,7 +127,7 @@ def mutated(draw, whole):
             place = place[step]
         match draw(st.sampled_from(["other", "missing", "twice"])):
             case "other":
-                place[last] = draw(nasty)
+                place[last] = copy.deepcopy(draw(nasty))  # "twice" must not change what is drawn
             case "missing":
                 del place[last]
             case "twice" if isinstance(place, list):

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from napari_tem_rf.measuring.finishing import Finishing
     from napari_tem_rf.measuring.scores import score_image, score_images
     from napari_tem_rf.micrographs.cleaning import Cleaning
     from napari_tem_rf.micrographs.micrograph import Micrograph
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Cleaning",
+    "Finishing",
     "Micrograph",
     "NetworkSpec",
     "TrainingPlan",
@@ -40,6 +42,7 @@ __all__ = [
 
 _MODULES = {
     "Cleaning": "micrographs.cleaning",
+    "Finishing": "measuring.finishing",
     "Micrograph": "micrographs.micrograph",
     "NetworkSpec": "networks.spec",
     "TrainingPlan": "protocol",

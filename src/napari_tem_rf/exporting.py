@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from napari_tem_rf.describing import check_settings, told
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.provenance import file_hash, provenance_of, provenance_path, write_provenance
 from napari_tem_rf.runs import library_versions, now, read_run
@@ -107,6 +108,8 @@ class Origin:
         Whether it is of particles, and not of the mask itself.
     resampling : mapping, optional
         From which pixel size to which the network was shown the image.
+    finishing : Finishing, optional
+        How the mask was finished; the run's own way when not given.
     """
 
     image: str
@@ -118,6 +121,7 @@ class Origin:
     by_hand: bool = False
     is_particles: bool = True
     resampling: Mapping[str, Any] | None = None
+    finishing: Finishing | None = None
 
 
 def export_table(
@@ -204,7 +208,7 @@ def export_record(origin: Origin) -> dict[str, Any]:
             "date": now(),
         }
     else:
-        record = provenance_of(run, origin.image, source, size)
+        record = provenance_of(run, origin.image, source, size, origin.finishing)
     record["mask"] = origin.mask
     if origin.resampling is not None:
         record["resampling"] = dict(origin.resampling)

@@ -5,6 +5,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.records import RecordError, read_json
 from napari_tem_rf.runs import Run, file_hash, library_versions, now
@@ -31,6 +32,7 @@ def provenance_of(
     image: str,
     source: str | Path | None,
     pixel_size_nm: tuple[float, float] | None,
+    finishing: Finishing | None = None,
 ) -> dict[str, Any]:
     """Return how a mask of an image was made, as plain JSON values.
 
@@ -44,8 +46,11 @@ def provenance_of(
         The image's file.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel of the image in nm.
+    finishing : Finishing, optional
+        How the mask was finished, lengths in px of the image; the run's own way when not given.
     """
     record = run.record
+    finishing = record.finishing if finishing is None else finishing
     return {
         "image": image,
         "source": None if source is None else str(Path(source).resolve()),
@@ -64,6 +69,7 @@ def provenance_of(
         "best_epoch": record.best_epoch,
         "cleaning": record.cleaning.to_dict(),
         "normalisation": record.normalisation,
+        "finishing": finishing.to_dict() if finishing.changes_something else None,
         "versions": library_versions(),
         "date": now(),
     }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import receptive_field
@@ -90,6 +91,10 @@ class RunRecord:
     start: str | None = None
     start_sha256: str | None = None
     """SHA-256 of the weights that the training started from."""
+    finishing: Finishing = UNFINISHED
+    """How its masks are finished, lengths in px of its images; a run of version 0.1.0 does not."""
+    finishing_reason: str = ""
+    """Why so, in words."""
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
@@ -122,6 +127,7 @@ class RunRecord:
             "preset": self.plan.preset,
             "device": self.device,
             "scores": self.scores,
+            "finishing": self.finishing.to_dict(),
         }
 
 
@@ -148,7 +154,8 @@ def check_run_record(record: RunRecord) -> None:
         raise ValueError(f"best_epoch is {record.best_epoch}: 0 or more, or null")
     check_words(record.split, "split", ("kind", "sentence", "scored"))
     _check_scores(record.scores)
-    for text in (record.name, record.created, record.device, record.start or ""):
+    texts = (record.name, record.created, record.device, record.start or "")
+    for text in (*texts, record.finishing_reason):
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"a text of {len(text):,} characters: at most {LONGEST_TEXT:,}")
 

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_tem_rf import jobs
-from napari_tem_rf.jobs.pixel_sizes import resampling_for
+from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
 from napari_tem_rf.jobs.repeating import repetition
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.micrograph import Micrograph
@@ -49,6 +50,7 @@ def train(
     cleaning: Cleaning | None = None,
     groups: Sequence[str] | None = None,
     start: str | Path | None = DEFAULT,
+    finishing: Finishing | None = None,
     on_report: Reporter = _silent,
     stopped: Stopped = lambda: False,
 ) -> Run:
@@ -76,6 +78,8 @@ def train(
         Run whose weights to start from, "simulated" for those of simulated micrographs, which
         come with the program for some networks, or None for new ones. "default" is "simulated"
         where such weights come for the network, unless the plan is that of a paper.
+    finishing : Finishing, optional
+        How the run's masks are finished; suggested from the annotation when not given.
     on_report : callable
         Receives the reports of the training.
     stopped : callable
@@ -107,6 +111,7 @@ def train(
         unlabelled=unlabelled,
         cleaning=cleaning or Cleaning(),
         start=named_start(start, spec, plan.preset),
+        finishing=finishing,
     )
     jobs.train_run(request, report=on_report, stopped=stopped)
     return read_run(run)
@@ -160,6 +165,7 @@ def predict(
     tile_px: int | None = None,
     probabilities: bool = False,
     resample: bool = False,
+    finishing: Finishing | None = None,
 ) -> jobs.PredictionResult:
     """Predict an image with a run.
 
@@ -176,6 +182,9 @@ def predict(
     resample : bool
         Show a Micrograph of another pixel size to the network at the size that it was trained at;
         labels and probabilities come back on the image's own pixels.
+    finishing : Finishing, optional
+        How the mask is finished, lengths in px of the training images; the run's own way when not
+        given. ``Finishing(enabled=False)`` leaves each pixel as the network decided.
 
     Returns
     -------
@@ -188,13 +197,15 @@ def predict(
         When the image is not (row, column), or its pixels are too large to resample from.
     """
     size = image.pixel_size_nm if isinstance(image, Micrograph) else None
+    record = read_run(_folder(run)).record
     result = jobs.predict_with_run(
         _folder(run),
         _pixels(image),
         tile_px,
         probabilities,
         "auto",
-        resampling_for(read_run(_folder(run)).record, size) if resample else None,
+        resampling_for(record, size) if resample else None,
+        finishing_for(record, size, finishing),
         report=_silent,
         stopped=lambda: False,
     )

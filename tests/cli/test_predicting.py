@@ -128,7 +128,9 @@ def test_probabilities_come_beside_masks_now_or_later(cli, run, data, masks, tmp
     probabilities = tifffile.imread(out / "gold_1_probabilities.tif")
     assert (probabilities.shape, probabilities.dtype) == ((2, *SHAPE), np.float32)
     np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
-    np.testing.assert_array_equal(probabilities.argmax(0), read_labels(masks / "gold_1.tif"))
+    plain = tmp_path / "plain"
+    cli("predict", run, data.images / "gold_1.tif", "--out", plain, "--no-finish")
+    np.testing.assert_array_equal(probabilities.argmax(0), read_labels(plain / "gold_1.tif"))
     again = cli("predict", run, data.images / "gold_1.tif", "--out", out, "--probabilities")
     assert "is there from this run and is kept" in again.err
     scores = cli("evaluate", out, "--labels", data.masks, "--json").json
@@ -258,7 +260,8 @@ def test_cleaning_is_repeated_at_prediction(cli, data, tmp_path):
     spiked[9::17, 4::19] = 8000
     for name, pixels in (("smooth", smooth), ("spiked", spiked)):
         np.save(tmp_path / f"{name}.npy", pixels)
-        cli("predict", run, tmp_path / f"{name}.npy", "--out", tmp_path / "masks")
+        where = ("--out", tmp_path / "masks", "--no-finish")
+        cli("predict", run, tmp_path / f"{name}.npy", *where)
     mask = tifffile.imread(tmp_path / "masks" / "smooth.tif")
     assert mask.any()
     differ = np.count_nonzero(mask != tifffile.imread(tmp_path / "masks" / "spiked.tif"))
@@ -479,3 +482,23 @@ def test_effective_field(cli, run, data, tmp_path):
 def test_a_pixel_outside_of_the_image_is_said(cli, run, data, at):
     error = cli("effective-field", run, data.images / "gold_0.tif", f"--at={at}").error
     assert 'is outside "gold_0", which is 67 x 83 px: give a row and column inside' in error
+
+
+def test_masks_are_finished_as_the_run_suggests_or_the_options_say(cli, run, data, tmp_path):
+    record = read_run(run).record
+    assert record.finishing.changes_something
+    image = data.images / "gold_0.tif"
+    answer = cli("predict", run, image, "--out", tmp_path / "own")
+    assert f"finishing: {record.finishing.sentence}" in answer.err
+    nm = record.finishing.smallest_px * PIXEL_SIZE_NM
+    assert f"smallest particle {nm:.3g} nm" in answer.err
+    made = json.loads((tmp_path / "own" / "gold_0.tif.json").read_text())
+    assert made["finishing"] == record.finishing.to_dict()
+    off = cli("predict", run, image, "--out", tmp_path / "off", "--no-finish")
+    assert "the mask stays as the network decided it" in off.err
+    assert json.loads((tmp_path / "off" / "gold_0.tif.json").read_text())["finishing"] is None
+    cli("predict", run, image, "--out", tmp_path / "none", "--smallest-particle", 80)
+    assert read_labels(tmp_path / "own" / "gold_0.tif").any()
+    assert not read_labels(tmp_path / "none" / "gold_0.tif").any()
+    refused = cli("predict", run, image, "--out", tmp_path / "off")
+    assert "is not from this run" in refused.error

@@ -42,7 +42,7 @@ class Worker:
     ) -> jobs.PredictionResult | None:
         number = int(pixels[0, 0])
         self.asked.append(number)
-        self.resampling = options[-1] if options else None
+        self.resampling = options[3] if len(options) > 3 else None
         if number == self.held_at:
             self.go_on.wait(20)
         labels = np.zeros(pixels.shape, np.uint8)

@@ -8,20 +8,25 @@ from typing import Any
 import numpy as np
 import typer
 
+from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, read_sized
-from napari_tem_rf.cli.options import DEVICE, PIXEL_SIZE
+from napari_tem_rf.cli.options import DEVICE, NOT_SAID, PIXEL_SIZE, Given, told_by_options
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER, engine_at
+from napari_tem_rf.describing import settings_of
 from napari_tem_rf.engine import AnyEngine
 from napari_tem_rf.jobs.mask_files import MaskFile
 from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.mask_predicting import predict_masks
+from napari_tem_rf.measuring.finishing import Finishing, nm_sentence
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import read_micrographs
 from napari_tem_rf.protocol import Device, ProgressReport
+from napari_tem_rf.run_record import RunRecord
 from napari_tem_rf.runs import Run, RunError, read_run
 
 
+@told_by_options(finish=settings_of(Finishing()))
 def predict(
     run: Path = typer.Argument(..., help="Run folder."),
     images: list[Path] = typer.Argument(..., help="Image files or folders."),
@@ -35,12 +40,16 @@ def predict(
         help="Show images of another pixel size to the network at the size it was trained at; "
         "masks keep the image's own pixels.",
     ),
+    finish: Given = NOT_SAID,
     device: str = DEVICE,
     scheduler: str = SCHEDULER,
     json: bool = JSON_OPTION,
 ) -> None:
-    """Predict images into calibrated masks; what is already there from the same run is kept."""
-    opened = read_run(run)
+    """Predict images into calibrated masks; what is already there from the same run is kept.
+
+    Masks are finished as the run suggests, or as the options say.
+    """
+    opened = finished_as(read_run(run), finish)
     opened.read_weights()
     files = named_files(images)
     if out.exists() and not out.is_dir():
@@ -48,6 +57,7 @@ def predict(
     out.mkdir(parents=True, exist_ok=True)
     wish = MaskWish(replace(opened, folder=run.resolve()), out, pixel_size, probabilities, resample)
     progress = Progress("predicting")
+    progress.line(_finishing_line(opened.record))
     with engine_at(scheduler) as engine:
         written, failed = predict_files(
             engine,
@@ -70,6 +80,33 @@ def predict(
             else f"{len(failed)} of {len(files)} images could not be predicted, the first: "
             f"{failed[0]['error']}"
         )
+
+
+def finished_as(run: Run, given: Given) -> Run:
+    """Return a run whose masks are finished as the command line says.
+
+    A run that says nothing of it, as of version 0.1.0, has it suggested from its annotation once it
+    is asked for.
+    """
+    if not given:
+        return run
+    finishing = run.record.finishing
+    asked = given.get("enabled", True)
+    if asked and not replace(finishing, enabled=True).changes_something:
+        finishing = jobs.suggest_from_run(
+            run.folder, report=lambda report: None, stopped=lambda: False
+        ).finishing
+    finishing = replace(finishing, **{"enabled": True, **given})
+    return replace(run, record=replace(run.record, finishing=finishing))
+
+
+def _finishing_line(record: RunRecord) -> str:
+    """Return how masks are finished, in px and nm."""
+    finishing = record.finishing
+    if not finishing.changes_something:
+        return f"finishing: {finishing.sentence}"
+    nm = nm_sentence(finishing, record.pixel_size_nm)
+    return f"finishing: {finishing.sentence}{nm and f' ({nm})'}; not with --no-finish"
 
 
 _ASK_SECONDS = 0.2

@@ -18,9 +18,15 @@ from numpy.typing import NDArray
 from napari_tem_rf import jobs
 from napari_tem_rf.comparison.ensemble import Ensemble, RunningEnsemble
 from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage
-from napari_tem_rf.comparison.plan import FOURIER_FILTER, ComparisonPlan, Contestant
+from napari_tem_rf.comparison.plan import (
+    FOREST_REACH_PX,
+    FOURIER_FILTER,
+    ComparisonPlan,
+    Contestant,
+)
 from napari_tem_rf.comparison.results import Costs, ImageScores, Result
 from napari_tem_rf.locking import locked
+from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise, unbin_labels
 from napari_tem_rf.micrographs.writing import write_labels
@@ -141,6 +147,7 @@ def _trained(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunReco
         class_colors=plan.class_colors,
         resume=resume,
         gap_px=plan.reach_px,
+        finishing=None if plan.finish else UNFINISHED,
         sources=work.sources,
         label_sources=work.label_sources,
     )
@@ -190,13 +197,16 @@ class _Fitted:
     model: Any
     classes: Classes
     cleaning: Cleaning
+    finishing: Finishing
     note: str = ""
 
     def predict(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return label values for raw grey values, both of shape (row, column)."""
         indices = self.model.predict(standardise(clean(pixels, self.cleaning)))
-        labels = jobs.label_values(indices, self.classes)
-        return unbin_labels(labels, self.cleaning.binning, (pixels.shape[0], pixels.shape[1]))
+        shape = pixels.shape[0], pixels.shape[1]
+        classes = unbin_labels(indices, self.cleaning.binning, shape)
+        finished = finish_prediction(classes, None, self.finishing)
+        return jobs.label_values(finished, self.classes)
 
 
 class NoLatticeError(ValueError):
@@ -211,6 +221,9 @@ def _fitted(work: ContestantJob, stopped: Stopped) -> _Fitted | None:
     data = jobs.prepare(
         work.held_out.training, plan.unlabelled, plan.cleaning, plan.class_names, plan.class_colors
     )
+    finishing = UNFINISHED
+    if plan.finish:
+        finishing = jobs.suggest_from(data.images, FOREST_REACH_PX, plan.cleaning).finishing
     if work.contestant.name == FOURIER_FILTER:
         try:
             fourier = fit_fourier_filter(data.images)
@@ -218,9 +231,9 @@ def _fitted(work: ContestantJob, stopped: Stopped) -> _Fitted | None:
             raise NoLatticeError(str(error)) from error
         side = "strong" if fourier.above else "weak"
         note = f"lattice period {fourier.period_px:.2f} px; particles where it is {side}"
-        return _Fitted(fourier, data.classes, plan.cleaning, note)
+        return _Fitted(fourier, data.classes, plan.cleaning, finishing, note)
     forest = fit_forest(data.images, work.contestant.seed, stopped=stopped)
-    return None if forest is None else _Fitted(forest, data.classes, plan.cleaning)
+    return None if forest is None else _Fitted(forest, data.classes, plan.cleaning, finishing)
 
 
 def predict_baseline(

@@ -61,6 +61,8 @@ class ComparisonSettings:
         Length of each training; one of the two.
     baselines : bool
         Whether random forest and Fourier filter take part.
+    finish : bool
+        Whether masks are finished before they are scored; never with the paper's recipe.
     held_out : float
         Fraction that is scored and never trained on.
     group_by : str
@@ -119,6 +121,12 @@ class ComparisonSettings:
         most=0.9,
         option="--validation",
     )
+    finish: bool = told(
+        True,
+        "score finished masks",
+        "Smooth, clear of specks and fill each mask before it is scored, as it is where a network "
+        "is used; without it pixels are scored as the networks decided them, as in the paper",
+    )
     group_by: str = told(
         "",
         "exposures",
@@ -154,6 +162,7 @@ class ComparisonSettings:
             held_out=self.held_out,
             split_seed=self.split_seed,
             baselines=BASELINES if self.baselines else (),
+            finish=self.finish and training.preset != "sytwu2022",
             **more,
         )
 
@@ -220,6 +229,8 @@ class ComparisonPlan:
         What is done to the pixels first.
     baselines : tuple of str
         Of `BASELINES`.
+    finish : bool
+        Whether every mask is finished as its annotation suggests before it is scored.
     class_names, class_colors : dict of int to str
         By label value.
 
@@ -237,6 +248,7 @@ class ComparisonPlan:
     unlabelled: Unlabelled = "ignore"
     cleaning: Cleaning = field(default_factory=Cleaning)
     baselines: tuple[str, ...] = BASELINES
+    finish: bool = True
     class_names: dict[int, str] = field(default_factory=dict)
     class_colors: dict[int, str] = field(default_factory=dict)
 

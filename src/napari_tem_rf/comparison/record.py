@@ -137,7 +137,7 @@ def read_comparison(folder: str | Path) -> Comparison:
                 f'comparison "{folder}" has format {form!s:.20} but this version reads up '
                 f"to {FORMAT}: update napari-tem-rf"
             )
-        record = record_of(ComparisonRecord, values)
+        record = record_of(ComparisonRecord, _completed(values))
         _check_record(record)
     except RunError:
         raise
@@ -151,6 +151,14 @@ def read_comparison(folder: str | Path) -> Comparison:
         tuple(each for each in done if not each.left_out),
         tuple(each for each in done if each.left_out),
     )
+
+
+def _completed(values: Any) -> Any:
+    """Return the values of a record; version 0.1.0 says nothing of finishing and did none."""
+    plan = values.get("plan") if isinstance(values, dict) else None
+    if not isinstance(plan, dict) or "finish" in plan:
+        return values
+    return {**values, "plan": {**plan, "finish": False}}
 
 
 def _damaged(path: Path, error: Exception) -> str:

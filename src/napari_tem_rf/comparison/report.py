@@ -262,6 +262,10 @@ def _method(comparison: Comparison) -> str:
         f"{len(record.images)} labelled images; zeros are {zeros}; "
         + ("no common pixel size" if size is None else f"{size:.4g} nm a pixel"),
         f"Held out for the scores, the same for all: {record.split['sentence']}",
+        "Scores are of finished masks: outlines smoothed, specks left out and holes filled, each "
+        "as its annotation suggests"
+        if record.plan.finish
+        else "Scores are of masks as the networks decided them, pixel by pixel",
         f"Each training: preset {training.preset}, at most {' or '.join(length)}; "
         f"{training.validation:.0%} of the training part chooses the epoch, the held-out part "
         "never does",

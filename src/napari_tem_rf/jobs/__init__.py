@@ -9,6 +9,7 @@ from napari_tem_rf.jobs.fields import (
     measure_effective_field,
     measure_mean_effective_field,
 )
+from napari_tem_rf.jobs.finishing import finish_again, suggest_from, suggest_from_run
 from napari_tem_rf.jobs.learning_on import Judgement, judge_live, learn_on
 from napari_tem_rf.jobs.live import (
     LiveAnswer,
@@ -35,6 +36,7 @@ __all__ = [
     "TrainRequest",
     "Watched",
     "asdict_split",
+    "finish_again",
     "judge_live",
     "keep_live_image",
     "label_values",
@@ -45,6 +47,8 @@ __all__ = [
     "predict_live",
     "predict_with_run",
     "prepare",
+    "suggest_from",
+    "suggest_from_run",
     "time_network",
     "train_run",
 ]

@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from napari_tem_rf.jobs.pixel_sizes import resampling_for
+from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
 from napari_tem_rf.jobs.predicting import PredictionResult
 from napari_tem_rf.locking import BusyError, Lock
 from napari_tem_rf.micrographs.label_series import LabelSeries
@@ -42,7 +42,7 @@ class MaskFile:
     Parameters
     ----------
     run : Run
-        The run that predicts.
+        The run that predicts; its record says how the mask is finished.
     micrograph : Micrograph
         What is predicted; its pixels may be lazy.
     target : Path
@@ -76,12 +76,14 @@ class MaskFile:
         self._likely = tuple(self._probability_paths()) if probabilities else ()
         size = micrograph.pixel_size_nm
         self.resampling = resampling_for(run.record, size) if resample else None
+        self.finishing = finishing_for(run.record, size)
         self._identity: dict[str, Any] = {
             "image": micrograph.name,
             "weights_sha256": known_hash(run.weights),
             "source_sha256": None if micrograph.source is None else known_hash(micrograph.source),
             "pixel_size_nm": None if size is None else list(size),
             "resampling": None if self.resampling is None else self.resampling.to_dict(),
+            "finishing": self.finishing.to_dict() if self.finishing.changes_something else None,
         }
         if micrograph.source is None:
             # without a file the first frame must do
@@ -161,6 +163,7 @@ class MaskFile:
             self._wants_probabilities(index),
             device,
             self.resampling,
+            self.finishing,
         )
 
     def write(self, index: int, result: PredictionResult) -> None:

@@ -2,10 +2,11 @@
 
 import math
 
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.resampling import LARGEST_RATIO, Resampling
 from napari_tem_rf.runs import RunRecord
 
-__all__ = ["SIZE_TOLERANCE", "resampling_for", "size_difference", "size_note"]
+__all__ = ["SIZE_TOLERANCE", "finishing_for", "resampling_for", "size_difference", "size_note"]
 
 SIZE_TOLERANCE = 0.05
 """Relative difference from which the user is told that pixel sizes differ from the training."""
@@ -58,6 +59,30 @@ def resampling_for(
             "nothing to resample from; predict without resampling, or train on such images"
         )
     return found
+
+
+def finishing_for(
+    record: RunRecord,
+    pixel_size_nm: tuple[float, float] | None,
+    finishing: Finishing | None = None,
+) -> Finishing:
+    """Return how the mask of an image is finished, lengths in px of that image.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The run that predicts.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel of the image. Where it differs from that of the training
+        images, lengths are the same in nm.
+    finishing : Finishing, optional
+        With lengths in px of the training images; the run's own when not given.
+    """
+    finishing = record.finishing if finishing is None else finishing
+    sizes = size_difference(record, pixel_size_nm)
+    if sizes is None:
+        return finishing
+    return finishing.scaled(_side(sizes.network_nm) / _side(sizes.image_nm))
 
 
 def size_note(record: RunRecord, pixel_size_nm: tuple[float, float] | None) -> str | None:

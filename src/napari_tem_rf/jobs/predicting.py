@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.jobs.pixel_sizes import finishing_for
+from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.micrographs.annotation import (
     Classes,
 )
@@ -49,11 +51,20 @@ class PredictionResult:
     probabilities : ndarray of float32, shape (class, row, column), optional
     notes : tuple of str
         Sentences for the user.
+    classes : ndarray of uint8, shape (row, column), optional
+        Index of each pixel's most probable class, before the mask was finished.
+    shares : ndarray of uint8, shape (class - 1, row, column), optional
+        Probabilities in 255ths of all classes but the background.
+    finishing : Finishing
+        How the labels were finished.
     """
 
     labels: NDArray[Any]
     probabilities: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
+    classes: NDArray[np.uint8] | None = None
+    shares: NDArray[np.uint8] | None = None
+    finishing: Finishing = UNFINISHED
 
 
 def predict_with_run(
@@ -63,6 +74,8 @@ def predict_with_run(
     probabilities: bool = False,
     device: Device = "auto",
     resampling: Resampling | None = None,
+    finishing: Finishing | None = None,
+    keep: bool = False,
     *,
     report: Reporter,
     stopped: Stopped,
@@ -70,7 +83,9 @@ def predict_with_run(
     """Predict an image, shape (row, column), with a run; None when stopped.
 
     With a ``resampling`` the network sees the image at the pixel size that it was trained at; what
-    comes back is on the image's own pixels.
+    comes back is on the image's own pixels. The mask is finished as the run says, or as
+    ``finishing`` does with its lengths in px of the image; probabilities stay the network's own.
+    With ``keep`` comes back what it takes to finish it in another way (`finish_again`).
     """
     from napari_tem_rf.learning.device import keep_pages
     from napari_tem_rf.learning.prediction import predict as predict_tiles
@@ -78,6 +93,8 @@ def predict_with_run(
     keep_pages()
     record = read_run(run).record
     network = network_of_run(run, stamp(run), device)
+    if finishing is None:
+        finishing = finishing_for(record, None if resampling is None else resampling.image_nm)
     shape = (pixels.shape[0], pixels.shape[1])
     clean_pixels = standardise(_seen(pixels, record.cleaning, resampling))
     result = predict_tiles(
@@ -85,22 +102,36 @@ def predict_with_run(
         clean_pixels,
         tile_px=tile_px,
         probabilities=probabilities,
+        shares=keep or finishing.needs_probabilities,
         progress=lambda fraction: report(ProgressReport(fraction, None)),
         stopped=stopped,
     )
     if result is None:
         return None
-    labels = label_values(result.classes, record.classes)
-    probable = result.probabilities
+    classes, probable, shares = result.classes, result.probabilities, result.shares
     binning = record.cleaning.binning
     if resampling is not None:
-        labels = resample_labels(labels, shape)
+        classes = resample_labels(classes, shape)
         probable = None if probable is None else resample_probabilities(probable, shape)
+        if shares is not None:
+            shares = np.rint(resample_probabilities(shares, shape)).astype(np.uint8)
     elif binning > 1:
-        labels = unbin_labels(labels, binning, shape)
-        if probable is not None:
-            probable = np.stack([unbin_labels(plane, binning, shape) for plane in probable])
-    return PredictionResult(labels, probable, _notes(pixels, clean_pixels, record.cleaning))
+        classes = unbin_labels(classes, binning, shape)
+        probable = None if probable is None else _unbinned(probable, binning, shape)
+        shares = None if shares is None else _unbinned(shares, binning, shape)
+    finished = finish_prediction(classes, shares, finishing)
+    return PredictionResult(
+        label_values(finished, record.classes),
+        probable,
+        _notes(pixels, clean_pixels, record.cleaning),
+        classes if keep else None,
+        shares if keep else None,
+        finishing,
+    )
+
+
+def _unbinned(planes: NDArray[Any], binning: int, shape: tuple[int, int]) -> NDArray[Any]:
+    return np.stack([unbin_labels(plane, binning, shape) for plane in planes])
 
 
 def _seen(

@@ -111,6 +111,7 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
         start=_start(run),
         gap_px=record.gap_px,
         threads=record.threads or None,
+        finishing=record.finishing,
         sources=sources,
         label_sources={
             entry.name: entry.labels_source

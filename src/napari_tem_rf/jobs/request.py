@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.annotation import (
     NOT_ANNOTATED,
     AnnotatedImage,
@@ -40,10 +41,14 @@ class Watched:
         Raw grey values of the whole image.
     window : tuple of slice, optional
         (rows, columns) to predict; the whole image when not given.
+    finishing : Finishing, optional
+        How what is shown is finished, lengths in px of the image; as the run's masks will be when
+        not given.
     """
 
     pixels: NDArray[Any]
     window: tuple[slice, slice] | None = None
+    finishing: Finishing | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +81,9 @@ class TrainRequest:
         Threads that compute on the CPU; as many as there are when not given.
     sources, label_sources : dict of str to str
         File of each image and of its labels, by image name.
+    finishing : Finishing, optional
+        How the masks of the run are finished, lengths in px of its images; suggested from the
+        annotation when not given.
     """
 
     run: Path
@@ -93,6 +101,7 @@ class TrainRequest:
     threads: int | None = None
     sources: dict[str, str] = field(default_factory=dict)
     label_sources: dict[str, str] = field(default_factory=dict)
+    finishing: Finishing | None = None
 
 
 def prepare(

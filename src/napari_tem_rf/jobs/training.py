@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.jobs.finishing import certain, suggest_from
 from napari_tem_rf.jobs.predicting import label_values
 from napari_tem_rf.jobs.request import TrainRequest, prepare
 from napari_tem_rf.locking import locked
+from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
+from napari_tem_rf.measuring.finishing_suggestion import Suggestion
 from napari_tem_rf.micrographs.annotation import (
     Classes,
     LabelledImage,
@@ -23,7 +26,7 @@ from napari_tem_rf.micrographs.cleaning import (
 )
 from napari_tem_rf.micrographs.extremes import extremes_note
 from napari_tem_rf.micrographs.splitting import split
-from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import (
     EpochReport,
@@ -104,7 +107,12 @@ def _train_run(
     gentle = start is not None
     state: TrainingState | None = None
     split_record = {**asdict_split(parts), "scored": held_out}
-    record = _record(request, data.classes, spec, split_record, device.type, threads)
+    suggestion = _finishing(request, data, spec)
+    record = replace(
+        _record(request, data.classes, spec, split_record, device.type, threads),
+        finishing=suggestion.finishing,
+        finishing_reason=suggestion.reason,
+    )
     resumes = request.resume
     if not resumes and _was_cut_off(request.run, record):
         report(NoteReport(f"{what_remains(request.run)}: the training was cut off"))
@@ -117,7 +125,15 @@ def _train_run(
             state = read_checkpoint(run.checkpoint)
         elif run.record.start is not None:  # it ended before its first checkpoint: begin as it did
             start = read_start(run.record.start, spec, data.classes)
-        run = run.with_record(replace(run.record, plan=request.plan, state="training"))
+        run = run.with_record(
+            replace(
+                run.record,
+                plan=request.plan,
+                state="training",
+                finishing=record.finishing,
+                finishing_reason=record.finishing_reason,
+            )
+        )
         run.ensure(_annotations(request))
     else:
         run = create_run(request.run, record, _annotations(request))
@@ -137,7 +153,7 @@ def _train_run(
             run.write_weights({name: value.numpy() for name, value in state.best.items()})
             run.write_history(state.history)
 
-    watch = watcher(request, data.classes)
+    watch = watcher(request, data.classes, suggestion.finishing)
     training = train(
         parts.training,
         parts.validation,
@@ -181,8 +197,14 @@ def _train_run(
                 "give more epochs or seconds in all"
             )
         )
+    if request.finishing is None:
+        suggestion = certain(
+            model.network.to(device), parts.training, parts.validation, suggestion, request.cleaning
+        )
     record = replace(
         run.record,
+        finishing=suggestion.finishing,
+        finishing_reason=suggestion.reason,
         state="stopped" if model.stopped else "finished",
         epochs=last.epoch,
         steps=last.steps,
@@ -192,6 +214,16 @@ def _train_run(
     )
     run.with_record(record)
     return record
+
+
+def _finishing(request: TrainRequest, data: TrainingSet, spec: NetworkSpec) -> Suggestion:
+    """Return how the run's masks are to be finished, and why."""
+    if request.finishing is not None:
+        return Suggestion(request.finishing, "as it was chosen before the training")
+    suggestion = suggest_from(data.images, nominal_receptive_field(spec), request.cleaning)
+    if request.plan.preset != "sytwu2022":
+        return suggestion
+    return replace(suggestion, finishing=replace(suggestion.finishing, enabled=False))
 
 
 def _extremes(request: TrainRequest, data: TrainingSet) -> list[str]:
@@ -354,7 +386,9 @@ def _scores(validation: Any) -> dict[str, Any]:
     }
 
 
-def watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Report | None]:
+def watcher(
+    request: TrainRequest, classes: Classes, finishing: Finishing = UNFINISHED
+) -> Callable[[Any, int], Report | None]:
     """Return what predicts the watched image every few seconds."""
     import time
 
@@ -382,6 +416,8 @@ def watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Rep
     first = [max(0, int(at[0]) // period * period - halo_px) for at in below]
     last = [(int(at[-1]) // period + 1) * period + halo_px for at in below]
     part = cleaned[first[0] : last[0], first[1] : last[1]]
+    finishing = watched.finishing or finishing
+    below_plan = finishing.scaled(1 / binning)
     inside = np.ix_(below[0] - first[0], below[1] - first[1])
     due = time.perf_counter() + FIRST_PREVIEW_SECONDS
 
@@ -391,11 +427,14 @@ def watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Rep
             return None
         begun = time.perf_counter()
         try:
-            result = predict_fitting(accelerated(network).folded(), part)
+            result = predict_fitting(
+                accelerated(network).folded(), part, shares=finishing.needs_probabilities
+            )
         except MemoryError:
             due = math.inf
             return NoteReport("memory is full: the training continues without its live prediction")
-        labels = label_values(result.classes[inside], classes)
+        finished = finish_prediction(result.classes, result.shares, below_plan)
+        labels = label_values(finished[inside], classes)
         took = time.perf_counter() - begun
         # at most a fifth of the time goes to looking
         due = time.perf_counter() + max(PREVIEW_SECONDS, 4 * took)

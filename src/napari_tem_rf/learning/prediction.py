@@ -26,10 +26,13 @@ class Prediction:
         Index of the most probable class.
     probabilities : ndarray of float32, shape (class, row, column), optional
         Softmax of the logits.
+    shares : ndarray of uint8, shape (class - 1, row, column), optional
+        The probabilities of all classes but the background, in 255ths.
     """
 
     classes: NDArray[np.uint8]
     probabilities: NDArray[np.float32] | None
+    shares: NDArray[np.uint8] | None = None
 
 
 def predict(
@@ -38,6 +41,7 @@ def predict(
     *,
     tile_px: int | None = None,
     probabilities: bool = False,
+    shares: bool = False,
     progress: Callable[[float], None] = lambda fraction: None,
     stopped: Callable[[], bool] = lambda: False,
     pass_over: Callable[[Network, tuple[int, int], int | None], Pass] = cheapest_pass,
@@ -57,6 +61,8 @@ def predict(
         Largest side of a tile without its halo, rounded up to the period.
     probabilities : bool
         Whether to return probabilities too.
+    shares : bool
+        Whether to return them in 255ths: for two classes that takes an eighth of the memory.
     progress : callable
         Called with the fraction done after each tile.
     stopped : callable
@@ -77,6 +83,7 @@ def predict(
     classes = np.empty(pixels.shape, np.uint8)
     shape = (network.spec.classes, *pixels.shape)
     probable = np.empty(shape, np.float32) if probabilities else None
+    in_parts = np.empty((shape[0] - 1, *pixels.shape), np.uint8) if shares else None
 
     def read(window: Window) -> Tensor:
         """Return a window of the image, (1, channel, row, column); beyond its end are zeros."""
@@ -89,8 +96,14 @@ def predict(
         rows, columns = classes[window].shape
         logits = logits[:, :rows, :columns]
         classes[window] = _most_probable(logits).cpu().numpy()
+        if probable is None and in_parts is None:
+            return
+        likely = logits.softmax(0)
         if probable is not None:
-            probable[(slice(None), *window)] = logits.softmax(0).cpu().numpy()
+            probable[(slice(None), *window)] = likely.cpu().numpy()
+        if in_parts is not None:
+            parts = (255 * likely[1:]).round().to(torch.uint8)
+            in_parts[(slice(None), *window)] = parts.cpu().numpy()
 
     way = pass_over(network, (pixels.shape[0], pixels.shape[1]), tile_px)
     done = 0
@@ -107,7 +120,7 @@ def predict(
                 raise
             if done < expected:
                 return None
-    return Prediction(classes, probable)
+    return Prediction(classes, probable, in_parts)
 
 
 def _most_probable(logits: Tensor) -> Tensor:

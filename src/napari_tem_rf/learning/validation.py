@@ -64,7 +64,11 @@ def _cross_entropy(probabilities: NDArray[np.float32], labels: NDArray[np.int16]
 
 
 def predict_fitting(
-    network: Network, pixels: NDArray[np.float32], *, probabilities: bool = False
+    network: Network,
+    pixels: NDArray[np.float32],
+    *,
+    probabilities: bool = False,
+    shares: bool = False,
 ) -> Prediction:
     """Predict an image while a training holds memory too: by smaller tiles where it is full.
 
@@ -74,8 +78,8 @@ def predict_fitting(
         Folded and on its device.
     pixels : ndarray of float32, shape (row, column)
         Standardised image.
-    probabilities : bool
-        Whether to return probabilities too.
+    probabilities, shares : bool
+        Whether to return probabilities too, as fractions or in 255ths.
 
     Raises
     ------
@@ -85,7 +89,9 @@ def predict_fitting(
     side: int | None = None
     while True:
         try:
-            result = predict(network, pixels, tile_px=side, probabilities=probabilities)
+            result = predict(
+                network, pixels, tile_px=side, probabilities=probabilities, shares=shares
+            )
         except MemoryError:
             side = FIRST_SMALLER_PX if side is None else side // 2
             if side < SMALLEST_PX:

@@ -92,15 +92,13 @@ def resample_labels(labels: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any
 
 
 def resample_probabilities(
-    probabilities: NDArray[np.float32], shape: tuple[int, int]
+    probabilities: NDArray[np.float32] | NDArray[np.uint8], shape: tuple[int, int]
 ) -> NDArray[np.float32]:
     """Return probabilities, shape (class, row, column), on another grid by linear interpolation."""
     return np.stack([_resized(plane, shape, cubic=False) for plane in probabilities])
 
 
-def _resized(
-    plane: NDArray[np.float32], shape: tuple[int, int], *, cubic: bool
-) -> NDArray[np.float32]:
+def _resized(plane: NDArray[Any], shape: tuple[int, int], *, cubic: bool) -> NDArray[np.float32]:
     from PIL import Image
 
     if plane.shape == shape:

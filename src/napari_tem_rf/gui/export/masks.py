@@ -73,6 +73,7 @@ def outgoing(session: Session, layer: Labels) -> Outgoing:
         by_hand=of_particles.by_hand if is_particles else mark.kind != "prediction",
         is_particles=is_particles,
         resampling=None if predicted.resampling is None else predicted.resampling.to_dict(),
+        finishing=predicted.finishing,
     )
     class_of = {}
     if is_particles and {"index", "class"} <= set(layer.features):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 
 from napari.layers import Image, Layer
 
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.resampling import Resampling
 from napari_tem_rf.protocol import Unlabelled
@@ -70,12 +71,15 @@ class MarkOnImage(Mark):
         The run that predicted them; stays when they are corrected.
     resampling : Resampling, optional
         How the network was shown the image.
+    finishing : Finishing, optional
+        How the mask was finished, lengths in px of the image; None where nothing says it.
     """
 
     image: str = ""
     image_id: str = ""
     run: Path | None = None
     resampling: Resampling | None = None
+    finishing: Finishing | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,6 +191,7 @@ def show_particles(
             image_id=id_of(image),
             run=predicted.run,
             resampling=predicted.resampling,
+            finishing=predicted.finishing,
             finding=finding,
         ),
     )

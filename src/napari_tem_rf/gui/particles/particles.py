@@ -157,6 +157,7 @@ class Particles:
             finding=mark.finding,
             by_hand=mark.by_hand,
             resampling=None if mark.resampling is None else mark.resampling.to_dict(),
+            finishing=mark.finishing,
         )
 
     @property

@@ -1,7 +1,7 @@
 """Predict images with a run, one after the other; what is done stays when it is stopped."""
 
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,14 @@ from napari_tem_rf.gui.layers.layers import (
     pixel_size_nm,
 )
 from napari_tem_rf.gui.layers.plane import shown_frame
+from napari_tem_rf.gui.segment.refinishing import Refinishing
 from napari_tem_rf.gui.segment.series import micrograph_of_layer
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.predictions import show_prediction, show_series
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.work import Work
-from napari_tem_rf.jobs.pixel_sizes import resampling_for
+from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
 from napari_tem_rf.mask_predicting import (
     Outcome,
     Step,
@@ -119,7 +120,10 @@ class Predicting:
         self.stop()
 
     def _opened(self) -> Run:
-        return Run(self._run.folder, self._run.record)
+        record, chosen = self._run.record, self._session.situation.choices.finishing
+        return Run(
+            self._run.folder, record if chosen is None else replace(record, finishing=chosen)
+        )
 
     # image after image
 
@@ -148,12 +152,17 @@ class Predicting:
             return
         # taken from the layer only now: a long series is never in memory as a whole
         pixels = frame_pixels(task.image, task.frames[0])
-        arguments: tuple[Any, ...] = (self._run.folder, pixels)
-        if resampling is not None:
-            arguments += (None, False, "auto", resampling)
+        size = pixel_size_nm(task.image)
         self._work = self._session.submit(
             jobs.predict_with_run,
-            *arguments,
+            self._run.folder,
+            pixels,
+            None,
+            False,
+            "auto",
+            resampling,
+            finishing_for(self._run.record, size, self._session.situation.choices.finishing),
+            True,
             name=f"predicting {task.image.name}",
             on_report=self._on_report,
             on_done=self._on_done,
@@ -188,7 +197,9 @@ class Predicting:
                 run=self._run.folder,
                 frame=task.frames[0],
                 resampling=self._resampling(task.image),
+                finishing=result.finishing,
             )
+            self._session.part(Refinishing).keep(task.image, task.frames[0], self._run, result)
             self._frames += 1
             self._notes |= dict.fromkeys(f"{task.image.name}: {note}" for note in result.notes)
         self._at += 1
@@ -241,6 +252,7 @@ class Predicting:
             self._run.record.spec,
             run=self._run.folder,
             resampling=step.file.resampling,
+            finishing=step.file.finishing,
         )
         if step.frame is not None and step.frame == shown_frame(self._session.viewer, layer):
             layer.refresh()

@@ -12,6 +12,7 @@ from napari_tem_rf.gui.export.mask_export import MaskExport
 from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
 from napari_tem_rf.gui.pieces.parts import (
     Choice,
+    Fold,
     Sentence,
     Tone,
     column,
@@ -22,6 +23,7 @@ from napari_tem_rf.gui.pieces.parts import (
 )
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
+from napari_tem_rf.gui.segment.finishing import FinishingWidget
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.segment.results import ResultsLine
 from napari_tem_rf.gui.session.annotations import owner_of
@@ -93,6 +95,7 @@ class ExportWidget(QWidget):
         self.bar.setRange(0, 1000)
         self.bar.hide()
 
+        self.finishing = FinishingWidget(viewer)
         self.mask_export = MaskExport(viewer)
         self.export_button = self.mask_export.export_button
         self.words = Sentence()
@@ -108,6 +111,7 @@ class ExportWidget(QWidget):
                 row(self.predict_button, self.all_button, self.folder_button, self.show_button),
                 row(self.bar, self.stop_button, stretch=0),
                 self.words,
+                Fold("Finish the mask", self.finishing),
                 self.results,
                 self.mask_export,
             ],

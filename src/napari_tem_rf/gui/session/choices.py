@@ -8,6 +8,7 @@ from napari.layers import Image, Labels
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.session.work import Work
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
@@ -98,6 +99,9 @@ class Choices:
         Whether the receptive field is drawn at the cursor.
     side_by_side : bool
         Whether all images are shown, and not the chosen one alone.
+    finishing : Finishing, optional
+        How predicted masks are finished, lengths in px of the images trained on; None: as each run
+        says.
     """
 
     image: Image | None = None
@@ -112,6 +116,7 @@ class Choices:
     runs_folder: Path = field(default_factory=lambda: read_settings().runs_path)
     field_overlay: bool = False
     side_by_side: bool = False
+    finishing: Finishing | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,7 @@ from napari_tem_rf.gui.layers.marks import (
 )
 from napari_tem_rf.gui.session.annotations import note_classes
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.resampling import Resampling
 from napari_tem_rf.micrographs.series_labels import SeriesLabels
@@ -49,6 +50,7 @@ def show_prediction(
     frame: int = 0,
     origin: tuple[int, int] = (0, 0),
     resampling: Resampling | None = None,
+    finishing: Finishing | None = None,
 ) -> Labels:
     """Show labels on an image, in the program's own layer of that image and field.
 
@@ -71,13 +73,16 @@ def show_prediction(
         (row, column) of the labels' first pixel.
     resampling : Resampling, optional
         How the network was shown the image.
+    finishing : Finishing, optional
+        How the labels were finished.
 
     Returns
     -------
     Labels
         The layer: a new one, or the earlier one of the same name, updated.
     """
-    layer = _layer(session, image, classes, layer_name(image, spec), run, resampling)
+    name = layer_name(image, spec)
+    layer = _layer(session, image, classes, name, run, resampling, finishing)
     _write(layer, labels, frame, origin)
     return layer
 
@@ -136,12 +141,14 @@ def show_series(
     *,
     run: Path,
     resampling: Resampling | None = None,
+    finishing: Finishing | None = None,
 ) -> Labels:
     """Show the labels of a series that are written to ``path`` as they come; see `show_prediction`.
 
     The layer reads from the disk what is looked at, and cannot be painted on.
     """
-    layer = _layer(session, image, classes, layer_name(image, spec), run, resampling)
+    name = layer_name(image, spec)
+    layer = _layer(session, image, classes, name, run, resampling, finishing)
     data = layer.data
     if not isinstance(data, SeriesLabels) or data.path != path:
         layer.data = SeriesLabels(path, image_shape(image), _dtype(classes))
@@ -156,6 +163,7 @@ def _layer(
     name: str,
     run: Path | None,
     resampling: Resampling | None,
+    finishing: Finishing | None = None,
 ) -> Labels:
     """Return the program's own layer of that name for predictions of an image, made or updated."""
     layer = find_ours(session.viewer.layers, name, "prediction")
@@ -180,6 +188,7 @@ def _layer(
         image_id=id_of(image),
         run=run,
         resampling=resampling,
+        finishing=finishing,
         title=name,
         name=str(layer.name),
     )
@@ -216,7 +225,11 @@ def _give_to_user(session: Session, layer: Labels, classes: Classes) -> None:
     set_mark(
         layer,
         AnnotationMark(
-            image=mark.image, image_id=mark.image_id, run=mark.run, resampling=mark.resampling
+            image=mark.image,
+            image_id=mark.image_id,
+            run=mark.run,
+            resampling=mark.resampling,
+            finishing=mark.finishing,
         ),
     )
     note_classes(layer, mask, "background")

@@ -69,7 +69,9 @@ def training_request(session: Session) -> jobs.TrainRequest:
         spec=choices.spec,
         plan=choices.plan,
         start=situation.start,
-        watched=jobs.Watched(frame_pixels(image, scene.frame), window_in_view(image)),
+        watched=jobs.Watched(
+            frame_pixels(image, scene.frame), window_in_view(image), choices.finishing
+        ),
         sources={
             frame_name(each.pair.image, frame): str(source)
             for each in scene.annotated

@@ -26,6 +26,7 @@ from napari_tem_rf.gui.session.annotations import (
 from napari_tem_rf.gui.session.checks import Check, checks_of_activity, training_checks
 from napari_tem_rf.gui.session.choices import Activity, Choices
 from napari_tem_rf.gui.session.label_counts import Counts, label_counts
+from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.starting import SIMULATED, usual_start
 
@@ -152,6 +153,13 @@ class Situation:
     def can_train(self) -> bool:
         """Whether nothing stops a training."""
         return not any(check.stops for check in self.checks)
+
+    @property
+    def finishing(self) -> Finishing:
+        """How the masks of the current run are finished, lengths in px of its images."""
+        if self.choices.finishing is not None:
+            return self.choices.finishing
+        return UNFINISHED if self.choices.run is None else self.choices.run.record.finishing
 
 
 def resolve(

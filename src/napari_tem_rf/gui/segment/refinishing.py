@@ -1,0 +1,155 @@
+"""Predictions that are shown, finished in another way without asking the network again."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import ReferenceType, ref
+
+import numpy as np
+from napari.layers import Image
+from numpy.typing import NDArray
+from psygnal import Signal
+
+from napari_tem_rf import jobs
+from napari_tem_rf.gui.layers.layers import pixel_size_nm
+from napari_tem_rf.gui.layers.marks import PredictionMark, find_ours, mark_of
+from napari_tem_rf.gui.session.background import Latest, Request
+from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.predictions import layer_name, show_prediction
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.jobs.pixel_sizes import finishing_for
+
+__all__ = ["MOST_BYTES", "Refinishing"]
+
+MOST_BYTES = 256 * 2**20
+"""Memory for what predictions are finished from; the oldest go first."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """What a network said of a frame, before its mask was finished."""
+
+    image: ReferenceType[Image]
+    frame: int
+    run: TrainedRun
+    classes: NDArray[np.uint8]
+    shares: NDArray[np.uint8]
+    resampling: Any
+
+    @property
+    def size(self) -> int:
+        return self.classes.nbytes + self.shares.nbytes
+
+
+class Refinishing:
+    """Keeps what the network said of the frames that were predicted, and finishes them again.
+
+    Signals
+    -------
+    said(str)
+        How far it is, and what it cannot do.
+
+    Parameters
+    ----------
+    session : Session
+        Where the finishing is chosen.
+    """
+
+    said = Signal(str)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._kept: OrderedDict[tuple[str, int, int], _Kept] = OrderedDict()
+        self._latest = Latest()
+        session.changed.connect(self._on_changed)
+        session.closed.connect(self._latest.drop)
+
+    def keep(
+        self, image: Image, frame: int, run: TrainedRun, result: jobs.PredictionResult
+    ) -> None:
+        """Keep what a prediction was finished from, within `MOST_BYTES`."""
+        if result.classes is None or result.shares is None:
+            return
+        key = (layer_name(image, run.spec), id(image), frame)
+        mark = self._mark(image, run)
+        resampling = None if mark is None else mark.resampling
+        self._kept.pop(key, None)
+        self._kept[key] = _Kept(ref(image), frame, run, result.classes, result.shares, resampling)
+        held = sum(each.size for each in self._kept.values())
+        while held > MOST_BYTES and len(self._kept) > 1:
+            held -= self._kept.popitem(last=False)[1].size
+
+    @property
+    def frames(self) -> int:
+        """How many frames can be finished again."""
+        return len(self._kept)
+
+    def _mark(self, image: Image, run: TrainedRun) -> PredictionMark | None:
+        layers = self._session.viewer.layers
+        layer = find_ours(layers, layer_name(image, run.spec), "prediction")
+        mark = None if layer is None else mark_of(layer)
+        return mark if isinstance(mark, PredictionMark) else None
+
+    def _on_changed(self, before: Situation, now: Situation) -> None:
+        if before.choices.finishing != now.choices.finishing:
+            self._next(self._latest.ask(), list(reversed(self._kept)), 0)
+
+    def _next(self, request: Request, keys: list[tuple[str, int, int]], done: int) -> None:
+        """Finish one frame after the other, the last that was predicted first."""
+        while keys:
+            key, *keys = keys
+            kept = self._kept.get(key)
+            image = None if kept is None else kept.image()
+            if kept is None or not self._is_shown(key, image, kept.run):
+                self._kept.pop(key, None)
+                continue
+            chosen = self._session.situation.choices.finishing
+            finishing = finishing_for(kept.run.record, pixel_size_nm(image), chosen)
+            work = self._session.submit(
+                jobs.finish_again,
+                kept.classes,
+                kept.shares,
+                finishing,
+                name="finishing masks",
+                on_done=request.only(partial(self._show, request, keys, done, kept, finishing)),
+                on_failed=request.only(self.said.emit),
+            )
+            request.holds(work)
+            return
+        if done:
+            self.said.emit(f"{done:,} shown {'mask' if done == 1 else 'masks'} finished anew.")
+
+    def _is_shown(self, key: tuple[str, int, int], image: Image | None, run: TrainedRun) -> bool:
+        """Whether the layer still shows that run's prediction."""
+        if image is None or image not in self._session.viewer.layers:
+            return False
+        mark = self._mark(image, run)
+        return mark is not None and mark.run == run.folder and layer_name(image, run.spec) == key[0]
+
+    def _show(
+        self,
+        request: Request,
+        keys: list[tuple[str, int, int]],
+        done: int,
+        kept: _Kept,
+        finishing: Any,
+        finished: NDArray[Any] | None,
+    ) -> None:
+        image = kept.image()
+        if finished is not None and image is not None and image in self._session.viewer.layers:
+            record = kept.run.record
+            show_prediction(
+                self._session,
+                image,
+                jobs.label_values(finished, record.classes),
+                record.classes,
+                record.spec,
+                run=kept.run.folder,
+                frame=kept.frame,
+                resampling=kept.resampling,
+                finishing=finishing,
+            )
+            done += 1
+        self._next(request, keys, done)

@@ -1,0 +1,290 @@
+"""How a mask is best finished: suggested from whole particles, else from field and lattice.
+
+One length decides: the diameter of the smallest particle that is believed. Holes are filled up to
+it, and the outline is smoothed by a quarter of it, but never by so much that a usual particle
+becomes smaller by more than a hundredth: a Gaussian of standard deviation s moves the outline of a
+circle of radius R inwards by about s^2 / 2R.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.measuring.finishing import (
+    ANY_CERTAINTY,
+    Finishing,
+    circle_diameter,
+    finish_prediction,
+    holes_of,
+    own_probability,
+    patches_of,
+)
+
+__all__ = [
+    "FEWEST_PARTICLES",
+    "CertaintyChoice",
+    "Suggestion",
+    "suggest_finishing",
+]
+
+FEWEST_PARTICLES = 5
+"""Fewer whole particles in the annotation say nothing of the smallest."""
+
+_SMALL_SHARE = 0.05
+_SLIP_SHARE = 1e-3
+_HALF_AREA = sqrt(0.5)
+_LATTICE_PERIODS = 2.0
+_FIELD_PARTS = 20.0
+_FIELD_LIMITS_PX = (2.0, 5.0)
+_SMOOTHING = 0.25
+_MOST_SMOOTHING = 0.07  # of the median diameter: s^2 / 2R is then a hundredth of R
+_SLIP_HOLE = 0.25
+_FEWEST_HELD_OUT = 10
+_CERTAINTY_STEP = 0.05
+_USUAL_PART = 0.4
+_SAME_IOU = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A way to finish masks, and why.
+
+    Attributes
+    ----------
+    finishing : Finishing
+    reason : str
+        In words, without a stop at the end.
+    """
+
+    finishing: Finishing
+    reason: str
+
+
+def suggest_finishing(
+    annotations: Iterable[NDArray[np.integer]],
+    field_px: int,
+    lattice_px: Callable[[], float | None] = lambda: None,
+) -> Suggestion:
+    """Suggest how the masks of a network are finished.
+
+    Parameters
+    ----------
+    annotations : iterable of ndarray of int, each of shape (row, column)
+        Class indices: 0 = background, -1 = not annotated.
+    field_px : int
+        Nominal receptive field of the network in px.
+    lattice_px : callable
+        Measures the period of the images' lattice in px, None where there is none; called only
+        where the annotation does not say enough.
+    """
+    sizes, hole_sizes = _whole_particles(annotations)
+    if len(sizes) >= FEWEST_PARTICLES:
+        annotated = _smallest(sizes)
+        smallest = annotated * _HALF_AREA
+        smoothing = min(_SMOOTHING * smallest, _MOST_SMOOTHING * float(np.median(sizes)))
+        hole, said = smallest, ""
+        real = [size for size in hole_sizes if size > _SLIP_HOLE * smallest]
+        if len(real) >= FEWEST_PARTICLES:
+            hole = min(smallest, float(np.quantile(real, _SMALL_SHARE)) * _HALF_AREA)
+            said = f", less for holes: {len(real):,} are annotated"
+        reason = (
+            f"of {len(sizes):,} whole particles in the annotation nearly all are wider than "
+            f"{annotated:.3g} px: half of that area is let pass{said}"
+        )
+    elif period := lattice_px():
+        smallest = hole = _LATTICE_PERIODS * period
+        smoothing = _SMOOTHING * smallest
+        reason = (
+            f"the lattice repeats every {period:.3g} px, and what is narrower than two of its "
+            "periods shows no lattice"
+        )
+    else:
+        smallest = hole = float(np.clip(field_px / _FIELD_PARTS, *_FIELD_LIMITS_PX))
+        smoothing = 0.0  # nobody knows how fine a true outline may be
+        reason = (
+            f"no whole particle is annotated and no lattice is seen, so the receptive field of "
+            f"{field_px:,} px says it: details are not told apart below a twentieth of it"
+        )
+    finishing = Finishing(
+        smallest_px=_rounded(smallest),
+        hole_px=_rounded(hole),
+        smoothing_px=_rounded(smoothing),
+    )
+    return Suggestion(finishing, reason)
+
+
+class CertaintyChoice:
+    """Finds how sure a network must be of a particle, from what it says of annotated images.
+
+    How sure a network is in numbers says more of how long it was trained than of the particle. So
+    the least certainty is set between none and how sure it is of annotated particles, and where
+    enough whole ones are held out, where these are found best.
+
+    Parameters
+    ----------
+    finishing : Finishing
+        What else is done to the masks.
+    """
+
+    def __init__(self, finishing: Finishing) -> None:
+        self._finishing = replace(finishing, certainty=ANY_CERTAINTY)
+        self._sure: list[float] = []
+        self._is_true: list[bool] = []
+        self._true = 0
+        self._right = 0.0
+        self._right_px = 0
+
+    def add(
+        self,
+        classes: NDArray[np.integer],
+        probabilities: NDArray[Any],
+        truth: NDArray[np.integer],
+        *,
+        held_out: bool,
+    ) -> None:
+        """Look at one annotated image.
+
+        Parameters
+        ----------
+        classes : ndarray of uint8, shape (row, column)
+            Predicted class indices.
+        probabilities : ndarray of float32, shape (class, row, column)
+            Of all classes but the background.
+        truth : ndarray of int, shape (row, column)
+            True class indices, -1 = not annotated.
+        held_out : bool
+            Whether the network did not see these annotations, and they are of whole particles.
+        """
+        right = (classes == truth) & (classes > 0)
+        self._right += float(own_probability(probabilities, classes)[right].sum(dtype=float))
+        self._right_px += int(np.count_nonzero(right))
+        if held_out:
+            self._compare(classes, probabilities, truth)
+
+    def _compare(
+        self,
+        classes: NDArray[np.integer],
+        probabilities: NDArray[Any],
+        truth: NDArray[np.integer],
+    ) -> None:
+        known = truth >= 0
+        found = np.where(known, finish_prediction(classes, probabilities, self._finishing), 0)
+        true = np.where(known, truth, 0)
+        patches, number = patches_of(found)
+        true_patches, true_number = patches_of(true)
+        self._true += true_number
+        if not number:
+            return
+        inside = patches.ravel()
+        sizes = np.bincount(inside, minlength=number + 1)
+        sure = np.bincount(
+            inside, own_probability(probabilities, found).ravel(), minlength=number + 1
+        )
+        is_true = np.zeros(number + 1, bool)
+        is_true[_matched(patches, true_patches, found == true, sizes)] = True
+        self._sure += (sure[1:] / sizes[1:]).tolist()
+        self._is_true += is_true[1:].tolist()
+
+    def choose(self, suggestion: Suggestion) -> Suggestion:
+        """Return the suggestion with a least certainty."""
+        if not self._right_px:
+            return suggestion
+        typical = max(ANY_CERTAINTY, self._right / self._right_px)
+        usual = ANY_CERTAINTY + _USUAL_PART * (typical - ANY_CERTAINTY)
+        why = f"the network is {typical:.0%} sure of annotated particles in the mean"
+        if self._true >= _FEWEST_HELD_OUT:
+            usual = self._best(usual, typical)
+            why = (
+                f"with a least certainty of {usual:.0%} the {self._true:,} held-out particles are "
+            )
+            why += "found best"
+        certainty = round(usual, 2)
+        return Suggestion(
+            replace(suggestion.finishing, certainty=certainty), f"{suggestion.reason}; {why}"
+        )
+
+    def _best(self, usual: float, typical: float) -> float:
+        """Return the certainty with the highest F1 of the held-out particles.
+
+        Of those that differ by less than a particle the one nearest to the usual is taken, so that
+        chance does not decide.
+        """
+        sure, is_true = np.array(self._sure), np.array(self._is_true, bool)
+        candidates = np.append(np.arange(ANY_CERTAINTY, typical, _CERTAINTY_STEP), usual)
+        scores = []
+        for least in candidates:
+            kept = sure >= least if least > ANY_CERTAINTY else np.ones(len(sure), bool)
+            scores.append(2 * is_true[kept].sum() / (kept.sum() + self._true))
+        good = candidates[np.array(scores) >= max(scores) - 1 / (len(sure) + self._true)]
+        return float(good[np.argmin(np.abs(good - usual))])
+
+
+def _whole_particles(
+    annotations: Iterable[NDArray[np.integer]],
+) -> tuple[list[float], list[float]]:
+    """Return the diameters in px of the annotated particles with all their outline, and of holes.
+
+    In a finished mask that is all of them, also those that the image's border cuts; of strokes
+    those that are painted to their rim and have background painted all around.
+    """
+    sizes: list[float] = []
+    hole_sizes: list[float] = []
+    for labels in annotations:
+        patches, number = patches_of(np.maximum(labels, 0))
+        if not number:
+            continue
+        areas = np.bincount(patches.ravel(), minlength=number + 1).astype(float)
+        areas[0] = areas[_beside_unknown(patches, labels)] = 0
+        sizes += [circle_diameter(area) for area in areas[areas > 0]]
+        if (labels >= 0).all():
+            holes, number = holes_of(labels)
+            areas = np.bincount(holes.ravel(), minlength=number + 1)[1:].astype(float)
+            hole_sizes += [circle_diameter(area) for area in areas[areas > 0]]
+    return sizes, hole_sizes
+
+
+def _beside_unknown(patches: NDArray[np.int32], labels: NDArray[np.integer]) -> NDArray[np.int32]:
+    """Return the patches that border on a pixel that is not annotated."""
+    unknown = np.pad(labels < 0, 1)
+    beside = unknown[:-2, 1:-1] | unknown[2:, 1:-1] | unknown[1:-1, :-2] | unknown[1:-1, 2:]
+    return np.unique(patches[beside])
+
+
+def _smallest(sizes: Sequence[float]) -> float:
+    """Return the diameter that hardly a particle is below.
+
+    One in twenty is; or those below hold a thousandth of the area, where a mask has many slips of
+    the hand.
+    """
+    by_number = float(np.quantile(sizes, _SMALL_SHARE))
+    ordered = np.sort(sizes)
+    share = np.cumsum(ordered**2) / np.sum(ordered**2)
+    by_area = float(ordered[np.searchsorted(share, _SLIP_SHARE)])
+    return max(by_number, by_area)
+
+
+def _matched(
+    patches: NDArray[np.int32],
+    true: NDArray[np.int32],
+    same_class: NDArray[np.bool_],
+    sizes: NDArray[np.integer],
+) -> NDArray[np.integer]:
+    """Return the patches that are a true one by an intersection over union of more than half."""
+    both = (patches > 0) & (true > 0) & same_class
+    true_sizes = np.bincount(true.ravel())
+    pairs, shared = np.unique(
+        patches[both].astype(np.int64) * len(true_sizes) + true[both], return_counts=True
+    )
+    patch, partner = pairs // len(true_sizes), pairs % len(true_sizes)
+    union = sizes[patch] + true_sizes[partner] - shared
+    matched: NDArray[np.integer] = patch[shared > _SAME_IOU * union]
+    return matched
+
+
+def _rounded(length: float) -> float:
+    """Return a length as it is shown: to a tenth below 10 px, to whole px above."""
+    return round(length, 1 if length < 10 else 0)

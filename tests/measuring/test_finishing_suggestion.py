@@ -1,0 +1,125 @@
+"""What is suggested: from particles of known sizes, from lattices and fields, from certainties."""
+
+import numpy as np
+import pytest
+
+from napari_tem_rf.measuring.finishing import Finishing, circle_diameter, finish
+from napari_tem_rf.measuring.finishing_suggestion import (
+    CertaintyChoice,
+    Suggestion,
+    suggest_finishing,
+)
+
+SHAPE = (203, 251)
+
+
+def squares(sides, gap=6):
+    """Return a mask of squares in rows, none at the border."""
+    mask = np.zeros(SHAPE, np.int16)
+    row, column = 4, 4
+    for side in sides:
+        if column + side + gap > SHAPE[1]:
+            row, column = row + max(sides) + gap, 4
+        mask[row : row + side, column : column + side] = 1
+        column += side + gap
+    return mask
+
+
+def test_whole_particles_say_the_smallest():
+    """Twenty squares of 12 px: half their area is that of a circle 9.6 px across."""
+    suggestion = suggest_finishing([squares([12] * 20)], 200)
+    expected = circle_diameter(12 * 12 / 2)
+    assert suggestion.finishing.smallest_px == pytest.approx(expected, abs=0.06)
+    assert suggestion.finishing.hole_px == suggestion.finishing.smallest_px
+    # no more than makes them a hundredth smaller: s^2 / 2R = R / 100
+    radius = circle_diameter(12 * 12) / 2
+    assert suggestion.finishing.smoothing_px == pytest.approx(radius * 0.02**0.5, abs=0.06)
+    assert "20 whole particles" in suggestion.reason
+    np.testing.assert_array_equal(
+        finish(squares([12] * 20), suggestion.finishing), squares([12] * 20)
+    )
+
+
+def test_slips_of_the_hand_do_not_say_it():
+    """Ten dots of 1 px beside twenty particles hold less than a thousandth of the area."""
+    mask = squares([24] * 20)
+    mask[-2, 4:24:2] = 1
+    suggestion = suggest_finishing([mask], 200)
+    assert suggestion.finishing.smallest_px == pytest.approx(circle_diameter(24 * 24 / 2), abs=0.6)
+
+
+def test_annotated_holes_stay():
+    mask = squares([20] * 20)
+    rows, columns = np.nonzero(mask)
+    for row, column in zip(rows, columns, strict=True):
+        if row >= 9 and (mask[row - 5 : row + 1, column - 5 : column + 1] == 1).all():
+            inside = mask[row - 5 : row + 15, column - 5 : column + 15]
+            if inside.shape == (20, 20) and inside.all():
+                mask[row + 2 : row + 9, column + 2 : column + 9] = 0
+    suggestion = suggest_finishing([mask], 200)
+    assert "holes" in suggestion.reason
+    np.testing.assert_array_equal(finish(mask, suggestion.finishing), mask)
+
+
+def test_of_strokes_only_closed_ones_count():
+    whole = squares([12] * 20)
+    painted = np.where(whole == 1, 1, -1).astype(np.int16)  # particles without their surroundings
+    assert "lattice" in suggest_finishing([painted], 120, lambda: 10.0).reason
+    around = np.full(SHAPE, -1, np.int16)
+    around[:40] = whole[:40]  # with background around them
+    assert "whole particles" in suggest_finishing([around], 120, lambda: 10.0).reason
+
+
+def test_else_two_periods_of_the_lattice_or_a_part_of_the_field():
+    strokes = np.full(SHAPE, -1, np.int16)
+    lattice = suggest_finishing([strokes], 120, lambda: 4.9)
+    assert lattice.finishing.smallest_px == pytest.approx(9.8)
+    assert lattice.finishing.smoothing_px == pytest.approx(2.45, abs=0.06)
+    field = suggest_finishing([strokes], 60)
+    assert field.finishing.smallest_px == 3
+    assert field.finishing.smoothing_px == 0
+    assert "60 px" in field.reason
+    assert suggest_finishing([], 5000).finishing.smallest_px <= 5
+
+
+FIRST = Suggestion(Finishing(smallest_px=3), "because")
+
+
+def prediction(true, false, sure_of_true, sure_of_false):
+    """Return classes, probabilities and truth with so many squares found rightly and wrongly."""
+    found = squares([10] * (true + false))
+    truth = squares([10] * true)
+    likely = np.where(truth == 1, sure_of_true, sure_of_false) * found
+    return found.astype(np.uint8), likely[None].astype(np.float32), truth
+
+
+def test_held_out_particles_say_how_sure_the_network_must_be():
+    choice = CertaintyChoice(FIRST.finishing)
+    choice.add(*prediction(20, 12, 0.97, 0.78), held_out=True)
+    chosen = choice.choose(FIRST)
+    assert 0.78 < chosen.finishing.certainty <= 0.97
+    assert "20 held-out particles" in chosen.reason
+
+
+def test_where_all_are_found_nothing_is_asked_that_costs_one():
+    choice = CertaintyChoice(FIRST.finishing)
+    choice.add(*prediction(20, 0, 0.6, 0.6), held_out=True)
+    assert choice.choose(FIRST).finishing.certainty < 0.6
+
+
+@pytest.mark.parametrize("typical", [0.62, 0.8, 0.99])
+def test_without_them_it_follows_how_sure_the_network_is(typical):
+    """A network trained for seconds says 0.62 of everything; none of it must go."""
+    choice = CertaintyChoice(FIRST.finishing)
+    classes, likely, truth = prediction(6, 0, typical, typical)
+    choice.add(classes, likely, truth, held_out=False)
+    assert choice.choose(FIRST).finishing.certainty == pytest.approx(
+        0.5 + 0.4 * (typical - 0.5), abs=0.006
+    )
+
+
+def test_a_network_that_found_nothing_says_nothing():
+    choice = CertaintyChoice(FIRST.finishing)
+    classes, likely, truth = prediction(6, 0, 0.9, 0.9)
+    choice.add(np.zeros_like(classes), likely, truth, held_out=False)
+    assert choice.choose(FIRST) == FIRST
