@@ -13,13 +13,16 @@ from numpy.typing import ArrayLike, NDArray
 from napari_tem_rf import jobs
 from napari_tem_rf.jobs.pixel_sizes import resampling_for
 from napari_tem_rf.jobs.repeating import repetition
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
+from napari_tem_rf.micrographs.label_meaning import find_meaning, in_words
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import (
+    LabelsAre,
     NoteReport,
     Report,
     Reporter,
@@ -45,7 +48,8 @@ def train(
     spec: NetworkSpec = FIRST_NETWORK,
     plan: TrainingPlan | None = None,
     *,
-    unlabelled: Unlabelled = "ignore",
+    unlabelled: Unlabelled | None = None,
+    labels_are: LabelsAre = "auto",
     cleaning: Cleaning | None = None,
     groups: Sequence[str] | None = None,
     start: str | Path | None = DEFAULT,
@@ -66,8 +70,13 @@ def train(
         The network; the number of classes comes from the labels.
     plan : TrainingPlan, optional
         How to train; when not given as window and command line do, `protocol.default_plan`.
-    unlabelled : {"ignore", "background"}
-        What a label of 0 means: not annotated, or background (a finished mask).
+    unlabelled : {"ignore", "background"}, optional
+        What a label of 0 means: not annotated, or background (a finished mask). When not given it
+        is background beside numbered particles, and not annotated beside classes.
+    labels_are : {"auto", "classes", "particles"}
+        Whether label values are classes, or a number for each particle: then the network learns the
+        border of particles too, and tells those that touch apart. "auto" looks at the labels and
+        says in a report what it takes them for.
     cleaning : Cleaning, optional
         What is done to the pixels first; repeated at prediction.
     groups : sequence of str, optional
@@ -96,15 +105,20 @@ def train(
     if groups is not None and len(groups) != len(images):
         raise ValueError(f"{len(images)} images have {len(groups)} groups: give one per image")
     plan = plan or default_plan()
+    arrays = [np.asarray(each) for each in labels]
+    meaning = find_meaning(arrays, unlabelled, labels_are)
+    if meaning.numbered:
+        on_report(NoteReport(in_words(meaning)))
     request = jobs.TrainRequest(
         run=Path(run),
         images=tuple(
             _labelled(image, each, index, "" if groups is None else groups[index])
-            for index, (image, each) in enumerate(zip(images, labels, strict=True))
+            for index, (image, each) in enumerate(zip(images, arrays, strict=True))
         ),
         spec=spec,
         plan=plan,
-        unlabelled=unlabelled,
+        unlabelled=meaning.unlabelled,
+        labels_are="particles" if meaning.numbered else "classes",
         cleaning=cleaning or Cleaning(),
         start=named_start(start, spec, plan.preset),
     )
@@ -160,6 +174,8 @@ def predict(
     tile_px: int | None = None,
     probabilities: bool = False,
     resample: bool = False,
+    instances: bool = False,
+    neck: float = Finding().neck,
 ) -> jobs.PredictionResult:
     """Predict an image with a run.
 
@@ -176,6 +192,11 @@ def predict(
     resample : bool
         Show a Micrograph of another pixel size to the network at the size that it was trained at;
         labels and probabilities come back on the image's own pixels.
+    instances : bool
+        Whether to number the particles too: told apart by their borders where the run learned from
+        numbered particles, else at the necks of the mask.
+    neck : float
+        How narrow a neck has to be, where particles are told apart at necks; see `Finding`.
 
     Returns
     -------
@@ -195,6 +216,8 @@ def predict(
         probabilities,
         "auto",
         resampling_for(read_run(_folder(run)).record, size) if resample else None,
+        instances,
+        neck,
         report=_silent,
         stopped=lambda: False,
     )
@@ -254,8 +277,8 @@ def _pixels(image: Micrograph | ArrayLike) -> NDArray[Any]:
 
 
 def _labelled(
-    image: Micrograph | ArrayLike, labels: ArrayLike, index: int, group: str
+    image: Micrograph | ArrayLike, labels: NDArray[Any], index: int, group: str
 ) -> LabelledImage:
     name = image.name if isinstance(image, Micrograph) else f"image {index + 1}"
     size = image.pixel_size_nm if isinstance(image, Micrograph) else None
-    return LabelledImage(name, _pixels(image), np.asarray(labels), size, group)
+    return LabelledImage(name, _pixels(image), labels, size, group)

@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.measuring.instances import find_particles
+from napari_tem_rf.measuring.probable_particles import particles_of_probabilities
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.annotation import (
     Classes,
 )
@@ -47,6 +50,10 @@ class PredictionResult:
     labels : ndarray of uint8 or uint16, shape (row, column)
         Label values of the annotation, background 0.
     probabilities : ndarray of float32, shape (class, row, column), optional
+        Of the annotation's classes.
+    instances : ndarray of int32, shape (row, column), optional
+        A number for each particle, 0 elsewhere: told apart by the border that the run learned from
+        numbered particles, or else by the necks of the mask.
     notes : tuple of str
         Sentences for the user.
     """
@@ -54,6 +61,7 @@ class PredictionResult:
     labels: NDArray[Any]
     probabilities: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
+    instances: NDArray[np.int32] | None = None
 
 
 def predict_with_run(
@@ -63,6 +71,8 @@ def predict_with_run(
     probabilities: bool = False,
     device: Device = "auto",
     resampling: Resampling | None = None,
+    instances: bool = False,
+    neck: float = Finding().neck,
     *,
     report: Reporter,
     stopped: Stopped,
@@ -71,6 +81,10 @@ def predict_with_run(
 
     With a ``resampling`` the network sees the image at the pixel size that it was trained at; what
     comes back is on the image's own pixels.
+
+    With ``instances`` particles are numbered too. Where the run learned a border, they are told
+    apart on the whole image, at the pixel size that the network saw; where it learned classes
+    alone, touching ones are split at necks narrower than ``neck``, as `Finding` says.
     """
     from napari_tem_rf.learning.device import keep_pages
     from napari_tem_rf.learning.prediction import predict as predict_tiles
@@ -84,23 +98,37 @@ def predict_with_run(
         network,
         clean_pixels,
         tile_px=tile_px,
-        probabilities=probabilities,
+        probabilities=probabilities or (instances and record.parts_particles),
+        border=record.parts_particles,
         progress=lambda fraction: report(ProgressReport(fraction, None)),
         stopped=stopped,
     )
     if result is None:
         return None
     labels = label_values(result.classes, record.classes)
-    probable = result.probabilities
+    probable, numbered = result.probabilities, None
     binning = record.cleaning.binning
+    if probable is not None and record.border_px is not None:
+        inside, border = probable[-2:]
+        if instances:
+            width_px = record.border_px / binning
+            numbered = np.where(
+                labels > 0, particles_of_probabilities(inside, border, width_px), np.int32(0)
+            )
+        probable = np.stack([*probable[:-2], inside + border]) if probabilities else None
     if resampling is not None:
         labels = resample_labels(labels, shape)
+        numbered = None if numbered is None else resample_labels(numbered, shape)
         probable = None if probable is None else resample_probabilities(probable, shape)
     elif binning > 1:
         labels = unbin_labels(labels, binning, shape)
+        numbered = None if numbered is None else unbin_labels(numbered, binning, shape)
         if probable is not None:
             probable = np.stack([unbin_labels(plane, binning, shape) for plane in probable])
-    return PredictionResult(labels, probable, _notes(pixels, clean_pixels, record.cleaning))
+    if instances and numbered is None:
+        numbered = find_particles(labels, neck=neck)
+    notes = _notes(pixels, clean_pixels, record.cleaning)
+    return PredictionResult(labels, probable, notes, numbered)
 
 
 def _seen(

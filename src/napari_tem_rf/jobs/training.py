@@ -13,7 +13,6 @@ from napari_tem_rf.jobs.predicting import label_values
 from napari_tem_rf.jobs.request import TrainRequest, prepare
 from napari_tem_rf.locking import locked
 from napari_tem_rf.micrographs.annotation import (
-    Classes,
     LabelledImage,
     TrainingSet,
 )
@@ -89,8 +88,9 @@ def _train_run(
         request.cleaning,
         request.class_names,
         request.class_colors,
+        request.labels_are,
     )
-    spec = request.spec.with_classes(len(data.classes.values))
+    spec = request.spec.with_classes(data.learned)
     gap_px = max(_gap_px(spec), request.gap_px)
     parts = split(data, request.plan.validation, gap_px, request.plan.seed)
     held_out = _held_out(data, parts.kind)
@@ -102,7 +102,7 @@ def _train_run(
     gentle = start is not None
     state: TrainingState | None = None
     split_record = {**asdict_split(parts), "scored": held_out}
-    record = _record(request, data.classes, spec, split_record, device.type, threads)
+    record = _record(request, data, spec, split_record, device.type, threads)
     resumes = request.resume
     if not resumes and _was_cut_off(request.run, record):
         report(NoteReport(f"{what_remains(request.run)}: the training was cut off"))
@@ -135,7 +135,7 @@ def _train_run(
             run.write_weights({name: value.numpy() for name, value in state.best.items()})
             run.write_history(state.history)
 
-    watch = _watcher(request, data.classes)
+    watch = _watcher(request, data)
     training = train(
         parts.training,
         parts.validation,
@@ -224,7 +224,7 @@ def _gap_px(spec: NetworkSpec) -> int:
 
 def _record(
     request: TrainRequest,
-    classes: Classes,
+    data: TrainingSet,
     spec: NetworkSpec,
     split_record: dict[str, Any],
     device: str,
@@ -251,7 +251,9 @@ def _record(
         name=request.run.name,
         spec=spec,
         plan=request.plan,
-        classes=classes,
+        classes=data.classes,
+        labels_are="classes" if data.border_px is None else "particles",
+        border_px=data.border_px,
         unlabelled=request.unlabelled,
         cleaning=request.cleaning,
         pixel_size_nm=sizes[0] if sizes else None,
@@ -276,7 +278,7 @@ def _was_cut_off(folder: Path, record: RunRecord) -> bool:
     earlier = read_run(folder).record
     same = (
         *("spec", "plan", "classes", "unlabelled", "cleaning", "data", "split", "gap_px"),
-        *("start", "start_sha256"),
+        *("start", "start_sha256", "labels_are", "border_px"),
     )
     return earlier.state == "training" and all(
         getattr(earlier, name) == getattr(record, name) for name in same
@@ -340,7 +342,7 @@ def _scores(validation: Any) -> dict[str, Any]:
     }
 
 
-def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Report | None]:
+def _watcher(request: TrainRequest, data: TrainingSet) -> Callable[[Any, int], Report | None]:
     """Return what predicts the watched image every few seconds."""
     import time
 
@@ -377,11 +379,13 @@ def _watcher(request: TrainRequest, classes: Classes) -> Callable[[Any, int], Re
             return None
         begun = time.perf_counter()
         try:
-            result = predict_fitting(accelerated(network).folded(), part)
+            result = predict_fitting(
+                accelerated(network).folded(), part, border=data.border_px is not None
+            )
         except MemoryError:
             due = math.inf
             return NoteReport("memory is full: the training continues without its live prediction")
-        labels = label_values(result.classes[inside], classes)
+        labels = label_values(result.classes[inside], data.classes)
         took = time.perf_counter() - begun
         # at most a fifth of the time goes to looking
         due = time.perf_counter() + max(PREVIEW_SECONDS, 4 * took)

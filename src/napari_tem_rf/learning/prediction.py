@@ -38,6 +38,7 @@ def predict(
     *,
     tile_px: int | None = None,
     probabilities: bool = False,
+    border: bool = False,
     progress: Callable[[float], None] = lambda fraction: None,
     stopped: Callable[[], bool] = lambda: False,
     pass_over: Callable[[Network, tuple[int, int], int | None], Pass] = cheapest_pass,
@@ -57,6 +58,9 @@ def predict(
         Largest side of a tile without its halo, rounded up to the period.
     probabilities : bool
         Whether to return probabilities too.
+    border : bool
+        Whether the last class is the border of the one before it: ``classes`` then has the two as
+        one, ``probabilities`` keeps them apart.
     progress : callable
         Called with the fraction done after each tile.
     stopped : callable
@@ -88,7 +92,7 @@ def predict(
         """Keep logits, (class, row, column); those beyond the image's end are dropped."""
         rows, columns = classes[window].shape
         logits = logits[:, :rows, :columns]
-        classes[window] = _most_probable(logits).cpu().numpy()
+        classes[window] = _most_probable(logits, border).cpu().numpy()
         if probable is not None:
             probable[(slice(None), *window)] = logits.softmax(0).cpu().numpy()
 
@@ -110,8 +114,10 @@ def predict(
     return Prediction(classes, probable)
 
 
-def _most_probable(logits: Tensor) -> Tensor:
+def _most_probable(logits: Tensor, border: bool) -> Tensor:
     """Return class indices, uint8 (row, column), of logits (class, row, column)."""
+    if border:
+        logits = torch.cat([logits[:-2], torch.logaddexp(logits[-2], logits[-1])[None]])
     if len(logits) == 2:  # ten times as fast as argmax
         return (logits[1] > logits[0]).to(torch.uint8)
     return logits.argmax(0).to(torch.uint8)

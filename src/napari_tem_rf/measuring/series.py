@@ -48,6 +48,8 @@ class Finding:
     ----------
     split : bool
         Part particles that touch where they have a neck.
+    neck : float
+        How narrow a neck has to be: its width over that of the narrower part.
     smallest_px : int
         Particles of fewer pixels are left out.
     border : bool
@@ -57,8 +59,17 @@ class Finding:
     split: bool = told(
         True,
         "Split touching particles",
-        "Part particles where they have a neck: where the mask between them is narrower than 80 % "
-        "of the narrower one",
+        "Part particles where they have a neck; particles that are numbered already stay as they "
+        "are",
+    )
+    neck: float = told(
+        0.8,
+        "at necks below",
+        "Part where the mask between two particles is narrower than this share of the narrower "
+        "one: less splits less, and 100 % splits at every neck",
+        percent=True,
+        least=0,
+        most=1,
     )
     smallest_px: int = told(
         9,
@@ -201,6 +212,7 @@ def particles_of(
     return find_particles(
         mask,
         split=finding.split,
+        neck=finding.neck,
         smallest_px=finding.smallest_px,
         border=finding.border,
         pixel_size_nm=pixel_size_nm,

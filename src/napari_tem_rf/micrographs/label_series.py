@@ -127,8 +127,10 @@ class LabelSeries:
                 f'"{self.path.name}" is missing {len(missing)} of {self._shape[0]} frames, '
                 f"the first is {missing[0]}: write all of them first"
             )
-        wide = any(self.read(index).dtype != np.uint8 for index in range(self._shape[0]))
-        dtype = np.dtype(np.uint16 if wide else np.uint8)
+        # each part is of the smallest type that holds it
+        dtype = max(
+            (self.read(index).dtype for index in range(self._shape[0])), key=lambda d: d.itemsize
+        )
         with write_aside(self.path) as aside:
             self._write(aside, Pages(self._shape, dtype, self.read, self._pixel_size_nm))
         remove(self._parts)
