@@ -1,9 +1,10 @@
 """Particles that touch: a border that is learned against the split of a mask at its necks.
 
-    python benchmarks/touching_particles.py --out FOLDER [--seconds 120] [--loops ../shared/data/dislocation-loops]
+    python benchmarks/touching_particles.py --out FOLDER [--steps 800]
+    python benchmarks/touching_particles.py --out FOLDER --loops ../shared/data/dislocation-loops
 
 Makes a simulated set of crowded particles (`sample_data/touching.py`; 24 images to train on, 16
-others to score), trains the same network for the same time from the numbers and from masks of the
+others to score), trains the same network for as many steps from the numbers and from masks of the
 same images, and scores the particles of both. With ``--loops`` also dislocation loops, each column
 of tiles left out in turn. Prints tables in Markdown and writes ``results.json``.
 """
@@ -99,7 +100,7 @@ def read_set(folder: Path, labels: str = "labels") -> Images:
 
 
 def trained(
-    folder: Path, images: Images, spec: NetworkSpec, seconds: float, labels_are: str
+    folder: Path, images: Images, spec: NetworkSpec, steps: int, labels_are: str
 ) -> Run:
     """Return a run on these images, trained or as it lies there."""
     if (folder / "run.json").is_file():
@@ -112,7 +113,7 @@ def trained(
         labels,
         folder,
         spec,
-        default_plan(seconds=seconds),
+        default_plan(steps=steps),
         unlabelled="background",
         labels_are=labels_are,  # type: ignore[arg-type]
         start=DEFAULT,
@@ -144,14 +145,14 @@ def without_specks(instances: NDArray[Any]) -> NDArray[Any]:
     return np.where(small[instances], 0, instances)
 
 
-def simulated(out: Path, seconds: float, spec: NetworkSpec) -> dict[str, dict[str, float]]:
+def simulated(out: Path, steps: int, spec: NetworkSpec) -> dict[str, dict[str, float]]:
     """Return the scores on the simulated set."""
     for name, count, seed in (("train", TRAINING, 1), ("scored", SCORED, 2)):
         if not (out / name).is_dir():
             write_set(out / name, count, seed)
     training, scored = read_set(out / "train"), read_set(out / "scored")
-    numbers = trained(out / "numbers", training, spec, seconds, "particles")
-    masks = trained(out / "masks", training, spec, seconds, "classes")
+    numbers = trained(out / "numbers", training, spec, steps, "particles")
+    masks = trained(out / "masks", training, spec, steps, "classes")
     truth = {id(image): labels for image, labels in scored}
     return {
         "learned from numbers, border": score(scored, by_run(numbers)),
@@ -169,7 +170,7 @@ def simulated(out: Path, seconds: float, spec: NetworkSpec) -> dict[str, dict[st
 
 
 def loops(
-    out: Path, data: Path, seconds: float, specs: Iterable[NetworkSpec]
+    out: Path, data: Path, steps: int, specs: Iterable[NetworkSpec]
 ) -> dict[str, dict[str, float]]:
     """Return the scores on dislocation loops, each column of tiles left out in turn."""
     from scipy.ndimage import label
@@ -197,7 +198,7 @@ def loops(
             field = "-".join(map(str, spec.pools)) or "none"
             for labels_are, name in (("particles", "numbers, border"), ("classes", "masks, necks")):
                 run = trained(
-                    out / f"{column}_{field}_{labels_are}", rest, spec, seconds, labels_are
+                    out / f"{column}_{field}_{labels_are}", rest, spec, steps, labels_are
                 )
                 tally(f"pools {field}: {name}", left_out, by_run(run))
         masks = tuple(
@@ -256,7 +257,7 @@ def main() -> None:
     """Run what is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=120.0, help="of each training")
+    parser.add_argument("--steps", type=int, default=800, help="of each training")
     parser.add_argument("--pools", default="2,2", help="of the network, or of several: 2,2;4,4")
     parser.add_argument("--filters", type=int, default=8)
     parser.add_argument("--loops", type=Path, help="folder of the dislocation loops")
@@ -267,11 +268,11 @@ def main() -> None:
     ]
     given.out.mkdir(parents=True, exist_ok=True)
     if given.loops is None:
-        rows = simulated(given.out, given.seconds, specs[0])
+        rows = simulated(given.out, given.steps, specs[0])
     else:
-        rows = loops(given.out, given.loops, given.seconds, specs)
+        rows = loops(given.out, given.loops, given.steps, specs)
     print(table(rows))
-    asked: dict[str, Any] = {"seconds": given.seconds, "networks": [asdict(spec) for spec in specs]}
+    asked: dict[str, Any] = {"steps": given.steps, "networks": [asdict(spec) for spec in specs]}
     (given.out / "results.json").write_text(json.dumps(asked | {"scores": rows}, indent=2) + "\n")
 
 

@@ -233,9 +233,8 @@ def pick_network(
 LABELS_ARE = typer.Option(
     "auto",
     "--labels-are",
-    help="What label values are: classes, particles (a number for each particle: the network learns "
-    "to tell apart those that touch), or auto, which looks at the labels and says what it takes "
-    "them for.",
+    help="What label values are: classes, particles (a number for each particle, which tells apart "
+    "those that touch), or auto, which looks at the labels and says what it takes them for.",
 )
 UNLABELLED = typer.Option(
     None,

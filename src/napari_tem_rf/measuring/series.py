@@ -22,14 +22,18 @@ from napari_tem_rf.micrographs.label_meaning import (
     LabelMeaning,
     are_numbered,
     count_labels,
+    look_like_numbers,
     many_values,
 )
+from napari_tem_rf.protocol import LabelsAre
 
 if TYPE_CHECKING:
     import pandas as pd
 
 LARGEST_PLAIN_BYTES = 256 * 2**20
 """Labels of a series that take more are kept packed: 1,000 frames would fill the memory."""
+
+_FRAMES_LOOKED_AT = 4
 
 # a frame is counted in milliseconds: more often would say nothing new
 _ASKING_SECONDS = 1.0
@@ -148,6 +152,7 @@ def find_in(
     *,
     background: int = 0,
     first_label: int = 1,
+    labels_are: LabelsAre = "auto",
     stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[float, None, Found]:
     """Find and measure the particles of frames; yields the fraction done.
@@ -166,11 +171,13 @@ def find_in(
         A value that is background besides 0: that of strokes.
     first_label : int
         The first particle's label; labels continue from frame to frame.
+    labels_are : {"auto", "classes", "particles"}
+        Whether the masks hold classes, or a number for each particle.
     stopped : callable
         Asked between frames: whether to return what is done.
     """
     found = Found(planes_for((len(frames), *shape)))
-    numbered = are_numbered(_counts(planes, frames, background, stopped))
+    numbered = _are_numbered(planes, frames, background, labels_are, stopped)
     for place, frame in enumerate(frames):
         if stopped():
             break
@@ -250,6 +257,23 @@ def _counts(
             asked = time.monotonic()
         counts = count_labels(np.asarray(planes(frame)))
         yield {value: number for value, number in counts.items() if value != background}
+
+
+def _are_numbered(
+    planes: Planes,
+    frames: Sequence[int],
+    background: int,
+    labels_are: LabelsAre,
+    stopped: Callable[[], bool],
+) -> bool:
+    """Return whether masks hold a number for each particle: all of a series do, or none."""
+    if labels_are != "auto":
+        return labels_are == "particles"
+    if are_numbered(_counts(planes, frames, background, stopped)):
+        return True
+    if background:  # strokes: a stroke of each class looks like a number
+        return False
+    return look_like_numbers([np.asarray(planes(frame)) for frame in frames[:_FRAMES_LOOKED_AT]])
 
 
 def _without(mask: Plane, background: int) -> Plane:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 __all__ = [
     "LABEL_ENDINGS",
@@ -61,8 +61,10 @@ class Pages:
             yield np.ascontiguousarray(self.read(index), dtype=self.dtype)
 
 
-def as_labels(labels: ArrayLike, path: Path) -> NDArray[Any]:
+def as_labels(labels: ArrayLike, path: Path, least: DTypeLike = np.uint8) -> NDArray[Any]:
     """Return labels in the smallest of 8, 16 and 32 bits, without a sign, that holds them.
+
+    No type is smaller than ``least``.
 
     Raises
     ------
@@ -84,7 +86,8 @@ def as_labels(labels: ArrayLike, path: Path) -> NDArray[Any]:
             f'labels for "{path.name}" go from {smallest} to {largest}: '
             f"they must be from 0 to {_LARGEST_LABEL:,}"
         )
-    return values.astype(smallest_type(largest))
+    smallest_one = smallest_type(largest)
+    return values.astype(max(smallest_one, np.dtype(least), key=lambda dtype: dtype.itemsize))
 
 
 def smallest_type(largest: int) -> np.dtype[Any]:

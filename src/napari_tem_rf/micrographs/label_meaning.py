@@ -128,7 +128,7 @@ def meaning_of(
     unlabelled: Unlabelled = "background",
     labels_are: LabelsAre = "auto",
 ) -> LabelMeaning:
-    """Say what the values of labels mean, as far as their number tells; `find_meaning` looks closer.
+    """Say what the values of labels mean, by how many there are; `find_meaning` looks closer.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ is whole or not there, and an existing one is replaced only where that is asked 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from napari_tem_rf.micrographs.coco import InstanceImage, write_coco
 from napari_tem_rf.micrographs.framewise import Framewise
@@ -39,6 +39,7 @@ def write_labels(
     pixel_size_nm: tuple[float, float] | None = None,
     *,
     overwrite: bool = False,
+    least: DTypeLike = np.uint8,
 ) -> Path:
     """Write a mask, in the format of the path's ending.
 
@@ -54,6 +55,8 @@ def write_labels(
         (row, column) size of a pixel in nm.
     overwrite : bool
         Replace an existing file.
+    least : dtype
+        The smallest type that they are written in.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def write_labels(
     if isinstance(labels, Framewise):
         pages = _pages_of(labels, path, size)
     else:
-        pages = Pages.of(as_labels(labels, path), size)
+        pages = Pages.of(as_labels(labels, path, least), size)
     write = label_writer(path, pages.shape, pages.dtype)
     refuse_existing(path, overwrite)
     with write_aside(path) as aside:
