@@ -99,9 +99,7 @@ def read_set(folder: Path, labels: str = "labels") -> Images:
     ]
 
 
-def trained(
-    folder: Path, images: Images, spec: NetworkSpec, steps: int, labels_are: str
-) -> Run:
+def trained(folder: Path, images: Images, spec: NetworkSpec, steps: int, labels_are: str) -> Run:
     """Return a run on these images, trained or as it lies there."""
     if (folder / "run.json").is_file():
         return read_run(folder)
@@ -197,9 +195,7 @@ def loops(
         for spec in specs:
             field = "-".join(map(str, spec.pools)) or "none"
             for labels_are, name in (("particles", "numbers, border"), ("classes", "masks, necks")):
-                run = trained(
-                    out / f"{column}_{field}_{labels_are}", rest, spec, steps, labels_are
-                )
+                run = trained(out / f"{column}_{field}_{labels_are}", rest, spec, steps, labels_are)
                 tally(f"pools {field}: {name}", left_out, by_run(run))
         masks = tuple(
             LabelledImage(image.name, image.frame(), (truth > 0).astype(np.uint8), None, image.name)

@@ -157,7 +157,7 @@ def check_run_record(record: RunRecord) -> None:
         or not (is_number(record.border_px) and 0 < record.border_px <= _WIDEST_BORDER_PX)
     ):
         raise ValueError(
-            f"border_px is {record.border_px!r:.100}: above 0, at most {_WIDEST_BORDER_PX}, and with "
+            f"border_px is {record.border_px!r:.100}: above 0, at most {_WIDEST_BORDER_PX}, with "
             "background and one class"
         )
     if record.state not in ("training", "finished", "stopped"):

@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from zlib import crc32
 
 import numpy as np
@@ -37,6 +37,10 @@ _FRAMES_LOOKED_AT = 4
 
 # a frame is counted in milliseconds: more often would say nothing new
 _ASKING_SECONDS = 1.0
+
+ToldApart = Literal["necks", "numbers", "border"]
+"""By what particles that touch were told apart: necks of the mask, the mask's own numbers, or the
+border that a run learned."""
 
 Plane = NDArray[np.integer]
 Planes3D = NDArray[np.integer] | PackedLabels
@@ -257,6 +261,11 @@ def _counts(
             asked = time.monotonic()
         counts = count_labels(np.asarray(planes(frame)))
         yield {value: number for value, number in counts.items() if value != background}
+
+
+def numbered_alike(mask: Plane, background: int = 0, labels_are: LabelsAre = "auto") -> bool:
+    """Return whether one mask by itself holds a number for each particle."""
+    return _are_numbered(lambda _frame: mask, [0], background, labels_are, lambda: False)
 
 
 def _are_numbered(

@@ -150,7 +150,7 @@ def _meaning_of(
     painted = {value for value, count in counts.items() if value > 0 and count}
     background, because = _background(counts, painted, unlabelled)
     values = tuple(sorted(painted - {background}))
-    if labels_are == "particles" and values:
+    if labels_are == "particles":
         return LabelMeaning("particles", values, background, f"are numbers of particles{because}")
     if labels_are == "auto" and many_values(values):
         reason = (

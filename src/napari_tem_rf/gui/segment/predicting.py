@@ -12,6 +12,8 @@ from psygnal import Signal
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import frame_pixels, goes_to_disk, pixel_size_nm
 from napari_tem_rf.gui.layers.plane import shown_frame
+from napari_tem_rf.gui.layers.told_apart import keep_instances
+from napari_tem_rf.gui.particles.layers import show_predicted_particles
 from napari_tem_rf.gui.segment.series import micrograph_of_layer
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
 from napari_tem_rf.gui.session.choices import TrainedRun
@@ -142,8 +144,11 @@ class Predicting:
         # taken from the layer only now: a long series is never in memory as a whole
         pixels = frame_pixels(task.image, task.frames[0])
         arguments: tuple[Any, ...] = (self._run.folder, pixels)
-        if resampling is not None:
+        parts = self._run.record.parts_particles
+        if resampling is not None or parts:
             arguments += (None, False, "auto", resampling)
+        if parts:
+            arguments += (True,)
         self._work = self._session.submit(
             jobs.predict_with_run,
             *arguments,
@@ -172,7 +177,7 @@ class Predicting:
     def _on_done(self, result: jobs.PredictionResult | None) -> None:
         task = self._task
         if result is not None and self._is_there(task):
-            show_prediction(
+            layer = show_prediction(
                 self._session,
                 task.image,
                 result.labels,
@@ -182,6 +187,10 @@ class Predicting:
                 frame=task.frames[0],
                 resampling=self._resampling(task.image),
             )
+            keep_instances(layer, task.frames[0], result.instances)
+            # the frames of a stack are numbered each by itself: Find particles joins them
+            if result.instances is not None and layer.ndim == 2:
+                show_predicted_particles(self._session, layer, result.instances)
             self._frames += 1
             self._notes |= dict.fromkeys(f"{task.image.name}: {note}" for note in result.notes)
         self._at += 1
