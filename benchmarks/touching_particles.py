@@ -101,7 +101,7 @@ def read_set(folder: Path, labels: str = "labels") -> Images:
 
 def trained(folder: Path, images: Images, spec: NetworkSpec, steps: int, labels_are: str) -> Run:
     """Return a run on these images, trained or as it lies there."""
-    if (folder / "run.json").is_file():
+    if (folder / "run.json").is_file() and read_run(folder).record.state == "finished":
         return read_run(folder)
     labels = [
         each if labels_are == "particles" else (each > 0).astype(np.uint8) for _, each in images

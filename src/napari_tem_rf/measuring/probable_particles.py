@@ -16,6 +16,9 @@ _PASS = 0.7
 """Two insides are two particles where the probability of inside falls below this share of the lower
 of the two."""
 
+_LEAST_INSIDE = 0.25
+"""A summit that is less probably inside is noise on a border: it goes to its neighbour."""
+
 _SMOOTHED = 0.4
 """Deviation of the blur of the probability of inside, in widths of the border: what is narrower
 than the border is no border."""
@@ -50,7 +53,12 @@ def particles_of_probabilities(
 
     particle = inside + border > 0.5
     heights = ndimage.gaussian_filter(inside.astype(np.float32), _SMOOTHED * border_px)
-    # a patch that is border all over is one particle: it has a summit of its own
-    _, parts = part_at_passes(heights, particle, lambda height, lower: height < _PASS * lower)
+    # lowest outside: a patch that is border all over has a summit of its own, and is one particle
+    heights = np.where(particle, heights, np.float32(-1))
+    _, parts = part_at_passes(
+        heights,
+        particle,
+        lambda height, lower: lower >= _LEAST_INSIDE and height < _PASS * lower,
+    )
     numbered: NDArray[np.int32] = label(parts, background=0, connectivity=2).astype(np.int32)
     return numbered

@@ -285,7 +285,7 @@ def index_labels(labels: NDArray[Any], classes: Classes, unlabelled: Unlabelled)
         table[value] = index
     if unlabelled == "ignore":
         table[0] = NOT_ANNOTATED
-    return table[np.minimum(labels, LARGEST_CLASS + 1).astype(np.intp)]
+    return table[np.minimum(labels.astype(np.int64), LARGEST_CLASS + 1)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -40,6 +40,8 @@ _FEWEST_BESIDE_STROKES = 5
 # area over that of the largest disc inside: 1 for a disc, 2.5 for an ellipse of that aspect ratio,
 # ten and more for the stroke of a brush
 _LEAST_LIKE_A_DISC = 3.0
+# dots of one brush are all of one size, particles hardly ever
+_MOSTLY = 0.7
 # a background painted beside numbers is larger than a particle, or a stroke
 _LARGE_FOR_A_PARTICLE = 8.0
 _FRAMES_LOOKED_AT = 4
@@ -280,9 +282,14 @@ def look_like_numbers(
         return False
     if not as_particles:
         return True
-    likeness = np.median([piece.area / piece.disc for piece in every])
+    # a particle that the image's border cuts may be any sliver of itself
+    whole = [piece for piece in every if not piece.is_cut]
     sizes = {piece.area for piece in every}
-    return bool(likeness < _LEAST_LIKE_A_DISC and len(sizes) > len(every) // 2)
+    return (
+        len(whole) >= fewest
+        and all(piece.area < _LEAST_LIKE_A_DISC * piece.disc for piece in whole)
+        and len(sizes) > _MOSTLY * len(every)
+    )
 
 
 class _Piece(NamedTuple):
@@ -296,6 +303,8 @@ class _Piece(NamedTuple):
     """Area of the largest disc inside."""
     surrounds: bool
     """Whether another value lies inside its outline."""
+    is_cut: bool
+    """Whether the image's border may cut it."""
 
 
 def _pieces_of(plane: NDArray[Any], background: int) -> list[_Piece]:
@@ -323,6 +332,10 @@ def _pieces_of(plane: NDArray[Any], background: int) -> list[_Piece]:
                 int(ndimage.label(here, np.ones((3, 3), bool))[1]),
                 float(np.pi * max(depth - 0.5, 0.5) ** 2),
                 bool(within.any()),
+                any(
+                    side.start == 0 or side.stop == length
+                    for side, length in zip(box, plane.shape, strict=True)
+                ),
             )
         )
     return found

@@ -1,6 +1,7 @@
 """How particles would be split, drawn on the canvas as the settings are moved."""
 
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 from napari.layers import Labels
@@ -78,22 +79,22 @@ class SplitPreview:
         plane = frame_labels(mask, frame).copy() if predicted is None else predicted
         said = labels_are_in(mask) if predicted is None else "particles"
 
-        def find(_stopped: object, _say: object) -> NDArray[np.integer]:
+        def find(_stopped: object, _say: object) -> NDArray[Any]:
             numbered = numbered_alike(plane, background, said)
             labels = np.where(plane == background, 0, plane) if background else plane
             return particles_of(labels, numbered, finding, size)
 
-        def over(labels: NDArray[np.integer] | None) -> None:
+        def over(labels: NDArray[Any] | None) -> None:
             if self._wish is None:  # closed in the meantime
                 return
             if labels is not None:
-                self._draw(mask, frame, labels)
+                self._draw(mask, labels)
             if self._wish != wish:
                 self._begin()
 
         self._work = run_in_thread(find, over, lambda _trouble: over(None))
 
-    def _draw(self, mask: Labels, frame: int, labels: NDArray[np.integer]) -> None:
+    def _draw(self, mask: Labels, labels: NDArray[Any]) -> None:
         viewer = self._session.viewer
         if mask not in viewer.layers:
             return
