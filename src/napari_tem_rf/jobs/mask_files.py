@@ -235,6 +235,12 @@ class MaskFile:
             is_ours = bool(made) and not any(
                 (made or {}).get(key) != value for key, value in self._identity.items()
             )
+            kind = (made or {}).get("instances")
+            if is_ours and kind != self._identity.get("instances"):
+                raise ForeignMaskError(
+                    f'"{there[0]}" exists and holds numbered particles: name another --out folder '
+                    "for masks of classes; nothing is overwritten"
+                )
         else:
             is_ours = begun is None or begun == self._made_by()
         if is_ours:

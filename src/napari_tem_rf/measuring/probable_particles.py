@@ -5,6 +5,8 @@ probabilities: background, inside and border. Where two particles touch there is
 their insides, whether or not the outline of the two has a neck.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,16 +14,13 @@ from napari_tem_rf.measuring.instances import part_at_passes
 
 __all__ = ["particles_of_probabilities"]
 
-_PASS = 0.7
-"""Two insides are two particles where the probability of inside falls below this share of the lower
-of the two."""
+_NECK, _SHALLOWEST_NECK_PX = 0.85, 0.5
+"""Insides are parted at weaker necks than whole masks: the border between two has eaten into them
+from both sides, and a network that is not quite sure leaves a bridge."""
 
-_LEAST_INSIDE = 0.25
-"""A summit that is less probably inside is noise on a border: it goes to its neighbour."""
-
-_SMOOTHED = 0.4
-"""Deviation of the blur of the probability of inside, in widths of the border: what is narrower
-than the border is no border."""
+_SMOOTHED = 0.25
+"""Deviation of the blur of the probability of inside, in widths of the border: what is much
+narrower than the border is noise."""
 
 
 def particles_of_probabilities(
@@ -44,21 +43,38 @@ def particles_of_probabilities(
 
     Notes
     -----
-    Summits of the probability of inside are the particles; the watershed runs over it, so that the
-    line between two particles lies where it is lowest. Basins are joined again unless the pass
-    between them is below 70 % of the lower summit.
+    A particle is marked by its inside: what is inside by more than one half. Insides that hang
+    together by a bridge are parted where it is a neck, as deep and as sure as they are: by the
+    distance to their outline times the probability. From these marks a watershed on the
+    probability of inside gives the rest of the mask to its particles, so that two meet where the
+    border is surest. A piece of mask without an inside is a particle too.
     """
     from scipy import ndimage
     from skimage.measure import label
+    from skimage.segmentation import watershed
 
     particle = inside + border > 0.5
-    heights = ndimage.gaussian_filter(inside.astype(np.float32), _SMOOTHED * border_px)
-    # lowest outside: a patch that is border all over has a summit of its own, and is one particle
-    heights = np.where(particle, heights, np.float32(-1))
-    _, parts = part_at_passes(
-        heights,
-        particle,
-        lambda height, lower: lower >= _LEAST_INSIDE and height < _PASS * lower,
+    sure = ndimage.gaussian_filter(inside.astype(np.float32), _SMOOTHED * border_px)
+    core = particle & (sure > 0.5)
+    depth = ndimage.distance_transform_edt(core) * sure
+    _, marks = part_at_passes(
+        depth,
+        core,
+        lambda width, lower: width < _NECK * lower and lower - width >= _SHALLOWEST_NECK_PX,
     )
+    marks = _with_pieces(marks, particle)
+    parts = watershed(-sure, marks, connectivity=2, mask=particle)
     numbered: NDArray[np.int32] = label(parts, background=0, connectivity=2).astype(np.int32)
     return numbered
+
+
+def _with_pieces(marks: NDArray[np.int32], particle: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the marks, and one more for each connected piece of the mask that has none."""
+    from scipy import ndimage
+
+    pieces: NDArray[Any]
+    pieces, number = ndimage.label(particle, np.ones((3, 3), bool))
+    marked = np.zeros(number + 1, bool)
+    marked[pieces[marks > 0]] = True
+    marked[0] = True
+    return np.where(marked[pieces], marks, pieces + marks.max(initial=0)).astype(np.int32)

@@ -123,4 +123,4 @@ class SplitPreview:
             for name, value in place.items():
                 if not np.array_equal(getattr(layer, name), value):
                     setattr(layer, name, value)
-        self.counted.emit(len(np.unique(small[small > 0])))
+        self.counted.emit(len(np.setdiff1d(small, [0])))
