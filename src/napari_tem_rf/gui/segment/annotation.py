@@ -15,6 +15,7 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QRadioButton,
+    QSizePolicy,
     QToolButton,
     QWidget,
 )
@@ -86,6 +87,8 @@ class AnnotationWidget(QWidget):
         self.new_button.clicked.connect(self._new)
 
         self._grid_holder = QWidget()
+        # a dock that is short of room scrolls, and squeezes no line
+        self._grid_holder.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         self._grid = QGridLayout(self._grid_holder)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(6)
@@ -376,17 +379,15 @@ def _particles_in_words(now: Situation, frames: int) -> str:
     """Say how many numbered particles there are, why they are taken as such, and what 0 means."""
     meaning = now.scene.meaning
     images = "1 image" if frames == 1 else f"{frames} images"
-    detected = now.choices.labels_are == "auto"
-    why = f" (detected: they {meaning.reason})" if detected else ""
-    zeros = (
-        ""
-        if meaning.unlabelled == "background"
-        else " Draw each particle whole, and some background with label 1."
-    )
-    return (
-        f"{len(meaning.values):,} numbered particles in {images}{why}: their borders are learned, "
-        f"so that those that touch are told apart.{zeros}"
-    )
+    why = ""
+    if now.choices.labels_are == "auto":
+        many = many_values(meaning.values)
+        seen = f"more than {MOST_CLASSES} values" if many else "each value lies in one place"
+        why = f" (detected: {seen})"
+    found = f"{len(meaning.values):,} numbered particles in {images}{why}."
+    if meaning.unlabelled == "background":
+        return f"{found} Those that touch are told apart."
+    return f"{found} Draw each particle whole, and some background with label 1."
 
 
 def _offer_in_words(offer: Offer) -> str:
