@@ -33,7 +33,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "sample_data"))
 from touching import write_set
 
 TRAINING, SCORED = 24, 16
-SMALLEST_PX = 9
 
 
 @dataclass(slots=True)
@@ -118,28 +117,41 @@ def trained(folder: Path, images: Images, spec: NetworkSpec, steps: int, labels_
     )
 
 
-def score(images: Images, particles: Callable[[Any], NDArray[Any]]) -> dict[str, float]:
-    """Return the scores of what finds particles in a micrograph."""
+def score(
+    images: Images, particles: Callable[[Any], NDArray[Any]], least_px: int
+) -> dict[str, float]:
+    """Return the scores of what finds particles in a micrograph, without small ones."""
     tally = Tally()
     for image, truth in images:
-        tally.add(particles(image), truth)
+        tally.add(without_small(particles(image), least_px), truth)
     return tally.row
 
 
 def by_run(run: Run) -> Callable[[Any], NDArray[Any]]:
-    """Return what numbers the particles of a micrograph by a run, small ones dropped."""
+    """Return what numbers the particles of a micrograph by a run."""
 
     def particles(image: Any) -> NDArray[Any]:
         found = workflow.predict(run, image, instances=True).instances
         assert found is not None
-        return without_specks(found)
+        return found
 
     return particles
 
 
-def without_specks(instances: NDArray[Any]) -> NDArray[Any]:
-    """Return instances without those of fewer pixels than `measure` counts."""
-    small = np.bincount(instances.ravel()) < SMALLEST_PX
+def smallest_px(images: Images) -> int:
+    """Return the area of the smallest annotated particle that no border cuts."""
+    smallest = []
+    for _, truth in images:
+        areas = np.bincount(truth.ravel())
+        edge = np.concatenate([truth[0], truth[-1], truth[:, 0], truth[:, -1]])
+        whole = np.setdiff1d(np.flatnonzero(areas), [0, *np.unique(edge)])
+        smallest += areas[whole].tolist()
+    return int(min(smallest))
+
+
+def without_small(instances: NDArray[Any], least_px: int) -> NDArray[Any]:
+    """Return instances without those of fewer pixels."""
+    small = np.bincount(instances.ravel()) < least_px
     return np.where(small[instances], 0, instances)
 
 
@@ -152,19 +164,19 @@ def simulated(out: Path, steps: int, spec: NetworkSpec) -> dict[str, dict[str, f
     numbers = trained(out / "numbers", training, spec, steps, "particles")
     masks = trained(out / "masks", training, spec, steps, "classes")
     truth = {id(image): labels for image, labels in scored}
-    return {
-        "learned from numbers, border": score(scored, by_run(numbers)),
-        "learned from masks, split at necks": score(scored, by_run(masks)),
-        "true masks, split at necks": score(
-            scored, lambda image: without_specks(find_particles(truth[id(image)] > 0))
+    least = smallest_px(training)
+    ways: dict[str, Callable[[Any], NDArray[Any]]] = {
+        "learned from numbers, border": by_run(numbers),
+        "the same mask, split at necks": lambda image: find_particles(
+            workflow.predict(numbers, image).labels
         ),
-        "learned from masks, not split": score(
-            scored,
-            lambda image: without_specks(
-                find_particles(workflow.predict(masks, image).labels, split=False)
-            ),
+        "learned from masks, split at necks": by_run(masks),
+        "learned from masks, not split": lambda image: find_particles(
+            workflow.predict(masks, image).labels, split=False
         ),
+        "true masks, split at necks": lambda image: find_particles(truth[id(image)] > 0),
     }
+    return {name: score(scored, way, least) for name, way in ways.items()}
 
 
 def loops(
@@ -187,7 +199,8 @@ def loops(
 
     def tally(name: str, images: Images, particles: Callable[[Any], NDArray[Any]]) -> None:
         for image, truth in images:
-            tallies.setdefault(name, Tally()).add(without_specks(particles(image)), truth)
+            found = without_small(particles(image), smallest_px(everything))
+            tallies.setdefault(name, Tally()).add(found, truth)
 
     for column in columns:
         left_out = [each for each in everything if each[0].name.endswith(f"column{column}")]
@@ -232,7 +245,8 @@ def threshold_of(images: Images) -> float:
     for level in levels:
         tally = Tally()
         for image, truth in images:
-            tally.add(without_specks(find_particles(blurred(image) < level)), truth)
+            found = without_small(find_particles(blurred(image) < level), smallest_px(images))
+            tally.add(found, truth)
         scores.append(tally.row["F1 0.5"])
     return float(levels[int(np.argmax(scores))])
 

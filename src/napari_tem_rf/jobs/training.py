@@ -13,6 +13,7 @@ from napari_tem_rf.jobs.predicting import label_values
 from napari_tem_rf.jobs.request import TrainRequest, prepare
 from napari_tem_rf.locking import locked
 from napari_tem_rf.micrographs.annotation import (
+    Classes,
     LabelledImage,
     TrainingSet,
 )
@@ -135,7 +136,7 @@ def _train_run(
             run.write_weights({name: value.numpy() for name, value in state.best.items()})
             run.write_history(state.history)
 
-    watch = _watcher(request, data)
+    watch = _watcher(request, data.classes, border=data.border_px is not None)
     training = train(
         parts.training,
         parts.validation,
@@ -342,7 +343,9 @@ def _scores(validation: Any) -> dict[str, Any]:
     }
 
 
-def _watcher(request: TrainRequest, data: TrainingSet) -> Callable[[Any, int], Report | None]:
+def _watcher(
+    request: TrainRequest, classes: Classes, *, border: bool = False
+) -> Callable[[Any, int], Report | None]:
     """Return what predicts the watched image every few seconds."""
     import time
 
@@ -379,13 +382,11 @@ def _watcher(request: TrainRequest, data: TrainingSet) -> Callable[[Any, int], R
             return None
         begun = time.perf_counter()
         try:
-            result = predict_fitting(
-                accelerated(network).folded(), part, border=data.border_px is not None
-            )
+            result = predict_fitting(accelerated(network).folded(), part, border=border)
         except MemoryError:
             due = math.inf
             return NoteReport("memory is full: the training continues without its live prediction")
-        labels = label_values(result.classes[inside], data.classes)
+        labels = label_values(result.classes[inside], classes)
         took = time.perf_counter() - begun
         # at most a fifth of the time goes to looking
         due = time.perf_counter() + max(PREVIEW_SECONDS, 4 * took)
