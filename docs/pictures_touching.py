@@ -1,12 +1,16 @@
 """Makes the picture of particles that touch: before and after.
 
-    python docs/pictures_touching.py --runs FOLDER [--out docs/pictures]
+    python docs/pictures_touching.py [--runs FOLDER] [--out docs/pictures]
 
-``FOLDER`` is what `benchmarks/touching_particles.py --out FOLDER` wrote: its two runs are shown on
-a part of one image that neither was trained on, with what is wrong in another colour.
+``FOLDER`` is what `benchmarks/touching_particles.py --out FOLDER` wrote, which is run first where
+none is given: its two runs are shown on a part of one image that neither was trained on, with what
+is wrong in another colour.
 """
 
 import argparse
+import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -71,19 +75,29 @@ def panel(image: Any, found: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.ui
 def main() -> None:
     """Read the command line and draw."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--runs", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, help="what the benchmark wrote")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
     given = parser.parse_args()
-    folder = given.runs / "scored"
+    with tempfile.TemporaryDirectory() as made:
+        runs = given.runs or Path(made, "touching")
+        if given.runs is None:
+            benchmark = Path(__file__).parents[1] / "benchmarks" / "touching_particles.py"
+            subprocess.run([sys.executable, str(benchmark), "--out", str(runs)], check=True)
+        draw(runs, given.out)
+
+
+def draw(runs: Path, out: Path) -> None:
+    """Draw the picture of two runs."""
+    folder = runs / "scored"
     image = read_micrographs(folder / "images" / f"{NAME}.tif")[0]
     truth = read_labels(folder / "labels" / f"{NAME}.tif")
     before, after = (
-        panel(image, particles_of(given.runs / run, image), truth) for run in ("masks", "numbers")
+        panel(image, particles_of(runs / run, image), truth) for run in ("masks", "numbers")
     )
     gap = np.full((before.shape[0], GAP_PX, 3), 255, np.uint8)
     picture = Image.fromarray(np.concatenate([before, gap, after], axis=1))
-    given.out.mkdir(parents=True, exist_ok=True)
-    picture.save(given.out / "touching.png", optimize=True)
+    out.mkdir(parents=True, exist_ok=True)
+    picture.save(out / "touching.png", optimize=True)
 
 
 if __name__ == "__main__":
