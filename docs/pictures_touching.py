@@ -3,8 +3,9 @@
     python docs/pictures_touching.py [--runs FOLDER] [--out docs/pictures]
 
 ``FOLDER`` is what `benchmarks/touching_particles.py --out FOLDER` wrote, which is run first where
-none is given: its two runs are shown on a part of one image that neither was trained on, with what
-is wrong in another colour.
+none is given. The run that learned from numbers is shown on a part of an image that it was not
+trained on: its mask split at necks, and its particles by their borders; what is wrong has another
+colour.
 """
 
 import argparse
@@ -20,18 +21,17 @@ from PIL import Image
 from scipy import ndimage
 
 from napari_tem_rf import workflow
+from napari_tem_rf.measuring.instances import find_particles
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.runs import read_run
 
 NAME, WINDOW = "touching_002", (slice(120, 376), slice(40, 296))
-SCALE, SMALLEST_PX, GAP_PX = 2, 9, 12
+SCALE, SMALLEST_PX, GAP_PX = 2, 81, 12
 RIGHT, WRONG = (86, 180, 233), (213, 94, 0)  # colour-blind safe: Okabe and Ito, 2008
 
 
-def particles_of(run: Path, image: Any) -> NDArray[Any]:
-    """Return the numbered particles of an image, small ones left out."""
-    found = workflow.predict(read_run(run), image, instances=True).instances
-    assert found is not None
+def without_small(found: NDArray[Any]) -> NDArray[Any]:
+    """Return numbered particles without small ones."""
     small = np.bincount(found.ravel()) < SMALLEST_PX
     return np.where(small[found], 0, found)
 
@@ -87,12 +87,15 @@ def main() -> None:
 
 
 def draw(runs: Path, out: Path) -> None:
-    """Draw the picture of two runs."""
+    """Draw the mask split at its necks, and the particles by their borders."""
     folder = runs / "scored"
     image = read_micrographs(folder / "images" / f"{NAME}.tif")[0]
     truth = read_labels(folder / "labels" / f"{NAME}.tif")
+    result = workflow.predict(read_run(runs / "numbers"), image, instances=True)
+    assert result.instances is not None
     before, after = (
-        panel(image, particles_of(runs / run, image), truth) for run in ("masks", "numbers")
+        panel(image, without_small(found), truth)
+        for found in (find_particles(result.labels), result.instances)
     )
     gap = np.full((before.shape[0], GAP_PX, 3), 255, np.uint8)
     picture = Image.fromarray(np.concatenate([before, gap, after], axis=1))
