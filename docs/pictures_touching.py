@@ -25,8 +25,8 @@ from napari_tem_rf.measuring.instances import find_particles
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.runs import read_run
 
-NAME, WINDOW = "touching_002", (slice(120, 376), slice(40, 296))
-SCALE, SMALLEST_PX, GAP_PX = 2, 81, 12
+NAME, WINDOW = "touching_003", (slice(130, 330), slice(150, 350))
+SCALE, SMALLEST_PX, GAP_PX = 3, 81, 12
 RIGHT, WRONG = (86, 180, 233), (213, 94, 0)  # colour-blind safe: Okabe and Ito, 2008
 
 
