@@ -9,7 +9,7 @@ OUT ?= demo_output
 JOBS ?= -n 2 --dist loadfile
 CHAOS_SECONDS ?= 600
 # modules, what wants arguments, and the study, which takes days
-NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_field_study
+NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_field_study touching_particles
 BENCH ?= $(filter-out $(NO_BENCH:%=benchmarks/%.py),$(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help

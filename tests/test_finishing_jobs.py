@@ -99,7 +99,7 @@ def test_a_run_finishes_what_it_predicts(run, noisy):
     assert pieces(finished.labels) == 6
     assert finished.finishing == read_run(run).record.finishing
     np.testing.assert_array_equal(finished.classes, raw.labels)
-    again = jobs.finish_again(
+    again, _ = jobs.finish_again(
         finished.classes,
         finished.shares,
         finished.finishing,

@@ -447,9 +447,9 @@ def test_previews_take_a_fifth_of_the_time(tmp_path, monkeypatch):
     monkeypatch.setattr("time.perf_counter", lambda: now[0])
     predict_fitting = validation.predict_fitting
 
-    def slow(*arguments):
+    def slow(*arguments, **options):
         now[0] += 5.0
-        return predict_fitting(*arguments)
+        return predict_fitting(*arguments, **options)
 
     monkeypatch.setattr(validation, "predict_fitting", slow)
     watch = training.watcher(request, jobs.prepare((image,), "ignore", Cleaning()).classes)

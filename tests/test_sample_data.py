@@ -1,7 +1,10 @@
 """The simulated micrographs are what sample_data/README.md says."""
 
+import importlib.util
 import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +31,17 @@ def pixel_size_nm(path: Path) -> tuple[float, float]:
             tags["XResolution"].value,
         )
         return y_units / y_pixels, x_units / x_pixels
+
+
+def touching() -> Any:
+    """Return the script that draws particles that touch, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("touching", ROOT / "touching.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    sys.modules["touching"] = script  # dataclasses look their module up
+    spec.loader.exec_module(script)
+    return script
 
 
 def contrast(image: Path) -> float:
@@ -109,3 +123,22 @@ def test_parameters_describe_every_image() -> None:
 
 def test_the_folder_stays_small() -> None:
     assert sum(path.stat().st_size for path in ROOT.rglob("*") if path.is_file()) < 12e6
+
+
+def test_particles_that_touch_are_crowded_overlap_and_have_a_number_each():
+    draw_touching = touching().draw_touching
+    scene = draw_touching(np.random.default_rng([1, 2]), 192)
+    again = draw_touching(np.random.default_rng([1, 2]), 192)
+    np.testing.assert_array_equal(scene.image, again.image)
+    assert (scene.image.shape, scene.image.dtype) == ((192, 192), np.uint16)
+    numbers = scene.numbers
+    present = np.unique(numbers)
+    np.testing.assert_array_equal(present, np.arange(len(present)))
+    assert 0.2 < (numbers > 0).mean() < 0.6
+    # particles are darker, and most touch another one
+    assert scene.image[numbers > 0].mean() < 0.9 * scene.image[numbers == 0].mean()
+    touched = set()
+    for one, other in ((numbers[1:], numbers[:-1]), (numbers[:, 1:], numbers[:, :-1])):
+        apart = (one != other) & (one > 0) & (other > 0)
+        touched |= set(one[apart].tolist()) | set(other[apart].tolist())
+    assert len(touched) > 0.5 * (len(present) - 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from napari_tem_rf.describing import check_settings, told
 from napari_tem_rf.measuring.finishing import Finishing
-from napari_tem_rf.measuring.series import Finding
+from napari_tem_rf.measuring.series import Finding, ToldApart
 from napari_tem_rf.provenance import file_hash, provenance_of, provenance_path, write_provenance
 from napari_tem_rf.runs import library_versions, now, read_run
 from napari_tem_rf.spreadsheets import csv_of
@@ -102,6 +102,8 @@ class Origin:
         (row, column) size of a pixel in nm.
     finding : Finding, optional
         How the particles were found; None where that is not known.
+    told_apart : {"necks", "numbers", "border"}
+        By what particles that touch were told apart.
     by_hand : bool
         Whether particles were deleted, merged or painted, or the mask was drawn.
     is_particles : bool
@@ -118,6 +120,7 @@ class Origin:
     run: Path | None = None
     pixel_size_nm: tuple[float, float] | None = None
     finding: Finding | None = None
+    told_apart: ToldApart = "necks"
     by_hand: bool = False
     is_particles: bool = True
     resampling: Mapping[str, Any] | None = None
@@ -213,8 +216,12 @@ def export_record(origin: Origin) -> dict[str, Any]:
     if origin.resampling is not None:
         record["resampling"] = dict(origin.resampling)
     if origin.is_particles:
+        finding = {} if origin.finding is None else asdict(origin.finding)
+        if finding and origin.told_apart != "necks":
+            finding |= {"split": False, "neck": None}  # nothing was looked for in the mask
         record["particles"] = {
-            **({} if origin.finding is None else asdict(origin.finding)),
+            **finding,
+            "told_apart_by": origin.told_apart,
             "corrected_by_hand": origin.by_hand,
         }
     elif origin.by_hand:

@@ -16,6 +16,8 @@ from napari_tem_rf.describing import told
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Unlabelled = Literal["ignore", "background"]
+LabelsAre = Literal["auto", "classes", "particles"]
+"""What the values of labels are: found out, classes, or a number for each particle."""
 
 PAPER_SEEDS = (752, 2245, 140, 9213, 956)
 """The seeds of Sytwu, Groschner and Scott (2022)."""

@@ -8,7 +8,7 @@ from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import LabelsAre, TrainingPlan, Unlabelled
 from napari_tem_rf.records import (
     LONGEST_TEXT,
     check_file_name,
@@ -34,6 +34,7 @@ FORMAT = 1
 _LARGEST_LABEL = 65_535
 _MOST_CLASSES = 64
 """As many as version 0.1.0 trained from the command line."""
+_WIDEST_BORDER_PX = 1_000
 _MOST = 10**12
 """Largest number of pixels, epochs, steps or seconds that is believed."""
 
@@ -95,9 +96,19 @@ class RunRecord:
     """How its masks are finished, lengths in px of its images; a run of version 0.1.0 does not."""
     finishing_reason: str = ""
     """Why so, in words."""
+    labels_are: LabelsAre = "classes"
+    """"classes", or "particles" where the annotation has a number for each particle."""
+    border_px: float | None = None
+    """Width in px of the image's pixels of the border of particles that the network learned as one
+    class more; None where it learned the classes alone."""
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+
+    @property
+    def parts_particles(self) -> bool:
+        """Whether the network tells particles that touch apart, by their border."""
+        return self.border_px is not None
 
     @property
     def validation_dice(self) -> float | None:
@@ -117,6 +128,8 @@ class RunRecord:
             "receptive_field": receptive_field(self.spec).to_dict(),
             "classes": dict(zip(self.classes.names, self.classes.values, strict=True)),
             "pixel_size_nm": None if self.pixel_size_nm is None else list(self.pixel_size_nm),
+            "labels_are": self.labels_are,
+            "border_px": self.border_px,
             "images": len(self.data),
             "split": self.split.get("sentence"),
             "epochs": self.epochs,
@@ -134,10 +147,24 @@ class RunRecord:
 def check_run_record(record: RunRecord) -> None:
     """Raise ValueError where the fields of a record contradict each other or pass a bound."""
     check_classes(record.classes)
-    if record.spec.classes != len(record.classes.values):
+    learned = len(record.classes.values) + record.parts_particles
+    if record.spec.classes != learned:
+        border = " and a border is learned" if record.parts_particles else ""
         raise ValueError(
             f"spec.classes is {record.spec.classes}, but {len(record.classes.values)} classes are "
-            "named"
+            f"named{border}"
+        )
+    if record.labels_are not in ("classes", "particles"):
+        raise ValueError(f"labels_are is {record.labels_are!r:.100}: classes or particles")
+    if (record.labels_are == "particles") != record.parts_particles:
+        raise ValueError("border_px: numbered particles have one, and classes have none")
+    if record.border_px is not None and (
+        len(record.classes.values) != 2
+        or not (is_number(record.border_px) and 0 < record.border_px <= _WIDEST_BORDER_PX)
+    ):
+        raise ValueError(
+            f"border_px is {record.border_px!r:.100}: above 0, at most {_WIDEST_BORDER_PX}, with "
+            "background and one class"
         )
     if record.state not in ("training", "finished", "stopped"):
         raise ValueError(f"state is {record.state!r:.100}: training, finished or stopped")

@@ -14,13 +14,16 @@ from napari_tem_rf import jobs
 from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
 from napari_tem_rf.jobs.repeating import repetition
 from napari_tem_rf.measuring.finishing import Finishing
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
+from napari_tem_rf.micrographs.label_meaning import find_meaning, in_words
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import (
+    LabelsAre,
     NoteReport,
     Report,
     Reporter,
@@ -46,7 +49,8 @@ def train(
     spec: NetworkSpec = FIRST_NETWORK,
     plan: TrainingPlan | None = None,
     *,
-    unlabelled: Unlabelled = "ignore",
+    unlabelled: Unlabelled | None = None,
+    labels_are: LabelsAre = "auto",
     cleaning: Cleaning | None = None,
     groups: Sequence[str] | None = None,
     start: str | Path | None = DEFAULT,
@@ -68,8 +72,13 @@ def train(
         The network; the number of classes comes from the labels.
     plan : TrainingPlan, optional
         How to train; when not given as window and command line do, `protocol.default_plan`.
-    unlabelled : {"ignore", "background"}
-        What a label of 0 means: not annotated, or background (a finished mask).
+    unlabelled : {"ignore", "background"}, optional
+        What a label of 0 means: not annotated, or background (a finished mask). When not given it
+        is background beside numbered particles, and not annotated beside classes.
+    labels_are : {"auto", "classes", "particles"}
+        Whether label values are classes, or a number for each particle: then the network learns the
+        border of particles too, and tells those that touch apart. "auto" looks at the labels and
+        says in a report what it takes them for.
     cleaning : Cleaning, optional
         What is done to the pixels first; repeated at prediction.
     groups : sequence of str, optional
@@ -100,15 +109,20 @@ def train(
     if groups is not None and len(groups) != len(images):
         raise ValueError(f"{len(images)} images have {len(groups)} groups: give one per image")
     plan = plan or default_plan()
+    arrays = [np.asarray(each) for each in labels]
+    meaning = find_meaning(arrays, unlabelled, labels_are)
+    if meaning.numbered:
+        on_report(NoteReport(in_words(meaning)))
     request = jobs.TrainRequest(
         run=Path(run),
         images=tuple(
             _labelled(image, each, index, "" if groups is None else groups[index])
-            for index, (image, each) in enumerate(zip(images, labels, strict=True))
+            for index, (image, each) in enumerate(zip(images, arrays, strict=True))
         ),
         spec=spec,
         plan=plan,
-        unlabelled=unlabelled,
+        unlabelled=meaning.unlabelled,
+        labels_are="particles" if meaning.numbered else "classes",
         cleaning=cleaning or Cleaning(),
         start=named_start(start, spec, plan.preset),
         finishing=finishing,
@@ -166,6 +180,8 @@ def predict(
     probabilities: bool = False,
     resample: bool = False,
     finishing: Finishing | None = None,
+    instances: bool = False,
+    neck: float = Finding().neck,
 ) -> jobs.PredictionResult:
     """Predict an image with a run.
 
@@ -185,6 +201,11 @@ def predict(
     finishing : Finishing, optional
         How the mask is finished, lengths in px of the training images; the run's own way when not
         given. ``Finishing(enabled=False)`` leaves each pixel as the network decided.
+    instances : bool
+        Whether to number the particles too: told apart by their borders where the run learned from
+        numbered particles, else at the necks of the mask.
+    neck : float
+        How narrow a neck has to be, where particles are told apart at necks; see `Finding`.
 
     Returns
     -------
@@ -206,6 +227,9 @@ def predict(
         "auto",
         resampling_for(record, size) if resample else None,
         finishing_for(record, size, finishing),
+        False,
+        instances,
+        neck,
         report=_silent,
         stopped=lambda: False,
     )
@@ -265,8 +289,8 @@ def _pixels(image: Micrograph | ArrayLike) -> NDArray[Any]:
 
 
 def _labelled(
-    image: Micrograph | ArrayLike, labels: ArrayLike, index: int, group: str
+    image: Micrograph | ArrayLike, labels: NDArray[Any], index: int, group: str
 ) -> LabelledImage:
     name = image.name if isinstance(image, Micrograph) else f"image {index + 1}"
     size = image.pixel_size_nm if isinstance(image, Micrograph) else None
-    return LabelledImage(name, _pixels(image), np.asarray(labels), size, group)
+    return LabelledImage(name, _pixels(image), labels, size, group)

@@ -55,9 +55,12 @@ def test_labels_of_another_shape(session: Session, image: Image, viewer: Any) ->
 
 
 def test_numbered_particles_are_no_classes(session: Session, image: Image, viewer: Any) -> None:
+    """They are trained as particles; who says that they are classes is told the limit."""
     labels = np.arange(61 * 83, dtype=np.uint16).reshape(61, 83) % 40
     session.annotation = viewer.add_labels(labels, name="instances")
-    assert "numbered one by one" in only_sentence(session)
+    assert session.situation.can_train
+    session.labels_are = "classes"
+    assert "say that labels are numbered particles" in only_sentence(session)
 
 
 def test_a_folder_that_cannot_be_written(session: Session, strokes: Labels, tmp_path: Path) -> None:

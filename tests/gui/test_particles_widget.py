@@ -534,8 +534,10 @@ def test_the_table_is_written_with_how_it_was_made(
     assert record["pixel_size_nm"] == pytest.approx(list(NM))
     assert record["particles"] == {
         "split": True,
+        "neck": 0.8,
         "smallest_px": 9,
         "border": True,
+        "told_apart_by": "necks",
         "corrected_by_hand": False,
     }
     before = path.read_bytes()

@@ -124,3 +124,13 @@ def test_many_numbers_take_no_time_and_memory_for_each():
     # a table of 506 x 506 boolean images would be 500 bytes a pixel
     assert peak < 150 * truth.size
     assert time.process_time() - begun < 30
+
+
+def test_as_many_numbers_on_both_sides_are_still_numbers():
+    """Five particles, numbered from the other end: by value nothing would agree."""
+    few = np.where(TRUTH <= 5, TRUTH, 0)
+    other = np.where(few > 0, 6 - few, 0)
+    scores = score_image(other, few)
+    assert (scores.dice, scores.object_f1) == (1, 1)
+    classes = np.where(TRUTH > 0, TRUTH % 3 + 1, 0)
+    assert score_image(np.where(classes > 0, 4 - classes, 0), classes).dice < 0.5

@@ -12,8 +12,10 @@ from napari_tem_rf.micrographs.annotation import (
     check_labels,
     find_classes,
     group_of,
+    index_all,
     index_labels,
 )
+from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
 
 
 def says(sentence):
@@ -115,18 +117,34 @@ def test_labels_that_teach_nothing_are_said(values, unlabelled, sentence):
         find_classes([labels_of(*values)], unlabelled)
 
 
-def test_particles_numbered_one_by_one_are_no_classes():
+def test_particles_numbered_one_by_one_are_one_class():
     """A mask of instances: one output a particle would be learnt, and uint8 would overflow."""
     instances = np.arange(400, dtype=np.uint16).reshape(20, 20)
+    assert find_classes([instances], "background").values == (0, 1)
+    assert find_classes([instances], "background").names == ("background", "particle")
+    assert find_classes([instances], "ignore").values == (1, 2)
+    said = meaning_of(count_labels(instances), "background", "classes")
     with says(
-        "the labels hold 399 values, as if particles were numbered one by one: a network learns "
-        "classes, 16 at most; give all particles of a kind the same value, 1 for the first"
+        "the labels hold 399 classes, and a network learns 16 at most: if these are particles with "
+        "a number each, say that labels are particles, or give all particles of a kind the same "
+        "value, 1 for the first"
     ):
-        find_classes([instances], "background")
+        find_classes([instances], "background", meaning=said)
     # the window's own limit, and the one of measuring
     assert len(find_classes([instances[:1, :17]], "background").values) == 17
-    with pytest.raises(ValueError, match="numbered one by one"):
-        find_classes([instances[:1, :18]], "background")
+    assert len(find_classes([instances[:1, :18]], "background").values) == 2
+
+
+def test_a_class_has_16_bits_and_a_number_more():
+    labels = np.array([[0, 70_000]])
+    with says(
+        "a class has the label value 70,000: classes have values up to 65,535; numbered particles "
+        "may have larger ones, if they are said to be"
+    ):
+        find_classes([labels], "background")
+    known = index_all([labels], "background", labels_are="particles")
+    assert known.classes.values == (0, 1)
+    assert known.border_px == 1.0
 
 
 @pytest.mark.parametrize(
@@ -153,12 +171,12 @@ def test_particles_numbered_one_by_one_are_no_classes():
         (
             (13, 17),
             np.full((13, 17), -3),
-            'labels of "gold" go from -3 to -3: use label values from 0 to 65535',
+            'labels of "gold" go from -3 to -3: use label values from 0 to 2,147,483,647',
         ),
         (
             (1, 2),
-            np.array([[0, 70_000]]),
-            'labels of "gold" go from 0 to 70000: use label values from 0 to 65535',
+            np.array([[0, 2**31]]),
+            'labels of "gold" go from 0 to 2147483648: use label values from 0 to 2,147,483,647',
         ),
     ],
 )

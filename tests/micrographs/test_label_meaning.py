@@ -7,6 +7,8 @@ from napari_tem_rf.micrographs.label_meaning import (
     MOST_CLASSES,
     are_numbered,
     count_labels,
+    find_meaning,
+    in_words,
     many_values,
     meaning_of,
     one_piece_each,
@@ -103,3 +105,108 @@ def test_numbers_are_in_one_place_each_and_classes_are_not():
     assert one_piece_each([numbered])
     assert not one_piece_each([classes])
     assert not one_piece_each([(numbered > 0).astype(np.uint8)])
+
+
+def discs(number, seed=0, shape=(180, 220), first=1, gap=None):
+    """Discs of several sizes with a number each, the first row of which touch."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    labels = np.zeros(shape, np.uint16)
+    values = first + np.arange(number) * (gap or 1)
+    at = [(20 + 36 * (k // 6), 18 + 34 * (k % 6)) for k in range(number)]
+    for value, (row, column) in zip(values, at, strict=True):
+        radius = rng.uniform(9, 18)
+        labels[(rows - row) ** 2 + (columns - column) ** 2 < radius**2] = value
+    return labels
+
+
+def strokes(classes, seed=0, each=1, shape=(180, 220), width=5):
+    """Strokes of a brush, as somebody paints them: a line that bends, now and then a dot."""
+    rng = np.random.default_rng(seed)
+    labels = np.zeros(shape, np.uint8)
+    rows, columns = np.ogrid[: shape[0], : shape[1]]
+    for value in range(1, classes + 1):
+        for _ in range(each):
+            row, column = rng.uniform(20, shape[0] - 20), rng.uniform(20, shape[1] - 20)
+            turn = rng.uniform(0, 2 * np.pi)
+            for _ in range(int(rng.choice([1, 25, 60]))):
+                labels[(rows - row) ** 2 + (columns - column) ** 2 <= width**2] = value
+                turn += rng.normal(0, 0.2)
+                row, column = row + np.sin(turn), column + np.cos(turn)
+    return labels
+
+
+@pytest.mark.parametrize("number", [3, 5, 11, 16, 17, 30])
+@pytest.mark.parametrize(("first", "gap"), [(1, 1), (7, 13), (70_000, 1)])
+def test_numbered_particles_are_seen_however_few(number, first, gap):
+    labels = discs(number, seed=number, first=first % 60_000, gap=gap).astype(np.int32)
+    labels[labels > 0] += first - first % 60_000
+    meaning = find_meaning([labels])
+    assert meaning.numbered
+    assert len(meaning.values) == number
+    assert meaning.unlabelled == "background"
+
+
+def test_numbers_of_several_images_are_looked_at_together():
+    assert find_meaning([discs(4), discs(6, seed=1)]).numbered
+    assert find_meaning([np.zeros((30, 40), int), discs(4)]).numbered
+
+
+def test_classes_stay_classes():
+    """Several particles a class, a core in its shell, and too few to tell."""
+    kinds = discs(12)
+    kinds = np.where(kinds > 0, kinds % 3 + 1, 0)
+    assert find_meaning([kinds]).kind == "classes"
+    rows, columns = np.ogrid[:90, :120]
+    far = np.sqrt((rows - 40) ** 2 + (columns - 50) ** 2)
+    onion = np.select([far < 10, far < 20, far < 30], [3, 2, 1], 0)
+    assert find_meaning([onion]).kind == "classes"
+    assert find_meaning([discs(2)]).kind == "classes"
+    assert find_meaning([(discs(5) > 0).astype(int)]).kind == "mask"
+    assert find_meaning([discs(1, first=7)]).kind == "mask"
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 6])
+@pytest.mark.parametrize("each", [1, 3])
+@pytest.mark.parametrize("seed", range(6))
+def test_strokes_are_never_numbers(classes, each, seed):
+    labels = strokes(classes, seed, each)
+    for unlabelled in ("ignore", None):
+        meaning = find_meaning([labels], unlabelled)
+        assert meaning.kind == "strokes"
+        assert meaning.unlabelled == "ignore"
+        assert meaning.background == 1
+
+
+@pytest.mark.parametrize("number", [5, 9, 30])
+def test_a_finished_layer_of_numbers_is_seen_where_nobody_said_what_zeros_mean(number):
+    meaning = find_meaning([discs(number)], None)
+    assert meaning.numbered
+    assert meaning.unlabelled == "background"
+    assert 1 in meaning.values
+
+
+def test_numbers_beside_a_painted_background_have_zeros_that_say_nothing():
+    labels = discs(30, first=2)
+    labels[168:176, 5:200] = 1
+    meaning = find_meaning([labels], None)
+    assert meaning.numbered
+    assert meaning.unlabelled == "ignore"
+    assert meaning.background == 1
+    assert len(meaning.values) == 30
+
+
+def test_the_user_has_the_last_word():
+    assert find_meaning([discs(30)], "background", "classes").kind == "classes"
+    assert find_meaning([discs(2)], "background", "particles").numbered
+    assert find_meaning([discs(2)], None, "particles").unlabelled == "background"
+    said = find_meaning([strokes(3)], "ignore", "particles")
+    assert said.numbered
+    assert said.values == (2, 3)
+
+
+def test_what_labels_are_is_said_in_words():
+    assert in_words(find_meaning([discs(4)])) == (
+        "the labels hold each value in one place, as numbers of particles are: taken as 4 numbered "
+        "particles; zeros are background"
+    )

@@ -125,7 +125,8 @@ def test_nothing_is_overwritten_unasked(tmp_path, name):
         ("a.jpg", mask(), None, 'the ending ".jpg"'),
         ("a.tif", mask().astype(float), None, "of type float64"),
         ("a.tif", -mask(), None, "from -3 to 0"),
-        ("a.tif", mask(largest=10**6), None, "from 0 to 65535"),
+        ("a.tif", mask(largest=2**33), None, "from 0 to 2,147,483,647"),
+        ("a.png", mask(largest=10**6), None, "beyond 65,535"),
         ("a.tif", np.zeros(7, int), None, r"shape \(7,\)"),
         ("a.png", mask((5, 37, 41)), None, "have 5 frames"),
         ("a.tif", mask(), (0.1, 0.0), "must be more than 0 nm"),
@@ -301,3 +302,37 @@ def test_coco_of_a_class_without_name_is_refused(tmp_path):
             tmp_path / "a.json", [InstanceImage("a", np.ones((5, 7), int), {1: 4})], {1: "x"}
         )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mask.tif", "mask.ome.zarr", "mask.npy"])
+@pytest.mark.parametrize("shape", [(37, 41), (3, 37, 41)])
+def test_numbers_beyond_16_bits_are_written_and_read(tmp_path, name, shape):
+    numbers = np.arange(np.prod(shape)).reshape(shape) + 70_000
+    path = write_labels(tmp_path / name, numbers, SIZES_NM)
+    np.testing.assert_array_equal(read_labels(path), numbers)
+    if name != "mask.npy":
+        assert read_micrographs(path)[0].pixel_size_nm == pytest.approx(SIZES_NM)
+
+
+def test_a_tiff_of_32_bits_is_an_ome_tiff(tmp_path):
+    """ImageJ's own TIFF has no whole numbers of 32 bits."""
+    path = write_labels(tmp_path / "mask.tif", np.full((37, 41), 70_001), (0.4, 0.25))
+    with tifffile.TiffFile(path) as tiff:
+        assert tiff.is_ome
+        assert tiff.pages[0].dtype == np.uint32
+        pixels = tifffile.xml2dict(tiff.ome_metadata)["OME"]["Image"]["Pixels"]
+    assert (pixels["PhysicalSizeY"], pixels["PhysicalSizeX"]) == (0.4, 0.25)
+    assert pixels["PhysicalSizeXUnit"] == pixels["PhysicalSizeYUnit"] == "nm"
+
+
+def test_a_series_has_the_type_of_its_largest_number(tmp_path):
+    series = LabelSeries(tmp_path / "mask.tif", 2, (37, 41), least=np.uint16)
+    series.write(0, np.ones((37, 41), int))
+    series.write(1, np.full((37, 41), 2))
+    assert tifffile.imread(series.finish()).dtype == np.uint16
+    series = LabelSeries(tmp_path / "more.tif", 2, (37, 41))
+    series.write(0, np.ones((37, 41), int))
+    series.write(1, np.full((37, 41), 70_000))
+    labels = read_labels(series.finish())
+    assert labels[0].max() == 1
+    assert labels[1].max() == 70_000

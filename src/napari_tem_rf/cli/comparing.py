@@ -5,11 +5,14 @@ from typing import Any
 
 import typer
 
-from napari_tem_rf.cli.inputs import read_labelled
+from napari_tem_rf.cli.inputs import meaning_in, read_labelled
 from napari_tem_rf.cli.options import (
+    LABELS_ARE,
     NOT_SAID,
     PIXEL_SIZE,
+    UNLABELLED,
     Given,
+    check_labels_are,
     check_unlabelled,
     told_by_options,
 )
@@ -31,6 +34,7 @@ from napari_tem_rf.comparison import (
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.engine import AnyEngine, Engine, InlineEngine, most_workers
 from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.micrographs.label_meaning import in_words
 from napari_tem_rf.protocol import EpochReport, NoteReport, ProgressReport, default_plan
 
 
@@ -48,11 +52,8 @@ def compare(
     out: Path = typer.Option(
         ..., "--out", help="Folder to make, or that of a comparison to continue."
     ),
-    unlabelled: str = typer.Option(
-        "ignore",
-        "--unlabelled",
-        help="What a label of 0 means: ignore (not annotated) or background (a finished mask).",
-    ),
+    unlabelled: str = UNLABELLED,
+    labels_are: str = LABELS_ARE,
     pixel_size: float = PIXEL_SIZE,
     plan: Given = NOT_SAID,
     scheduler: str = SCHEDULER,
@@ -64,18 +65,23 @@ def compare(
 ) -> None:
     """Compare networks on your annotations; the same command continues a stopped one."""
     check_unlabelled(unlabelled)
+    check_labels_are(labels_are)
     recipe = plan_of(plan)
     asked = asked_settings(recipe.preset, **settings)
     specs, notes = grid(asked.receptive_fields, asked.parameters)
+    files = read_labelled(images, labels, pixel_size, asked.group_by or None)
+    meaning = meaning_in(files, unlabelled, labels_are)
     comparison_plan = asked.plan(
         specs,
         training=recipe,
-        unlabelled=unlabelled,
+        unlabelled=meaning.unlabelled,
+        labels_are="particles" if meaning.numbered else "classes",
         cleaning=cleaning_of(cleaning),
     )
-    files = read_labelled(images, labels, pixel_size, asked.group_by or None)
     for note in (*files.notes, *notes):
         say(note)
+    if meaning.numbered:
+        say(in_words(meaning))
     shown = _ReportPrinter()
     with _engine(scheduler, workers) as engine, stop_on_interrupt(_STOPPING) as stopped:
         comparison = run_comparison(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +10,31 @@ import typer
 
 from napari_tem_rf.cli import reporting
 from napari_tem_rf.cli.inputs import named_masks
-from napari_tem_rf.cli.options import NOT_SAID, PIXEL_SIZE, Given, told_by_options
+from napari_tem_rf.cli.options import (
+    LABELS_ARE,
+    NOT_SAID,
+    PIXEL_SIZE,
+    Given,
+    check_labels_are,
+    told_by_options,
+)
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, say, tell
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.measuring.populations import PopulationSettings
 from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
-from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
+from napari_tem_rf.micrographs.label_meaning import (
+    LabelMeaning,
+    count_labels,
+    find_meaning,
+    meaning_of,
+)
 from napari_tem_rf.micrographs.reading import (
     LabelFrames,
     find_images,
     open_labels,
     read_micrographs,
 )
+from napari_tem_rf.provenance import read_provenance
 
 
 def info(
@@ -83,6 +97,7 @@ def measure(
         "has a lattice).",
     ),
     pixel_size: float = PIXEL_SIZE,
+    labels_are: str = LABELS_ARE,
     finding: Given = NOT_SAID,
     population: Given = NOT_SAID,
     json: bool = JSON_OPTION,
@@ -95,6 +110,7 @@ def measure(
     from napari_tem_rf.storage import write_text
 
     reporting.check_outputs(out, report)
+    check_labels_are(labels_are)
     wish = Finding(**finding)
     files = named_masks(masks)
     pictures = reporting.images_of(files, images, lattice)
@@ -107,14 +123,15 @@ def measure(
 
     @cache
     def some_numbered() -> bool:
-        return any(meaning_of(_counts(open_labels(path))).numbered for path in files.values())
+        return any(_meaning(path, open_labels(path)).numbered for path in files.values())
 
     tables = []
     for name, path in files.items():
         labels = open_labels(path)
-        meaning = meaning_of(_counts(labels))
+        meaning = _meaning(path, labels, labels_are)
         # of several files with numbered particles some may show few
-        if meaning.kind == "classes" and len(files) > 1 and some_numbered():
+        few = meaning.kind == "classes" and labels_are == "auto"
+        if few and len(files) > 1 and some_numbered():
             meaning = meaning.as_particles(
                 "hold few values, but lie beside labels with a number for each particle"
             )
@@ -167,6 +184,22 @@ def measure(
         )
         return
     tell(f"{written}: {summary.sentence}")
+
+
+def _meaning(path: Path, labels: LabelFrames, labels_are: str = "auto") -> LabelMeaning:
+    """Return what the labels of a file mean; a record beside it may say that they are numbers."""
+    if labels_are == "auto" and (read_provenance(path) or {}).get("instances"):
+        found = meaning_of(_counts(labels), "background", "particles")
+        return found.as_particles("are numbered particles, as the record beside them says")
+    counts = _counts(labels)
+    meaning = meaning_of(counts, "background", labels_are)  # type: ignore[arg-type]
+    if meaning.kind != "classes":
+        return meaning
+    some = [plane for plane in islice(labels, _FRAMES_LOOKED_AT) if plane.any()]
+    return find_meaning(some, "background", labels_are, counts)  # type: ignore[arg-type]
+
+
+_FRAMES_LOOKED_AT = 8
 
 
 def _counts(labels: LabelFrames) -> dict[int, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from napari_tem_rf.micrographs.annotation import LabelledImage, shape_text
 from napari_tem_rf.micrographs.grouping import groups_of
+from napari_tem_rf.micrographs.label_meaning import LabelMeaning, find_meaning
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import (
     find_images,
@@ -115,6 +116,15 @@ def read_labelled(
             sources[image.name] = str(image_files[name].resolve())
             label_sources[image.name] = str(label_files[name].resolve())
     return LabelledFiles(tuple(found), sources, label_sources, tuple(notes))
+
+
+def meaning_in(files: LabelledFiles, unlabelled: str | None, labels_are: str) -> LabelMeaning:
+    """Return what the labels of files mean, all together."""
+    return find_meaning(
+        [image.labels for image in files.images],
+        unlabelled,  # type: ignore[arg-type]
+        labels_are,  # type: ignore[arg-type]
+    )
 
 
 def _labelled(

@@ -230,9 +230,32 @@ def pick_network(
     return spec, f"network: {spec}; {spec.parameters:,} parameters"
 
 
-def check_unlabelled(unlabelled: str) -> None:
+LABELS_ARE = typer.Option(
+    "auto",
+    "--labels-are",
+    help="What label values are: classes, particles (a number for each particle, which tells apart "
+    "those that touch), or auto, which looks at the labels and says what it takes them for.",
+)
+UNLABELLED = typer.Option(
+    None,
+    "--unlabelled",
+    help="What a label of 0 means: ignore (not annotated) or background (a finished mask). When "
+    "not given: ignore beside classes, background beside numbered particles.",
+    show_default=False,
+)
+
+
+def check_labels_are(labels_are: str) -> None:
+    """Raise a usage error when what labels are is not a known word."""
+    if labels_are not in ("auto", "classes", "particles"):
+        raise typer.BadParameter(
+            f"{labels_are!r}: give auto, classes or particles", param_hint="--labels-are"
+        )
+
+
+def check_unlabelled(unlabelled: str | None) -> None:
     """Raise a usage error when the meaning of a label of 0 is not a known one."""
-    if unlabelled not in ("ignore", "background"):
+    if unlabelled not in (None, "ignore", "background"):
         raise typer.BadParameter(
             f"{unlabelled!r}: give ignore or background", param_hint="--unlabelled"
         )

@@ -10,7 +10,14 @@ import typer
 
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.inputs import named_files, read_sized
-from napari_tem_rf.cli.options import DEVICE, NOT_SAID, PIXEL_SIZE, Given, told_by_options
+from napari_tem_rf.cli.options import (
+    DEVICE,
+    NOT_SAID,
+    PIXEL_SIZE,
+    Given,
+    option_of,
+    told_by_options,
+)
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER, engine_at
 from napari_tem_rf.describing import settings_of
@@ -19,6 +26,7 @@ from napari_tem_rf.jobs.mask_files import MaskFile
 from napari_tem_rf.jobs.pixel_sizes import size_note
 from napari_tem_rf.mask_predicting import predict_masks
 from napari_tem_rf.measuring.finishing import Finishing, nm_sentence
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import read_micrographs
 from napari_tem_rf.protocol import Device, ProgressReport
@@ -32,6 +40,14 @@ def predict(
     images: list[Path] = typer.Argument(..., help="Image files or folders."),
     out: Path = typer.Option(..., "--out", help="Folder for the masks."),
     probabilities: bool = typer.Option(False, "--probabilities", help="Write probabilities too."),
+    instances: bool = typer.Option(
+        False,
+        "--instances",
+        help="Write masks with a number for each particle, in 16 or 32 bits. Particles that touch "
+        "are told apart by their border where the run learned from numbered particles, and at the "
+        "necks of the mask otherwise.",
+    ),
+    neck: float = option_of(Finding(), "neck", given=False),
     tile: int = typer.Option(None, "--tile", min=1, help="Side of a tile in px, without its halo."),
     pixel_size: float = PIXEL_SIZE,
     resample: bool = typer.Option(
@@ -55,7 +71,15 @@ def predict(
     if out.exists() and not out.is_dir():
         raise ValueError(f'"{out}" is a file: name a folder for the masks with --out')
     out.mkdir(parents=True, exist_ok=True)
-    wish = MaskWish(replace(opened, folder=run.resolve()), out, pixel_size, probabilities, resample)
+    wish = MaskWish(
+        replace(opened, folder=run.resolve()),
+        out,
+        pixel_size,
+        probabilities,
+        resample,
+        instances,
+        neck,
+    )
     progress = Progress("predicting")
     progress.line(_finishing_line(opened.record))
     with engine_at(scheduler) as engine:
@@ -72,7 +96,8 @@ def predict(
         print_json({"masks": written, "left_out": failed})
     elif not json:
         for entry in written:
-            tell(f"{entry['mask']}  {entry['foreground']:.1%} foreground")
+            particles = f", {entry['particles']:,} particles" if instances else ""
+            tell(f"{entry['mask']}  {entry['foreground']:.1%} foreground{particles}")
     if failed:
         raise ValueError(
             failed[0]["error"]
@@ -124,6 +149,8 @@ class MaskWish:
     pixel_size: float | None = None
     probabilities: bool = False
     resample: bool = False
+    instances: bool = False
+    neck: float = Finding().neck
 
     def masks(self, path: Path, name: str, progress: Progress) -> Iterator[MaskFile]:
         """Yield the masks of a file, one a micrograph, and say what the user should know."""
@@ -143,6 +170,8 @@ class MaskWish:
                 target,
                 probabilities=self.probabilities,
                 resample=self.resample,
+                instances=self.instances,
+                neck=self.neck,
             )
             if file.is_done:
                 progress.line(f'"{target}" is there from this run and is kept')
@@ -234,22 +263,31 @@ def _say_notes(name: str, notes: Sequence[tuple[str, int]], progress: Progress) 
 
 def _entry(path: Path, file: MaskFile) -> dict[str, Any]:
     """Return what was written of a micrograph, as plain JSON values."""
-    shape, foreground = _foreground(file.target)
+    shape, foreground, particles = _foreground(file.target)
     size = file.micrograph.pixel_size_nm
-    return {
+    entry: dict[str, Any] = {
         "image": str(path),
         "mask": str(file.target),
         "shape": list(shape),
         "foreground": foreground,
         "pixel_size_nm": None if size is None else list(size),
     }
+    return entry | {"particles": particles} if file.instances else entry
 
 
-def _foreground(mask: Path) -> tuple[tuple[int, ...], float]:
-    """Return the shape of a mask and the fraction that is foreground, read frame by frame."""
+def _foreground(mask: Path) -> tuple[tuple[int, ...], float, int]:
+    """Return shape, fraction of foreground and largest labels of a mask, read frame by frame.
+
+    Frames are numbered each by itself, so that the sum of their largest labels is the number of
+    particles.
+    """
     stored = read_micrographs(mask)[0]
-    shares = [float((stored.frame(index) > 0).mean()) for index in range(stored.frames)]
-    return tuple(stored.pixels.shape), float(np.mean(shares))
+    shares, largest = [], 0
+    for index in range(stored.frames):
+        labels = stored.frame(index)
+        shares.append(float((labels > 0).mean()))
+        largest += int(labels.max())
+    return tuple(stored.pixels.shape), float(np.mean(shares)), largest
 
 
 def _size_sentence(run: Run, micrograph: Micrograph, resample: bool) -> str | None:

@@ -49,9 +49,12 @@ def refuse_changes(
     """
     record, given = earlier.record, _given(context)
     has: dict[str, Any] = {"unlabelled": record.unlabelled, "preset": record.plan.preset}
+    has["labels_are"] = record.labels_are
     has |= record.cleaning.to_dict()
     for name in given.keys() & has.keys():
         wanted = context.params[name]
+        if (name, wanted) == ("labels_are", "auto"):
+            continue
         if wanted != has[name]:
             option = given[name]
             known = f"without {option}" if has[name] is None else f"with {option} {has[name]}"

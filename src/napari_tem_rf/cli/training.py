@@ -9,17 +9,20 @@ from pathlib import Path
 import typer
 
 from napari_tem_rf import jobs
-from napari_tem_rf.cli.inputs import LabelledFiles, read_labelled
+from napari_tem_rf.cli.inputs import LabelledFiles, meaning_in, read_labelled
 from napari_tem_rf.cli.options import (
     DILATIONS,
     FILTERS,
+    LABELS_ARE,
     NOT_SAID,
     PARAMETERS,
     PIXEL_SIZE,
     POOLS,
     RECEPTIVE_FIELD,
     RECEPTIVE_FIELD_NM,
+    UNLABELLED,
     Given,
+    check_labels_are,
     check_unlabelled,
     field_in_px,
     option_of,
@@ -37,6 +40,7 @@ from napari_tem_rf.cli.scheduling import SCHEDULER, train_at
 from napari_tem_rf.comparison import ComparisonSettings
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.micrographs.label_meaning import in_words
 from napari_tem_rf.protocol import PRESETS, TrainingPlan, default_plan
 from napari_tem_rf.runs import Run, RunRecord, read_run
 from napari_tem_rf.starting import DEFAULT, named_start
@@ -58,11 +62,8 @@ def train(
     pools: str = POOLS,
     dilations: str = DILATIONS,
     filters: int = FILTERS,
-    unlabelled: str = typer.Option(
-        "ignore",
-        "--unlabelled",
-        help="What a label of 0 means: ignore (not annotated) or background (a finished mask).",
-    ),
+    unlabelled: str = UNLABELLED,
+    labels_are: str = LABELS_ARE,
     plan: Given = NOT_SAID,
     pixel_size: float = PIXEL_SIZE,
     group_by: str = GROUP_BY,
@@ -82,6 +83,7 @@ def train(
 ) -> None:
     """Train a network on annotated images; Ctrl-C stops and keeps the best weights."""
     check_unlabelled(unlabelled)
+    check_labels_are(labels_are)
     if repeat is not None:
         refuse_settings(context)
         device = plan.get("device", "auto")
@@ -104,8 +106,11 @@ def train(
     cleaned = cleaning_of(cleaning)
     files = read_labelled(images, labels, pixel_size, group_by)
     first_weights = named_start(start, spec, asked.preset)
+    meaning = meaning_in(files, unlabelled, labels_are)
     for note in (*files.notes, sentence):
         say(note)
+    if meaning.numbered:
+        say(in_words(meaning))
     if start == DEFAULT and first_weights is not None:
         say("starts from weights of simulated micrographs; --start nothing takes new ones")
     record = train_request(
@@ -114,7 +119,8 @@ def train(
             images=files.images,
             spec=spec,
             plan=asked,
-            unlabelled=unlabelled,  # type: ignore[arg-type]
+            unlabelled=meaning.unlabelled,
+            labels_are="particles" if meaning.numbered else "classes",
             cleaning=cleaned,
             start=first_weights,
             sources=files.sources,
@@ -215,6 +221,7 @@ def _request_of(earlier: Run, files: LabelledFiles) -> jobs.TrainRequest:
         spec=record.spec,
         plan=record.plan,
         unlabelled=record.unlabelled,
+        labels_are=record.labels_are,
         cleaning=record.cleaning,
         class_names=dict(zip(record.classes.values, record.classes.names, strict=True)),
         sources=files.sources,

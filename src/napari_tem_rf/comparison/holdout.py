@@ -16,10 +16,10 @@ from napari_tem_rf.micrographs.annotation import (
     LabelledImage,
     TrainingSet,
     check_labels,
-    find_classes,
-    index_labels,
+    index_all,
 )
 from napari_tem_rf.micrographs.splitting import split
+from napari_tem_rf.protocol import LabelsAre
 
 __all__ = ["HeldOut", "HeldOutImage", "hold_out"]
 
@@ -76,6 +76,8 @@ class HeldOut:
         The split in words.
     note : str
         What limits the scores, in a sentence; empty where nothing does.
+    labels_are : {"classes", "particles"}
+        What the label values of all images together are.
     """
 
     training: tuple[LabelledImage, ...]
@@ -86,6 +88,7 @@ class HeldOut:
     gap_px: int
     sentence: str
     note: str = ""
+    labels_are: LabelsAre = "classes"
 
     @property
     def sha256(self) -> str:
@@ -125,26 +128,32 @@ def hold_out(images: Sequence[LabelledImage], plan: ComparisonPlan) -> HeldOut:
             raise ValueError(
                 f'two images are named "{image.name}": scores are kept by name; rename one'
             )
-    classes = find_classes(
-        [i.labels for i in images], plan.unlabelled, plan.class_names, plan.class_colors
+    learned = index_all(
+        [image.labels for image in images],
+        plan.unlabelled,
+        plan.class_names,
+        plan.class_colors,
+        plan.labels_are,
     )
-    binning = plan.cleaning.binning
-    # binned blocks of pixels that a block's edge cuts count on neither side
-    gap_px = plan.gap_px * binning + (binning - 1)
+    classes = learned.classes
     known = TrainingSet(
         tuple(
             AnnotatedImage(
                 image.name,
                 image.pixels,
-                index_labels(image.labels, classes, plan.unlabelled),
+                indices,
                 image.group or image.name,
                 image.pixel_size_nm,
             )
-            for image in images
+            for image, indices in zip(images, learned.indices, strict=True)
         ),
         classes,
         plan.unlabelled,
-    )
+        learned.border_px,
+    ).without_border
+    binning = plan.cleaning.binning
+    # binned blocks of pixels that a block's edge cuts count on neither side
+    gap_px = plan.gap_px * binning + (binning - 1)
     parts = split(known, plan.held_out, gap_px, plan.split_seed)
     if parts.kind == "none":
         raise ValueError(
@@ -172,6 +181,7 @@ def hold_out(images: Sequence[LabelledImage], plan: ComparisonPlan) -> HeldOut:
         gap_px if blocks else 0,
         parts.sentence,
         _limits(scored, blocks),
+        "particles" if learned.meaning.numbered else "classes",
     )
 
 

@@ -142,6 +142,7 @@ def _trained(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunReco
         spec=spec,
         plan=replace(plan.training, seed=work.contestant.seed),
         unlabelled=plan.unlabelled,
+        labels_are=work.held_out.labels_are,
         cleaning=plan.cleaning,
         class_names=plan.class_names,
         class_colors=plan.class_colors,
@@ -219,8 +220,13 @@ def _fitted(work: ContestantJob, stopped: Stopped) -> _Fitted | None:
 
     plan = work.plan
     data = jobs.prepare(
-        work.held_out.training, plan.unlabelled, plan.cleaning, plan.class_names, plan.class_colors
-    )
+        work.held_out.training,
+        plan.unlabelled,
+        plan.cleaning,
+        plan.class_names,
+        plan.class_colors,
+        work.held_out.labels_are,
+    ).without_border
     finishing = UNFINISHED
     if plan.finish:
         finishing = jobs.suggest_from(data.images, FOREST_REACH_PX, plan.cleaning).finishing

@@ -14,6 +14,7 @@ from napari_tem_rf.protocol import (
     LARGEST_SEED,
     PAPER_SEEDS,
     PRESETS,
+    LabelsAre,
     TrainingPlan,
     Unlabelled,
     default_plan,
@@ -225,6 +226,8 @@ class ComparisonPlan:
         Seed of the draw of what is held out.
     unlabelled : {"ignore", "background"}
         What a label of 0 means.
+    labels_are : {"auto", "classes", "particles"}
+        Whether label values are classes or numbers of particles.
     cleaning : Cleaning
         What is done to the pixels first.
     baselines : tuple of str
@@ -246,6 +249,7 @@ class ComparisonPlan:
     held_out: float = 0.2
     split_seed: int = PAPER_SEEDS[0]
     unlabelled: Unlabelled = "ignore"
+    labels_are: LabelsAre = "classes"
     cleaning: Cleaning = field(default_factory=Cleaning)
     baselines: tuple[str, ...] = BASELINES
     finish: bool = True

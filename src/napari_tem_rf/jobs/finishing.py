@@ -15,6 +15,7 @@ from napari_tem_rf.measuring.finishing_suggestion import (
     suggest_finishing,
 )
 from napari_tem_rf.measuring.lattice import lattice_period
+from napari_tem_rf.measuring.probable_particles import finished_numbers
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, TrainingSet, index_labels
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.micrographs.reading import read_labels
@@ -76,6 +77,8 @@ def certain(
     from napari_tem_rf.learning.validation import annotated_window, predict_fitting
 
     folded, spec = accelerated(network).folded(), network.spec
+    border = training.border_px is not None
+    training, validation = training.without_border, validation.without_border
     choice = CertaintyChoice(suggestion.finishing.scaled(1 / cleaning.binning))
     for image, is_held_out in _some(training, validation):
         window = annotated_window(image, folded)
@@ -83,7 +86,7 @@ def certain(
             window = _richest(image.labels, window, round_up(_SIDE_PX, spec.period))
         labels = image.labels[window]
         try:
-            result = predict_fitting(folded, image.pixels[window], shares=True)
+            result = predict_fitting(folded, image.pixels[window], shares=True, border=border)
         except MemoryError:
             return suggestion
         assert result.shares is not None
@@ -141,9 +144,16 @@ def finish_again(
     classes: NDArray[np.uint8],
     shares: NDArray[np.uint8],
     finishing: Finishing,
+    numbered: NDArray[np.int32] | None = None,
     *,
     report: Reporter,
     stopped: Stopped,
-) -> NDArray[Any]:
-    """Return class indices finished in another way, from what `predict_with_run` kept."""
-    return finish_prediction(classes, shares, finishing)
+) -> tuple[NDArray[Any], NDArray[np.int32] | None]:
+    """Return class indices finished in another way, from what `predict_with_run` kept.
+
+    With the particles that were numbered come those of the finished mask.
+    """
+    finished = finish_prediction(classes, shares, finishing)
+    if numbered is None:
+        return finished, None
+    return finished, finished_numbers(numbered, finished, finishing)

@@ -8,9 +8,13 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
 from napari_tem_rf.jobs.predicting import PredictionResult
 from napari_tem_rf.locking import BusyError, Lock
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.label_series import LabelSeries
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.writing import write_labels, write_probabilities
@@ -25,6 +29,10 @@ from napari_tem_rf.runs import Run, array_hash
 from napari_tem_rf.storage import sweep_once
 
 __all__ = ["ForeignMaskError", "MaskFile", "own_mask_file"]
+
+
+_NUMBERS = np.uint16
+"""Numbered particles have at least 16 bits, however few they are: no mask of classes needs them."""
 
 
 class ForeignMaskError(ValueError):
@@ -51,6 +59,11 @@ class MaskFile:
         Whether to write probabilities too: float TIFF, one file a frame, beside the mask.
     resample : bool
         Whether to show the image to the network at the pixel size that it was trained at.
+    instances : bool
+        Whether the mask has a number for each particle, in 16 bits or more, in place of the values
+        of classes.
+    neck : float
+        How narrow a neck has to be, where the run cannot tell particles apart by their border.
 
     Raises
     ------
@@ -68,10 +81,14 @@ class MaskFile:
         *,
         probabilities: bool = False,
         resample: bool = False,
+        instances: bool = False,
+        neck: float = Finding().neck,
     ) -> None:
         self.target = target
         self.micrograph = micrograph
         self._run = run
+        self.instances = instances
+        self._neck = neck
         self._is_series = micrograph.pixels.ndim == 3
         self._likely = tuple(self._probability_paths()) if probabilities else ()
         size = micrograph.pixel_size_nm
@@ -85,6 +102,8 @@ class MaskFile:
             "resampling": None if self.resampling is None else self.resampling.to_dict(),
             "finishing": self.finishing.to_dict() if self.finishing.changes_something else None,
         }
+        if instances:
+            self._identity["instances"] = told_apart(run, neck)
         if micrograph.source is None:
             # without a file the first frame must do
             self._identity["pixels_sha256"] = array_hash(micrograph.frame())
@@ -140,6 +159,7 @@ class MaskFile:
                 self.micrograph.image_shape,
                 size,
                 made_by=self._made_by(),
+                least=_NUMBERS if self.instances else np.uint8,
             )
         return self.missing
 
@@ -164,6 +184,7 @@ class MaskFile:
             device,
             self.resampling,
             self.finishing,
+            *((False, True, self._neck) if self.instances else ()),
         )
 
     def write(self, index: int, result: PredictionResult) -> None:
@@ -174,10 +195,15 @@ class MaskFile:
             write_probabilities(self._likely[index], result.probabilities, size)
         if not self._wants_mask(index):
             return
+        labels: NDArray[Any] = result.labels
+        if self.instances:
+            assert result.instances is not None
+            labels = result.instances
         if self._series is not None:
-            self._series.write(index, result.labels)
+            self._series.write(index, labels)
         else:
-            write_labels(self.target, result.labels, size)
+            least = _NUMBERS if self.instances else np.uint8
+            write_labels(self.target, labels, size, least=least)
 
     def failure(self, index: int, error: Exception) -> str:
         """Say why a frame could not be predicted: which one it was, and what went wrong."""
@@ -212,6 +238,12 @@ class MaskFile:
             is_ours = bool(made) and not any(
                 (made or {}).get(key) != value for key, value in self._identity.items()
             )
+            kind = (made or {}).get("instances")
+            if is_ours and kind != self._identity.get("instances"):
+                raise ForeignMaskError(
+                    f'"{there[0]}" exists and holds numbered particles: name another --out folder '
+                    "for masks of classes; nothing is overwritten"
+                )
         else:
             is_ours = begun is None or begun == self._made_by()
         if is_ours:
@@ -241,6 +273,13 @@ class MaskFile:
             return
         for index in range(self.micrograph.frames):
             yield self.target.with_name(f"{stem}_{index:04d}_probabilities.tif")
+
+
+def told_apart(run: Run, neck: float) -> dict[str, Any]:
+    """Return how a run's particles are told apart, as it is written in provenance."""
+    if run.record.parts_particles:
+        return {"told_apart_by": "the border that the run learned", "neck": None}
+    return {"told_apart_by": "necks of the mask", "neck": neck}
 
 
 def own_mask_file(

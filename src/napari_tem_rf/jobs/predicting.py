@@ -10,6 +10,12 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
+from napari_tem_rf.measuring.instances import find_particles
+from napari_tem_rf.measuring.probable_particles import (
+    finished_numbers,
+    particles_of_probabilities,
+)
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.annotation import (
     Classes,
 )
@@ -49,6 +55,10 @@ class PredictionResult:
     labels : ndarray of uint8 or uint16, shape (row, column)
         Label values of the annotation, background 0.
     probabilities : ndarray of float32, shape (class, row, column), optional
+        Of the annotation's classes.
+    instances : ndarray of int32, shape (row, column), optional
+        A number for each particle, 0 elsewhere: told apart by the border that the run learned from
+        numbered particles, or else by the necks of the mask.
     notes : tuple of str
         Sentences for the user.
     classes : ndarray of uint8, shape (row, column), optional
@@ -62,6 +72,7 @@ class PredictionResult:
     labels: NDArray[Any]
     probabilities: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
+    instances: NDArray[np.int32] | None = None
     classes: NDArray[np.uint8] | None = None
     shares: NDArray[np.uint8] | None = None
     finishing: Finishing = UNFINISHED
@@ -76,6 +87,8 @@ def predict_with_run(
     resampling: Resampling | None = None,
     finishing: Finishing | None = None,
     keep: bool = False,
+    instances: bool = False,
+    neck: float = Finding().neck,
     *,
     report: Reporter,
     stopped: Stopped,
@@ -86,6 +99,10 @@ def predict_with_run(
     comes back is on the image's own pixels. The mask is finished as the run says, or as
     ``finishing`` does with its lengths in px of the image; probabilities stay the network's own.
     With ``keep`` comes back what it takes to finish it in another way (`finish_again`).
+
+    With ``instances`` particles are numbered too. Where the run learned a border, they are told
+    apart on the whole image, at the pixel size that the network saw; where it learned classes
+    alone, touching ones are split at necks narrower than ``neck``, as `Finding` says.
     """
     from napari_tem_rf.learning.device import keep_pages
     from napari_tem_rf.learning.prediction import predict as predict_tiles
@@ -101,29 +118,49 @@ def predict_with_run(
         network,
         clean_pixels,
         tile_px=tile_px,
-        probabilities=probabilities,
+        probabilities=probabilities or (instances and record.parts_particles),
         shares=keep or finishing.needs_probabilities,
+        border=record.parts_particles,
         progress=lambda fraction: report(ProgressReport(fraction, None)),
         stopped=stopped,
     )
     if result is None:
         return None
     classes, probable, shares = result.classes, result.probabilities, result.shares
+    numbered: NDArray[np.int32] | None = None
     binning = record.cleaning.binning
+    if probable is not None and record.border_px is not None:
+        inside, border = probable[-2:]
+        if instances:
+            width_px = record.border_px / binning
+            numbered = np.where(
+                result.classes > 0,
+                particles_of_probabilities(inside, border, width_px),
+                np.int32(0),
+            )
+        probable = np.stack([*probable[:-2], inside + border]) if probabilities else None
     if resampling is not None:
         classes = resample_labels(classes, shape)
+        numbered = None if numbered is None else resample_labels(numbered, shape)
         probable = None if probable is None else resample_probabilities(probable, shape)
         if shares is not None:
             shares = np.rint(resample_probabilities(shares, shape)).astype(np.uint8)
     elif binning > 1:
         classes = unbin_labels(classes, binning, shape)
+        numbered = None if numbered is None else unbin_labels(numbered, binning, shape)
         probable = None if probable is None else _unbinned(probable, binning, shape)
         shares = None if shares is None else _unbinned(shares, binning, shape)
-    finished = finish_prediction(classes, shares, finishing)
+    labels = label_values(finish_prediction(classes, shares, finishing), record.classes)
+    if instances:
+        if numbered is None:
+            numbered = find_particles(labels, neck=neck)
+        else:
+            numbered = finished_numbers(numbered, labels, finishing)
     return PredictionResult(
-        label_values(finished, record.classes),
+        labels,
         probable,
         _notes(pixels, clean_pixels, record.cleaning),
+        numbered,
         classes if keep else None,
         shares if keep else None,
         finishing,

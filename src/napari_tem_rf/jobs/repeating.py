@@ -105,6 +105,7 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
             device=record.device or record.plan.device,  # type: ignore[arg-type]
         ),
         unlabelled=record.unlabelled,
+        labels_are=record.labels_are,
         cleaning=record.cleaning,
         class_names=dict(zip(classes.values, classes.names, strict=True)),
         class_colors=dict(zip(classes.values, classes.colors, strict=False)),

@@ -4,18 +4,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.annotation import (
     NOT_ANNOTATED,
     AnnotatedImage,
-    Classes,
     LabelledImage,
     TrainingSet,
     check_labels,
-    find_classes,
-    index_labels,
+    index_all,
 )
 from napari_tem_rf.micrographs.cleaning import (
     Cleaning,
@@ -25,6 +24,7 @@ from napari_tem_rf.micrographs.cleaning import (
 )
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import (
+    LabelsAre,
     TrainingPlan,
     Unlabelled,
     default_plan,
@@ -66,6 +66,8 @@ class TrainRequest:
     plan : TrainingPlan
     unlabelled : {"ignore", "background"}
         What a label of 0 means.
+    labels_are : {"auto", "classes", "particles"}
+        Whether label values are classes or numbers of particles.
     cleaning : Cleaning
     class_names, class_colors : dict of int to str
         By label value.
@@ -91,6 +93,7 @@ class TrainRequest:
     spec: NetworkSpec
     plan: TrainingPlan = field(default_factory=default_plan)
     unlabelled: Unlabelled = "ignore"
+    labels_are: LabelsAre = "auto"
     cleaning: Cleaning = field(default_factory=Cleaning)
     class_names: dict[int, str] = field(default_factory=dict)
     class_colors: dict[int, str] = field(default_factory=dict)
@@ -110,8 +113,11 @@ def prepare(
     cleaning: Cleaning,
     class_names: dict[int, str] | None = None,
     class_colors: dict[int, str] | None = None,
+    labels_are: LabelsAre = "auto",
 ) -> TrainingSet:
     """Return the training set of labelled images: checked, cleaned, standardised.
+
+    Where particles are numbered, their border is learned besides the classes.
 
     Raises
     ------
@@ -122,20 +128,22 @@ def prepare(
         raise ValueError("there is no image to train from: give at least one with its labels")
     for image in images:
         check_labels(image.name, image.pixels, image.labels)
-    classes = find_classes([i.labels for i in images], unlabelled, class_names, class_colors)
+    known = index_all(
+        [image.labels for image in images], unlabelled, class_names, class_colors, labels_are
+    )
     annotated = []
-    for image in images:
+    for image, indices in zip(images, known.indices, strict=True):
         try:
-            annotated.append(_annotated(image, unlabelled, cleaning, classes))
+            annotated.append(_annotated(image, indices, cleaning))
         except ValueError as error:
             raise ValueError(f'"{image.name}" cannot be trained from: {error}') from error
-    return TrainingSet(tuple(annotated), classes, unlabelled)
+    return TrainingSet(tuple(annotated), known.classes, unlabelled, known.border_px)
 
 
 def _annotated(
-    image: LabelledImage, unlabelled: Unlabelled, cleaning: Cleaning, classes: Classes
+    image: LabelledImage, indices: NDArray[np.int16], cleaning: Cleaning
 ) -> AnnotatedImage:
-    labels = index_labels(bin_labels(image.labels, cleaning.binning), classes, unlabelled)
+    labels = bin_labels(indices, cleaning.binning)
     if image.counted is not None:
         labels[bin_labels(~image.counted, cleaning.binning)] = NOT_ANNOTATED
     return AnnotatedImage(

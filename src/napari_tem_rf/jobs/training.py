@@ -92,8 +92,9 @@ def _train_run(
         request.cleaning,
         request.class_names,
         request.class_colors,
+        request.labels_are,
     )
-    spec = request.spec.with_classes(len(data.classes.values))
+    spec = request.spec.with_classes(data.learned)
     gap_px = max(_gap_px(spec), request.gap_px)
     parts = split(data, request.plan.validation, gap_px, request.plan.seed)
     held_out = _held_out(data, parts.kind)
@@ -109,7 +110,7 @@ def _train_run(
     split_record = {**asdict_split(parts), "scored": held_out}
     suggestion = _finishing(request, data, spec)
     record = replace(
-        _record(request, data.classes, spec, split_record, device.type, threads),
+        _record(request, data, spec, split_record, device.type, threads),
         finishing=suggestion.finishing,
         finishing_reason=suggestion.reason,
     )
@@ -153,7 +154,7 @@ def _train_run(
             run.write_weights({name: value.numpy() for name, value in state.best.items()})
             run.write_history(state.history)
 
-    watch = watcher(request, data.classes, suggestion.finishing)
+    watch = watcher(request, data.classes, suggestion.finishing, border=data.border_px is not None)
     training = train(
         parts.training,
         parts.validation,
@@ -220,7 +221,8 @@ def _finishing(request: TrainRequest, data: TrainingSet, spec: NetworkSpec) -> S
     """Return how the run's masks are to be finished, and why."""
     if request.finishing is not None:
         return Suggestion(request.finishing, "as it was chosen before the training")
-    suggestion = suggest_from(data.images, nominal_receptive_field(spec), request.cleaning)
+    images = data.without_border.images
+    suggestion = suggest_from(images, nominal_receptive_field(spec), request.cleaning)
     if request.plan.preset != "sytwu2022":
         return suggestion
     return replace(suggestion, finishing=replace(suggestion.finishing, enabled=False))
@@ -270,7 +272,7 @@ def _gap_px(spec: NetworkSpec) -> int:
 
 def _record(
     request: TrainRequest,
-    classes: Classes,
+    data: TrainingSet,
     spec: NetworkSpec,
     split_record: dict[str, Any],
     device: str,
@@ -297,7 +299,9 @@ def _record(
         name=request.run.name,
         spec=spec,
         plan=request.plan,
-        classes=classes,
+        classes=data.classes,
+        labels_are="classes" if data.border_px is None else "particles",
+        border_px=data.border_px,
         unlabelled=request.unlabelled,
         cleaning=request.cleaning,
         pixel_size_nm=sizes[0] if sizes else None,
@@ -322,7 +326,7 @@ def _was_cut_off(folder: Path, record: RunRecord) -> bool:
     earlier = read_run(folder).record
     same = (
         *("spec", "plan", "classes", "unlabelled", "cleaning", "data", "split", "gap_px"),
-        *("start", "start_sha256"),
+        *("start", "start_sha256", "labels_are", "border_px"),
     )
     return earlier.state == "training" and all(
         getattr(earlier, name) == getattr(record, name) for name in same
@@ -387,7 +391,11 @@ def _scores(validation: Any) -> dict[str, Any]:
 
 
 def watcher(
-    request: TrainRequest, classes: Classes, finishing: Finishing = UNFINISHED
+    request: TrainRequest,
+    classes: Classes,
+    finishing: Finishing = UNFINISHED,
+    *,
+    border: bool = False,
 ) -> Callable[[Any, int], Report | None]:
     """Return what predicts the watched image every few seconds."""
     import time
@@ -428,7 +436,10 @@ def watcher(
         begun = time.perf_counter()
         try:
             result = predict_fitting(
-                accelerated(network).folded(), part, shares=finishing.needs_probabilities
+                accelerated(network).folded(),
+                part,
+                shares=finishing.needs_probabilities,
+                border=border,
             )
         except MemoryError:
             due = math.inf

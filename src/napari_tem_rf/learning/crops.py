@@ -99,7 +99,7 @@ class CropSampler:
         self.rng = rng
         self.images = tuple(image for image in data.images if (image.labels >= 0).any())
         self.geometry: CropGeometry = CropGeometry.of(spec, plan, self.images)
-        self.places = [_Places(image.labels, len(data.classes.values)) for image in self.images]
+        self.places = [_Places(image.labels, data.learned) for image in self.images]
         self.annotated = np.array([places.total for places in self.places], float)
         self.counts = np.sum([places.counts for places in self.places], axis=0)
         self.sparse = data.is_sparse

@@ -42,6 +42,7 @@ def predict(
     tile_px: int | None = None,
     probabilities: bool = False,
     shares: bool = False,
+    border: bool = False,
     progress: Callable[[float], None] = lambda fraction: None,
     stopped: Callable[[], bool] = lambda: False,
     pass_over: Callable[[Network, tuple[int, int], int | None], Pass] = cheapest_pass,
@@ -63,6 +64,9 @@ def predict(
         Whether to return probabilities too.
     shares : bool
         Whether to return them in 255ths: for two classes that takes an eighth of the memory.
+    border : bool
+        Whether the last class is the border of the one before it: ``classes`` and ``shares`` then
+        have the two as one, ``probabilities`` keeps them apart.
     progress : callable
         Called with the fraction done after each tile.
     stopped : callable
@@ -83,7 +87,8 @@ def predict(
     classes = np.empty(pixels.shape, np.uint8)
     shape = (network.spec.classes, *pixels.shape)
     probable = np.empty(shape, np.float32) if probabilities else None
-    in_parts = np.empty((shape[0] - 1, *pixels.shape), np.uint8) if shares else None
+    parts_of = shape[0] - 1 - border
+    in_parts = np.empty((parts_of, *pixels.shape), np.uint8) if shares else None
 
     def read(window: Window) -> Tensor:
         """Return a window of the image, (1, channel, row, column); beyond its end are zeros."""
@@ -95,14 +100,17 @@ def predict(
         """Keep logits, (class, row, column); those beyond the image's end are dropped."""
         rows, columns = classes[window].shape
         logits = logits[:, :rows, :columns]
-        classes[window] = _most_probable(logits).cpu().numpy()
+        classes[window] = _most_probable(logits, border).cpu().numpy()
         if probable is None and in_parts is None:
             return
         likely = logits.softmax(0)
         if probable is not None:
             probable[(slice(None), *window)] = likely.cpu().numpy()
         if in_parts is not None:
-            parts = (255 * likely[1:]).round().to(torch.uint8)
+            told = likely[1:]
+            if border:
+                told = torch.cat([told[:-2], told[-2:].sum(0, keepdim=True)])
+            parts = (255 * told).round().to(torch.uint8)
             in_parts[(slice(None), *window)] = parts.cpu().numpy()
 
     way = pass_over(network, (pixels.shape[0], pixels.shape[1]), tile_px)
@@ -123,8 +131,10 @@ def predict(
     return Prediction(classes, probable, in_parts)
 
 
-def _most_probable(logits: Tensor) -> Tensor:
+def _most_probable(logits: Tensor, border: bool) -> Tensor:
     """Return class indices, uint8 (row, column), of logits (class, row, column)."""
+    if border:
+        logits = torch.cat([logits[:-2], torch.logaddexp(logits[-2], logits[-1])[None]])
     if len(logits) == 2:  # ten times as fast as argmax
         return (logits[1] > logits[0]).to(torch.uint8)
     return logits.argmax(0).to(torch.uint8)

@@ -10,7 +10,12 @@ from torch.nn import functional
 from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.prediction import Prediction, predict
-from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, AnnotatedImage, TrainingSet
+from napari_tem_rf.micrographs.annotation import (
+    NOT_ANNOTATED,
+    AnnotatedImage,
+    TrainingSet,
+    as_classes,
+)
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.rounding import round_up
 
@@ -33,6 +38,8 @@ class ValidationResult:
 def validate(network: Network, data: TrainingSet) -> ValidationResult:
     """Score a network on the annotated pixels of a set; Dice per image, then the mean.
 
+    Dice is of the user's classes: a border that is learned apart counts as its particle.
+
     Parameters
     ----------
     network : Network
@@ -41,16 +48,17 @@ def validate(network: Network, data: TrainingSet) -> ValidationResult:
         At least one image, each with an annotated pixel.
     """
     folded = accelerated(network).folded()
-    classes = len(data.classes.values)
+    classes, border = len(data.classes.values), data.border_px is not None
     losses, scores = [], []
     for image in data.images:
         window = annotated_window(image, folded)
         labels = image.labels[window]
         counted = labels >= 0
-        result = predict_fitting(folded, image.pixels[window], probabilities=True)
+        result = predict_fitting(folded, image.pixels[window], probabilities=True, border=border)
         assert result.probabilities is not None
         losses.append(_cross_entropy(result.probabilities, labels))
-        score = foreground_dice(result.classes[counted], labels[counted], classes)
+        truth = as_classes(labels[counted]) if border else labels[counted]
+        score = foreground_dice(result.classes[counted], truth, classes)
         scores.append((image.name, score))
     dice = float(np.mean([score for _, score in scores]))
     return ValidationResult(float(np.mean(losses)), dice, tuple(scores))
@@ -69,6 +77,7 @@ def predict_fitting(
     *,
     probabilities: bool = False,
     shares: bool = False,
+    border: bool = False,
 ) -> Prediction:
     """Predict an image while a training holds memory too: by smaller tiles where it is full.
 
@@ -80,6 +89,8 @@ def predict_fitting(
         Standardised image.
     probabilities, shares : bool
         Whether to return probabilities too, as fractions or in 255ths.
+    border : bool
+        Whether the last class is the border of the one before it; see `predict`.
 
     Raises
     ------
@@ -90,7 +101,12 @@ def predict_fitting(
     while True:
         try:
             result = predict(
-                network, pixels, tile_px=side, probabilities=probabilities, shares=shares
+                network,
+                pixels,
+                tile_px=side,
+                probabilities=probabilities,
+                shares=shares,
+                border=border,
             )
         except MemoryError:
             side = FIRST_SMALLER_PX if side is None else side // 2

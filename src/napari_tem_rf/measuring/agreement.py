@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from napari_tem_rf.micrographs.label_meaning import (
     LabelMeaning,
     count_labels,
+    look_like_numbers,
     meaning_of,
     one_piece_each,
 )
@@ -79,7 +80,7 @@ def find_agreement(pairs: Sequence[TwoLabels], unlabelled: Unlabelled = "backgro
     if not (prediction.numbered or labels.numbered):
         if len(prediction.values) <= 1 and len(labels.values) <= 1 and not strokes:
             return Agreement((), prediction, labels, _unexpected(prediction, labels))
-        if prediction.values == labels.values:
+        if prediction.values == labels.values and not _both_numbered(pairs, prediction, labels):
             return Agreement(labels.values, prediction, labels, _unexpected(prediction, labels))
         prediction, labels = _looked_at(pairs, prediction, labels)
     if prediction.numbered or labels.numbered:
@@ -89,6 +90,21 @@ def find_agreement(pairs: Sequence[TwoLabels], unlabelled: Unlabelled = "backgro
         return Agreement((), prediction, labels, (*_unexpected(prediction, labels), note))
     classes = tuple(sorted({*prediction.values, *labels.values}))
     return Agreement(classes, prediction, labels, _differences(prediction, labels, unlabelled))
+
+
+def _both_numbered(
+    pairs: Sequence[TwoLabels], prediction: LabelMeaning, labels: LabelMeaning
+) -> bool:
+    """Return whether both sides hold a few numbers of particles, as many by chance: no classes."""
+    if "classes" not in (prediction.kind, labels.kind) or labels.kind == "strokes":
+        return False
+    some = [pairs[place] for place in range(min(len(pairs), _LOOKED_AT))]
+    return look_like_numbers(
+        [pair.prediction for pair in some], prediction.background
+    ) and look_like_numbers([pair.labels for pair in some], labels.background)
+
+
+_LOOKED_AT = 4
 
 
 def _looked_at(

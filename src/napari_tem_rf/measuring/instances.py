@@ -1,11 +1,12 @@
 """Particles of a mask, one label each: finding and splitting."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["check_frame", "compact", "find_particles", "neighbours"]
+__all__ = ["check_frame", "compact", "find_particles", "neighbours", "part_at_passes"]
 
 _EIGHT_NEIGHBOURS = np.ones((3, 3), bool)
 _SHALLOWEST_NECK_PX = 0.75
@@ -125,19 +126,54 @@ def _parts_of(
 ) -> tuple[int, NDArray[np.int32]]:
     """Return into how many parts one component falls at its necks, and their labels from 1 up."""
     from scipy import ndimage
+
+    if np.count_nonzero(inside) < 2 * smallest_px:
+        return 1, inside.astype(np.int32)
+    distance = ndimage.distance_transform_edt(inside, sampling=sides)
+
+    def is_neck(width: float, lower: float) -> bool:
+        return width < neck * lower and lower - width >= _SHALLOWEST_NECK_PX
+
+    return part_at_passes(distance, inside, is_neck, smallest_px)
+
+
+def part_at_passes(
+    heights: NDArray[np.floating],
+    inside: NDArray[np.bool_],
+    parts: Callable[[float, float], bool],
+    smallest_px: int = 1,
+) -> tuple[int, NDArray[np.int32]]:
+    """Part an area by a watershed on heights, whose basins are joined again at high passes.
+
+    Parameters
+    ----------
+    heights : ndarray of float, shape (row, column)
+        High inside particles, low between them.
+    inside : ndarray of bool, shape (row, column)
+        The area.
+    parts : callable
+        Gets the height of the pass between two basins and that of the lower of their summits; says
+        whether the two stay apart. Passes are asked from the highest down.
+    smallest_px : int
+        No part is smaller, unless the area's component is.
+
+    Returns
+    -------
+    int
+        The number of parts.
+    ndarray of int32, shape (row, column)
+        Their labels from 1 up; 0 outside.
+    """
+    from scipy import ndimage
     from skimage.morphology import local_maxima
     from skimage.segmentation import watershed
 
-    whole = inside.astype(np.int32)
-    if np.count_nonzero(inside) < 2 * smallest_px:
-        return 1, whole
-    distance = ndimage.distance_transform_edt(inside, sampling=sides)
-    summits, n = ndimage.label(local_maxima(distance, connectivity=2) & inside, _EIGHT_NEIGHBOURS)
+    summits, n = ndimage.label(local_maxima(heights, connectivity=2) & inside, _EIGHT_NEIGHBOURS)
     if n < 2:
-        return 1, whole
-    basins = watershed(-distance, summits, connectivity=2, mask=inside)
+        return 1, inside.astype(np.int32)
+    basins = watershed(-heights, summits, connectivity=2, mask=inside)
     height = np.zeros(n + 1)
-    height[1:] = ndimage.maximum(distance, basins, np.arange(1, n + 1))
+    height[1:] = ndimage.maximum(heights, basins, np.arange(1, n + 1))
     sizes = np.bincount(basins.ravel(), minlength=n + 1)
     root = list(range(n + 1))
 
@@ -147,13 +183,12 @@ def _parts_of(
             basin = root[basin]
         return basin
 
-    for one, other, width in zip(*_passes(basins, distance), strict=True):
+    for one, other, height_of_pass in zip(*_passes(basins, heights), strict=True):
         a, b = find(one), find(other)
         if a == b:
             continue
-        lower = min(height[a], height[b])
-        is_neck = width < neck * lower and lower - width >= _SHALLOWEST_NECK_PX
-        if is_neck and min(sizes[a], sizes[b]) >= smallest_px:
+        stays = parts(height_of_pass, min(height[a], height[b]))
+        if stays and min(sizes[a], sizes[b]) >= smallest_px:
             continue
         root[b] = a
         height[a] = max(height[a], height[b])
@@ -165,15 +200,15 @@ def _parts_of(
 
 
 def _passes(
-    basins: NDArray[np.int32], distance: NDArray[np.float64]
+    basins: NDArray[np.int32], heights: NDArray[np.floating]
 ) -> tuple[list[int], list[int], list[float]]:
-    """Return the pairs of neighbouring basins and the distance at their pass, widest first."""
+    """Return the pairs of neighbouring basins and the height of their pass, highest first."""
     pairs, widths = [], []
     for here, there in neighbours(basins.shape):
         a, b = basins[here], basins[there]
         apart = (a != b) & (a > 0) & (b > 0)
         pairs.append(np.sort(np.stack([a[apart], b[apart]], axis=1), axis=1))
-        widths.append(np.minimum(distance[here][apart], distance[there][apart]))
+        widths.append(np.minimum(heights[here][apart], heights[there][apart]))
     width = np.concatenate(widths)
     order = np.argsort(-width, kind="stable")
     unique, first = np.unique(np.concatenate(pairs)[order], axis=0, return_index=True)

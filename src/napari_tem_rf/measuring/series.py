@@ -8,7 +8,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from zlib import crc32
 
 import numpy as np
@@ -24,8 +24,10 @@ from napari_tem_rf.micrographs.label_meaning import (
     LabelMeaning,
     are_numbered,
     count_labels,
+    look_like_numbers,
     many_values,
 )
+from napari_tem_rf.protocol import LabelsAre
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +35,14 @@ if TYPE_CHECKING:
 LARGEST_PLAIN_BYTES = 256 * 2**20
 """Labels of a series that take more are kept packed: 1,000 frames would fill the memory."""
 
+_FRAMES_LOOKED_AT = 4
+
 # a frame is counted in milliseconds: more often would say nothing new
 _ASKING_SECONDS = 1.0
+
+ToldApart = Literal["necks", "numbers", "border"]
+"""By what particles that touch were told apart: necks of the mask, the mask's own numbers, or the
+border that a run learned."""
 
 Plane = NDArray[np.integer]
 Planes3D = NDArray[np.integer] | PackedLabels
@@ -50,6 +58,8 @@ class Finding:
     ----------
     split : bool
         Part particles that touch where they have a neck.
+    neck : float
+        How narrow a neck has to be: its width over that of the narrower part.
     smallest_px : int
         Particles of fewer pixels are left out.
     border : bool
@@ -59,8 +69,17 @@ class Finding:
     split: bool = told(
         True,
         "Split touching particles",
-        "Part particles where they have a neck: where the mask between them is narrower than 80 % "
-        "of the narrower one",
+        "Part particles where they have a neck; particles that are numbered already stay as they "
+        "are",
+    )
+    neck: float = told(
+        0.8,
+        "at necks below",
+        "Part where the mask between two particles is narrower than this share of the narrower "
+        "one: less splits less, and 100 % splits at every neck",
+        percent=True,
+        least=0,
+        most=1,
     )
     smallest_px: int = told(
         9,
@@ -158,6 +177,7 @@ def find_in(
     *,
     background: int = 0,
     first_label: int = 1,
+    labels_are: LabelsAre = "auto",
     stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[float, None, Found]:
     """Find and measure the particles of frames; yields the fraction done.
@@ -176,11 +196,13 @@ def find_in(
         A value that is background besides 0: that of strokes.
     first_label : int
         The first particle's label; labels continue from frame to frame.
+    labels_are : {"auto", "classes", "particles"}
+        Whether the masks hold classes, or a number for each particle.
     stopped : callable
         Asked between frames: whether to return what is done.
     """
     found = Found(planes_for((len(frames), *shape)))
-    numbered = are_numbered(_counts(planes, frames, background, stopped))
+    numbered = _are_numbered(planes, frames, background, labels_are, stopped)
     for place, frame in enumerate(frames):
         if stopped():
             break
@@ -222,6 +244,7 @@ def particles_of(
     return find_particles(
         mask,
         split=finding.split,
+        neck=finding.neck,
         smallest_px=finding.smallest_px,
         border=finding.border,
         pixel_size_nm=pixel_size_nm,
@@ -303,6 +326,28 @@ def _counts(
             asked = time.monotonic()
         counts = count_labels(np.asarray(planes(frame)))
         yield {value: number for value, number in counts.items() if value != background}
+
+
+def numbered_alike(mask: Plane, background: int = 0, labels_are: LabelsAre = "auto") -> bool:
+    """Return whether one mask by itself holds a number for each particle."""
+    return _are_numbered(lambda _frame: mask, [0], background, labels_are, lambda: False)
+
+
+def _are_numbered(
+    planes: Planes,
+    frames: Sequence[int],
+    background: int,
+    labels_are: LabelsAre,
+    stopped: Callable[[], bool],
+) -> bool:
+    """Return whether masks hold a number for each particle: all of a series do, or none."""
+    if labels_are != "auto":
+        return labels_are == "particles"
+    if are_numbered(_counts(planes, frames, background, stopped)):
+        return True
+    if background:  # strokes: a stroke of each class looks like a number
+        return False
+    return look_like_numbers([np.asarray(planes(frame)) for frame in frames[:_FRAMES_LOOKED_AT]])
 
 
 def _without(mask: Plane, background: int) -> Plane:

@@ -2,22 +2,41 @@
 
 A labels layer holds whole numbers. With ``unlabelled="ignore"`` 0 is not annotated, 1 background,
 2 and up the classes; with ``unlabelled="background"`` (a finished mask) 0 is background and 1 and
-up the classes.
+up the classes. Where particles are numbered, their numbers take the place of the classes and stand
+for one class, whose border is learned apart (`particle_targets`).
 """
 
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES, count_labels, meaning_of
-from napari_tem_rf.protocol import Unlabelled
+from napari_tem_rf.micrographs.label_meaning import (
+    MOST_CLASSES,
+    LabelMeaning,
+    count_labels,
+    find_meaning,
+    meaning_of,
+)
+from napari_tem_rf.micrographs.particle_targets import (
+    BORDER,
+    INSIDE,
+    border_width,
+    index_numbers,
+)
+from napari_tem_rf.protocol import LabelsAre, Unlabelled
 
 NOT_ANNOTATED = -1
+
+LARGEST_LABEL = 2**31 - 1
+"""The largest number of a particle: what 32 bits with a sign hold."""
+
+LARGEST_CLASS = 65_535
+"""The largest label value of a class."""
 
 SPARSE = 0.5
 """Where less of the images than this is annotated, it is strokes and not masks."""
@@ -58,7 +77,8 @@ class AnnotatedImage:
     pixels : ndarray of float32, shape (row, column)
         Cleaned and standardised: mean 0, standard deviation 1.
     labels : ndarray of int16, shape (row, column)
-        Class index per pixel (place in `Classes.values`), -1 where not annotated.
+        Class index per pixel (place in `Classes.values`), -1 where not annotated. Where the border
+        of particles is learned, its index comes after those of the classes.
     group : str
         Images of one group (an exposure) are never split.
     pixel_size_nm : tuple of float, optional
@@ -74,15 +94,41 @@ class AnnotatedImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingSet:
-    """Annotated images of the same classes."""
+    """Annotated images of the same classes.
+
+    Attributes
+    ----------
+    images : tuple of AnnotatedImage
+    classes : Classes
+        The user's classes.
+    unlabelled : {"ignore", "background"}
+        What a label of 0 means.
+    border_px : float, optional
+        Width in px of the border of numbered particles, which is learned besides the classes; None
+        where classes alone are.
+    """
 
     images: tuple[AnnotatedImage, ...]
     classes: Classes
     unlabelled: Unlabelled = "ignore"
+    border_px: float | None = None
+
+    @property
+    def learned(self) -> int:
+        """How many classes a network has to learn: the user's, and the border."""
+        return len(self.classes.values) + (self.border_px is not None)
+
+    @property
+    def without_border(self) -> "TrainingSet":
+        """The same with the user's classes alone: the border is part of the particle."""
+        if self.border_px is None:
+            return self
+        images = tuple(replace(image, labels=as_classes(image.labels)) for image in self.images)
+        return replace(self, images=images, border_px=None)
 
     def counts(self) -> NDArray[np.int64]:
-        """Return the annotated pixels of each class, shape (class,)."""
-        n = len(self.classes.values)
+        """Return the annotated pixels of each class that is learned, shape (class,)."""
+        n = self.learned
         per_image = (np.bincount(i.labels[i.labels >= 0], minlength=n) for i in self.images)
         return np.sum([np.zeros(n, np.int64), *per_image], axis=0)
 
@@ -140,10 +186,10 @@ def check_labels(name: str, pixels: NDArray[Any], labels: NDArray[Any]) -> None:
             f'labels of "{name}" hold {labels.dtype} values: labels are whole numbers; '
             "save them as an integer image"
         )
-    if labels.size and (labels.min() < 0 or labels.max() > 65535):
+    if labels.size and (labels.min() < 0 or labels.max() > LARGEST_LABEL):
         raise ValueError(
             f'labels of "{name}" go from {labels.min()} to {labels.max()}: '
-            "use label values from 0 to 65535"
+            f"use label values from 0 to {LARGEST_LABEL:,}"
         )
 
 
@@ -152,25 +198,52 @@ def find_classes(
     unlabelled: Unlabelled,
     names: dict[int, str] | None = None,
     colors: dict[int, str] | None = None,
+    meaning: LabelMeaning | None = None,
 ) -> Classes:
     """Return the classes that occur in labels; the background is always one of them.
+
+    Numbered particles are one class: background is 0 and they are 1, or 1 and 2 where zeros are not
+    annotated.
+
+    Parameters
+    ----------
+    labels : sequence of ndarray of int
+    unlabelled : {"ignore", "background"}
+        What a label of 0 means.
+    names, colors : dict of int to str
+        By label value.
+    meaning : LabelMeaning, optional
+        What the labels mean, where it was found already.
 
     Raises
     ------
     ValueError
-        When there is nothing to learn: no label, or one class only.
+        When there is nothing to learn: no label, or one class only; or there are too many classes.
     """
     counts: Counter[int] = Counter()
     for each in labels:
         counts.update(count_labels(each))
-    found = sorted(counts)
     background = 1 if unlabelled == "ignore" else 0
+    if meaning is None:
+        meaning = meaning_of(counts, unlabelled)
+    found = sorted(counts)
+    if meaning.numbered:
+        # what number a particle has says nothing, and a background without zeros is one
+        there = {background} if background in counts or meaning.background in counts else set()
+        if any(value in counts for value in meaning.values):
+            there.add(background + 1)
+        found = sorted(there | ({0} if 0 in counts else set()))
     foreground = [value for value in found if value > background]
-    if meaning_of(counts, unlabelled).numbered:
+    if len(foreground) > MOST_CLASSES:
         raise ValueError(
-            f"the labels hold {len(foreground)} values, as if particles were numbered one by one: "
-            f"a network learns classes, {MOST_CLASSES} at most; give all particles of a kind the "
-            f"same value, {background + 1} for the first"
+            f"the labels hold {len(foreground)} classes, and a network learns {MOST_CLASSES} at "
+            "most: if these are particles with a number each, say that labels are particles, or "
+            f"give all particles of a kind the same value, {background + 1} for the first"
+        )
+    if foreground and foreground[-1] > LARGEST_CLASS:
+        raise ValueError(
+            f"a class has the label value {foreground[-1]:,}: classes have values up to "
+            f"{LARGEST_CLASS:,}; numbered particles may have larger ones, if they are said to be"
         )
     if found in ([], [0]) and unlabelled == "ignore":
         raise ValueError(
@@ -207,12 +280,62 @@ def find_classes(
 
 def index_labels(labels: NDArray[Any], classes: Classes, unlabelled: Unlabelled) -> Any:
     """Return class indices, int16, shape (row, column), from label values; -1: not annotated."""
-    table = np.full(65536, NOT_ANNOTATED, np.int16)
+    table = np.full(LARGEST_CLASS + 2, NOT_ANNOTATED, np.int16)
     for index, value in enumerate(classes.values):
         table[value] = index
     if unlabelled == "ignore":
         table[0] = NOT_ANNOTATED
-    return table[labels.astype(np.uint16)]
+    return table[np.minimum(labels.astype(np.int64), LARGEST_CLASS + 1)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexedLabels:
+    """What a network is to learn from the labels of several images.
+
+    Attributes
+    ----------
+    classes : Classes
+    indices : tuple of ndarray of int16, each of shape (row, column)
+        As in `AnnotatedImage.labels`.
+    border_px : float, optional
+        Width of the border of numbered particles; None for classes.
+    meaning : LabelMeaning
+        What the label values mean.
+    """
+
+    classes: Classes
+    indices: tuple[NDArray[np.int16], ...]
+    border_px: float | None
+    meaning: LabelMeaning
+
+
+def index_all(
+    labels: Sequence[NDArray[Any]],
+    unlabelled: Unlabelled,
+    names: dict[int, str] | None = None,
+    colors: dict[int, str] | None = None,
+    labels_are: LabelsAre = "auto",
+) -> IndexedLabels:
+    """Return what a network is to learn from the labels of images that belong together.
+
+    Raises
+    ------
+    ValueError
+        As `find_classes`.
+    """
+    meaning = find_meaning(labels, unlabelled, labels_are)
+    classes = find_classes(labels, unlabelled, names, colors, meaning)
+    if not meaning.numbered:
+        indices = tuple(index_labels(each, classes, unlabelled) for each in labels)
+        return IndexedLabels(classes, indices, None, meaning)
+    border_px = border_width(labels, meaning)
+    indices = tuple(index_numbers(each, meaning, border_px) for each in labels)
+    return IndexedLabels(classes, indices, border_px, meaning)
+
+
+def as_classes(indices: NDArray[np.int16]) -> NDArray[np.int16]:
+    """Return class indices from indices with a border: the border is part of its particle."""
+    return np.where(indices == BORDER, np.int16(INSIDE), indices)
 
 
 def group_of(name: str, pattern: str | None) -> str:

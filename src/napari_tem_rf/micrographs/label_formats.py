@@ -10,11 +10,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["LABEL_ENDINGS", "Pages", "as_labels", "checked_size", "label_writer", "write_tiff"]
+__all__ = [
+    "LABEL_ENDINGS",
+    "Pages",
+    "as_labels",
+    "checked_size",
+    "label_writer",
+    "smallest_type",
+    "write_tiff",
+]
 
-_LARGEST_LABEL = 65_535
+_LARGEST_LABEL = 2**31 - 1
 # the two parts of a TIFF resolution are unsigned 32-bit numbers
 _LARGEST_RATIONAL = 2**32 - 1
 
@@ -53,14 +61,16 @@ class Pages:
             yield np.ascontiguousarray(self.read(index), dtype=self.dtype)
 
 
-def as_labels(labels: ArrayLike, path: Path) -> NDArray[Any]:
-    """Return labels as uint8 where they fit and as uint16 otherwise.
+def as_labels(labels: ArrayLike, path: Path, least: DTypeLike = np.uint8) -> NDArray[Any]:
+    """Return labels in the smallest of 8, 16 and 32 bits, without a sign, that holds them.
+
+    No type is smaller than ``least``.
 
     Raises
     ------
     ValueError
         If they are not (row, column) or (frame, row, column), or no whole numbers from 0 to
-        65,535; ``path`` names them in the sentence.
+        2,147,483,647; ``path`` names them in the sentence.
     """
     values = np.asarray(labels)
     if values.ndim not in (2, 3) or values.size == 0:
@@ -74,9 +84,15 @@ def as_labels(labels: ArrayLike, path: Path) -> NDArray[Any]:
     if smallest < 0 or largest > _LARGEST_LABEL:
         raise ValueError(
             f'labels for "{path.name}" go from {smallest} to {largest}: '
-            f"they must be from 0 to {_LARGEST_LABEL}"
+            f"they must be from 0 to {_LARGEST_LABEL:,}"
         )
-    return values.astype(np.uint8 if largest < 256 else np.uint16)
+    smallest_one = smallest_type(largest)
+    return values.astype(max(smallest_one, np.dtype(least), key=lambda dtype: dtype.itemsize))
+
+
+def smallest_type(largest: int) -> np.dtype[Any]:
+    """Return the type of the fewest bits that holds labels up to ``largest``."""
+    return np.dtype(np.uint8 if largest < 2**8 else np.uint16 if largest < 2**16 else np.uint32)
 
 
 def checked_size(pixel_size_nm: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -89,13 +105,15 @@ def checked_size(pixel_size_nm: tuple[float, float] | None) -> tuple[float, floa
     return row, column
 
 
-def label_writer(path: Path, shape: tuple[int, ...]) -> Callable[[Path, Pages], None]:
-    """Return what writes labels of a shape into the format of the path's ending.
+def label_writer(
+    path: Path, shape: tuple[int, ...], dtype: np.dtype[Any] | None = None
+) -> Callable[[Path, Pages], None]:
+    """Return what writes labels of a shape and type into the format of the path's ending.
 
     Raises
     ------
     ValueError
-        If the ending is not known, or a PNG shall hold several frames.
+        If the ending is not known, or a PNG shall hold several frames or labels of 32 bits.
     """
     writers: dict[str, Callable[[Path, Pages], None]] = {
         ".npy": _write_npy,
@@ -114,13 +132,24 @@ def label_writer(path: Path, shape: tuple[int, ...]) -> Callable[[Path, Pages], 
         raise ValueError(
             f'labels for "{path.name}" have {shape[0]} frames: a PNG holds one; write .tif'
         )
+    if ending == ".png" and dtype is not None and dtype.itemsize > 2:
+        raise ValueError(
+            f'labels for "{path.name}" go beyond 65,535, which is all that a PNG holds: write .tif'
+        )
     return writers[ending]
 
 
 def write_tiff(path: Path, pages: Pages, axes: str | None = None) -> None:
-    """Write a TIFF that ImageJ reads with its pixel size."""
+    """Write a TIFF that ImageJ reads with its pixel size.
+
+    ImageJ has no whole numbers of 32 bits: those become an OME-TIFF, which Bio-Formats and Fiji
+    read with its pixel size.
+    """
     import tifffile
 
+    if pages.dtype.itemsize > 2 and pages.dtype.kind in "ui":
+        _write_ome_tiff(path, pages)
+        return
     calibration: dict[str, Any] = {}
     metadata: dict[str, Any] = {"axes": axes or ("YX" if len(pages.shape) == 2 else "TYX")}
     if pages.pixel_size_nm is not None:
@@ -138,6 +167,26 @@ def write_tiff(path: Path, pages: Pages, axes: str | None = None) -> None:
         rowsperstrip=pages.shape[-2],
         metadata=metadata,
         **calibration,
+    )
+
+
+def _write_ome_tiff(path: Path, pages: Pages) -> None:
+    import tifffile
+
+    metadata: dict[str, Any] = {"axes": "YX" if len(pages.shape) == 2 else "TYX"}
+    if pages.pixel_size_nm is not None:
+        row, column = pages.pixel_size_nm
+        metadata |= {"PhysicalSizeX": column, "PhysicalSizeXUnit": "nm"}
+        metadata |= {"PhysicalSizeY": row, "PhysicalSizeYUnit": "nm"}
+    tifffile.imwrite(
+        path,
+        iter(pages),
+        shape=pages.shape,
+        dtype=pages.dtype,
+        ome=True,
+        compression="zlib",
+        rowsperstrip=pages.shape[-2],
+        metadata=metadata,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from napari_tem_rf.micrographs.label_formats import Pages, as_labels, checked_size, label_writer
 from napari_tem_rf.records import RecordError, read_json
@@ -36,6 +36,8 @@ class LabelSeries:
         work are kept if this is the same, and begun anew if not.
     overwrite : bool
         Replace ``path`` if it is there.
+    least : dtype
+        The smallest type that the labels are written in.
 
     Raises
     ------
@@ -56,8 +58,10 @@ class LabelSeries:
         *,
         made_by: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        least: DTypeLike = np.uint8,
     ) -> None:
         self.path = Path(path)
+        self._least = least
         self._shape = (frames, *image_shape)
         self._pixel_size_nm = checked_size(pixel_size_nm)
         self._write = label_writer(self.path, self._shape)
@@ -100,7 +104,7 @@ class LabelSeries:
         """Write the mask of one frame, shape (row, column)."""
         if not 0 <= index < self._shape[0]:
             raise ValueError(f'"{self.path.name}" has {self._shape[0]} frames: no frame {index}')
-        values = as_labels(labels, self.path)
+        values = as_labels(labels, self.path, self._least)
         if values.shape != self._shape[1:]:
             raise ValueError(
                 f'frame {index} for "{self.path.name}" is {values.shape}: '
@@ -127,8 +131,10 @@ class LabelSeries:
                 f'"{self.path.name}" is missing {len(missing)} of {self._shape[0]} frames, '
                 f"the first is {missing[0]}: write all of them first"
             )
-        wide = any(self.read(index).dtype != np.uint8 for index in range(self._shape[0]))
-        dtype = np.dtype(np.uint16 if wide else np.uint8)
+        # each part is of the smallest type that holds it
+        dtype = max(
+            (self.read(index).dtype for index in range(self._shape[0])), key=lambda d: d.itemsize
+        )
         with write_aside(self.path) as aside:
             self._write(aside, Pages(self._shape, dtype, self.read, self._pixel_size_nm))
         remove(self._parts)

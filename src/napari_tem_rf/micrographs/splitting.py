@@ -123,7 +123,7 @@ def _split_blocks(data: TrainingSet, fraction: float, gap_px: int) -> Split:
     labels: dict[tuple[str, tuple[int, ...]], list[NDArray[np.int16]]] = {}
     for image in data.images:
         labels.setdefault((image.group, image.labels.shape), []).append(image.labels)
-    classes = len(data.classes.values)
+    classes = data.learned
     blocks = {key: _best_block(each, classes, fraction, gap_px) for key, each in labels.items()}
     training, validation, names = [], [], []
     for image in data.images:

@@ -7,7 +7,7 @@ is whole or not there, and an existing one is replaced only where that is asked 
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from napari_tem_rf.micrographs.coco import InstanceImage, write_coco
 from napari_tem_rf.micrographs.framewise import Framewise
@@ -17,6 +17,7 @@ from napari_tem_rf.micrographs.label_formats import (
     as_labels,
     checked_size,
     label_writer,
+    smallest_type,
     write_tiff,
 )
 from napari_tem_rf.micrographs.label_series import LabelSeries
@@ -38,6 +39,7 @@ def write_labels(
     pixel_size_nm: tuple[float, float] | None = None,
     *,
     overwrite: bool = False,
+    least: DTypeLike = np.uint8,
 ) -> Path:
     """Write a mask, in the format of the path's ending.
 
@@ -46,12 +48,15 @@ def write_labels(
     path : str or Path
         .tif, .tiff, .ome.zarr, .zarr, .png or .npy. PNG and NPY have no place for the pixel size.
     labels : array_like of int, shape (row, column) or (frame, row, column)
-        Labels from 0 to 65,535, written as uint8 where they fit and as uint16 otherwise; those of a
-        long series (`Framewise`) frame by frame, in the type that they have.
+        Labels from 0 to 2,147,483,647, written in the smallest of 8, 16 and 32 bits without a sign
+        that holds them; those of a long series (`Framewise`) frame by frame, in the type that they
+        have. A TIFF of 32 bits is an OME-TIFF, as ImageJ's own has no such numbers.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel in nm.
     overwrite : bool
         Replace an existing file.
+    least : dtype
+        The smallest type that they are written in.
 
     Returns
     -------
@@ -72,8 +77,8 @@ def write_labels(
     if isinstance(labels, Framewise):
         pages = _pages_of(labels, path, size)
     else:
-        pages = Pages.of(as_labels(labels, path), size)
-    write = label_writer(path, pages.shape)
+        pages = Pages.of(as_labels(labels, path, least), size)
+    write = label_writer(path, pages.shape, pages.dtype)
     refuse_existing(path, overwrite)
     with write_aside(path) as aside:
         write(aside, pages)
@@ -81,7 +86,7 @@ def write_labels(
 
 
 def _pages_of(labels: Framewise, path: Path, size: tuple[float, float] | None) -> Pages:
-    kind = np.dtype(np.uint8 if labels.dtype == np.uint8 else np.uint16)
+    kind = smallest_type(2 ** (8 * min(labels.dtype.itemsize, 4)) - 1)
     return Pages(labels.shape, kind, lambda index: as_labels(labels.frame(index), path), size)
 
 

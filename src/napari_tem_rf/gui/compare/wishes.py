@@ -146,6 +146,7 @@ def prepare_comparison(session: Session, wishes: Wishes) -> Prepared:
         wishes.specs,
         training=request.plan,
         unlabelled=request.unlabelled,
+        labels_are=request.labels_are,
         cleaning=request.cleaning,
         class_names=request.class_names,
         class_colors=request.class_colors,

@@ -70,6 +70,7 @@ def outgoing(session: Session, layer: Labels) -> Outgoing:
         run=predicted.run,
         pixel_size_nm=pixel_size_nm(ground),
         finding=of_particles.finding,
+        told_apart=of_particles.told_apart,
         by_hand=of_particles.by_hand if is_particles else mark.kind != "prediction",
         is_particles=is_particles,
         resampling=None if predicted.resampling is None else predicted.resampling.to_dict(),

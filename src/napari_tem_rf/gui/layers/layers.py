@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pint
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
 from numpy.typing import NDArray
 
 from napari_tem_rf.figures.palette import CLASS_COLORS
@@ -152,6 +152,20 @@ def label_colors(classes: Classes, *, background: bool = True) -> DirectLabelCol
         if value != 0 and (background or place > 0):
             colors[value] = own or CLASS_COLORS[place % len(CLASS_COLORS)]
     return DirectLabelColormap(color_dict=colors)
+
+
+def number_colors() -> CyclicLabelColormap:
+    """Return the class colours in three lightnesses: neighbours rarely share one of 21."""
+    base = np.array([list(bytes.fromhex(color[1:])) for color in CLASS_COLORS]) / 255
+    shades = [(1 - share) * base + share * to for to, share in ((1, 0), (1, 0.45), (0, 0.35))]
+    # the first colour is that of no particle
+    colors = np.concatenate([np.zeros((1, 4)), np.insert(np.concatenate(shades), 3, 1, axis=1)])
+    return CyclicLabelColormap(
+        colors=colors.astype(np.float32),
+        controls=np.linspace(0, 1, len(colors) + 1),
+        interpolation="zero",
+        background_value=0,
+    )
 
 
 def new_annotation(image: Image, classes: Classes, name: str) -> Labels:

@@ -13,9 +13,9 @@ from typing import Any, ClassVar, Literal, TypeVar
 from napari.layers import Image, Layer
 
 from napari_tem_rf.measuring.finishing import Finishing
-from napari_tem_rf.measuring.series import Finding
+from napari_tem_rf.measuring.series import Finding, ToldApart
 from napari_tem_rf.micrographs.resampling import Resampling
-from napari_tem_rf.protocol import Unlabelled
+from napari_tem_rf.protocol import LabelsAre, Unlabelled
 
 __all__ = [
     "MARK",
@@ -39,7 +39,7 @@ __all__ = [
 MARK = "napari-tem-rf"
 """Key in ``layer.metadata`` under which the program keeps what it knows of a layer."""
 
-OverlayKind = Literal["cleaned", "difference", "ensemble", "side by side"]
+OverlayKind = Literal["cleaned", "difference", "ensemble", "side by side", "split"]
 
 Some = TypeVar("Some", bound="Mark")
 
@@ -92,11 +92,14 @@ class AnnotationMark(MarkOnImage):
         Value, name and colour of each class.
     unlabelled : {"ignore", "background"}, optional
         What zeros mean; None while nobody said.
+    labels_are : {"auto", "classes", "particles"}
+        Whether values are classes or numbers of particles; "auto" while nobody said.
     """
 
     kind: ClassVar[str] = "annotation"
     classes: tuple[tuple[int, str, str], ...] = ()
     unlabelled: Unlabelled | None = None
+    labels_are: LabelsAre = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +121,8 @@ class ParticlesMark(MarkOnImage):
         The title that the program gave the layer, and the name that it got.
     mask, mask_id : str
         Name and unique id of the mask.
+    told_apart : {"necks", "numbers", "border"}
+        By what particles that touch were told apart.
     by_hand : bool
         Whether they were corrected.
     pixel_size_nm : tuple of float, optional
@@ -130,6 +135,7 @@ class ParticlesMark(MarkOnImage):
     mask: str = ""
     mask_id: str = ""
     finding: Finding | None = None
+    told_apart: ToldApart = "necks"
     by_hand: bool = False
     pixel_size_nm: tuple[float, float] | None = None
 

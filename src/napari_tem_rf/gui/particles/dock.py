@@ -26,6 +26,7 @@ from napari_tem_rf.gui.particles.marks import MOST_BOXES, ParticleMarks, find_sp
 from napari_tem_rf.gui.particles.numbers import PopulationNumbers
 from napari_tem_rf.gui.particles.options import ParticleOptions
 from napari_tem_rf.gui.particles.particles import Particles
+from napari_tem_rf.gui.particles.preview import SplitPreview
 from napari_tem_rf.gui.particles.reporting import ReportWriter
 from napari_tem_rf.gui.particles.shortcuts import register_shortcuts
 from napari_tem_rf.gui.particles.table import ParticleTable
@@ -79,6 +80,8 @@ class ParticlesWidget(Dock):
         self.session = session_of(viewer)
         self.particles = Particles(self.session)
         self.marks = ParticleMarks(self.session, self, self._on_click)
+        self.preview = SplitPreview(self.session)
+        self._previewed: Finding | None = None
         self._found_with: tuple[object, Finding] | None = None
         self._writing: ThreadWork | None = None
         self._report = ReportWriter(self.particles, self)
@@ -170,14 +173,15 @@ class ParticlesWidget(Dock):
         listen(self, self.particles.busy_changed, self._show_busy)
         listen(self, self.particles.said, self._say)
         listen(self, self.particles.work.progressed, self._on_progress)
-        listen(self, self.options.changed, self._show_stale)
+        listen(self, self.options.changed, self._on_options)
+        listen(self, self.preview.counted, self._on_counted)
         listen(self, self.particles.measured, self._show_numbers)
         listen(self, self.histogram.chosen, self._show_numbers)
         listen(self, self.numbers.computed, self.histogram.show_population)
         listen(self, self.session.requested, self._on_requested)
         self.shown.connect(self.marks.set_visible)
         preload(self, PANDAS, MATPLOTLIB)  # for the first particles
-        for part in (self.marks, self.particles):
+        for part in (self.preview, self.marks, self.particles):
             for end in (self.destroyed, self.session.closed):
                 # not a method of the dock: Qt has taken it apart by then
                 end.connect(partial(_close, part))
@@ -315,8 +319,26 @@ class ParticlesWidget(Dock):
         else:
             self.words.say("The settings changed: press Find particles to use them.", "advice")
 
+    def _on_options(self) -> None:
+        """Draw at once what other settings would find; measuring waits for the button."""
+        self._show_stale()
+        mask, finding = self.particles.mask, self.options.finding
+        if mask is not None and not self.particles.is_finding:
+            self._previewed = finding
+            self.preview.show(mask, finding)
+
+    def _on_counted(self, number: int) -> None:
+        if self._previewed == self.options.finding and not self.particles.is_finding:
+            frame = " in this frame" if self.particles.is_series else ""
+            self.words.say(
+                f"{_count(number)}{frame} with these settings: press Find particles to measure "
+                "them.",
+                "advice",
+            )
+
     def _choose_mask(self, layer: Any) -> None:
         self.words.say("")
+        self.preview.close()
         self.particles.mask = layer
 
     # finding
@@ -324,6 +346,7 @@ class ParticlesWidget(Dock):
     def find(self) -> None:
         """Find the particles with the settings that are shown."""
         self.words.say("")
+        self.preview.close()
         self.particles.find(self.options.finding, self.options.all_frames)
 
     # choosing
@@ -495,7 +518,7 @@ class ParticlesWidget(Dock):
         self._enable()
 
 
-def _close(part: ParticleMarks | Particles, _widget: object = None) -> None:
+def _close(part: ParticleMarks | Particles | SplitPreview, _widget: object = None) -> None:
     part.close()
 
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import CyclicLabelColormap
+from numpy.typing import NDArray
 
-from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.layers.layers import (
     frame_labels,
     frame_pixels,
     image_shape,
+    number_colors,
     pixel_size_nm,
     placement,
 )
@@ -29,7 +29,7 @@ from napari_tem_rf.gui.layers.marks import (
 )
 from napari_tem_rf.gui.session.annotations import image_of
 from napari_tem_rf.gui.session.session import Session
-from napari_tem_rf.measuring.series import Finding, Ground, Planes3D, planes_for
+from napari_tem_rf.measuring.series import Finding, Ground, Planes3D, ToldApart, planes_for
 from napari_tem_rf.micrographs.framewise import PackedLabels
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def masks(session: Session) -> list[Labels]:
         for layer in session.viewer.layers
         if isinstance(layer, Labels)
         and not (_is_current(layer) and _mask_id(layer) in {"", *there})
+        and not is_ours(layer, "split")
         and len(image_shape(layer)) in (2, 3)
     ]
     predicted = session.situation.scene.predictions
@@ -141,6 +142,8 @@ def show_particles(
     frames: Sequence[int],
     finding: Finding,
     top: int,
+    *,
+    told_apart: ToldApart = "necks",
 ) -> tuple[Labels, str]:
     """Show particles in the program's own layer of that mask, made or updated.
 
@@ -158,6 +161,9 @@ def show_particles(
         How they were found.
     top : int
         The largest label in all frames, those that keep their particles included.
+    told_apart : {"necks", "numbers", "border"}
+        By what particles that touch were told apart: necks of the mask, the mask's own numbers, or
+        the border that its run learned.
 
     Returns
     -------
@@ -193,9 +199,31 @@ def show_particles(
             resampling=predicted.resampling,
             finishing=predicted.finishing,
             finding=finding,
+            told_apart=told_apart,
         ),
     )
     return layer, kept
+
+
+def show_predicted_particles(session: Session, mask: Labels, instances: NDArray[np.int32]) -> None:
+    """Show the particles that a run told apart by their borders, in place of its mask."""
+    layer, _ = show_particles(
+        session,
+        mask,
+        instances[None],
+        (0,),
+        Finding(smallest_px=1),
+        int(instances.max(initial=0)),
+        told_apart="border",
+    )
+    layer.visible, mask.visible = True, False
+
+
+def show_mask_again(session: Session, mask: Labels) -> None:
+    """Show a mask that changes in place of its predicted particles, which are earlier ones."""
+    layer = particles_layer(session, mask)
+    if layer is not None and layer.visible and particles_mark(layer).told_apart == "border":
+        layer.visible, mask.visible = False, True
 
 
 def show_features(
@@ -270,7 +298,7 @@ def _add(session: Session, mask: Labels, data: Planes3D, ground: Layer) -> Label
     layer = Labels(
         data,
         name=particles_name(mask),
-        colormap=_colors(),
+        colormap=number_colors(),
         opacity=0.6,
         metadata={MARK: ParticlesMark(name=particles_name(mask))},
         **placement(ground),
@@ -307,17 +335,3 @@ def _give_to_user(layer: Labels) -> str:
     """Make corrected particles the user's own layer, and return its new name."""
     layer.name = f"{layer.name}, corrected"
     return str(layer.name)
-
-
-def _colors() -> CyclicLabelColormap:
-    """Return the class colours in three lightnesses: neighbours rarely share one of 21."""
-    base = np.array([list(bytes.fromhex(color[1:])) for color in CLASS_COLORS]) / 255
-    shades = [(1 - share) * base + share * to for to, share in ((1, 0), (1, 0.45), (0, 0.35))]
-    # the first colour is that of no particle
-    colors = np.concatenate([np.zeros((1, 4)), np.insert(np.concatenate(shades), 3, 1, axis=1)])
-    return CyclicLabelColormap(
-        colors=colors.astype(np.float32),
-        controls=np.linspace(0, 1, len(colors) + 1),
-        interpolation="zero",
-        background_value=0,
-    )

@@ -20,8 +20,10 @@ from napari_tem_rf.gui.layers.layers import (
 )
 from napari_tem_rf.gui.layers.marks import ParticlesMark, note
 from napari_tem_rf.gui.layers.plane import shown_frame
+from napari_tem_rf.gui.layers.told_apart import planes_of
 from napari_tem_rf.gui.particles import layers as particle_layers
 from napari_tem_rf.gui.particles.work import Job, ParticleWork
+from napari_tem_rf.gui.session.annotations import labels_are_in
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.measuring.populations import SurveyedFrame
@@ -33,6 +35,7 @@ from napari_tem_rf.measuring.series import (
     joined_table,
     measure_again,
 )
+from napari_tem_rf.protocol import LabelsAre
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -155,6 +158,7 @@ class Particles:
             run=mark.run,
             pixel_size_nm=mark.pixel_size_nm,
             finding=mark.finding,
+            told_apart=mark.told_apart,
             by_hand=mark.by_hand,
             resampling=None if mark.resampling is None else mark.resampling.to_dict(),
             finishing=mark.finishing,
@@ -243,18 +247,22 @@ class Particles:
         shape = image_shape(mask)
         ground = replace(particle_layers.ground_of(session, mask), lattice=self._lattice)
         background = particle_layers.strokes_background(session, mask)
+        # a run that knows borders has told them apart already
+        predicted = planes_of(mask, frames)
+        labels_are: LabelsAre = "particles" if predicted else labels_are_in(mask)
         self._begin(
             lambda stopped: find_in(
-                partial(frame_labels, mask),
+                predicted.__getitem__ if predicted else partial(frame_labels, mask),
                 frames,
                 (shape[-2], shape[-1]),
                 finding,
                 ground,
                 background=background,
                 first_label=max(labels, default=0) + 1,
+                labels_are=labels_are,
                 stopped=stopped,
             ),
-            partial(self._show_found, mask, finding, others),
+            partial(self._show_found, mask, finding, others, bool(predicted)),
             finding=True,
         )
 
@@ -277,7 +285,12 @@ class Particles:
         self.busy_changed.emit()
 
     def _show_found(
-        self, mask: Labels, finding: Finding, others: dict[int, Measured], found: Found
+        self,
+        mask: Labels,
+        finding: Finding,
+        others: dict[int, Measured],
+        by_border: bool,
+        found: Found,
     ) -> None:
         session = self.session
         if mask not in session.viewer.layers:
@@ -295,7 +308,13 @@ class Particles:
             if len(each.table)
         ]
         layer, kept = particle_layers.show_particles(
-            session, mask, found.labels, found.frames, finding, max(tops, default=0)
+            session,
+            mask,
+            found.labels,
+            found.frames,
+            finding,
+            max(tops, default=0),
+            told_apart="border" if by_border else "numbers" if found.were_parted else "necks",
         )
         measured = {**(others if layer is earlier else {}), **found.measured}
         if mask is not self._mask:
@@ -305,7 +324,7 @@ class Particles:
         self._measured = measured
         self._table = self._show_features(layer, mask, measured)
         self.changed.emit()
-        self.said.emit(*self._report(found, kept))
+        self.said.emit(*self._report(found, kept, by_border))
 
     def _show_features(
         self, layer: Labels, mask: Labels | None, measured: dict[int, Measured]
@@ -314,12 +333,14 @@ class Particles:
         particle_layers.show_features(self.session, layer, mask, table)
         return table
 
-    def _report(self, found: Found, kept: str) -> tuple[str, str]:
+    def _report(self, found: Found, kept: str, by_border: bool) -> tuple[str, str]:
         number = sum(len(each.table) for each in found.measured.values())
         words = f"{number:,} particle{'s' * (number != 1)} found"
         if len(found.labels) > 1:
             words += f" in {len(found.frames)} of {len(found.labels)} frames"
-        if found.were_parted:
+        if by_border:
+            words += "; the run told those that touch apart by their borders"
+        elif found.were_parted:
             words += "; the mask has one label a particle, so none was split"
         if kept:
             words += f'; what you corrected is kept in "{kept}"'

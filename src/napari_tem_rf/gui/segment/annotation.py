@@ -3,6 +3,7 @@
 from functools import partial
 
 import napari
+import numpy as np
 from napari.layers import Labels
 from napari.utils.theme import Theme
 from qtpy.QtCore import Qt
@@ -14,6 +15,7 @@ from qtpy.QtWidgets import (
     QMenu,
     QPushButton,
     QRadioButton,
+    QSizePolicy,
     QToolButton,
     QWidget,
 )
@@ -34,8 +36,10 @@ from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
 from napari_tem_rf.gui.session.annotations import (
     note_classes,
     start_annotation,
+    values_in,
 )
 from napari_tem_rf.gui.session.autosave import Autosave, Offer
+from napari_tem_rf.gui.session.label_counts import label_counts
 from napari_tem_rf.gui.session.situation import Annotated, Situation
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes
@@ -71,6 +75,7 @@ class AnnotationWidget(QWidget):
         super().__init__()
         self.session = session_of(viewer)
         self._classes = Classes((), ())
+        self._numbered = False
         self._shown: tuple[object, ...] = ()
 
         self.layers = LayerChoice("no annotation: press New")
@@ -83,6 +88,8 @@ class AnnotationWidget(QWidget):
         self.new_button.clicked.connect(self._new)
 
         self._grid_holder = QWidget()
+        # a dock that is short of room scrolls, and squeezes no line
+        self._grid_holder.setSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Minimum)
         self._grid = QGridLayout(self._grid_holder)
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setHorizontalSpacing(6)
@@ -107,6 +114,29 @@ class AnnotationWidget(QWidget):
         )
         self.zeros_ignored.toggled.connect(self._set_meaning)
 
+        self.are_classes = QRadioButton("classes")
+        self.are_classes.setToolTip(
+            "All particles of a kind have the same value: a network learns the kinds."
+        )
+        self.are_particles = QRadioButton("numbered particles")
+        self.are_particles.setToolTip(
+            "Each particle has a number of its own, as ImageJ, Cellpose or StarDist write them:\n"
+            "the network learns the borders of particles too, and tells apart those that touch."
+        )
+        # one group each: radio buttons of one parent exclude each other
+        self._meanings = (QButtonGroup(self), QButtonGroup(self))
+        for group, buttons in zip(
+            self._meanings,
+            (
+                (self.are_classes, self.are_particles),
+                (self.zeros_ignored, self.zeros_background),
+            ),
+            strict=True,
+        ):
+            for button in buttons:
+                group.addButton(button)
+        self.are_particles.toggled.connect(self._set_labels_are)
+
         self.words = Sentence()
         self.restore_button = QPushButton("Take it back")
         self.restore_button.setToolTip(
@@ -119,6 +149,7 @@ class AnnotationWidget(QWidget):
             [
                 row(self.layers, self.new_button, stretch=0),
                 self._grid_holder,
+                row(PlainLabel("labels are"), self.are_classes, self.are_particles),
                 row(PlainLabel("zeros are"), self.zeros_ignored, self.zeros_background),
                 self.words,
                 self.restore_button,
@@ -130,6 +161,7 @@ class AnnotationWidget(QWidget):
                 now.choices,
                 now.scene.annotations,
                 now.scene.classes,
+                now.scene.meaning,
                 now.scene.annotated,
                 now.edits,
             ),
@@ -145,11 +177,18 @@ class AnnotationWidget(QWidget):
         self.layers.show_layers(list(now.scene.annotations), annotation)
         self.new_button.setEnabled(now.choices.image is not None)
         ignored = now.choices.unlabelled == "ignore"
-        for button, on in ((self.zeros_ignored, ignored), (self.zeros_background, not ignored)):
+        numbered = now.scene.meaning.numbered
+        for button, on in (
+            (self.zeros_ignored, ignored),
+            (self.zeros_background, not ignored),
+            (self.are_classes, not numbered),
+            (self.are_particles, numbered),
+        ):
             with signals_blocked(button):
                 button.setChecked(on)
         self.restore_button.hide()
         self._classes = now.scene.classes
+        self._numbered = numbered
         self._build(annotation, self._classes.values)
         if annotation is None:
             self._say_what_to_do(now)
@@ -174,7 +213,7 @@ class AnnotationWidget(QWidget):
 
     def _build(self, annotation: Labels | None, values: tuple[int, ...]) -> None:
         """Make one line a class; only when the classes changed, so that typing is not cut off."""
-        shown = (annotation, values)
+        shown = (annotation, values, self._numbered)
         if shown == self._shown:
             return
         self._shown = shown
@@ -189,6 +228,12 @@ class AnnotationWidget(QWidget):
         for place, value in enumerate(values):
             self._add_line(place, value)
         self._grid.addWidget(self.add_button, len(values), 0, 1, 2, Qt.AlignmentFlag.AlignLeft)
+        self.add_button.setText("next particle" if self._numbered else "+ class")
+        self.add_button.setToolTip(
+            "Paint the next particle, with a number that none has yet (M in the canvas)"
+            if self._numbered
+            else "Add a class, for example for a second kind of particle"
+        )
         self.add_button.setVisible(bool(values))
         self._grid_holder.setVisible(bool(values))
 
@@ -206,6 +251,7 @@ class AnnotationWidget(QWidget):
         name = QLineEdit()
         name.setToolTip("Name of the class: type to change it")
         name.editingFinished.connect(partial(self._rename, place, name))
+        name.setReadOnly(self._numbered)
         count = PlainLabel()
         count.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         count.setToolTip("Annotated pixels of this class")
@@ -222,7 +268,10 @@ class AnnotationWidget(QWidget):
         pixels = next(each.pixels for each in annotated if each.pair.labels is annotation)
         for place, value in enumerate(classes.values):
             self._labels[place].setIcon(swatch(classes.colors[place]))
-            self._labels[place].setChecked(annotation.selected_label == value)
+            selected = annotation.selected_label
+            chosen = value > 0 and selected >= value if self._numbered else selected == value
+            last = place == len(classes.values) - 1
+            self._labels[place].setChecked(chosen if last else selected == value)
             if not self._names[place].hasFocus():
                 self._names[place].setText(classes.names[place])
             self._counts[place].setText(f"{pixels[place]:,} px")
@@ -233,18 +282,16 @@ class AnnotationWidget(QWidget):
             self.words.say(
                 "Nothing is painted yet: choose a class and paint a few strokes.", "quiet"
             )
+        elif now.scene.meaning.numbered:
+            self.words.say(_particles_in_words(now), "quiet")
         elif many_values(self._classes.values[1:]):
             self.words.say(
                 f"This layer holds more than {MOST_CLASSES} values: it looks like particles "
-                "numbered one by one; a class layer holds one value a class.",
+                "with a number each; a class layer holds one value a class.",
                 "warning",
             )
         else:
-            annotated = now.scene.annotated
-            images = images_and_frames(
-                [each.pair.image for each in annotated], [len(each.frames) for each in annotated]
-            )
-            self.words.say(f"{images} annotated, {pixels:,} px in all.", "quiet")
+            self.words.say(f"{_annotated_in_words(now)} annotated, {pixels:,} px in all.", "quiet")
 
     # doing
 
@@ -280,6 +327,9 @@ class AnnotationWidget(QWidget):
         annotation, classes = self.session.annotation, self._classes
         if annotation is None or not classes.values:
             return
+        if self._numbered:
+            self._paint_with(self._next_number(annotation))
+            return
         place = len(classes.values)
         value = classes.values[-1] + 1
         more = Classes(
@@ -289,6 +339,14 @@ class AnnotationWidget(QWidget):
         )
         self._keep(more)
         self._paint_with(value)
+
+    def _next_number(self, annotation: Labels) -> int:
+        """Return the lowest number above all that are painted."""
+        taken = values_in(label_counts(annotation))
+        number = max(self._classes.values[-1], max(taken, default=0) + 1)
+        if number > np.iinfo(annotation.data.dtype).max:
+            annotation.data = annotation.data.astype(np.int32)
+        return number
 
     def _rename(self, place: int, edit: QLineEdit) -> None:
         classes, name = self._classes, edit.text().strip()
@@ -309,8 +367,32 @@ class AnnotationWidget(QWidget):
             note_classes(annotation, classes, self.session.unlabelled)
             self.session.refresh()
 
+    def _set_labels_are(self, numbered: bool) -> None:
+        self.session.labels_are = "particles" if numbered else "classes"
+
     def _set_meaning(self, ignored: bool) -> None:
         self.session.unlabelled = "ignore" if ignored else "background"
+
+
+def _annotated_in_words(now: Situation) -> str:
+    annotated = now.scene.annotated
+    return images_and_frames(
+        [each.pair.image for each in annotated], [len(each.frames) for each in annotated]
+    )
+
+
+def _particles_in_words(now: Situation) -> str:
+    """Say how many numbered particles there are, why they are taken as such, and what 0 means."""
+    meaning = now.scene.meaning
+    why = ""
+    if now.choices.labels_are == "auto":
+        many = many_values(meaning.values)
+        seen = f"more than {MOST_CLASSES} values" if many else "each value lies in one place"
+        why = f" (detected: {seen})"
+    found = f"{len(meaning.values):,} numbered particles in {_annotated_in_words(now)}{why}."
+    if meaning.unlabelled == "background":
+        return f"{found} Those that touch are told apart."
+    return f"{found} Draw each particle whole, and some background with label 1."
 
 
 def _offer_in_words(offer: Offer) -> str:

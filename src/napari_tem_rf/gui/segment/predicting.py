@@ -17,6 +17,8 @@ from napari_tem_rf.gui.layers.layers import (
     pixel_size_nm,
 )
 from napari_tem_rf.gui.layers.plane import shown_frame
+from napari_tem_rf.gui.layers.told_apart import keep_instances
+from napari_tem_rf.gui.particles.layers import show_predicted_particles
 from napari_tem_rf.gui.segment.refinishing import Refinishing
 from napari_tem_rf.gui.segment.series import micrograph_of_layer
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
@@ -163,6 +165,7 @@ class Predicting:
             resampling,
             finishing_for(self._run.record, size, self._session.situation.choices.finishing),
             True,
+            self._run.record.parts_particles,
             name=f"predicting {task.image.name}",
             on_report=self._on_report,
             on_done=self._on_done,
@@ -188,7 +191,7 @@ class Predicting:
     def _on_done(self, result: jobs.PredictionResult | None) -> None:
         task = self._task
         if result is not None and self._is_there(task):
-            show_prediction(
+            layer = show_prediction(
                 self._session,
                 task.image,
                 result.labels,
@@ -200,6 +203,10 @@ class Predicting:
                 finishing=result.finishing,
             )
             self._session.part(Refinishing).keep(task.image, task.frames[0], self._run, result)
+            keep_instances(layer, task.frames[0], result.instances)
+            # the frames of a stack are numbered each by itself: Find particles joins them
+            if result.instances is not None and layer.ndim == 2:
+                show_predicted_particles(self._session, layer, result.instances)
             self._frames += 1
             self._notes |= dict.fromkeys(f"{task.image.name}: {note}" for note in result.notes)
         self._at += 1

@@ -14,6 +14,8 @@ from psygnal import Signal
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import pixel_size_nm
 from napari_tem_rf.gui.layers.marks import PredictionMark, find_ours, mark_of
+from napari_tem_rf.gui.layers.told_apart import keep_instances
+from napari_tem_rf.gui.particles.layers import show_predicted_particles
 from napari_tem_rf.gui.session.background import Latest, Request
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.predictions import layer_name, show_prediction
@@ -36,11 +38,13 @@ class _Kept:
     run: TrainedRun
     classes: NDArray[np.uint8]
     shares: NDArray[np.uint8]
+    numbered: NDArray[np.int32] | None
     resampling: Any
 
     @property
     def size(self) -> int:
-        return self.classes.nbytes + self.shares.nbytes
+        numbers = 0 if self.numbered is None else self.numbered.nbytes
+        return self.classes.nbytes + self.shares.nbytes + numbers
 
 
 class Refinishing:
@@ -76,7 +80,10 @@ class Refinishing:
         mark = self._mark(image, run)
         resampling = None if mark is None else mark.resampling
         self._kept.pop(key, None)
-        self._kept[key] = _Kept(ref(image), frame, run, result.classes, result.shares, resampling)
+        self._kept[key] = _Kept(
+            *(ref(image), frame, run, result.classes, result.shares, result.instances),
+            resampling,
+        )
         held = sum(each.size for each in self._kept.values())
         while held > MOST_BYTES and len(self._kept) > 1:
             held -= self._kept.popitem(last=False)[1].size
@@ -112,6 +119,7 @@ class Refinishing:
                 kept.classes,
                 kept.shares,
                 finishing,
+                kept.numbered,
                 name="finishing masks",
                 on_done=request.only(partial(self._show, request, keys, done, kept, finishing)),
                 on_failed=request.only(self.said.emit),
@@ -135,15 +143,16 @@ class Refinishing:
         done: int,
         kept: _Kept,
         finishing: Any,
-        finished: NDArray[Any] | None,
+        finished: tuple[NDArray[Any], NDArray[np.int32] | None] | None,
     ) -> None:
         image = kept.image()
         if finished is not None and image is not None and image in self._session.viewer.layers:
             record = kept.run.record
-            show_prediction(
+            classes, numbered = finished
+            layer = show_prediction(
                 self._session,
                 image,
-                jobs.label_values(finished, record.classes),
+                jobs.label_values(classes, record.classes),
                 record.classes,
                 record.spec,
                 run=kept.run.folder,
@@ -151,5 +160,8 @@ class Refinishing:
                 resampling=kept.resampling,
                 finishing=finishing,
             )
+            keep_instances(layer, kept.frame, numbered)
+            if numbered is not None and layer.ndim == 2:
+                show_predicted_particles(self._session, layer, numbered)
             done += 1
         self._next(request, keys, done)

@@ -6,6 +6,7 @@ from napari.layers import Image
 from qtpy.QtCore import QTimer
 
 from napari_tem_rf import jobs
+from napari_tem_rf.gui.particles.layers import show_mask_again
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.session.autosave import Autosave
 from napari_tem_rf.gui.session.choices import Interrupted, TrainedRun
@@ -61,7 +62,7 @@ def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: i
             earlier = (each for each in session.history if each.epoch < report.epoch)
             session.note(history=(*earlier, report))
         elif isinstance(report, PreviewReport) and image in session.viewer.layers:
-            show_prediction(
+            layer = show_prediction(
                 session,
                 image,
                 report.labels,
@@ -71,6 +72,7 @@ def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: i
                 frame=frame,
                 origin=report.origin,
             )
+            show_mask_again(session, layer)
 
     def on_done(record: RunRecord) -> None:
         run = TrainedRun(request.run, record)

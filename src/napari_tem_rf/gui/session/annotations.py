@@ -1,12 +1,16 @@
 """Labels layers as annotations: their classes, what is painted, which image they belong to."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 from napari.layers import Image, Labels, Layer
 
 from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.gui.layers.layers import (
+    frame_labels,
     image_shape,
     label_colors,
     new_annotation,
@@ -20,10 +24,18 @@ from napari_tem_rf.gui.layers.marks import (
     mark_of,
     note,
 )
-from napari_tem_rf.gui.session.label_counts import Counts, label_counts
+from napari_tem_rf.gui.session.label_counts import Count, Counts, label_counts
 from napari_tem_rf.micrographs.annotation import Classes
-from napari_tem_rf.micrographs.label_meaning import MOST_CLASSES
-from napari_tem_rf.protocol import Unlabelled
+from napari_tem_rf.micrographs.label_meaning import (
+    MOST_CLASSES,
+    LabelMeaning,
+    find_meaning,
+    many_values,
+    meaning_of,
+)
+from napari_tem_rf.protocol import LabelsAre, Unlabelled
+
+_FRAMES_LOOKED_AT = 4
 
 STROKES = Classes(values=(1, 2), names=("background", "particle"), colors=CLASS_COLORS[:2])
 """The classes of a new annotation whose zeros are not annotated."""
@@ -65,14 +77,67 @@ def meaning_of_zeros(layer: Labels, counts: Counts | None = None) -> Unlabelled:
     if isinstance(mark, AnnotationMark) and mark.unlabelled is not None:
         return mark.unlabelled
     counts = label_counts(layer) if counts is None else counts
-    return "background" if len(values_in(counts)) == 1 else "ignore"
+    if len(values_in(counts)) == 1:
+        return "background"
+    return meaning_of_layer(layer, None, labels_are_in(layer), counts).unlabelled
 
 
-def classes_of(layer: Labels, unlabelled: Unlabelled, counts: Counts | None = None) -> Classes:
+def labels_are_in(layer: Labels) -> LabelsAre:
+    """Return whether values of a layer are classes or numbers of particles, if it was said."""
+    mark = mark_of(layer)
+    return mark.labels_are if isinstance(mark, AnnotationMark) else "auto"
+
+
+_SEEN: WeakKeyDictionary[Labels, tuple[tuple[Any, ...], LabelMeaning]] = WeakKeyDictionary()
+
+
+def meaning_of_layer(
+    layer: Labels, unlabelled: Unlabelled | None, labels_are: LabelsAre, counts: Counts
+) -> LabelMeaning:
+    """Return what the values of a layer mean; looked at again only once other pixels are painted.
+
+    Parameters
+    ----------
+    layer : Labels
+    unlabelled : {"ignore", "background"}, optional
+        What zeros mean; None: whatever is likely.
+    labels_are : {"auto", "classes", "particles"}
+        What the user says that the values are.
+    counts : tuple of dict
+        The layer's counts.
+    """
+    asked = (counts, unlabelled, labels_are)
+    known = _SEEN.get(layer)
+    if known is not None and known[0] == asked:
+        return known[1]
+    together: Counter[int] = Counter()
+    rows, columns = image_shape(layer)[-2:]
+    for count in counts:
+        together.update(count)
+        # counts leave zeros out
+        together[0] += rows * columns - sum(count.values())
+    mark = mark_of(layer)
+    is_drawn_here = isinstance(mark, AnnotationMark) and bool(mark.classes)
+    if labels_are == "auto" and is_drawn_here and not many_values(together):
+        # classes were named for it: what is painted with them are classes
+        meaning = meaning_of(together, unlabelled or "ignore", "classes")
+    else:
+        some = frames_in(counts)[:_FRAMES_LOOKED_AT]
+        planes = [frame_labels(layer, frame) for frame in some]
+        meaning = find_meaning(planes, unlabelled, labels_are, together)
+    _SEEN[layer] = asked, meaning
+    return meaning
+
+
+def classes_of(
+    layer: Labels, unlabelled: Unlabelled, counts: Counts | None = None, *, numbered: bool = False
+) -> Classes:
     """Return the classes of an annotation layer: those named in it and those painted in it.
 
-    Without its counts it is counted.
+    Without its counts it is counted. Numbered particles are one class.
     """
+    if numbered:
+        return STROKES if unlabelled == "ignore" else MASK
     counts = label_counts(layer) if counts is None else counts
     mark = mark_of(layer)
     noted = mark.classes if isinstance(mark, AnnotationMark) else ()
@@ -171,15 +236,23 @@ def annotation_for(
 
 
 def count_pixels(
-    layer: Labels, classes: Classes, unlabelled: Unlabelled, counts: Counts
+    layer: Labels,
+    classes: Classes,
+    unlabelled: Unlabelled,
+    counts: Counts,
+    *,
+    numbered: bool = False,
 ) -> tuple[int, ...]:
-    """Return how many pixels of each class a layer holds.
+    """Return how many pixels of each class a layer holds; all numbered particles are one class.
 
     Zeros that mean background count in frames that hold any label only: a frame without is not
     annotated.
     """
     rows, columns = image_shape(layer)[-2:]
     annotated = [count for count in counts if count]
+    if numbered:
+        background = 1 if unlabelled == "ignore" else 0
+        annotated = [_as_one(count, background) for count in annotated]
     return tuple(
         sum(
             count.get(value, 0) if value != 0 else rows * columns - sum(count.values())
@@ -187,3 +260,10 @@ def count_pixels(
         )
         for value in classes.values
     )
+
+
+def _as_one(count: Count, background: int) -> Count:
+    """Return a count with all particles under the value that stands for them."""
+    painted = sum(pixels for value, pixels in count.items() if value > background)
+    known = {background: count[background]} if count.get(background) else {}
+    return {**known, background + 1: painted}

@@ -29,12 +29,21 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from napari_tem_rf.gui.layers.layers import frame_labels, image_shape, new_annotation, source_of
+from napari_tem_rf.gui.layers.layers import (
+    frame_labels,
+    image_shape,
+    new_annotation,
+    number_colors,
+    source_of,
+)
+from napari_tem_rf.gui.layers.marks import AnnotationMark, note
 from napari_tem_rf.gui.session.annotations import (
     belong,
     classes_of,
     frames_in,
     image_of,
+    labels_are_in,
+    meaning_of_layer,
     note_classes,
 )
 from napari_tem_rf.gui.session.background import Latest, run_in_thread
@@ -43,7 +52,7 @@ from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.locking import BusyError, Lock
 from napari_tem_rf.micrographs.annotation import Classes
-from napari_tem_rf.protocol import Unlabelled
+from napari_tem_rf.protocol import LabelsAre, Unlabelled
 from napari_tem_rf.runs import array_hash
 from napari_tem_rf.storage import StorageError, write_aside
 
@@ -71,6 +80,7 @@ class SavedAnnotation:
         Their labels.
     classes : Classes
     unlabelled : {"ignore", "background"}
+    labels_are : {"auto", "classes", "particles"}
     """
 
     shape: tuple[int, ...]
@@ -78,6 +88,7 @@ class SavedAnnotation:
     planes: NDArray[np.integer]
     classes: Classes
     unlabelled: Unlabelled
+    labels_are: LabelsAre = "auto"
 
 
 def take(layer: Labels, unlabelled: Unlabelled) -> SavedAnnotation:
@@ -85,12 +96,15 @@ def take(layer: Labels, unlabelled: Unlabelled) -> SavedAnnotation:
     counts, shape = label_counts(layer), image_shape(layer)
     frames = frames_in(counts)
     planes = [frame_labels(layer, frame) for frame in frames]
+    labels_are = labels_are_in(layer)
+    meaning = meaning_of_layer(layer, unlabelled, labels_are, counts)
     return SavedAnnotation(
         shape=shape,
         frames=np.array(frames, np.int64),
         planes=np.array(planes) if planes else np.zeros((0, *shape[-2:]), np.uint8),
-        classes=classes_of(layer, unlabelled, counts),
+        classes=classes_of(layer, unlabelled, counts, numbered=meaning.numbered),
         unlabelled=unlabelled,
+        labels_are="particles" if meaning.numbered else labels_are,
     )
 
 
@@ -102,6 +116,7 @@ def write(path: Path, saved: SavedAnnotation) -> None:
         "names": saved.classes.names,
         "colors": saved.classes.colors,
         "unlabelled": saved.unlabelled,
+        "labels_are": saved.labels_are,
     }
     with write_aside(path) as aside, aside.open("wb") as file:
         np.savez_compressed(
@@ -125,6 +140,7 @@ def read(path: Path) -> SavedAnnotation | None:
                     tuple(words["values"]), tuple(words["names"]), tuple(words["colors"])
                 ),
                 unlabelled=words["unlabelled"],
+                labels_are=words.get("labels_are", "auto"),
             )
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
         return None
@@ -471,6 +487,9 @@ class Autosave:
             runs_folder, folder = self._session.runs_folder, offer.path.parent
             self._places[layer] = _Place(runs_folder, folder, self.key(image), lock)
         note_classes(layer, saved.classes, saved.unlabelled)
+        if saved.labels_are == "particles":
+            note(layer, AnnotationMark, labels_are="particles")
+            layer.colormap = number_colors()
         belong(layer, image)
         self._session.viewer.add_layer(layer)
         self._session.annotation = layer

@@ -101,8 +101,9 @@ def _painted(classes: Classes, counts: list[int]) -> list[Check]:
     if many_values(classes.values[1:]):
         return [
             _stop(
-                f"The annotation holds more than {MOST_CLASSES} values, as if particles were "
-                "numbered one by one: give all particles of a kind the same value."
+                f"The annotation holds more than {MOST_CLASSES} values, and a network learns "
+                f"{MOST_CLASSES} classes at most: say that labels are numbered particles, or give "
+                "all particles of a kind the same value."
             )
         ]
     painted = [place for place, count in enumerate(counts) if count]

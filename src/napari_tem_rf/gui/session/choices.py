@@ -14,7 +14,13 @@ from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.words import count
-from napari_tem_rf.protocol import EpochReport, TrainingPlan, Unlabelled, default_plan
+from napari_tem_rf.protocol import (
+    EpochReport,
+    LabelsAre,
+    TrainingPlan,
+    Unlabelled,
+    default_plan,
+)
 from napari_tem_rf.runs import RunRecord
 from napari_tem_rf.settings import read_settings
 from napari_tem_rf.starting import SIMULATED
@@ -81,6 +87,8 @@ class Choices:
         Its annotation.
     unlabelled : {"ignore", "background"}
         What zeros of the annotation mean.
+    labels_are : {"auto", "classes", "particles"}
+        Whether values of the annotation are classes or numbers of particles.
     spec : NetworkSpec
         The network picked, for two classes; training adapts it to the annotation's.
     plan : TrainingPlan
@@ -107,6 +115,7 @@ class Choices:
     image: Image | None = None
     annotation: Labels | None = None
     unlabelled: Unlabelled = "ignore"
+    labels_are: LabelsAre = "auto"
     spec: NetworkSpec = FIRST_NETWORK
     plan: TrainingPlan = FIRST_PLAN
     cleaning: Cleaning = NOTHING_CLEANED

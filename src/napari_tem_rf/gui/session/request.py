@@ -54,7 +54,7 @@ def training_request(session: Session) -> jobs.TrainRequest:
     names: dict[int, str] = {}
     colors: dict[int, str] = {}
     for each in scene.annotated:
-        classes = classes_of(each.pair.labels, choices.unlabelled)
+        classes = classes_of(each.pair.labels, choices.unlabelled, numbered=scene.meaning.numbered)
         # the chosen annotation comes first: its names and colours hold
         for value, name, color in zip(classes.values, classes.names, classes.colors, strict=True):
             names.setdefault(value, name)
@@ -63,6 +63,7 @@ def training_request(session: Session) -> jobs.TrainRequest:
         run=session.new_run_folder(),
         images=_labelled_images(scene),
         unlabelled=choices.unlabelled,
+        labels_are="particles" if scene.meaning.numbered else "classes",
         cleaning=choices.cleaning,
         class_names=names,
         class_colors=colors,

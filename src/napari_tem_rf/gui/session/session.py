@@ -22,7 +22,8 @@ from psygnal import Signal
 from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.engine import Engine
-from napari_tem_rf.gui.layers.layers import frame_pixels, history, image_shape
+from napari_tem_rf.gui.layers.layers import frame_pixels, history, image_shape, number_colors
+from napari_tem_rf.gui.layers.marks import AnnotationMark, note
 from napari_tem_rf.gui.pieces.observable import Observable
 from napari_tem_rf.gui.session.annotations import classes_of, note_classes, owner_of
 from napari_tem_rf.gui.session.choices import Activity, Choices, Round, TrainedRun
@@ -37,7 +38,7 @@ from napari_tem_rf.gui.session.situation import (
 from napari_tem_rf.gui.session.work import BackgroundWork, Work
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import EpochReport, Report, TrainingPlan, Unlabelled
+from napari_tem_rf.protocol import EpochReport, LabelsAre, Report, TrainingPlan, Unlabelled
 from napari_tem_rf.settings import read_settings
 
 __all__ = ["Session"]
@@ -105,9 +106,8 @@ class Session(Observable[Situation]):
         if "annotation" in changes:
             choices = choose_annotation(viewer, choices, changes.pop("annotation"))
         choices = replace(choices, **changes)
-        looks = (choices.image, choices.annotation, choices.unlabelled)
         before = self._situation.choices
-        same = looks == (before.image, before.annotation, before.unlabelled)
+        same = _looks(choices) == _looks(before)
         self._resolve(choices, keeps_scene=same)
 
     def note(self, **changes: Any) -> None:
@@ -184,8 +184,29 @@ class Session(Observable[Situation]):
     def unlabelled(self, meaning: Unlabelled) -> None:
         annotation = self.annotation
         if meaning != self.unlabelled and annotation is not None:
-            note_classes(annotation, classes_of(annotation, meaning), meaning)
+            if self._situation.scene.meaning.numbered:
+                note(annotation, AnnotationMark, unlabelled=meaning)
+            else:
+                note_classes(annotation, classes_of(annotation, meaning), meaning)
         self.choose(unlabelled=meaning)
+
+    @property
+    def labels_are(self) -> LabelsAre:
+        """Whether values of the annotation are classes or numbers of particles."""
+        return self._situation.choices.labels_are
+
+    @labels_are.setter
+    def labels_are(self, labels_are: LabelsAre) -> None:
+        annotation = self.annotation
+        if annotation is not None:
+            note(annotation, AnnotationMark, labels_are=labels_are)
+        self.choose(labels_are=labels_are)
+        if annotation is None:
+            return
+        if self._situation.scene.meaning.numbered:
+            annotation.colormap = number_colors()
+        else:
+            note_classes(annotation, classes_of(annotation, self.unlabelled), self.unlabelled)
 
     @property
     def spec(self) -> NetworkSpec:
@@ -504,6 +525,11 @@ class Session(Observable[Situation]):
             self._listen()
         self._parts.clear()
         self._background.close()
+
+
+def _looks(choices: Choices) -> tuple[Any, ...]:
+    """Return the choices that decide what is seen of the layers."""
+    return choices.image, choices.annotation, choices.unlabelled, choices.labels_are
 
 
 def _events(layer: Layer) -> tuple[Any, ...]:

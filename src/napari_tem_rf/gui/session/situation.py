@@ -20,6 +20,8 @@ from napari_tem_rf.gui.session.annotations import (
     count_pixels,
     frames_in,
     image_of,
+    labels_are_in,
+    meaning_of_layer,
     meaning_of_zeros,
     owner_of,
 )
@@ -28,6 +30,7 @@ from napari_tem_rf.gui.session.choices import Activity, Choices
 from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing
 from napari_tem_rf.micrographs.annotation import Classes
+from napari_tem_rf.micrographs.label_meaning import LabelMeaning
 from napari_tem_rf.starting import SIMULATED, usual_start
 
 __all__ = [
@@ -46,6 +49,7 @@ __all__ = [
 
 
 NO_CLASSES = Classes((), ())
+NO_MEANING = LabelMeaning("empty", (), 0, "hold nothing")
 NOTHING_DONE = Activity()
 
 
@@ -93,6 +97,8 @@ class Scene:
         Where the chosen image lies.
     classes : Classes
         Of the chosen annotation; none without one.
+    meaning : LabelMeaning
+        What the values of the chosen annotation mean.
     annotated : tuple of Annotated
         What a training would learn from: the chosen annotation first, then every other one that
         is painted and whose image is in the viewer.
@@ -107,6 +113,7 @@ class Scene:
     pixel_size_nm: tuple[float, float] | None = None
     translate: tuple[float, ...] = ()
     classes: Classes = NO_CLASSES
+    meaning: LabelMeaning = NO_MEANING
     annotated: tuple[Annotated, ...] = ()
 
 
@@ -234,6 +241,7 @@ def choose_annotation(viewer: ViewerModel, choices: Choices, layer: Labels | Non
     return replace(
         choices,
         unlabelled=meaning_of_zeros(layer),
+        labels_are=labels_are_in(layer),
         image=choices.image if described is None else described,
     )
 
@@ -261,10 +269,11 @@ def look(viewer: ViewerModel, choices: Choices) -> Scene:
     images, image = images_in(viewer), choices.image
     annotations = annotations_in(viewer)
     counts = {layer: label_counts(layer) for layer in annotations}
-    classes = NO_CLASSES
+    classes, meaning = NO_CLASSES, NO_MEANING
     if choices.annotation is not None:
         own = counts[choices.annotation]
-        classes = classes_of(choices.annotation, choices.unlabelled, own)
+        meaning = meaning_of_layer(choices.annotation, choices.unlabelled, choices.labels_are, own)
+        classes = classes_of(choices.annotation, choices.unlabelled, own, numbered=meaning.numbered)
     shape = () if image is None else image_shape(image)
     return Scene(
         layers=tuple(viewer.layers),
@@ -276,7 +285,8 @@ def look(viewer: ViewerModel, choices: Choices) -> Scene:
         pixel_size_nm=None if image is None else pixel_size_nm(image),
         translate=() if image is None else tuple(float(each) for each in image.translate),
         classes=classes,
-        annotated=_annotated(choices, images, classes, counts),
+        meaning=meaning,
+        annotated=_annotated(choices, images, classes, counts, numbered=meaning.numbered),
     )
 
 
@@ -306,6 +316,8 @@ def _annotated(
     images: tuple[Image, ...],
     classes: Classes,
     counts: dict[Labels, Counts],
+    *,
+    numbered: bool,
 ) -> tuple[Annotated, ...]:
     pairs = []
     if choices.image is not None and choices.annotation is not None:
@@ -322,7 +334,7 @@ def _annotated(
     found = []
     for pair in pairs:
         own = counts[pair.labels]
-        pixels = count_pixels(pair.labels, classes, choices.unlabelled, own)
+        pixels = count_pixels(pair.labels, classes, choices.unlabelled, own, numbered=numbered)
         if pair is pairs[0] or any(pixels):
             found.append(Annotated(pair, pixels, frames_in(own)))
     return tuple(found)
