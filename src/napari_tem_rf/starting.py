@@ -163,9 +163,10 @@ def read_start(start: str | Path, spec: NetworkSpec) -> Mapping[str, NDArray[Any
         weights = load_file(start_file(start, spec))
         return {name: value for name, value in weights.items() if not name.startswith("head.")}
     run = read_run(start)
-    if run.record.spec != spec:
+    theirs = run.record.network
+    if theirs != spec:
         raise RunError(
-            f'run "{start}" has the network {run.record.spec} with {run.record.spec.classes} '
+            f'run "{start}" has the network {theirs} with {theirs.classes} '
             f"classes: its weights do not fit {spec} with {spec.classes}; pick the same network "
             "or start from nothing"
         )

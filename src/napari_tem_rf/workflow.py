@@ -230,7 +230,7 @@ def effective_field(
     record = read_run(_folder(run)).record
     return jobs.measure_effective_field(
         _folder(run),
-        record.spec,
+        record.network,
         standardise(clean(_pixels(image), record.cleaning)),
         at,
         record.plan.seed,

@@ -1,4 +1,4 @@
-"""Scores of particles: against COCO's matching, an assignment by brute force, and counts by hand."""
+"""Scores of particles: against COCO's matching, an assignment by brute force, counts by hand."""
 
 import json
 from contextlib import redirect_stdout
@@ -227,7 +227,9 @@ def test_five_thousand_particles_are_counted_by_hand():
     true = np.zeros((4096, 4096), bool)
     found = np.zeros_like(true)
     rows, columns = np.divmod(np.arange(5000), 71)
-    for row, column, shift in zip(57 * rows + 5, 57 * columns + 5, np.arange(5000) % 5, strict=True):
+    for row, column, shift in zip(
+        57 * rows + 5, 57 * columns + 5, np.arange(5000) % 5, strict=True
+    ):
         true[row : row + 20, column : column + 20] = True
         if shift < 4:  # four in five are found, moved by 0, 3, 6, 9 px
             found[row + 3 * shift : row + 3 * shift + 20, column : column + 20] = True

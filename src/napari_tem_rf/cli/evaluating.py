@@ -130,6 +130,7 @@ def effective_field(
     if len(position) != 2:
         raise typer.BadParameter(f"{at!r}: give ROW,COLUMN", param_hint="--at")
     opened = read_run(run)
+    spec = opened.record.network
     micrograph = read_sized(image, pixel_size)[0]
     raw = micrograph.frame(frame)
     try:
@@ -146,7 +147,7 @@ def effective_field(
         )
     measured = jobs.measure_effective_field(
         opened.folder,
-        opened.record.spec,
+        spec,
         pixels,
         (row, column),
         opened.record.plan.seed,

@@ -18,6 +18,7 @@ from napari_tem_rf.protocol import (
     Unlabelled,
     default_plan,
 )
+from napari_tem_rf.run_record import METHODS
 
 __all__ = [
     "BASELINES",
@@ -32,7 +33,7 @@ __all__ = [
     "seeds",
 ]
 
-RANDOM_FOREST, FOURIER_FILTER = "random forest", "Fourier filter"
+RANDOM_FOREST, FOURIER_FILTER = METHODS["forest"], METHODS["fourier"]
 BASELINES = (RANDOM_FOREST, FOURIER_FILTER)
 
 FOREST_REACH_PX = 68

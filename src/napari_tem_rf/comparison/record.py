@@ -14,6 +14,7 @@ from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
 from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.records import check_words, is_number, read_json, record_of
 from napari_tem_rf.run_record import ImageEntry, check_classes, check_image
+from napari_tem_rf.runs import RECORD as RUN_RECORD
 from napari_tem_rf.runs import RunError, array_hash, library_versions, now
 from napari_tem_rf.storage import is_empty, write_text
 
@@ -104,12 +105,16 @@ class Comparison:
         return findings(self.results)
 
     def runs(self, name: str) -> tuple[Path, ...]:
-        """Return the run folders of a network's seeds, as far as they are done."""
-        return tuple(
+        """Return the run folders of a network's seeds, or of a baseline, as far as they are done.
+
+        Baselines of comparisons that version 0.1.0 made are no runs.
+        """
+        folders = (
             self.folder / result.contestant.folder
             for result in self.results
-            if result.contestant.name == name and not result.is_baseline
+            if result.contestant.name == name
         )
+        return tuple(folder for folder in folders if (folder / RUN_RECORD).is_file())
 
 
 def annotation_path(folder: Path, index: int) -> Path:

@@ -50,14 +50,19 @@ class Quantity:
         return f"{self.title} ({self.unit})" if self.unit else self.title
 
 
-_SCORES = (
+_OBJECT_F1 = Quantity("object_f1", "object F1", "", "Particles found, at an IoU of 0.5", 3)
+_OF_PIXELS = (
     Quantity("dice", "Dice", "", "Twice the pixels in common over the pixels of both masks", 3),
     Quantity("iou", "IoU", "", "Intersection over union of the particles' pixels", 3),
     Quantity("precision", "precision", "", "Share of the found pixels that are particle", 3),
     Quantity("recall", "recall", "", "Share of the particle pixels that are found", 3),
-    Quantity("object_f1", "object F1", "", "Particles found, at an IoU of 0.5", 3),
-    Quantity("boundary_error_nm", "boundary error", "nm", "Mean distance of the contours", 3, "low"),
-    Quantity("boundary_error_px", "boundary error", "px", "Mean distance of the contours", 2, "low"),
+    _OBJECT_F1,
+    Quantity(
+        "boundary_error_nm", "boundary error", "nm", "Mean distance of the contours", 3, "low"
+    ),
+    Quantity(
+        "boundary_error_px", "boundary error", "px", "Mean distance of the contours", 2, "low"
+    ),
 )
 _OF_PARTICLES = (
     Quantity("object_f1_75", "object F1 at 0.75", "", "Particles found, at an IoU of 0.75", 3),
@@ -76,7 +81,7 @@ _INNER = tuple(
         title=f"{each.title}, inner",
         explanation=f"{each.explanation}; without particles at the border",
     )
-    for each in (_SCORES[4], *_OF_PARTICLES)
+    for each in (_OBJECT_F1, *_OF_PARTICLES)
 )
 _COSTS = (
     Quantity("train_seconds", "training time", "s", "Of one training, or of fitting", 1),
@@ -92,7 +97,7 @@ _NETWORK = (
     Quantity("seeds", "seeds", "", "Trainings that are done", 0),
 )
 
-_SCORES = (*_SCORES, *_OF_PARTICLES, *_INNER)
+_SCORES = (*_OF_PIXELS, *_OF_PARTICLES, *_INNER)
 
 QUANTITIES = {quantity.name: quantity for quantity in (*_NETWORK, *_SCORES, *_COSTS)}
 """All of them by column."""

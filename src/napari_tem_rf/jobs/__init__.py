@@ -5,6 +5,7 @@ inside, so that importing this package loads none. No other package above `learn
 """
 
 from napari_tem_rf.jobs.fields import measure_effective_field, measure_mean_effective_field
+from napari_tem_rf.jobs.fitting import FitRequest, NoLatticeError, fit_run
 from napari_tem_rf.jobs.predicting import (
     PredictionResult,
     label_values,
@@ -15,10 +16,13 @@ from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
 from napari_tem_rf.jobs.training import asdict_split, train_run
 
 __all__ = [
+    "FitRequest",
+    "NoLatticeError",
     "PredictionResult",
     "TrainRequest",
     "Watched",
     "asdict_split",
+    "fit_run",
     "label_values",
     "measure_effective_field",
     "measure_mean_effective_field",

@@ -18,7 +18,14 @@ __all__ = ["Forest"]
 LEAF = -1
 _BLOCK_PX = 8192
 _MOST_THREADS = 8
-_KINDS = {"roots": "iu", "feature": "iu", "threshold": "f", "left": "i", "right": "i", "values": "f"}
+_KINDS = {
+    "roots": "iu",
+    "feature": "iu",
+    "threshold": "f",
+    "left": "i",
+    "right": "i",
+    "values": "f",
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,14 +68,15 @@ class Forest:
         roots = np.concatenate([[0], np.cumsum(counts)[:-1]]).astype(np.int64)
 
         def moved(name: str) -> NDArray[np.int32]:
-            parts = [getattr(tree, name) for tree in trees]
-            moved_on = [np.where(p < 0, LEAF, p + root) for p, root in zip(parts, roots, strict=True)]
-            return np.concatenate(moved_on).astype(np.int32)
+            places = [getattr(tree, name) for tree in trees]
+            return np.concatenate(
+                [np.where(at < 0, LEAF, at + root) for at, root in zip(places, roots, strict=True)]
+            ).astype(np.int32)
 
         left = moved("children_left")
-        seen = np.concatenate([tree.value[:, 0, :] for tree in trees])
         values = np.zeros((len(left), classes))
-        values[:, np.asarray(grown.classes_, np.intp)] = seen / seen.sum(axis=1, keepdims=True)
+        seen = np.asarray(grown.classes_, np.intp)
+        values[:, seen] = np.concatenate([tree.value[:, 0, :] for tree in trees])
         feature = np.concatenate([tree.feature for tree in trees])
         threshold = np.concatenate([tree.threshold for tree in trees])
         inner = left >= 0
@@ -102,27 +110,24 @@ class Forest:
             1. The message is the part of a sentence.
         """
         if set(arrays) != set(_KINDS):
-            raise ValueError(
-                f"it holds {_listed(arrays)}, where a forest has {_listed(_KINDS)}"
-            )
+            raise ValueError(f"it holds {_listed(arrays)}, where a forest has {_listed(_KINDS)}")
         for name, kind in _KINDS.items():
             if arrays[name].dtype.kind not in kind:
                 raise ValueError(f"{name} are of type {arrays[name].dtype}")
         nodes = arrays["feature"].shape[:1]
-        shapes = {name: nodes for name in ("feature", "threshold", "left", "right")}
+        shapes = dict.fromkeys(("feature", "threshold", "left", "right"), nodes)
         shapes |= {"values": (*nodes, classes), "roots": arrays["roots"].shape[:1]}
         for name, shape in shapes.items():
             if arrays[name].shape != shape or not shape:
                 raise ValueError(f"{name} have the shape {arrays[name].shape}, not {shape}")
         _check_trees(arrays, features)
         return cls(
-            *(
-                np.ascontiguousarray(arrays[name], dtype)
-                for name, dtype in (
-                    *(("roots", np.int64), ("feature", np.int32), ("threshold", np.float64)),
-                    *(("left", np.int32), ("right", np.int32), ("values", np.float64)),
-                )
-            )
+            arrays["roots"].astype(np.int64),
+            arrays["feature"].astype(np.int32),
+            arrays["threshold"].astype(np.float64),
+            arrays["left"].astype(np.int32),
+            arrays["right"].astype(np.int32),
+            arrays["values"].astype(np.float64),
         )
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
@@ -157,9 +162,13 @@ class Forest:
             from napari_tem_rf.learning.fast.voting import walk
 
             nodes = (self.roots, self.feature, self.threshold, self.left, self.right, self.values)
+
+            def walked(block: slice) -> None:
+                walk(features[block], *nodes, sums[block])
+
             with ThreadPoolExecutor(min(os.cpu_count() or 1, _MOST_THREADS), "trees") as pool:
-                for done in [pool.submit(walk, features[b], *nodes, sums[b]) for b in blocks]:
-                    done.result()
+                for _ in pool.map(walked, blocks):
+                    pass
         return sums / self.trees
 
     def _walk_slowly(self, features: NDArray[np.float32], sums: NDArray[np.float64]) -> None:

@@ -5,10 +5,10 @@ threshold; no particle is matched twice. From what is matched (TP), found and no
 missed (FN) follow
 
 - F1 = 2 TP / (2 TP + FP + FN),
-- AP = TP / (TP + FP + FN), the average precision of masks that come without confidences, as Stardist
-  and Cellpose state it (Schmidt et al., MICCAI 2018, doi 10.1007/978-3-030-00934-2_30),
-- panoptic quality = sum of the matched IoUs / (TP + FP / 2 + FN / 2), at a threshold of 0.5 (Kirillov
-  et al., CVPR 2019, doi 10.1109/CVPR.2019.00963).
+- AP = TP / (TP + FP + FN), the average precision of masks that come without confidences, as
+  StarDist and Cellpose state it (Schmidt et al., MICCAI 2018, doi 10.1007/978-3-030-00934-2_30),
+- panoptic quality = sum of the matched IoUs / (TP + FP / 2 + FN / 2), at a threshold of 0.5
+  (Kirillov et al., CVPR 2019, doi 10.1109/CVPR.2019.00963).
 
 Overlaps are counted once for all pixels and kept sparse: time goes with the number of pixels, not
 with that of pairs of particles.
@@ -87,7 +87,7 @@ def score_particles(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Overlaps:
-    """Sizes of all particles, and the pairs that overlap: place in either list, pixels in common."""
+    """Sizes of all particles; the pairs that overlap: place in either list, pixels in common."""
 
     found_px: NDArray[np.int64]
     true_px: NDArray[np.int64]
@@ -99,9 +99,7 @@ class _Overlaps:
     def number(self) -> int:
         return len(self.found_px) + len(self.true_px)
 
-    def without(
-        self, found_cut: NDArray[np.bool_], true_cut: NDArray[np.bool_]
-    ) -> "_Overlaps":
+    def without(self, found_cut: NDArray[np.bool_], true_cut: NDArray[np.bool_]) -> "_Overlaps":
         """Return the same without particles that are cut, or lie mostly in a cut one."""
         left_out = (
             found_cut | self._mostly_in(self.i, true_cut[self.j], self.found_px),

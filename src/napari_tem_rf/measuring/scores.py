@@ -27,6 +27,7 @@ __all__ = [
     "score_images",
 ]
 
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """How well predictions agree with labels.

@@ -140,15 +140,16 @@ class CompareWidget(Dock):
         if comparison is None or name is None:
             return
         contestant = run_of(comparison, name)
-        if contestant.spec is None:
-            return
         try:
             run = read_run(comparison.folder / contestant.folder)
         except ValueError as error:
             self._say_error(str(error))
             return
-        self.session.spec = contestant.spec.with_classes(2)
         self.session.add_run(TrainedRun(run.folder, run.record))
+        if contestant.spec is None:
+            self._say(f"The {name} predicts now: press Predict under Result.")
+            return
+        self.session.spec = contestant.spec.with_classes(2)
         self._say(
             f"{name} is picked; its run with seed {contestant.seed} predicts: press Predict under "
             "Result, or train it on all of the annotation."
@@ -242,9 +243,11 @@ class CompareWidget(Dock):
             return
         results = [each for each in comparison.results if each.contestant.name == name]
         is_network = bool(results) and not results[0].is_baseline
-        self.use_button.setEnabled(is_network)
+        is_run = bool(comparison.runs(name))
+        self.use_button.setEnabled(is_run)
+        self.use_button.setText("Use this network" if is_network else f"Use the {name}")
         self.ensemble_button.setEnabled(is_network and len(results) > 1)
-        reason = "" if is_network else " (a baseline is not a run: it cannot be picked)"
+        reason = "" if is_run else " (an earlier version kept no run of it: compare again)"
         self.chosen.say(f"Chosen: {name}{reason}", "plain")
 
     def _on_written(self, _path: Path | None) -> None:

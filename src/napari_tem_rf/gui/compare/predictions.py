@@ -127,14 +127,14 @@ class TickedPredictions:
         self.progressed.emit(self._following / len(self._tasks), what)
         pixels = frame_pixels(image, frame)
         device = comparison.record.plan.training.device
-        if task.contestant.spec is not None:
-            run = comparison.folder / task.contestant.folder
+        run = comparison.folder / task.contestant.folder
+        if run in comparison.runs(task.contestant.name):
             work: tuple[Any, ...] = (jobs.predict_with_run, run, pixels, None, False, device)
         else:
             try:
                 held_out = self._comparing.held_out()
             except ValueError as error:
-                # a baseline is fitted anew, which needs the images of the comparison
+                # one of an earlier version is no run yet: it is fitted, which needs the images
                 self._fail(f"{task.contestant.name}: {error}")
                 return
             plan = comparison.record.plan

@@ -177,7 +177,7 @@ class Predicting:
                 task.image,
                 result.labels,
                 self._run.record.classes,
-                self._run.record.spec,
+                self._run.record.predictor,
                 run=self._run.folder,
                 frame=task.frames[0],
                 resampling=self._resampling(task.image),
@@ -229,7 +229,7 @@ class Predicting:
             task.image,
             step.file.target,
             self._run.record.classes,
-            self._run.record.spec,
+            self._run.record.predictor,
             run=self._run.folder,
             resampling=step.file.resampling,
         )

@@ -1,13 +1,24 @@
 """The trees of a forest, walked from root to leaf by Numba, exactly as scikit-learn walks them."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
 # no fastmath: sums are to be those of scikit-learn, to the last digit
-_OPTIONS = {"nogil": True, "error_model": "numpy"}
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 
-def _walk(features, roots, feature, threshold, left, right, values, sums):
+def _walk(
+    features: Any,
+    roots: Any,
+    feature: Any,
+    threshold: Any,
+    left: Any,
+    right: Any,
+    values: Any,
+    sums: Any,
+) -> None:
     """Add the class shares of every tree's leaf to the sums, shape (pixel, class)."""
     for tree in range(roots.shape[0]):
         for pixel in range(features.shape[0]):
