@@ -25,7 +25,7 @@ from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report, Reporter, Stopped
 from napari_tem_rf.run_record import METHODS, Method
-from napari_tem_rf.runs import RECORD, RunRecord, read_run
+from napari_tem_rf.runs import RECORD, Run, RunRecord, read_run
 from napari_tem_rf.storage import remove
 
 __all__ = [
@@ -190,10 +190,14 @@ def _fitted(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunRecor
         if run.record.state == "finished":
             return run.record
     _clear(work)
+    return _fit(work, work.place, stopped)
+
+
+def _fit(work: ContestantJob, folder: Path, stopped: Stopped) -> RunRecord | None:
     plan = work.plan
     return jobs.fit_run(
         jobs.FitRequest(
-            run=work.place,
+            run=folder,
             method=_METHODS[work.contestant.name],
             images=work.held_out.training,
             # all of the training part: there is no epoch to choose
@@ -273,9 +277,24 @@ def predict_baseline(
     """
     if not (work.place / RECORD).is_file():
         report(NoteReport(f"fitting the {work.contestant.name}"))
-    if _fitted(work, report, stopped) is None:
-        return None
+        if not _fit_beside(work, stopped):
+            return None
     return _predicted(work.place, pixels, stopped)
+
+
+def _fit_beside(work: ContestantJob, stopped: Stopped) -> bool:
+    """Fit a baseline whose scores are there already, and put its run beside them."""
+    aside = work.place.with_name(f"{work.place.name}_fitting")
+    remove(aside)
+    record = _fit(work, aside, stopped)
+    if record is None:
+        return False
+    # the record goes last: with it the run is there
+    for path in sorted(aside.iterdir(), key=lambda path: path.name == RECORD):
+        path.replace(work.place / path.name)
+    Run(work.place, record).with_record(replace(record, name=work.place.name))
+    remove(aside)
+    return True
 
 
 def _scored(

@@ -6,6 +6,7 @@ from itertools import chain, count, islice
 from typing import Any
 
 from napari_tem_rf.describing import told
+from napari_tem_rf.figures.quantities import QUANTITIES, SCORES
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
@@ -60,6 +61,8 @@ class ComparisonSettings:
         Trainings of each network.
     seconds, epochs : float or int, optional
         Length of each training; one of the two.
+    decides : str
+        The score that suggestion and sentences go by.
     baselines : bool
         Whether random forest and Fourier filter take part.
     held_out : float
@@ -103,6 +106,13 @@ class ComparisonSettings:
         "Length of each training in rounds over what is annotated",
         none="no limit",
         least=1,
+    )
+    decides: str = told(
+        "dice",
+        "decided by",
+        "The score that the suggestion and the sentences go by; signed errors count by their "
+        "distance from 0. May be changed later: nothing is trained again",
+        choices={name: QUANTITIES[name].words for name in SCORES},
     )
     baselines: bool = told(
         True,
@@ -155,6 +165,7 @@ class ComparisonSettings:
             held_out=self.held_out,
             split_seed=self.split_seed,
             baselines=BASELINES if self.baselines else (),
+            decides=self.decides,
             **more,
         )
 
@@ -223,6 +234,8 @@ class ComparisonPlan:
         Of `BASELINES`.
     class_names, class_colors : dict of int to str
         By label value.
+    decides : str
+        The score, of `figures.quantities.SCORES`, that suggestion and sentences go by.
 
     Raises
     ------
@@ -240,8 +253,13 @@ class ComparisonPlan:
     baselines: tuple[str, ...] = BASELINES
     class_names: dict[int, str] = field(default_factory=dict)
     class_colors: dict[int, str] = field(default_factory=dict)
+    decides: str = "dice"
 
     def __post_init__(self) -> None:
+        if self.decides not in SCORES:
+            raise ValueError(
+                f'there is no score "{self.decides}" to decide by: choose from {", ".join(SCORES)}'
+            )
         if not self.specs:
             raise ValueError("there is no network to compare: give at least one")
         if not self.seeds:

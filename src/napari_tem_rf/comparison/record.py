@@ -102,7 +102,7 @@ class Comparison:
     @property
     def findings(self) -> Findings:
         """What the results say."""
-        return findings(self.results)
+        return findings(self.results, self.record.plan.decides)
 
     def runs(self, name: str) -> tuple[Path, ...]:
         """Return the run folders of a network's seeds, or of a baseline, as far as they are done.
@@ -243,14 +243,14 @@ def open_comparison(
 
 
 def _check_same(folder: Path, earlier: ComparisonRecord, record: ComparisonRecord) -> None:
-    """Networks, seeds and baselines may be added; all else decides what scores mean."""
+    """Networks, seeds and baselines may be added; all else but ``decides`` is what scores mean."""
 
     def data(each: ComparisonRecord) -> list[tuple[str, str, str]]:
         return sorted((i.name, i.pixels_sha256, i.labels_sha256) for i in each.images)
 
     def settings(each: ComparisonRecord) -> dict[str, Any]:
         values = asdict(each.plan)
-        for free in ("specs", "seeds", "baselines", "class_names", "class_colors"):
+        for free in ("specs", "seeds", "baselines", "class_names", "class_colors", "decides"):
             del values[free]
         values.update({f"training: {k}": v for k, v in values.pop("training").items()})
         # where it is trained is not part of what is trained, and each run has its own seed

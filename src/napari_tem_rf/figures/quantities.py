@@ -9,7 +9,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COSTS", "INNER_SCORES", "QUANTITIES", "SCORES", "Quantity", "merit", "words_for"]
+__all__ = [
+    "COSTS",
+    "INNER_SCORES",
+    "QUANTITIES",
+    "SCORES",
+    "Quantity",
+    "margin",
+    "merit",
+    "words_for",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +128,18 @@ def merit(score: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """
     best = QUANTITIES[score].best
     return values if best == "high" else -np.abs(values)
+
+
+def margin(score: str, value: float) -> float:
+    """Return the difference of a score from which it matters, near a value.
+
+    A hundredth of what runs from 0 to 1, one percent of what is in percent, and of a length a
+    twentieth.
+    """
+    quantity = QUANTITIES[score]
+    if quantity.best == "low":
+        return 0.05 * abs(value)
+    return 1.0 if quantity.unit == "%" else 0.01
 
 
 def words_for(column: str) -> str:

@@ -45,7 +45,7 @@ __all__ = ["PlanPart"]
 
 _LISTS = "receptive_fields", "parameters"
 _LENGTH = "seconds", "epochs"
-_IN_VIEW = "seeds", "baselines"
+_IN_VIEW = "seeds", "baselines", "decides"
 """Settings that are always shown; the others are in a section that unfolds below."""
 _PAUSE_MS = 400
 _FIRST_LENGTH = {"s": round(FIRST_SECONDS_EACH), "min": 2, "epochs": 50}
@@ -223,6 +223,7 @@ class PlanPart(QWidget):
                 self._asked,
                 seeds=len(plan.seeds),
                 baselines=bool(plan.baselines),
+                decides=plan.decides,
                 held_out=plan.held_out,
                 split_seed=plan.split_seed,
                 seconds=seconds,
