@@ -18,7 +18,7 @@ from napari_tem_rf.comparison import (
     network_table,
 )
 from napari_tem_rf.comparison.ensemble import RunningEnsemble
-from napari_tem_rf.comparison.findings import difference, images_needed
+from napari_tem_rf.comparison.findings import difference
 from napari_tem_rf.figures import quantities
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.spec import NetworkSpec

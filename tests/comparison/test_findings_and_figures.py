@@ -147,7 +147,7 @@ def test_two_held_out_images_cannot_tell_and_how_many_would():
 
 @pytest.mark.parametrize(("mean", "spread"), [(0.1, 0.1), (0.05, 0.1), (0.02, 0.1), (0.3, 0.1)])
 def test_the_images_needed_have_the_power_of_the_exact_test(mean, spread):
-    """Power of the paired t test by scipy's noncentral t: four in five, and one image less fewer."""
+    """Power of the paired t test by scipy's noncentral t: four in five, with fewer images less."""
 
     def power(n):
         limit = t.ppf(0.975, n - 1)

@@ -65,7 +65,7 @@ class Findings:
         Name of the smallest and fastest network within one standard error of the best whose figure
         is hardly lower; None where no network learned anything.
     good_baselines : tuple of str
-        Baselines whose figure is as good as that of the best network, or better.
+        Baselines whose figure is as good as that of the best network, or better; the best first.
     sentences : tuple of str
         The same in words.
     offers : tuple of Offer
@@ -144,7 +144,8 @@ def findings(results: Sequence[Result], score: str = "dice") -> Findings:
         The score that decides; of a signed one its distance from 0 does. Where there is no image of
         which all contestants have it, Dice decides, and a sentence says so.
     """
-    scored, notes = _by_name(results, score), ()
+    scored = _by_name(results, score)
+    notes: tuple[str, ...] = ()
     if scored is None:
         notes = (f"No held-out image has {QUANTITIES[score].title} for all: Dice decides",)
         score = "dice"
@@ -250,11 +251,12 @@ class _Says:
         learned = max(each.dice for each in networks) >= _NOTHING
         good = [
             each
-            for each in baselines
+            for each in sorted(baselines, key=lambda each: -each.mean)
             if each.dice >= _NOTHING and (not learned or self._is_as_good(each, best))
         ]
         compared = {each.name: self._compared(each, best) for each in baselines}
         offers = tuple(Offer(e.name, self._offered(compared[e.name], e, best)) for e in good)
+        compared |= {offer.name: offer.sentence for offer in offers}
         names = tuple(each.name for each in good)
         if not learned:
             said = (self._nothing(best), *compared.values())
@@ -420,7 +422,7 @@ def _would(step: Difference) -> str:
     """Say how many images would tell a difference that these do not."""
     needed = images_needed(step.mean, step.spread)
     if isinf(needed):
-        return "how many would follows from the spread over two images and more"
+        return "two and more would show how many it takes"
     if needed <= step.images:
         return "more seeds would"
     if needed > _MOST_IMAGES:
