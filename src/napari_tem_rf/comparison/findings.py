@@ -25,7 +25,7 @@ from napari_tem_rf.figures.quantities import QUANTITIES, margin, merit
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 
-__all__ = ["Difference", "Findings", "Offer", "difference", "findings", "images_needed"]
+__all__ = ["BaselineOffer", "Difference", "Findings", "difference", "findings", "images_needed"]
 
 _NOTHING = 0.05
 """A network whose mean Dice is below this has learned nothing that is of use."""
@@ -39,7 +39,7 @@ _FACTOR = 1.5
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class BaselineOffer:
     """A baseline that does as well as the best network, or better.
 
     Attributes
@@ -68,7 +68,7 @@ class Findings:
         Baselines whose figure is as good as that of the best network, or better; the best first.
     sentences : tuple of str
         The same in words.
-    offers : tuple of Offer
+    offers : tuple of BaselineOffer
         The good baselines, with what they are offered by.
     """
 
@@ -76,7 +76,7 @@ class Findings:
     suggestion: str | None
     good_baselines: tuple[str, ...]
     sentences: tuple[str, ...]
-    offers: tuple[Offer, ...] = ()
+    offers: tuple[BaselineOffer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,9 @@ class _Says:
             if each.dice >= _NOTHING and (not learned or self._is_as_good(each, best))
         ]
         compared = {each.name: self._compared(each, best) for each in baselines}
-        offers = tuple(Offer(e.name, self._offered(compared[e.name], e, best)) for e in good)
+        offers = tuple(
+            BaselineOffer(e.name, self._offered(compared[e.name], e, best)) for e in good
+        )
         compared |= {offer.name: offer.sentence for offer in offers}
         names = tuple(each.name for each in good)
         if not learned:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_tem_rf.comparison import Comparison, Offer, network_table
+from napari_tem_rf.comparison import BaselineOffer, Comparison, network_table
 from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.compare.curve import CompareCurve
 from napari_tem_rf.gui.compare.plan_part import PlanPart
@@ -64,7 +64,7 @@ class CompareWidget(Dock):
         self.comparing = self.session.part(Comparing)
         self.ensembles = Ensembles(self.session, self.comparing)
         self._shown: Comparison | None = None
-        self._offered: Offer | None = None
+        self._offered: BaselineOffer | None = None
 
         self.plan = PlanPart(self.session)
         self.run = RunPart(self.session, self.plan)
@@ -275,13 +275,13 @@ class CompareWidget(Dock):
             self._say_error(self.comparing.trouble)
 
 
-def _offer(comparison: Comparison) -> Offer | None:
+def _offer(comparison: Comparison) -> BaselineOffer | None:
     """Return the baseline to offer: the best of those that do as well as networks; None: none."""
     offers = comparison.findings.offers
     return next((each for each in offers if comparison.runs(each.name)), None)
 
 
-def _says(comparison: Comparison, offered: Offer | None) -> Markup:
+def _says(comparison: Comparison, offered: BaselineOffer | None) -> Markup:
     """Return what a comparison says, the suggestion first and in bold; but what is offered."""
     said = [
         each
