@@ -19,7 +19,7 @@ from napari_tem_rf.protocol import TrainingPlan
 from napari_tem_rf.provenance import provenance_of
 from napari_tem_rf.runs import RunError, create_run, read_run
 from napari_tem_rf.starting import read_start
-from napari_tem_rf.workflow import repeat
+from napari_tem_rf.workflow import fit_baseline, predict, repeat
 
 QUIET = {"report": lambda report: None, "stopped": lambda: False}
 
@@ -228,3 +228,18 @@ def test_a_network_s_record_is_written_as_before(tmp_path, made):
     del values["method"]  # version 0.1.0 wrote none
     (tmp_path / "run" / "run.json").write_text(json.dumps(values))
     assert read_run(tmp_path / "run").record == record
+
+
+def test_a_forest_is_fitted_and_predicts_from_python(tmp_path, made):
+    arrays = [image.pixels for image in IMAGES], [image.labels for image in IMAGES]
+    run = fit_baseline(
+        *arrays, tmp_path / "run", seed=956, unlabelled="background",
+        cleaning=Cleaning(spikes="paper", spike_threshold=30.0),
+    )  # fmt: skip
+    new = discs("new", seed=2245)
+    same = jobs.predict_with_run(made[0], new.pixels, **QUIET)
+    np.testing.assert_array_equal(predict(run, new.pixels).labels, same.labels)
+    with pytest.raises(ValueError, match="4 images have 3 labels"):
+        fit_baseline(arrays[0], arrays[1][:3], tmp_path / "other")
+    with pytest.raises(ValueError, match='"network" is no baseline'):
+        fit_baseline(*arrays, tmp_path / "other", "network")

@@ -79,6 +79,8 @@ def fit_run(request: FitRequest, *, report: Reporter, stopped: Stopped) -> RunRe
         When the data cannot be learned from: NoLatticeError where there is no lattice, RunError
         when the folder cannot be used, BusyError when somebody else works in it.
     """
+    if request.method not in ("forest", "fourier"):
+        raise ValueError(f'"{request.method}" is no baseline: it must be forest or fourier')
     if request.run.is_file():
         raise RunError(f'"{request.run}" is a file: name a folder that does not exist yet')
     with locked(request.run, "training"):
