@@ -109,7 +109,7 @@ class ComparisonSettings:
     )
     decides: str = told(
         "dice",
-        "decided by",
+        "score",
         "The score that the suggestion and the sentences go by; signed errors count by their "
         "distance from 0. May be changed later: nothing is trained again",
         choices={name: QUANTITIES[name].words for name in SCORES},

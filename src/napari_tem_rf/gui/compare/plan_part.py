@@ -110,6 +110,12 @@ class PlanPart(QWidget):
         self.settings_form = Form(self._asked, leave_out=(*_LISTS, *_LENGTH, *_IN_VIEW))
         self.seeds = self.form.box("seeds")
         self.baselines = self.form.box("baselines")
+        # as narrow as the dock: some scores have long names
+        decides = self.form.box("decides")
+        decides.setMinimumWidth(64)
+        decides.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         self.held_out = self.settings_form.box("held_out")
         self.group_by = self.settings_form.box("group_by")
         self.split = Sentence(tone="quiet")
