@@ -2,8 +2,8 @@
 
 Trains the paper's networks (nine pairs of pools, one to four levels, dilation; first filters 4)
 with five seeds on four sets of images and writes, for each set, a comparison (table, figures,
-report), and for all together ``study.md``: Dice with its spread, and Dice binned by the measured
-amplitude contrast of the held-out images. It goes on where it was stopped.
+report), and for all together ``study.md``: Dice with its spread, scores of particles, and Dice
+binned by the measured amplitude contrast of the held-out images. It goes on where it was stopped.
 
     python benchmarks/receptive_field_study.py                        # says what it would do
     python benchmarks/receptive_field_study.py --out study --data ../shared/data
@@ -38,6 +38,7 @@ from napari_tem_rf.comparison import (
 )
 from napari_tem_rf.engine import Engine, InlineEngine
 from napari_tem_rf.figures import new_figure
+from napari_tem_rf.figures.quantities import QUANTITIES
 from napari_tem_rf.learning.crops import FEWEST_STEPS, MOST_STEPS
 from napari_tem_rf.measuring.contrast import amplitude_contrast
 from napari_tem_rf.micrographs.annotation import LabelledImage, group_of
@@ -50,6 +51,10 @@ from napari_tem_rf.storage import write_aside, write_text
 REGISTRY = Path(__file__).with_name("public_data.json")
 HELD_OUT = 0.25
 CONTRAST_EDGES = (0.0, 0.25, 0.5, 1.0, np.inf)
+PARTICLES = (
+    *("object_f1", "ap_50", "ap_75", "panoptic_quality"),
+    *("count_error_percent", "diameter_bias_percent", "object_f1_inner"),
+)
 MEGAPIXELS = 30.0
 CROP_PX = {"graphene-hrtem": (256, 2)}  # its images are no larger; the others: (384, 1)
 
@@ -214,6 +219,12 @@ def draw_by_contrast(means: pd.DataFrame, path: Path) -> None:
             figure.savefig(aside, dpi=150)
 
 
+def _particles(score: str, value: float) -> str:
+    quantity = QUANTITIES[score]
+    sign = "+" if quantity.is_signed else ""
+    return "" if value != value else f"{value:{sign}.{quantity.decimals}f}"
+
+
 def section(name: str, comparison: Comparison, images: list[LabelledImage], out: Path) -> str:
     """Write the tables and figures of one set and return its part of the text."""
     table = network_table(comparison.results)
@@ -222,14 +233,16 @@ def section(name: str, comparison: Comparison, images: list[LabelledImage], out:
         "",
         f"{comparison.record.split['sentence']}. {len(comparison.missing)} trainings to go.",
         "",
-        "| network | field (px) | parameters | seeds | Dice | sd over seeds | sd over images |",
-        "|---|---|---|---|---|---|---|",
+        "| network | field (px) | parameters | seeds | Dice | sd over seeds | sd over images | "
+        f"{' | '.join(QUANTITIES[score].words for score in PARTICLES)} |",
+        "|---" * (7 + len(PARTICLES)) + "|",
     ]
     for _, row in table.iterrows():
         numbers = [row["receptive_field"], row["parameters"], row["seeds"]]
         scores = [row["dice"], row["dice_sd_seeds"], row["dice_sd_images"]]
         cells = ["" if n != n else f"{n:,.0f}" for n in numbers]
         cells += ["" if n != n else f"{n:.3f}" for n in scores]
+        cells += [_particles(score, row[score]) for score in PARTICLES]
         lines.append(f"| {row['name']} | {' | '.join(cells)} |")
     measured = contrasts(images, comparison.record.scored)
     if measured:

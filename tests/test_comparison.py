@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from itertools import product
 
@@ -287,6 +288,48 @@ def test_a_baseline_predicts_again_what_was_scored(complete):
         predict_baseline(fourier, IMAGES[0].pixels, **said)
     stopped = {**said, "stopped": lambda: True}
     assert predict_baseline(work, IMAGES[0].pixels, **stopped) is None
+
+
+def test_a_baseline_of_an_earlier_version_becomes_a_run(complete, tmp_path):
+    """Version 0.1.0 kept scores and predictions of a baseline, and no run."""
+    comparison, _ = complete
+    folder = shutil.copytree(comparison.folder, tmp_path / "earlier")
+    forest = comparison.results[0].contestant
+    place = folder / forest.folder
+    for path in [path for path in place.iterdir() if path.name not in ("result.json", "held_out")]:
+        path.unlink()
+    assert read_comparison(folder).runs(forest.name) == ()
+    work = ContestantJob(
+        folder, forest, comparison.record.plan, hold_out(IMAGES, comparison.record.plan), {}, {}
+    )
+    said = {"report": lambda report: None, "stopped": lambda: False}
+    labels = predict_baseline(work, work.held_out.scored[0].pixels, **said)
+    np.testing.assert_array_equal(labels, read_labels(prediction_path(folder, forest, 0)))
+    again = read_comparison(folder)
+    assert again.runs(forest.name) == (place,)
+    assert again.results == comparison.results
+    assert read_run(place).record.name == place.name
+    assert not [path for path in place.parent.iterdir() if path.name.endswith("_fitting")]
+
+
+def test_a_run_of_a_comparison_knows_how_it_did(complete):
+    comparison, _ = complete
+    forest = comparison.results[0]
+    record = read_run(comparison.folder / forest.contestant.folder).record
+    assert record.validation_dice == pytest.approx(forest.mean())
+    assert record.split["sentence"] == comparison.record.split["sentence"]
+    assert {entry.name for entry in record.data}.isdisjoint(comparison.record.scored)
+
+
+def test_another_score_may_decide_later(complete):
+    comparison, _ = complete
+    plan = replace(comparison.record.plan, decides="count_error_percent")
+    again = run_comparison(IMAGES, plan, comparison.folder)
+    assert again.results == comparison.results
+    assert "absolute count error" in again.findings.sentences[0]
+    run_comparison(IMAGES, comparison.record.plan, comparison.folder)
+    with pytest.raises(ValueError, match='no score "beauty" to decide by'):
+        replace(plan, decides="beauty")
 
 
 # continuing

@@ -18,7 +18,7 @@ from napari_tem_rf.comparison import (
     network_table,
 )
 from napari_tem_rf.comparison.ensemble import RunningEnsemble
-from napari_tem_rf.comparison.findings import standard_error
+from napari_tem_rf.comparison.findings import difference
 from napari_tem_rf.figures import quantities
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -44,13 +44,13 @@ def result(who, seed, dice):
 def test_standard_error_is_that_of_paired_differences():
     a = np.array([[0.9, 0.7, 0.8], [0.92, 0.74, 0.8]])
     b = np.array([[0.85, 0.68, 0.7]])
-    difference = a.mean(axis=0) - b[0]
+    each = a.mean(axis=0) - b[0]
     seeds = a.mean(axis=1)
-    expected = difference.var(ddof=1) / 3 + seeds.var(ddof=1) / 2 + b[0].var() * 0
-    assert standard_error(a, b) == pytest.approx(np.sqrt(expected))
+    expected = each.var(ddof=1) / 3 + seeds.var(ddof=1) / 2 + b[0].var() * 0
+    assert difference(a, b).error == pytest.approx(np.sqrt(expected))
     # what is hard for both tells nothing about their difference
-    assert standard_error(a[:1], a[:1] - 0.1) == pytest.approx(0)
-    assert standard_error(a[:1, :1], b[:, :1]) == 0
+    assert difference(a[:1], a[:1] - 0.1).error == pytest.approx(0)
+    assert difference(a[:1, :1], b[:, :1]).error == 0
 
 
 def test_the_smallest_within_a_standard_error_is_suggested():
@@ -210,4 +210,4 @@ def test_no_network_is_suggested_where_none_learned_anything():
 def test_a_baseline_that_learned_nothing_either_is_not_good():
     says = findings([result("Fourier filter", 1, [0.0, 0.0]), result(TINY, 1, [0.001, 0.0])])
     assert says.good_baselines == ()
-    assert "does worse" in says.sentences[1]
+    assert "learned nothing either" in says.sentences[1]

@@ -8,6 +8,7 @@ from typing import Any
 from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.records import RecordError, read_json
+from napari_tem_rf.run_record import METHODS
 from napari_tem_rf.runs import Run, file_hash, library_versions, now
 from napari_tem_rf.storage import write_text
 
@@ -58,9 +59,7 @@ def provenance_of(
         "pixel_size_nm": None if pixel_size_nm is None else list(pixel_size_nm),
         "run": str(run.folder.resolve()),
         "weights_sha256": known_hash(run.weights),
-        "network": record.spec.to_dict(),
-        "parameters": record.spec.parameters,
-        "receptive_field": receptive_field(record.spec).to_dict(),
+        **_method(run),
         "trained_at_pixel_size_nm": (
             None if record.pixel_size_nm is None else list(record.pixel_size_nm)
         ),
@@ -72,6 +71,18 @@ def provenance_of(
         "finishing": finishing.to_dict() if finishing.changes_something else None,
         "versions": library_versions(),
         "date": now(),
+    }
+
+
+def _method(run: Run) -> dict[str, Any]:
+    """Return what predicted: the network, or which baseline."""
+    spec = run.record.spec
+    if spec is None:
+        return {"method": METHODS[run.record.method]}
+    return {
+        "network": spec.to_dict(),
+        "parameters": spec.parameters,
+        "receptive_field": receptive_field(spec).to_dict(),
     }
 
 

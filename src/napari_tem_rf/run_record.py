@@ -1,7 +1,7 @@
 """What a run's record says: the network, the plan, the data, and what came of it."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing
 from napari_tem_rf.micrographs.annotation import Classes
@@ -18,9 +18,12 @@ from napari_tem_rf.records import (
 )
 
 __all__ = [
+    "BASELINE_FORMAT",
     "FORMAT",
+    "METHODS",
     "DataEntry",
     "ImageEntry",
+    "Method",
     "RunRecord",
     "check_classes",
     "check_image",
@@ -28,8 +31,19 @@ __all__ = [
 ]
 
 FORMAT = 1
-"""Version of the run folder; a run of a newer one is refused with a sentence."""
+"""Version of a network's run folder; a run of a newer one is refused with a sentence."""
 
+BASELINE_FORMAT = 2
+"""That of a baseline's: versions that know networks alone say that they are too old for it."""
+
+Method = Literal["network", "forest", "fourier"]
+
+METHODS: dict[Method, str] = {
+    "network": "network",
+    "forest": "random forest",
+    "fourier": "Fourier filter",
+}
+"""What a run can be, and its name in sentences."""
 
 _LARGEST_LABEL = 65_535
 _MOST_CLASSES = 64
@@ -68,8 +82,10 @@ class RunRecord:
     """What ``run.json`` holds."""
 
     name: str
-    spec: NetworkSpec
+    spec: NetworkSpec | None
+    """None for a baseline; `network` is for whoever needs one."""
     plan: TrainingPlan
+    """Of a baseline the seed and the part held out count."""
     classes: Classes
     unlabelled: Unlabelled
     cleaning: Cleaning
@@ -104,6 +120,34 @@ class RunRecord:
     created: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
+    method: Method = "network"
+
+    @property
+    def is_network(self) -> bool:
+        """Whether a network was trained; else a baseline was fitted."""
+        return self.spec is not None
+
+    @property
+    def network(self) -> NetworkSpec:
+        """The network.
+
+        Raises
+        ------
+        ValueError
+            When the run is a baseline; the message says what it cannot be used for.
+        """
+        if self.spec is None:
+            raise ValueError(
+                f'"{self.name}" is a {METHODS[self.method]} and no network: it predicts, but it '
+                "has no receptive field to measure, and is neither resumed, repeated nor started "
+                "from; choose the run of a network"
+            )
+        return self.spec
+
+    @property
+    def predictor(self) -> NetworkSpec | str:
+        """The network, or the name of the baseline."""
+        return METHODS[self.method] if self.spec is None else self.spec
 
     @property
     def parts_particles(self) -> bool:
@@ -120,12 +164,8 @@ class RunRecord:
         return {
             "name": self.name,
             "state": self.state,
-            "pools": list(self.spec.pools),
-            "dilations": list(self.spec.dilations),
-            "filters": self.spec.filters,
-            "growth": self.spec.growth,
-            "parameters": self.spec.parameters,
-            "receptive_field": receptive_field(self.spec).to_dict(),
+            "method": self.method,
+            **self._described(),
             "classes": dict(zip(self.classes.names, self.classes.values, strict=True)),
             "pixel_size_nm": None if self.pixel_size_nm is None else list(self.pixel_size_nm),
             "labels_are": self.labels_are,
@@ -143,12 +183,26 @@ class RunRecord:
             "finishing": self.finishing.to_dict(),
         }
 
+    def _described(self) -> dict[str, Any]:
+        if self.spec is None:
+            return {}
+        return {
+            "pools": list(self.spec.pools),
+            "dilations": list(self.spec.dilations),
+            "filters": self.spec.filters,
+            "growth": self.spec.growth,
+            "parameters": self.spec.parameters,
+            "receptive_field": receptive_field(self.spec).to_dict(),
+        }
+
 
 def check_run_record(record: RunRecord) -> None:
     """Raise ValueError where the fields of a record contradict each other or pass a bound."""
     check_classes(record.classes)
+    if (record.spec is None) != (record.method != "network"):
+        raise ValueError(f"method is {record.method}: a network has a spec, a baseline has none")
     learned = len(record.classes.values) + record.parts_particles
-    if record.spec.classes != learned:
+    if record.spec is not None and record.spec.classes != learned:
         border = " and a border is learned" if record.parts_particles else ""
         raise ValueError(
             f"spec.classes is {record.spec.classes}, but {len(record.classes.values)} classes are "

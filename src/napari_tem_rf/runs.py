@@ -21,7 +21,14 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.protocol import EpochReport
 from napari_tem_rf.records import RecordError, plain_bytes, read_json, record_of
-from napari_tem_rf.run_record import FORMAT, DataEntry, ImageEntry, RunRecord, check_run_record
+from napari_tem_rf.run_record import (
+    BASELINE_FORMAT,
+    FORMAT,
+    DataEntry,
+    ImageEntry,
+    RunRecord,
+    check_run_record,
+)
 from napari_tem_rf.storage import is_empty, is_passing, write_aside, write_text
 
 __all__ = [
@@ -47,6 +54,8 @@ RECORD, WEIGHTS, CHECKPOINT, HISTORY = (
 )
 _OF_THE_MOMENT = ("seconds_left", "kept", "held_out")
 """What an epoch's report says beside the history."""
+_LARGEST_BASELINE = 2**29
+"""Bytes of the arrays of a forest, at most: it has some 10 MB."""
 _LABEL_TYPES = ("u1", "i4", "i8", "u2", "i2", "u4", "i1", "u8", "b1")
 _LIBRARIES = ("napari-tem-rf", "torch", "numpy", "scipy", "scikit-image", "napari")
 
@@ -87,7 +96,7 @@ class Run:
         return Run(self.folder, record)
 
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
-        """Write the weights that predictions use, as numpy arrays by name."""
+        """Write the weights, or a baseline's arrays, that predictions use, by name."""
         from safetensors.numpy import save
 
         # safetensors keeps no zero-dimensional counters apart; arrays must be contiguous
@@ -96,7 +105,7 @@ class Run:
             aside.write_bytes(save(arrays))
 
     def read_weights(self) -> dict[str, NDArray[Any]]:
-        """Return the weights as numpy arrays by name.
+        """Return the weights, or a baseline's arrays, as numpy arrays by name.
 
         Raises
         ------
@@ -113,7 +122,8 @@ class Run:
                 "epoch; train it again"
             )
         # four bytes a number, running means and variances included, and the names
-        largest = 16 * self.record.spec.parameters + 2**20
+        spec = self.record.spec
+        largest = _LARGEST_BASELINE if spec is None else 16 * spec.parameters + 2**20
         try:
             weights: dict[str, NDArray[Any]] = load(plain_bytes(path, largest))
         except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -203,9 +213,10 @@ def read_run(folder: str | Path) -> Run:
     form = values.get("format") if isinstance(values, dict) else None
     if not isinstance(form, int) or isinstance(form, bool):
         raise RunError(f'"{path}" is not the record of a run: it has no "format"')
-    if form > FORMAT:
+    newest = FORMAT if values.get("method", "network") == "network" else BASELINE_FORMAT
+    if form > newest:
         raise RunError(
-            f'run "{folder}" has format {form!s:.20} but this version reads up to {FORMAT}: '
+            f'run "{folder}" has format {form!s:.20} but this version reads up to {newest}: '
             "update napari-tem-rf"
         )
     try:

@@ -182,7 +182,7 @@ def read_start(
         weights = load_file(start_file(start, spec))
         return {name: value for name, value in weights.items() if not name.startswith(_HEAD)}
     run = read_run(start)
-    known = run.record.spec
+    known = run.record.network
     if known.with_classes(spec.classes) != spec:
         raise RunError(
             f'run "{start}" has the network {known}: its weights do not fit {spec}; pick the same '

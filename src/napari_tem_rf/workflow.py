@@ -4,6 +4,7 @@ Everything runs in this process; `napari_tem_rf.engine` gives the same work to o
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ from napari_tem_rf.protocol import (
     Unlabelled,
     default_plan,
 )
+from napari_tem_rf.run_record import Method
 from napari_tem_rf.runs import Run, read_run
 from napari_tem_rf.starting import DEFAULT, named_start
 
-__all__ = ["effective_field", "predict", "repeat", "train"]
+__all__ = ["effective_field", "fit_baseline", "predict", "repeat", "train"]
 
 
 def _silent(report: Report) -> None:
@@ -104,10 +106,6 @@ def train(
     ValueError
         When images, labels or plan cannot be trained with; the message says what to do.
     """
-    if len(images) != len(labels):
-        raise ValueError(f"{len(images)} images have {len(labels)} labels: give one per image")
-    if groups is not None and len(groups) != len(images):
-        raise ValueError(f"{len(images)} images have {len(groups)} groups: give one per image")
     plan = plan or default_plan()
     arrays = [np.asarray(each) for each in labels]
     meaning = find_meaning(arrays, unlabelled, labels_are)
@@ -115,10 +113,7 @@ def train(
         on_report(NoteReport(in_words(meaning)))
     request = jobs.TrainRequest(
         run=Path(run),
-        images=tuple(
-            _labelled(image, each, index, "" if groups is None else groups[index])
-            for index, (image, each) in enumerate(zip(images, arrays, strict=True))
-        ),
+        images=_all_labelled(images, arrays, groups),
         spec=spec,
         plan=plan,
         unlabelled=meaning.unlabelled,
@@ -129,6 +124,68 @@ def train(
     )
     jobs.train_run(request, report=on_report, stopped=stopped)
     return read_run(run)
+
+
+def fit_baseline(
+    images: Sequence[Micrograph | ArrayLike],
+    labels: Sequence[ArrayLike],
+    run: str | Path,
+    method: Method = "forest",
+    *,
+    seed: int | None = None,
+    validation: float | None = None,
+    unlabelled: Unlabelled | None = None,
+    labels_are: LabelsAre = "auto",
+    cleaning: Cleaning | None = None,
+    groups: Sequence[str] | None = None,
+    on_report: Reporter = _silent,
+    stopped: Stopped = lambda: False,
+) -> Run | None:
+    """Fit a baseline to annotated images into a new run folder; `predict` uses it like any other.
+
+    Parameters
+    ----------
+    images, labels, run, unlabelled, labels_are, cleaning, groups, on_report
+        As for `train`; a baseline learns numbered particles as one class.
+    method : {"forest", "fourier"}
+        A random forest, or a filter for the lattice's spacing.
+    seed : int, optional
+        Seed of the draw of pixels and of what is held out; that of a training when not given.
+    validation : float, optional
+        Fraction held out for a score; that of a training when not given.
+    stopped : callable
+        Asked before each image; when true, nothing is kept.
+
+    Returns
+    -------
+    Run or None
+        The run folder and its record, scores included; None when stopped.
+
+    Raises
+    ------
+    ValueError
+        When images or labels cannot be learned from; the message says what to do.
+    """
+    plan = default_plan()
+    arrays = [np.asarray(each) for each in labels]
+    meaning = find_meaning(arrays, unlabelled, labels_are)
+    if meaning.numbered:
+        on_report(NoteReport(in_words(meaning)))
+    request = jobs.FitRequest(
+        run=Path(run),
+        method=method,
+        images=_all_labelled(images, arrays, groups),
+        plan=replace(
+            plan,
+            seed=plan.seed if seed is None else seed,
+            validation=plan.validation if validation is None else validation,
+        ),
+        unlabelled=meaning.unlabelled,
+        labels_are="particles" if meaning.numbered else "classes",
+        cleaning=cleaning or Cleaning(),
+    )
+    record = jobs.fit_run(request, report=on_report, stopped=stopped)
+    return None if record is None else read_run(run)
 
 
 def repeat(
@@ -265,7 +322,7 @@ def effective_field(
     record = read_run(_folder(run)).record
     return jobs.measure_effective_field(
         _folder(run),
-        record.spec,
+        record.network,
         standardise(clean(_pixels(image), record.cleaning)),
         at,
         record.plan.seed,
@@ -286,6 +343,21 @@ def _pixels(image: Micrograph | ArrayLike) -> NDArray[Any]:
             "a frame of a series at a time"
         )
     return pixels
+
+
+def _all_labelled(
+    images: Sequence[Micrograph | ArrayLike],
+    labels: Sequence[ArrayLike],
+    groups: Sequence[str] | None,
+) -> tuple[LabelledImage, ...]:
+    if len(images) != len(labels):
+        raise ValueError(f"{len(images)} images have {len(labels)} labels: give one per image")
+    if groups is not None and len(groups) != len(images):
+        raise ValueError(f"{len(images)} images have {len(groups)} groups: give one per image")
+    return tuple(
+        _labelled(image, np.asarray(each), index, "" if groups is None else groups[index])
+        for index, (image, each) in enumerate(zip(images, labels, strict=True))
+    )
 
 
 def _labelled(

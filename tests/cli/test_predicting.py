@@ -409,10 +409,14 @@ def test_scores_by_hand(cli, tmp_path):
     assert "1 masks without labels are left out: more" in answer.err
     assert "1 labels without a mask are left out: lonely" in answer.err
     text = cli("evaluate", found, "--labels", true)
-    assert text.out.splitlines()[-1].split() == [
-        "mean",
-        *(f"{scores[name]:.4f}" for name in list(scores)[:5]),
-    ]
+    lines = [line.split() for line in text.out.splitlines()]
+    assert ["mean", *(f"{scores[name]:.4f}" for name in list(scores)[:5])] in lines
+    # image a: one particle is found, with an IoU of 2 / 5, and too small: it cut the border
+    assert lines[-2] == ["all", "0.5000", "0.5000", "0.5000", "0.5000", "0.5000", "+0.0", "-13.4"]
+    assert scores["count_error_percent"] == 0
+    # images of one row: whatever they hold is cut
+    assert scores["ap_50_inner"] is None
+    assert lines[-1][:4] == ["none", "at", "the", "border"]
 
 
 def test_strokes_and_values_do_not_matter_to_scores(cli, tmp_path):

@@ -287,7 +287,8 @@ def test_rows_appear_and_the_suggestion_is_marked(
     assert [each.contestant.seed for each in comparison.results] == [752, 752, 2245, 2245]
     assert not widget.comparing.is_running
     assert widget.findings.text().startswith('<p style="margin: 2px 0;"><b>Suggestion: field 44 px')
-    assert "The receptive field" in widget.findings.text()
+    # 0.62 against 0.91, on one held-out image
+    assert "One image cannot tell whether the receptive field matters" in widget.findings.text()
     rows = widget.table.rows
     assert rows.rowCount() == 2
     dice, error = (rows.columns.index(key) for key in ("dice", "boundary_error_nm"))

@@ -33,6 +33,7 @@ from napari_tem_rf.comparison import (
 )
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.engine import AnyEngine, Engine, InlineEngine, most_workers
+from napari_tem_rf.figures.quantities import QUANTITIES
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.micrographs.label_meaning import in_words
 from napari_tem_rf.protocol import EpochReport, NoteReport, ProgressReport, default_plan
@@ -111,6 +112,8 @@ def compare(
         )
 
 
+_SIGNED = ("count_error_percent", "diameter_bias_percent")
+
 _STOPPING = "stopping: what is done is kept, and the same command continues it"
 
 
@@ -163,13 +166,17 @@ def _show(comparison: Comparison, json: bool) -> None:
             row["seeds"],
             _spread(row["dice"], row["dice_sd_seeds"]),
             f"{row['object_f1']:.3f}",
+            *(f"{row[name]:+.1f}" for name in _SIGNED),
             f"{row['train_seconds']:.0f}",
             f"{row['predict_seconds_per_megapixel']:.2g}",
             "suggestion" if row["name"] == says.suggestion else "",
         )
         for _, row in network_table(comparison.results).iterrows()
     ]
-    print_table(("network", "seeds", "Dice", "object F1", "train/s", "s/megapixel", ""), rows)
+    signed = (QUANTITIES[name].words for name in _SIGNED)
+    print_table(
+        ("network", "seeds", "Dice", "object F1", *signed, "train/s", "s/megapixel", ""), rows
+    )
     for sentence in says.sentences:
         tell(sentence)
     tell(f"table, figures and report: {comparison.folder}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -11,9 +11,13 @@ from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
 from napari_tem_rf.cli.options import PIXEL_SIZE, check_unlabelled
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say, tell
 from napari_tem_rf.field_files import write_field
+from napari_tem_rf.figures.quantities import INNER_SCORES, QUANTITIES
 from napari_tem_rf.micrographs.annotation import shape_text
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.runs import read_run
+
+if TYPE_CHECKING:
+    from napari_tem_rf.measuring.scores import Scores
 
 
 def evaluate(
@@ -26,7 +30,7 @@ def evaluate(
     ),
     json: bool = JSON_OPTION,
 ) -> None:
-    """Score masks against labels: Dice, IoU, precision, recall, object F1."""
+    """Score masks against labels: pixels (Dice, IoU), particles (F1, AP, count, diameter)."""
     from napari_tem_rf.measuring.scores import score_images
 
     check_unlabelled(unlabelled)
@@ -55,6 +59,24 @@ def evaluate(
         for name, scores in (*zip(table.names, table.images, strict=True), ("mean", table.mean))
     ]
     print_table(("image", *columns), rows)
+    tell("")
+    _print_particles(table.mean)
+
+
+def _print_particles(mean: "Scores") -> None:
+    """Print the scores of particles, once with and once without those at the border."""
+    plain = [name.removesuffix("_inner") for name in INNER_SCORES]
+    rows = [
+        (what, *(_written(name, getattr(mean, name)) for name in names))
+        for what, names in (("all", plain), ("none at the border", INNER_SCORES))
+    ]
+    print_table(("particles, mean", *(QUANTITIES[name].words for name in plain)), rows)
+
+
+def _written(score: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:+.1f}" if QUANTITIES[score].is_signed else f"{value:.4f}"
 
 
 class _Pairs(Sequence[Any]):
@@ -106,6 +128,7 @@ def effective_field(
     if len(position) != 2:
         raise typer.BadParameter(f"{at!r}: give ROW,COLUMN", param_hint="--at")
     opened = read_run(run)
+    spec = opened.record.network
     micrograph = read_sized(image, pixel_size)[0]
     raw = micrograph.frame(frame)
     try:
@@ -122,7 +145,7 @@ def effective_field(
         )
     measured = jobs.measure_effective_field(
         opened.folder,
-        opened.record.spec,
+        spec,
         pixels,
         (row, column),
         opened.record.plan.seed,

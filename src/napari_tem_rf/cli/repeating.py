@@ -22,7 +22,7 @@ _OF_THE_NETWORK = (
 
 def refuse_settings(context: typer.Context) -> None:
     """Raise a usage error when settings are given that a repeated training takes from its run."""
-    for name, option in _given(context).items():
+    for name, option in given_options(context).items():
         if name not in _MAY_BE_GIVEN:
             raise typer.BadParameter(
                 "a repeated training takes it from its run: leave it out", param_hint=option
@@ -47,7 +47,7 @@ def refuse_changes(
     ------
     ValueError
     """
-    record, given = earlier.record, _given(context)
+    record, given = earlier.record, given_options(context)
     has: dict[str, Any] = {"unlabelled": record.unlabelled, "preset": record.plan.preset}
     has["labels_are"] = record.labels_are
     has |= record.cleaning.to_dict()
@@ -63,15 +63,16 @@ def refuse_changes(
                 f"it; leave {option} out or start a new run"
             )
     if options := [given[name] for name in _OF_THE_NETWORK if name in given]:
-        spec = replace(pick()[0], channels=record.spec.channels, classes=record.spec.classes)
-        if spec != record.spec:
+        theirs = record.network
+        spec = replace(pick()[0], channels=theirs.channels, classes=theirs.classes)
+        if spec != theirs:
             raise ValueError(
-                f'run "{earlier.folder}" has the network {record.spec}, not {spec}: a resumed '
+                f'run "{earlier.folder}" has the network {theirs}, not {spec}: a resumed '
                 f"training keeps it; leave {', '.join(options)} out or start a new run"
             )
 
 
-def _given(context: typer.Context) -> dict[str, str]:
+def given_options(context: typer.Context) -> dict[str, str]:
     """Return the options on the command line, by the name of their parameter."""
     given = {}
     for parameter in context.command.params:

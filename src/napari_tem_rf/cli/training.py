@@ -1,4 +1,4 @@
-"""``train``: images and labels -> a run folder."""
+"""``train``: images and labels -> a run folder, of a network or of a baseline."""
 
 import signal
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from napari_tem_rf import jobs
+from napari_tem_rf.cli.fitting import check_method, fit
 from napari_tem_rf.cli.inputs import LabelledFiles, meaning_in, read_labelled
 from napari_tem_rf.cli.options import (
     DILATIONS,
@@ -56,6 +57,12 @@ def train(
         None, "--labels", help="Label files or folders, named like the images."
     ),
     run: Path | None = typer.Option(None, "--run", help="Folder to make, for all of the training."),
+    method: str = typer.Option(
+        "network",
+        "--method",
+        help="What learns from the labels: network, forest (a random forest) or fourier (a filter "
+        "for the lattice's spacing); the last two are fitted in one go.",
+    ),
     receptive_field: float = RECEPTIVE_FIELD,
     receptive_field_nm: float = RECEPTIVE_FIELD_NM,
     parameters: float = PARAMETERS,
@@ -84,6 +91,28 @@ def train(
     """Train a network on annotated images; Ctrl-C stops and keeps the best weights."""
     check_unlabelled(unlabelled)
     check_labels_are(labels_are)
+    check_method(method)
+    if method != "network":
+        if run is None or not images or not labels:
+            raise typer.BadParameter("give images, --labels and the folder to make with --run")
+        with stop_on_interrupt("stopping: nothing of what is not fitted is kept") as stopped:
+            fit(
+                context,
+                method,  # type: ignore[arg-type]
+                images,
+                labels,
+                run,
+                plan=plan_of(plan),
+                unlabelled=unlabelled,  # type: ignore[arg-type]
+                labels_are=labels_are,  # type: ignore[arg-type]
+                cleaning=cleaning_of(cleaning),
+                pixel_size=pixel_size,
+                group_by=group_by,
+                scheduler=scheduler,
+                json=json,
+                stopped=stopped,
+            )
+        return
     if repeat is not None:
         refuse_settings(context)
         device = plan.get("device", "auto")
@@ -218,7 +247,7 @@ def _request_of(earlier: Run, files: LabelledFiles) -> jobs.TrainRequest:
         images=tuple(
             replace(image, group=groups.get(image.name, image.group)) for image in files.images
         ),
-        spec=record.spec,
+        spec=record.network,
         plan=record.plan,
         unlabelled=record.unlabelled,
         labels_are=record.labels_are,

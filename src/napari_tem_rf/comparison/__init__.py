@@ -5,7 +5,7 @@ A comparison is a folder of runs. Importing this loads no torch; trainings run i
 
 from napari_tem_rf.comparison.disagreement import Place, disagreement, most_different
 from napari_tem_rf.comparison.ensemble import Ensemble
-from napari_tem_rf.comparison.findings import Findings, findings
+from napari_tem_rf.comparison.findings import BaselineOffer, Findings, findings
 from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage, hold_out
 from napari_tem_rf.comparison.jobs import (
     ContestantJob,
@@ -41,6 +41,7 @@ __all__ = [
     "BASELINES",
     "REPORT",
     "SCORES",
+    "BaselineOffer",
     "Comparison",
     "ComparisonPlan",
     "ComparisonRecord",

@@ -18,26 +18,19 @@ from numpy.typing import NDArray
 from napari_tem_rf import jobs
 from napari_tem_rf.comparison.ensemble import Ensemble, RunningEnsemble
 from napari_tem_rf.comparison.holdout import HeldOut, HeldOutImage
-from napari_tem_rf.comparison.plan import (
-    FOREST_REACH_PX,
-    FOURIER_FILTER,
-    ComparisonPlan,
-    Contestant,
-)
+from napari_tem_rf.comparison.plan import ComparisonPlan, Contestant
 from napari_tem_rf.comparison.results import Costs, ImageScores, Result
 from napari_tem_rf.locking import locked
-from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
-from napari_tem_rf.micrographs.annotation import Classes
-from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise, unbin_labels
+from napari_tem_rf.measuring.finishing import UNFINISHED
 from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report, Reporter, Stopped
-from napari_tem_rf.runs import RunRecord, read_run
+from napari_tem_rf.run_record import METHODS, Method
+from napari_tem_rf.runs import RECORD, Run, RunRecord, read_run
 from napari_tem_rf.storage import remove
 
 __all__ = [
     "ContestantJob",
-    "NoLatticeError",
     "contest",
     "predict_baseline",
     "predict_ensemble",
@@ -45,6 +38,8 @@ __all__ = [
 ]
 
 _WARM_UP_PX = 64
+
+_METHODS: dict[str, Method] = {name: method for method, name in METHODS.items()}
 
 
 class _StoppedError(Exception):
@@ -111,7 +106,7 @@ def _network(work: ContestantJob, report: Reporter, stopped: Stopped) -> Result 
     if scored is None:
         return None
     images, seconds = scored
-    costs = Costs(record.seconds, seconds, _tile_mib(record.spec, device), record.device)
+    costs = Costs(record.seconds, seconds, _tile_mib(record.network, device), record.device)
     return Result(work.contestant, images, costs, record.epochs, record.best_epoch)
 
 
@@ -127,15 +122,13 @@ def _trained(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunReco
     spec, plan = work.contestant.spec, work.plan
     assert spec is not None
     resume = False
-    if (work.place / "run.json").is_file():
+    if (work.place / RECORD).is_file():
         run = read_run(work.place)
         if run.record.state == "finished":
             return run.record
         resume = run.checkpoint.is_file()
-    if work.place.exists() and not resume:
-        # cut off before its first step: nothing in there was learned, unless somebody works in it
-        with locked(work.place, "comparing"):
-            remove(work.place)
+    if not resume:
+        _clear(work)
     request = jobs.TrainRequest(
         run=work.place,
         images=work.held_out.training,
@@ -168,78 +161,98 @@ def _trained(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunReco
 
 
 def _baseline(work: ContestantJob, report: Reporter, stopped: Stopped) -> Result | None:
-    begun = time.perf_counter()
     try:
-        fitted = _fitted(work, stopped)
-    except NoLatticeError as error:
+        record = _fitted(work, report, stopped)
+    except jobs.NoLatticeError as error:
         # these images have nothing to filter for: no failure
         return Result(work.contestant, (), Costs(0.0, 0.0, 0.0), note=str(error))
-    if fitted is None:
+    if record is None:
         return None
-    seconds = time.perf_counter() - begun
-    if fitted.note:
-        report(NoteReport(f"{work.contestant.name}: {fitted.note}"))
+    note = _note(work.place, record)
+    if note:
+        report(NoteReport(f"{work.contestant.name}: {note}"))
 
     def predict(pixels: NDArray[Any]) -> NDArray[Any] | None:
-        return None if stopped() else fitted.predict(pixels)
+        return _predicted(work.place, pixels, stopped)
 
+    # the first call reads and checks the arrays, and compiles
+    predict(work.held_out.scored[0].pixels[:_WARM_UP_PX, :_WARM_UP_PX])
     scored = _scored(work, predict)
     if scored is None:
         return None
     images, per_megapixel = scored
     mib = _peak_mib(lambda: predict(work.held_out.scored[0].pixels))
-    return Result(work.contestant, images, Costs(seconds, per_megapixel, mib), note=fitted.note)
+    _note_scores(work, images)
+    return Result(work.contestant, images, Costs(record.seconds, per_megapixel, mib), note=note)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Fitted:
-    """A baseline that has learned from the training part."""
-
-    model: Any
-    classes: Classes
-    cleaning: Cleaning
-    finishing: Finishing
-    note: str = ""
-
-    def predict(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Return label values for raw grey values, both of shape (row, column)."""
-        indices = self.model.predict(standardise(clean(pixels, self.cleaning)))
-        shape = pixels.shape[0], pixels.shape[1]
-        classes = unbin_labels(indices, self.cleaning.binning, shape)
-        finished = finish_prediction(classes, None, self.finishing)
-        return jobs.label_values(finished, self.classes)
+def _fitted(work: ContestantJob, report: Reporter, stopped: Stopped) -> RunRecord | None:
+    """Fit a baseline to the training part into a run, unless it is there; None when stopped."""
+    if (work.place / RECORD).is_file():
+        run = read_run(work.place)
+        if run.record.state == "finished":
+            return run.record
+    _clear(work)
+    return _fit(work, work.place, stopped)
 
 
-class NoLatticeError(ValueError):
-    """The Fourier filter finds nothing to filter for."""
-
-
-def _fitted(work: ContestantJob, stopped: Stopped) -> _Fitted | None:
-    """Fit a baseline to the training part; None when stopped."""
-    from napari_tem_rf.learning.baselines import fit_forest, fit_fourier_filter
-
+def _fit(work: ContestantJob, folder: Path, stopped: Stopped) -> RunRecord | None:
     plan = work.plan
-    data = jobs.prepare(
-        work.held_out.training,
-        plan.unlabelled,
-        plan.cleaning,
-        plan.class_names,
-        plan.class_colors,
-        work.held_out.labels_are,
-    ).without_border
-    finishing = UNFINISHED
-    if plan.finish:
-        finishing = jobs.suggest_from(data.images, FOREST_REACH_PX, plan.cleaning).finishing
-    if work.contestant.name == FOURIER_FILTER:
-        try:
-            fourier = fit_fourier_filter(data.images)
-        except ValueError as error:
-            raise NoLatticeError(str(error)) from error
-        side = "strong" if fourier.above else "weak"
-        note = f"lattice period {fourier.period_px:.2f} px; particles where it is {side}"
-        return _Fitted(fourier, data.classes, plan.cleaning, finishing, note)
-    forest = fit_forest(data.images, work.contestant.seed, stopped=stopped)
-    return None if forest is None else _Fitted(forest, data.classes, plan.cleaning, finishing)
+    return jobs.fit_run(
+        jobs.FitRequest(
+            run=folder,
+            method=_METHODS[work.contestant.name],
+            images=work.held_out.training,
+            # all of the training part: there is no epoch to choose
+            plan=replace(plan.training, seed=work.contestant.seed, validation=0.0),
+            unlabelled=plan.unlabelled,
+            cleaning=plan.cleaning,
+            class_names=plan.class_names,
+            class_colors=plan.class_colors,
+            sources=work.sources,
+            label_sources=work.label_sources,
+            labels_are=work.held_out.labels_are,
+            finishing=None if plan.finish else UNFINISHED,
+        ),
+        report=_silent,
+        stopped=stopped,
+    )
+
+
+def _clear(work: ContestantJob) -> None:
+    """Remove what was cut off before its first step, unless somebody works in it."""
+    if work.place.exists():
+        with locked(work.place, "comparing"):
+            remove(work.place)
+
+
+def _predicted(run: Path, pixels: NDArray[Any], stopped: Stopped) -> NDArray[Any] | None:
+    predicted = jobs.predict_with_run(run, pixels, report=_silent, stopped=stopped)
+    return None if predicted is None else predicted.labels
+
+
+def _note(place: Path, record: RunRecord) -> str:
+    """Return what a filter found, in words; a forest has nothing to tell."""
+    if record.method != "fourier":
+        return ""
+    arrays = read_run(place).read_weights()
+    side = "strong" if arrays["above"][0] else "weak"
+    period = float(arrays["period_px"][0])
+    return f"lattice period {period:.2f} px; particles where it is {side}"
+
+
+def _note_scores(work: ContestantJob, images: Sequence[ImageScores]) -> None:
+    """Tell the run how it did on the part that the comparison holds out."""
+    run, held_out = read_run(work.place), work.held_out
+    dice = [{"name": each.image, "dice": each.scores.dice} for each in images]
+    split = {
+        "kind": held_out.kind,
+        "held_out": list(held_out.names),
+        "sentence": held_out.sentence,
+        "scored": "images" if held_out.kind == "groups" else "blocks",
+    }
+    scores = {"dice": float(np.mean([each.scores.dice for each in images])), "images": dice}
+    run.with_record(replace(run.record, scores=scores, split=split))
 
 
 def predict_baseline(
@@ -247,7 +260,8 @@ def predict_baseline(
 ) -> NDArray[Any] | None:
     """Predict an image with a baseline; None when stopped.
 
-    A baseline is not kept: it is fitted anew, with the same seed to the same training part.
+    One of an earlier version is no run yet: it is fitted, with the same seed to the same training
+    part, and kept.
 
     Parameters
     ----------
@@ -266,9 +280,26 @@ def predict_baseline(
     ValueError
         When it cannot be applied to the images of the comparison.
     """
-    report(NoteReport(f"fitting the {work.contestant.name}"))
-    fitted = _fitted(work, stopped)
-    return None if fitted is None or stopped() else fitted.predict(pixels)
+    if not (work.place / RECORD).is_file():
+        report(NoteReport(f"fitting the {work.contestant.name}"))
+        if not _fit_beside(work, stopped):
+            return None
+    return _predicted(work.place, pixels, stopped)
+
+
+def _fit_beside(work: ContestantJob, stopped: Stopped) -> bool:
+    """Fit a baseline whose scores are there already, and put its run beside them."""
+    aside = work.place.with_name(f"{work.place.name}_fitting")
+    remove(aside)
+    record = _fit(work, aside, stopped)
+    if record is None:
+        return False
+    # the record goes last: with it the run is there
+    for path in sorted(aside.iterdir(), key=lambda path: path.name == RECORD):
+        path.replace(work.place / path.name)
+    Run(work.place, record).with_record(replace(record, name=work.place.name))
+    remove(aside)
+    return True
 
 
 def _scored(

@@ -14,7 +14,7 @@ from napari_tem_rf.comparison.jobs import prediction_path
 from napari_tem_rf.comparison.record import Comparison
 from napari_tem_rf.comparison.results import Result, result_table
 from napari_tem_rf.figures.palette import PREDICTION, TRUTH
-from napari_tem_rf.figures.quantities import QUANTITIES
+from napari_tem_rf.figures.quantities import QUANTITIES, words_for
 from napari_tem_rf.micrographs.reading import read_labels
 from napari_tem_rf.storage import write_aside
 
@@ -41,6 +41,11 @@ def draw_curves(comparison: Comparison) -> dict[str, str]:
         return {}
     pixel_size = comparison.record.pixel_size_nm
     suggestion = comparison.findings.suggestion
+    score = comparison.record.plan.decides
+    if not table[score].notna().any():
+        score = "dice"
+    title = words_for(score)
+    title = title[0].upper() + title[1:]
     drawn: dict[str, str] = {}
 
     def draw(name: str, what: str, draw_on: Callable[["Axes"], None]) -> None:
@@ -51,22 +56,23 @@ def draw_curves(comparison: Comparison) -> dict[str, str]:
 
     draw(
         "score_against_field",
-        "Dice on the held-out part against the receptive field, one line a complexity; points are "
-        "means over the seeds, bars their standard deviation, horizontal lines the baselines.",
-        lambda axes: figures.score_curve(axes, table, pixel_size_nm=pixel_size),
+        f"{title} on the held-out part against the receptive field, one line a complexity; points "
+        "are means over the seeds, bars their standard deviation, horizontal lines the baselines.",
+        lambda axes: figures.score_curve(axes, table, score=score, pixel_size_nm=pixel_size),
     )
     draw(
         "score_against_parameters",
-        "Dice on the held-out part against the number of parameters, one line a receptive field.",
-        lambda axes: figures.score_curve(axes, table, "parameters"),
+        f"{title} on the held-out part against the number of parameters, one line a receptive "
+        "field.",
+        lambda axes: figures.score_curve(axes, table, "parameters", score),
     )
     for cost in ("predict_seconds_per_megapixel", "train_seconds"):
         draw(
             f"score_against_{cost}",
-            f"Dice on the held-out part against {QUANTITIES[cost].words}; the suggestion is "
+            f"{title} on the held-out part against {QUANTITIES[cost].words}; the suggestion is "
             "ringed.",
             lambda axes, cost=cost: figures.cost_against_score(  # type: ignore[misc]
-                axes, table, cost, suggestion=suggestion
+                axes, table, cost, score, suggestion=suggestion
             ),
         )
     return drawn

@@ -6,6 +6,7 @@ from itertools import chain, count, islice
 from typing import Any
 
 from napari_tem_rf.describing import told
+from napari_tem_rf.figures.quantities import QUANTITIES, SCORES
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field, receptive_field
@@ -19,6 +20,7 @@ from napari_tem_rf.protocol import (
     Unlabelled,
     default_plan,
 )
+from napari_tem_rf.run_record import METHODS
 
 __all__ = [
     "BASELINES",
@@ -33,7 +35,7 @@ __all__ = [
     "seeds",
 ]
 
-RANDOM_FOREST, FOURIER_FILTER = "random forest", "Fourier filter"
+RANDOM_FOREST, FOURIER_FILTER = METHODS["forest"], METHODS["fourier"]
 BASELINES = (RANDOM_FOREST, FOURIER_FILTER)
 
 FOREST_REACH_PX = 68
@@ -60,6 +62,8 @@ class ComparisonSettings:
         Trainings of each network.
     seconds, epochs : float or int, optional
         Length of each training; one of the two.
+    decides : str
+        The score that suggestion and sentences go by.
     baselines : bool
         Whether random forest and Fourier filter take part.
     finish : bool
@@ -105,6 +109,13 @@ class ComparisonSettings:
         "Length of each training in rounds over what is annotated",
         none="no limit",
         least=1,
+    )
+    decides: str = told(
+        "dice",
+        "score",
+        "The score that the suggestion and the sentences go by; signed errors count by their "
+        "distance from 0. May be changed later: nothing is trained again",
+        choices={name: QUANTITIES[name].words for name in SCORES},
     )
     baselines: bool = told(
         True,
@@ -164,6 +175,7 @@ class ComparisonSettings:
             split_seed=self.split_seed,
             baselines=BASELINES if self.baselines else (),
             finish=self.finish and training.preset != "sytwu2022",
+            decides=self.decides,
             **more,
         )
 
@@ -236,6 +248,8 @@ class ComparisonPlan:
         Whether every mask is finished as its annotation suggests before it is scored.
     class_names, class_colors : dict of int to str
         By label value.
+    decides : str
+        The score, of `figures.quantities.SCORES`, that suggestion and sentences go by.
 
     Raises
     ------
@@ -255,8 +269,13 @@ class ComparisonPlan:
     finish: bool = True
     class_names: dict[int, str] = field(default_factory=dict)
     class_colors: dict[int, str] = field(default_factory=dict)
+    decides: str = "dice"
 
     def __post_init__(self) -> None:
+        if self.decides not in SCORES:
+            raise ValueError(
+                f'there is no score "{self.decides}" to decide by: choose from {", ".join(SCORES)}'
+            )
         if not self.specs:
             raise ValueError("there is no network to compare: give at least one")
         if not self.seeds:

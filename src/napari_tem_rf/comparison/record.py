@@ -14,6 +14,7 @@ from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
 from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.records import check_words, is_number, read_json, record_of
 from napari_tem_rf.run_record import ImageEntry, check_classes, check_image
+from napari_tem_rf.runs import RECORD as RUN_RECORD
 from napari_tem_rf.runs import RunError, array_hash, library_versions, now
 from napari_tem_rf.storage import is_empty, write_text
 
@@ -101,15 +102,19 @@ class Comparison:
     @property
     def findings(self) -> Findings:
         """What the results say."""
-        return findings(self.results)
+        return findings(self.results, self.record.plan.decides)
 
     def runs(self, name: str) -> tuple[Path, ...]:
-        """Return the run folders of a network's seeds, as far as they are done."""
-        return tuple(
+        """Return the run folders of a network's seeds, or of a baseline, as far as they are done.
+
+        Baselines of comparisons that version 0.1.0 made are no runs.
+        """
+        folders = (
             self.folder / result.contestant.folder
             for result in self.results
-            if result.contestant.name == name and not result.is_baseline
+            if result.contestant.name == name
         )
+        return tuple(folder for folder in folders if (folder / RUN_RECORD).is_file())
 
 
 def annotation_path(folder: Path, index: int) -> Path:
@@ -246,14 +251,14 @@ def open_comparison(
 
 
 def _check_same(folder: Path, earlier: ComparisonRecord, record: ComparisonRecord) -> None:
-    """Networks, seeds and baselines may be added; all else decides what scores mean."""
+    """Networks, seeds and baselines may be added; all else but ``decides`` is what scores mean."""
 
     def data(each: ComparisonRecord) -> list[tuple[str, str, str]]:
         return sorted((i.name, i.pixels_sha256, i.labels_sha256) for i in each.images)
 
     def settings(each: ComparisonRecord) -> dict[str, Any]:
         values = asdict(each.plan)
-        for free in ("specs", "seeds", "baselines", "class_names", "class_colors"):
+        for free in ("specs", "seeds", "baselines", "class_names", "class_colors", "decides"):
             del values[free]
         values.update({f"training: {k}": v for k, v in values.pop("training").items()})
         # where it is trained is not part of what is trained, and each run has its own seed

@@ -10,7 +10,7 @@ from napari_tem_rf.comparison.holdout import HeldOutImage
 from napari_tem_rf.comparison.pictures import draw_curves, draw_side_by_side
 from napari_tem_rf.comparison.record import Comparison
 from napari_tem_rf.comparison.results import SCORES, image_table, network_table, result_table
-from napari_tem_rf.figures.quantities import words_for
+from napari_tem_rf.figures.quantities import INNER_SCORES, QUANTITIES, words_for
 from napari_tem_rf.protocol import Reporter, Stopped
 from napari_tem_rf.spreadsheets import csv_of
 from napari_tem_rf.storage import write_text
@@ -131,6 +131,7 @@ def _page(comparison: Comparison, curves: dict[str, str], pictures: dict[str, st
         '<p class="small">Means over seeds and held-out images; ± is the standard deviation over '
         "the seeds where there are several. The suggestion is marked. Click a head to sort.</p>",
         _networks_html(comparison, says.suggestion),
+        *_inner_html(comparison, says.suggestion),
         '<div class="curves">',
         *(_figure(comparison.folder, name, what) for name, what in curves.items()),
         "</div>",
@@ -184,6 +185,21 @@ def _networks_html(comparison: Comparison, suggestion: str | None) -> str:
     return _html(table, shown, suggestion)
 
 
+def _inner_html(comparison: Comparison, suggestion: str | None) -> tuple[str, ...]:
+    """Return the scores without particles at the border; nothing where there are no others."""
+    table = network_table(comparison.results)
+    known = [score for score in INNER_SCORES if table[score].notna().any()]
+    if not known:
+        return ()
+    return (
+        "<h2>Without particles at the border</h2>",
+        '<p class="small">Cut particles have neither their size nor, often, a fair partner: here '
+        "those that touch the image's border, or the edge of what is annotated, are left out, with "
+        "their partners.</p>",
+        _html(table, ["name", *known], suggestion),
+    )
+
+
 def _shown(table: "pd.DataFrame", images: bool = False) -> "pd.DataFrame":
     kept = ["name", "seed", *(["image"] if images else []), *_given_scores(table)]
     if not images:
@@ -193,7 +209,8 @@ def _shown(table: "pd.DataFrame", images: bool = False) -> "pd.DataFrame":
 
 def _given_scores(table: "pd.DataFrame") -> list[str]:
     """Return the scores that are known; the boundary error in nm where it can be."""
-    known = [score for score in SCORES if table[score].notna().any()]
+    shown = (score for score in SCORES if score not in INNER_SCORES)
+    known = [score for score in shown if table[score].notna().any()]
     if "boundary_error_nm" in known and "boundary_error_px" in known:
         known.remove("boundary_error_px")
     return known
@@ -228,9 +245,10 @@ def _cell(column: str, value: object, spread: object) -> str:
     if column in _WHOLE:
         text = f"{number:,.0f}" if column == "parameters" else f"{number:.0f}"
     elif column in SCORES:
-        text = f"{number:.3f}"
+        quantity = QUANTITIES[column]
+        text = f"{number:{'+' if quantity.is_signed else ''}.{quantity.decimals}f}"
         if isinstance(spread, float) and spread == spread:
-            text += f" ± {spread:.3f}"
+            text += f" ± {spread:.{quantity.decimals}f}"
     else:
         text = f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
     return f'<td class="number" data-value="{number!r}">{text}</td>'
@@ -272,7 +290,13 @@ def _method(comparison: Comparison) -> str:
         f"Seeds {', '.join(map(str, plan.seeds))}; pixels cleaned: {plan.cleaning.sentence}",
         "Baselines learn from the same training part, without one to choose an epoch from",
         "Dice = (2 |A and B| + 1) / (|A| + |B| + 1) of the foreground, an image at a time; "
-        "object F1 counts particles that meet at an IoU of 0.5",
+        "object F1 counts particles that meet at an IoU of 0.5 (or 0.75), AP is those over all "
+        "that meet, are missed or made up; panoptic quality is object F1 times the mean IoU of "
+        "those that meet; count error and diameter bias (of the mean) are signed",
+        f"{words_for(plan.decides)} decides; two are compared image by image: a difference is told "
+        "where its 95 % interval (Student's t, spread over images and seeds) leaves out 0, and two "
+        "are as good where their figures differ by at most 0.01, 1 %, or a twentieth of a length; "
+        "images needed are for a power of 0.8",
         "Times and memory are this machine's; memory is of a tile's feature maps (networks) or of "
         "all arrays for one image (baselines)",
         f"Made {record.created} with "

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_tem_rf.comparison.plan import Contestant
-from napari_tem_rf.figures.quantities import COSTS, SCORES
+from napari_tem_rf.figures.quantities import COSTS, QUANTITIES, SCORES
 from napari_tem_rf.measuring.scores import Scores
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.records import check_fraction, check_words, read_json, record_of
@@ -143,15 +143,20 @@ def _check_result(result: Result, contestant: Contestant, scored: Sequence[str])
         raise ValueError("images: they are not those that the comparison scores")
     for each in result.images:
         for score, value in each.scores.to_dict().items():
-            if score.startswith("boundary_error"):
-                if value is not None and value < 0:
-                    raise ValueError(f"{score} is {value}: it must be 0 or more")
-            else:
-                check_fraction(value, score)
+            _check_score(score, value)
     for cost in COSTS:
         if not getattr(result.costs, cost) >= 0:
             raise ValueError(f"{cost} is {getattr(result.costs, cost)}: it must be 0 or more")
     check_words({"note": result.note}, "result", ("note",))
+
+
+def _check_score(score: str, value: float | None) -> None:
+    best = QUANTITIES[score].best
+    if best == "high":
+        check_fraction(value, score)
+    elif value is not None and (value < 0 if best == "low" else value < -100):
+        least = 0 if best == "low" else -100
+        raise ValueError(f"{score} is {value}: it must be {least} or more")
 
 
 def result_table(results: Sequence[Result]) -> "pd.DataFrame":

@@ -55,7 +55,7 @@ def show_demo(viewer: Viewer, folder: Path, name: str | None = None) -> None:
                 image,
                 _labels(mask, image.data.shape),
                 run.record.classes,
-                run.record.spec,
+                run.record.predictor,
                 run=run.folder,
             )
     viewer.layers.selection.active = session.image

@@ -10,6 +10,7 @@ from napari_tem_rf.jobs.fields import (
     measure_mean_effective_field,
 )
 from napari_tem_rf.jobs.finishing import finish_again, suggest_from, suggest_from_run
+from napari_tem_rf.jobs.fitting import FitRequest, NoLatticeError, fit_run
 from napari_tem_rf.jobs.learning_on import Judgement, judge_live, learn_on
 from napari_tem_rf.jobs.live import (
     LiveAnswer,
@@ -28,15 +29,18 @@ from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
 from napari_tem_rf.jobs.training import asdict_split, train_run
 
 __all__ = [
+    "FitRequest",
     "Judgement",
     "LiveAnswer",
     "LiveRequest",
     "LiveStrokes",
+    "NoLatticeError",
     "PredictionResult",
     "TrainRequest",
     "Watched",
     "asdict_split",
     "finish_again",
+    "fit_run",
     "judge_live",
     "keep_live_image",
     "label_values",

@@ -1,7 +1,8 @@
 """Predict images with a run, and say how long that takes here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from napari_tem_rf.protocol import (
     Reporter,
     Stopped,
 )
+from napari_tem_rf.run_record import METHODS
 from napari_tem_rf.runs import (
     RunError,
     read_run,
@@ -93,7 +95,7 @@ def predict_with_run(
     report: Reporter,
     stopped: Stopped,
 ) -> PredictionResult | None:
-    """Predict an image, shape (row, column), with a run; None when stopped.
+    """Predict an image, shape (row, column), with a run, a baseline's too; None when stopped.
 
     With a ``resampling`` the network sees the image at the pixel size that it was trained at; what
     comes back is on the image's own pixels. The mask is finished as the run says, or as
@@ -104,23 +106,18 @@ def predict_with_run(
     apart on the whole image, at the pixel size that the network saw; where it learned classes
     alone, touching ones are split at necks narrower than ``neck``, as `Finding` says.
     """
-    from napari_tem_rf.learning.device import keep_pages
-    from napari_tem_rf.learning.prediction import predict as predict_tiles
-
-    keep_pages()
     record = read_run(run).record
-    network = network_of_run(run, stamp(run), device)
     if finishing is None:
         finishing = finishing_for(record, None if resampling is None else resampling.image_nm)
     shape = (pixels.shape[0], pixels.shape[1])
     clean_pixels = standardise(_seen(pixels, record.cleaning, resampling))
+    predict_tiles = _network_tiles(run, device) if record.is_network else _baseline_strips(run)
     result = predict_tiles(
-        network,
         clean_pixels,
         tile_px=tile_px,
         probabilities=probabilities or (instances and record.parts_particles),
         shares=keep or finishing.needs_probabilities,
-        border=record.parts_particles,
+        **({"border": True} if record.parts_particles else {}),
         progress=lambda fraction: report(ProgressReport(fraction, None)),
         stopped=stopped,
     )
@@ -169,6 +166,19 @@ def predict_with_run(
 
 def _unbinned(planes: NDArray[Any], binning: int, shape: tuple[int, int]) -> NDArray[Any]:
     return np.stack([unbin_labels(plane, binning, shape) for plane in planes])
+
+
+def _network_tiles(run: Path, device: Device) -> Callable[..., Any]:
+    from napari_tem_rf.learning.device import keep_pages
+    from napari_tem_rf.learning.prediction import predict
+
+    keep_pages()
+    return partial(predict, network_of_run(run, stamp(run), device))
+
+
+def _baseline_strips(run: Path) -> Callable[..., Any]:
+    decide: Callable[..., Any] = _baseline_of_run(run, stamp(run)).decide
+    return decide
 
 
 def _seen(
@@ -236,9 +246,27 @@ def network_of_run(run: Path, stamp: int, device: Device) -> Any:
 
     opened = read_run(run)
     try:
-        network = network_of(opened.record.spec, opened.read_weights())
+        network = network_of(opened.record.network, opened.read_weights())
     except ValueError as error:
         raise RunError(
             f'run "{run}": {error}; the folder was mixed up: restore it or train again'
         ) from error
     return accelerated(network).folded().to(pick_device(device))
+
+
+@lru_cache(maxsize=4)
+def _baseline_of_run(run: Path, stamp: int) -> Any:
+    """Return the forest or filter of a run, checked as a whole, kept for the next call."""
+    from napari_tem_rf.learning.baselines import baseline_of
+
+    opened = read_run(run)
+    record = opened.record
+    try:
+        return baseline_of(record.method, opened.read_weights(), len(record.classes.values))
+    except RunError:
+        raise
+    except ValueError as error:
+        raise RunError(
+            f'"{opened.weights}" is no {METHODS[record.method]} ({error}): restore it from a copy '
+            "or fit it again"
+        ) from error

@@ -72,6 +72,7 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
         When the run has not ended, or its images, labels or first weights are gone or have changed.
     """
     record = run.record
+    spec = record.network
     if record.state == "training" or not record.steps:
         raise RunError(
             f'run "{run.folder}" has not ended: resume it first, there is nothing to repeat yet'
@@ -96,7 +97,7 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
     request = TrainRequest(
         run=Path(folder),
         images=tuple(images),
-        spec=record.spec,
+        spec=spec,
         # a clock would end it elsewhere
         plan=replace(
             record.plan,
@@ -218,7 +219,7 @@ def _start(run: Run) -> str | Path | None:
     if record.start is None:
         return None
     if record.start == SIMULATED:
-        if file_hash(start_file(SIMULATED, record.spec)) != record.start_sha256:
+        if file_hash(start_file(SIMULATED, record.network)) != record.start_sha256:
             then = record.versions.get("napari-tem-rf", "it was made with")
             raise RunError(
                 f'run "{run.folder}" began with weights of simulated micrographs that this version '

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_tem_rf.jobs.finishing import certain, suggest_from
+from napari_tem_rf.jobs.kept import common_pixel_size, data_entries, kept_labels
 from napari_tem_rf.jobs.predicting import label_values
 from napari_tem_rf.jobs.request import TrainRequest, prepare
 from napari_tem_rf.locking import locked
@@ -38,7 +38,6 @@ from napari_tem_rf.protocol import (
 )
 from napari_tem_rf.runs import (
     RECORD,
-    DataEntry,
     Run,
     RunError,
     RunRecord,
@@ -135,12 +134,12 @@ def _train_run(
                 finishing_reason=record.finishing_reason,
             )
         )
-        run.ensure(_annotations(request))
+        run.ensure(kept_labels(request.images))
     else:
-        run = create_run(request.run, record, _annotations(request))
+        run = create_run(request.run, record, kept_labels(request.images))
 
     def ensure_folder() -> None:
-        if run.ensure(_annotations(request)):
+        if run.ensure(kept_labels(request.images)):
             report(
                 NoteReport(
                     f'the run "{run.folder}" was deleted in the meantime: it is written again'
@@ -176,7 +175,7 @@ def _train_run(
             break
         except Exception:
             if not resumes and not run.checkpoint.is_file():
-                run.discard(_annotations(request))  # it was refused before its first step
+                run.discard(kept_labels(request.images))  # it was refused before its first step
             raise
         if isinstance(message, EpochReport):
             last = message = replace(message, held_out=held_out)
@@ -278,23 +277,6 @@ def _record(
     device: str,
     threads: int,
 ) -> RunRecord:
-    entries = []
-    for number, image in enumerate(request.images, start=1):
-        entries.append(
-            DataEntry(
-                name=image.name,
-                group=image.group or image.name,
-                shape=(image.pixels.shape[0], image.pixels.shape[1]),
-                pixels_sha256=array_hash(image.pixels),
-                labels_sha256=array_hash(image.labels),
-                annotation=_annotation_file(number, request),
-                pixel_size_nm=image.pixel_size_nm,
-                source=request.sources.get(image.name),
-                labels_source=request.label_sources.get(image.name),
-                counted=None if image.counted is None else _counted_file(number),
-            )
-        )
-    sizes = [i.pixel_size_nm for i in request.images if i.pixel_size_nm is not None]
     return RunRecord(
         name=request.run.name,
         spec=spec,
@@ -304,8 +286,8 @@ def _record(
         border_px=data.border_px,
         unlabelled=request.unlabelled,
         cleaning=request.cleaning,
-        pixel_size_nm=sizes[0] if sizes else None,
-        data=tuple(entries),
+        pixel_size_nm=common_pixel_size(request.images),
+        data=data_entries(request.images, request.sources, request.label_sources),
         split=split_record,
         device=device,
         threads=threads,
@@ -333,31 +315,12 @@ def _was_cut_off(folder: Path, record: RunRecord) -> bool:
     )
 
 
-def _annotations(request: TrainRequest) -> dict[str, NDArray[Any]]:
-    """Return the labels that a run keeps, and the pixels that count in them, by file."""
-    kept = {}
-    for number, image in enumerate(request.images, start=1):
-        kept[_annotation_file(number, request)] = image.labels
-        if image.counted is not None:
-            kept[_counted_file(number)] = image.counted
-    return kept
-
-
-def _annotation_file(number: int, request: TrainRequest) -> str:
-    one = len(request.images) == 1
-    return "annotation.ome.tif" if one else f"annotation_{number:04d}.ome.tif"
-
-
-def _counted_file(number: int) -> str:
-    return f"counted_{number:04d}.tif"
-
-
 def _check_same(run: Run, spec: NetworkSpec, request: TrainRequest) -> None:
     record = run.record
-    if record.spec != spec:
+    if record.network != spec:
         raise RunError(
-            f'run "{run.folder}" has the network {record.spec} with {record.spec.classes} classes, '
-            f"not {spec} with {spec.classes}: resume with the same, or start a new run"
+            f'run "{run.folder}" has the network {record.network} with {record.network.classes} '
+            f"classes, not {spec} with {spec.classes}: resume with the same, or start a new run"
         )
     now_, then = (
         sorted((h.pixels_sha256, h.labels_sha256) for h in entries)

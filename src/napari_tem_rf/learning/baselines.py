@@ -1,23 +1,28 @@
 """What networks must beat: a random forest on multi-scale features, and Fourier filtering.
 
-Both learn from the same annotated pixels as a network and know neither torch nor a device.
+Both learn from the same annotated pixels as a network and know neither torch nor a device. They are
+kept as arrays, from which `baseline_of` makes them again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.learning.forest import Forest
 from napari_tem_rf.measuring.lattice import lattice_period
 from napari_tem_rf.measuring.scores import dice
 from napari_tem_rf.micrographs.annotation import AnnotatedImage
 
 __all__ = [
     "FOREST_REACH_PX",
+    "Baseline",
+    "Decision",
     "FourierFilter",
     "RandomForest",
+    "baseline_of",
     "feature_strips",
     "fit_forest",
     "fit_fourier_filter",
@@ -31,24 +36,84 @@ FOREST_REACH_PX = 68
 
 _STRIP_ROWS = 1024
 
+LONGEST_PERIOD_PX = 4096
+
 _RING_WIDTH = 0.15
 _SMOOTHING_PERIODS = (1.0, 2.0, 4.0)
 _PAD_PERIODS = 8
 
 
+FEATURES = 24
+"""Intensity, edges and two of texture, at each of six scales."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decision:
+    """What a baseline says of an image.
+
+    Attributes
+    ----------
+    classes : ndarray of uint8, shape (row, column)
+        Index of the class.
+    probabilities : ndarray of float32, shape (class, row, column), optional
+        Of a forest: the mean over its trees of the share of each class in a leaf.
+    shares : ndarray of uint8, shape (class - 1, row, column), optional
+        The same of all classes but the background, in 255ths.
+    """
+
+    classes: NDArray[np.uint8]
+    probabilities: NDArray[np.float32] | None = None
+    shares: NDArray[np.uint8] | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RandomForest:
-    """A trained forest of scikit-learn on scikit-image's multi-scale features."""
+    """A trained forest on scikit-image's multi-scale features."""
 
-    forest: Any
+    forest: Forest
+
+    def decide(
+        self,
+        pixels: NDArray[np.float32],
+        *,
+        tile_px: int | None = None,
+        probabilities: bool = False,
+        shares: bool = False,
+        progress: Callable[[float], None] = lambda fraction: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Decision | None:
+        """Tell the classes of standardised pixels, shape (row, column); None when stopped.
+
+        Memory is for a strip of ``tile_px`` rows and what its features see; a strip gets what the
+        whole image would give it.
+        """
+        classes = np.empty(pixels.shape, np.uint8)
+        number = self.forest.values.shape[1]
+        likely = np.empty((number, *pixels.shape), np.float32) if probabilities else None
+        in_parts = np.empty((number - 1, *pixels.shape), np.uint8) if shares else None
+        for rows, features in feature_strips(pixels, tile_px):
+            if stopped():
+                return None
+            shape = features.shape[:2]
+            votes = self.forest.probabilities(features.reshape(-1, features.shape[-1]))
+            classes[rows] = votes.argmax(axis=1).reshape(shape)
+            planes = votes.T.reshape(number, *shape)  # (class, row, column)
+            if likely is not None:
+                likely[:, rows] = planes
+            if in_parts is not None:
+                in_parts[:, rows] = np.rint(255 * planes[1:])
+            progress(rows.stop / pixels.shape[0])
+        return Decision(classes, likely, in_parts)
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return class indices, shape (row, column), of standardised pixels."""
-        classes = np.empty(pixels.shape, np.uint8)
-        for rows, features in feature_strips(pixels):
-            found = self.forest.predict(features.reshape(-1, features.shape[-1]))  # (pixel,)
-            classes[rows] = found.reshape(features.shape[:2])
-        return classes
+        decision = self.decide(pixels)
+        assert decision is not None
+        return decision.classes
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the forest as arrays by name."""
+        return self.forest.to_arrays()
 
 
 def fit_forest(
@@ -58,6 +123,7 @@ def fit_forest(
     trees: int = 100,
     threads: int = 2,
     stopped: Callable[[], bool] = lambda: False,
+    classes: int | None = None,
 ) -> RandomForest | None:
     """Train a random forest on annotated pixels; None when stopped.
 
@@ -80,6 +146,8 @@ def fit_forest(
         Threads to use; the forest does not depend on it.
     stopped : callable
         Asked before each image.
+    classes : int, optional
+        Classes that there are, background included; as many as the images have when not given.
 
     Raises
     ------
@@ -107,7 +175,10 @@ def fit_forest(
     forest = RandomForestClassifier(
         trees, min_samples_leaf=3, n_jobs=threads, random_state=int(rng.integers(2**31))
     )
-    return RandomForest(forest.fit(np.concatenate(features), known))
+    if stopped():
+        return None
+    grown = forest.fit(np.concatenate(features), known)
+    return RandomForest(Forest.of(grown, classes or int(known.max()) + 1))
 
 
 def _draw_pixels(
@@ -131,14 +202,14 @@ def _draw_pixels(
 
 
 def feature_strips(
-    pixels: NDArray[np.float32],
+    pixels: NDArray[np.float32], strip_rows: int | None = None
 ) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield rows and their features, shape (row, column, feature): memory for a strip at a time."""
     from skimage.feature import multiscale_basic_features
 
-    rows = pixels.shape[0]
-    for start in range(0, rows, _STRIP_ROWS):
-        stop = min(start + _STRIP_ROWS, rows)
+    rows, most = pixels.shape[0], strip_rows or _STRIP_ROWS
+    for start in range(0, rows, most):
+        stop = min(start + most, rows)
         first, last = max(0, start - FOREST_REACH_PX), min(rows, stop + FOREST_REACH_PX)
         # by place: the last, one thread, has changed its name between versions
         features = multiscale_basic_features(
@@ -164,6 +235,44 @@ class FourierFilter:
     period_px: float
     smoothing: float
     above: bool
+
+    def decide(
+        self,
+        pixels: NDArray[np.float32],
+        *,
+        tile_px: int | None = None,
+        probabilities: bool = False,
+        shares: bool = False,
+        progress: Callable[[float], None] = lambda fraction: None,
+        stopped: Callable[[], bool] = lambda: False,
+    ) -> Decision | None:
+        """Tell the classes of standardised pixels, shape (row, column); None when stopped.
+
+        One threshold holds for the whole image: it is filtered in one piece, whatever ``tile_px``.
+
+        Raises
+        ------
+        ValueError
+            When probabilities are asked for: a threshold has none.
+        """
+        if probabilities:
+            raise ValueError(
+                "a Fourier filter decides by one threshold and knows no probabilities: leave them "
+                "out, or take a random forest or a network"
+            )
+        if stopped():
+            return None
+        classes = self.predict(pixels)
+        progress(1.0)
+        return Decision(classes)
+
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
+        """Return the filter as arrays by name."""
+        return {
+            "period_px": np.array([self.period_px]),
+            "smoothing": np.array([self.smoothing]),
+            "above": np.array([int(self.above)]),
+        }
 
     def predict(self, pixels: NDArray[np.float32]) -> NDArray[np.uint8]:
         """Return class indices, shape (row, column), of standardised pixels."""
@@ -194,6 +303,41 @@ class FourierFilter:
         )
         amplitude: NDArray[np.float32] = np.sqrt(np.maximum(power[inside], 0), dtype=np.float32)
         return amplitude
+
+
+Baseline = RandomForest | FourierFilter
+
+
+def baseline_of(method: str, arrays: Mapping[str, NDArray[Any]], classes: int) -> Baseline:
+    """Return a baseline that was kept as arrays, all of them checked.
+
+    Parameters
+    ----------
+    method : {"forest", "fourier"}
+    arrays : mapping of str to ndarray
+        By name, as ``to_arrays`` gives them.
+    classes : int
+        Classes that its run knows, background included.
+
+    Raises
+    ------
+    ValueError
+        When the arrays are not such a baseline; the message is a part of a sentence.
+    """
+    if method == "forest":
+        return RandomForest(Forest.from_arrays(arrays, FEATURES, classes))
+    if classes != 2:
+        raise ValueError(f"its run knows {classes} classes, a Fourier filter tells two apart")
+    if set(arrays) != {"period_px", "smoothing", "above"} or any(
+        each.shape != (1,) or each.dtype.kind not in "iuf" for each in arrays.values()
+    ):
+        raise ValueError("a Fourier filter has one number each for period_px, smoothing and above")
+    period, smoothing, above = (float(arrays[n][0]) for n in ("period_px", "smoothing", "above"))
+    if not 2 <= period <= LONGEST_PERIOD_PX:
+        raise ValueError(f"period_px is {period:g}: it must be from 2 to {LONGEST_PERIOD_PX}")
+    if not 0 < smoothing <= 16 or above not in (0, 1):
+        raise ValueError("smoothing must be above 0 and at most 16, above 0 or 1")
+    return FourierFilter(period, smoothing, above == 1)
 
 
 def fit_fourier_filter(images: Sequence[AnnotatedImage]) -> FourierFilter:

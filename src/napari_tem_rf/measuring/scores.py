@@ -1,11 +1,11 @@
-"""How well a prediction agrees with labels: Dice, IoU, precision, recall, object F1, boundary.
+"""How well a prediction agrees with labels: Dice, IoU, precision, recall, particles, boundary.
 
 Dice is the hard Dice of the paper, with smooth = 1 and one number an image; everything else is per
 image too, and a set of images scores the mean over its images.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.measuring.agreement import Agreement, find_agreement
 from napari_tem_rf.measuring.instances import compact
+from napari_tem_rf.measuring.particle_scores import score_particles
 from napari_tem_rf.micrographs.label_meaning import LabelMeaning
 from napari_tem_rf.protocol import Unlabelled
 
@@ -25,9 +26,6 @@ __all__ = [
     "score_image",
     "score_images",
 ]
-
-OBJECT_IOU = 0.5
-"""Two particles are the same one if their intersection over union is at least this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +43,15 @@ class Scores:
     boundary_error_px, boundary_error_nm : float, optional
         Mean distance between the contours, both ways, in px and nm. None where there is no
         contour to compare, and in nm without a pixel size.
+    object_f1_75, ap_50, ap_75, panoptic_quality : float, optional
+        Of the same particles: F1 at an intersection over union of 0.75, average precision at 0.5
+        and 0.75, panoptic quality; see `measuring.particle_scores`.
+    count_error_percent, diameter_bias_percent : float, optional
+        How far the number and the mean diameter of the particles are off, signed, in %; None
+        without true particles.
+    object_f1_inner, ... : float, optional
+        The same without particles at the image's border, or at the edge of what is annotated; None
+        where there are no others.
     """
 
     dice: float
@@ -54,6 +61,19 @@ class Scores:
     object_f1: float
     boundary_error_px: float | None = None
     boundary_error_nm: float | None = None
+    object_f1_75: float | None = None
+    ap_50: float | None = None
+    ap_75: float | None = None
+    panoptic_quality: float | None = None
+    count_error_percent: float | None = None
+    diameter_bias_percent: float | None = None
+    object_f1_inner: float | None = None
+    object_f1_75_inner: float | None = None
+    ap_50_inner: float | None = None
+    ap_75_inner: float | None = None
+    panoptic_quality_inner: float | None = None
+    count_error_percent_inner: float | None = None
+    diameter_bias_percent_inner: float | None = None
 
     def to_dict(self) -> dict[str, float | None]:
         """Return the scores by name, as JSON holds them."""
@@ -333,46 +353,31 @@ def _score_mask(
     n_found, n_true = np.count_nonzero(found), np.count_nonzero(true)
     either = n_found + n_true - both
     contours = _contour(found, valid), _contour(true, valid)
+    particles, inner = score_particles(*_particles((found, true), objects), valid)
     return Scores(
         dice=dice(found, true),
         iou=both / either if either else 1.0,
         precision=both / n_found if n_found else float(not n_true),
         recall=both / n_true if n_true else float(not n_found),
-        object_f1=_object_f1(found, true, objects),
         boundary_error_px=_distance(*contours, (1.0, 1.0)),
         boundary_error_nm=_distance(*contours, pixel_size_nm) if pixel_size_nm else None,
+        **asdict(particles),
+        **{f"{name}_inner": value for name, value in asdict(inner).items()},
     )
 
 
-def _object_f1(
-    found: NDArray[np.bool_],
-    true: NDArray[np.bool_],
+def _particles(
+    masks: tuple[NDArray[np.bool_], NDArray[np.bool_]],
     objects: tuple[NDArray[np.int32] | None, NDArray[np.int32] | None],
-) -> float:
-    """Return the F1 of particles: connected ones, or those that are given as 1, 2, ..."""
-    from scipy import ndimage, sparse
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return both sides' particles as 1, 2, ...: connected ones, or those that are numbered."""
+    from scipy import ndimage
 
-    found_objects, true_objects = (
+    found, true = (
         ndimage.label(mask, np.ones((3, 3)))[0] if numbered is None else numbered
-        for mask, numbered in zip((found, true), objects, strict=True)
+        for mask, numbered in zip(masks, objects, strict=True)
     )
-    n_found, n_true = int(found_objects.max(initial=0)), int(true_objects.max(initial=0))
-    if n_found + n_true == 0:
-        return 1.0
-    both = found & true
-    i, j = found_objects[both] - 1, true_objects[both] - 1
-    shared = sparse.coo_array((np.ones(len(i)), (i, j)), shape=(n_found, n_true)).tocsr().tocoo()
-    found_sizes = np.bincount(found_objects[found] - 1, minlength=n_found)
-    true_sizes = np.bincount(true_objects[true] - 1, minlength=n_true)
-    union = found_sizes[shared.row] + true_sizes[shared.col] - shared.data
-    same = shared.data / union >= OBJECT_IOU
-    # above an IoU of 0.5 partners are unique, at exactly 0.5 one object can have two
-    graph = sparse.csr_array(
-        (np.ones(np.count_nonzero(same)), (shared.row[same], shared.col[same])),
-        shape=(n_found, n_true),
-    )
-    matched = np.count_nonzero(sparse.csgraph.maximum_bipartite_matching(graph) >= 0)
-    return 2 * matched / (n_found + n_true)
+    return found, true
 
 
 def _contour(mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> NDArray[np.bool_]:

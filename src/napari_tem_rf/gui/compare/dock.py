@@ -12,7 +12,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_tem_rf.comparison import Comparison, network_table
+from napari_tem_rf.comparison import BaselineOffer, Comparison, network_table
 from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.compare.curve import CompareCurve
 from napari_tem_rf.gui.compare.plan_part import PlanPart
@@ -65,6 +65,7 @@ class CompareWidget(Dock):
         self.comparing = self.session.part(Comparing)
         self.ensembles = Ensembles(self.session, self.comparing)
         self._shown: Comparison | None = None
+        self._offered: BaselineOffer | None = None
 
         self.plan = PlanPart(self.session)
         self.run = RunPart(self.session, self.plan)
@@ -91,6 +92,10 @@ class CompareWidget(Dock):
     def _make_results(self) -> None:
         self._results = QWidget()
         self.findings = RichLabel()
+        self.offer = Sentence(tone="plain")
+        self.offer_button = QPushButton("Use it")
+        self.offer_button.setToolTip("Make it the run that predicts")
+        self.offer_button.clicked.connect(self.use_offered)
         self.table = CompareTable()
         self.view = ViewPart(self.session, self.comparing)
         self.table.ticked.connect(self.view.show_ticked)
@@ -124,6 +129,7 @@ class CompareWidget(Dock):
             self._results,
             [
                 self.findings,
+                row(self.offer, self.offer_button, stretch=0),
                 self.table,
                 self.chosen,
                 row(self.use_button, self.ensemble_button),
@@ -139,19 +145,29 @@ class CompareWidget(Dock):
 
     def use(self) -> None:
         """Pick the chosen row's network and make its best run the one that predicts."""
-        comparison, name = self.comparing.comparison, self.table.name
-        if comparison is None or name is None:
+        if self.table.name is not None:
+            self._use(self.table.name)
+
+    def use_offered(self) -> None:
+        """Make the baseline that is offered the run that predicts."""
+        if self._offered is not None:
+            self._use(self._offered.name)
+
+    def _use(self, name: str) -> None:
+        comparison = self.comparing.comparison
+        if comparison is None:
             return
         contestant = run_of(comparison, name)
-        if contestant.spec is None:
-            return
         try:
             run = read_run(comparison.folder / contestant.folder)
         except ValueError as error:
             self._say_error(str(error))
             return
-        self.session.spec = contestant.spec.with_classes(2)
         self.session.add_run(TrainedRun(run.folder, run.record))
+        if contestant.spec is None:
+            self._say(f"The {name} predicts now: press Predict under Result.")
+            return
+        self.session.spec = contestant.spec.with_classes(2)
         self._say(
             f"{name} is picked; its run with seed {contestant.seed} predicts: press Predict under "
             "Result, or train it on all of the annotation."
@@ -237,7 +253,11 @@ class CompareWidget(Dock):
             part.setVisible(has_results)
         self.report_button.setVisible(has_results)
         self.report_button.setEnabled(self.comparing.report is not None)
-        self.findings.show_markup(Markup() if comparison is None else _says(comparison))
+        self._offered = None if comparison is None else _offer(comparison)
+        self.offer.say("" if self._offered is None else f"{self._offered.sentence}.", "plain")
+        self.offer_button.setVisible(self._offered is not None)
+        says = Markup() if comparison is None else _says(comparison, self._offered)
+        self.findings.show_markup(says)
         self._show_chosen(self.table.name or "")
 
     def _show_chosen(self, name: str) -> None:
@@ -247,9 +267,11 @@ class CompareWidget(Dock):
             return
         results = [each for each in comparison.results if each.contestant.name == name]
         is_network = bool(results) and not results[0].is_baseline
-        self.use_button.setEnabled(is_network)
+        is_run = bool(comparison.runs(name))
+        self.use_button.setEnabled(is_run)
+        self.use_button.setText("Use this network" if is_network else f"Use the {name}")
         self.ensemble_button.setEnabled(is_network and len(results) > 1)
-        reason = "" if is_network else " (a baseline is not a run: it cannot be picked)"
+        reason = "" if is_run else " (an earlier version kept no run of it: compare again)"
         self.chosen.say(f"Chosen: {name}{reason}", "plain")
 
     def _on_written(self, _path: Path | None) -> None:
@@ -258,9 +280,20 @@ class CompareWidget(Dock):
             self._say_error(self.comparing.trouble)
 
 
-def _says(comparison: Comparison) -> Markup:
-    """Return what a comparison says, the suggestion first and in bold."""
-    first, *others = comparison.findings.sentences[:_MOST_FINDINGS] or ("",)
+def _offer(comparison: Comparison) -> BaselineOffer | None:
+    """Return the baseline to offer: the best of those that do as well as networks; None: none."""
+    offers = comparison.findings.offers
+    return next((each for each in offers if comparison.runs(each.name)), None)
+
+
+def _says(comparison: Comparison, offered: BaselineOffer | None) -> Markup:
+    """Return what a comparison says, the suggestion first and in bold; but what is offered."""
+    said = [
+        each
+        for each in comparison.findings.sentences
+        if offered is None or each != offered.sentence
+    ]
+    first, *others = said[:_MOST_FINDINGS] or ("",)
     lines: list[str] = [markup("<b>{}.</b>", first)] if first else []
     lines += [f"{each}." for each in others]
     lines += [

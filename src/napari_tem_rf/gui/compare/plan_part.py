@@ -45,7 +45,7 @@ __all__ = ["PlanPart"]
 
 _LISTS = "receptive_fields", "parameters"
 _LENGTH = "seconds", "epochs"
-_IN_VIEW = "seeds", "baselines"
+_IN_VIEW = "seeds", "baselines", "decides"
 """Settings that are always shown; the others are in a section that unfolds below."""
 _PAUSE_MS = 400
 _FIRST_LENGTH = {"s": round(FIRST_SECONDS_EACH), "min": 2, "epochs": 50}
@@ -110,6 +110,12 @@ class PlanPart(QWidget):
         self.settings_form = Form(self._asked, leave_out=(*_LISTS, *_LENGTH, *_IN_VIEW))
         self.seeds = self.form.box("seeds")
         self.baselines = self.form.box("baselines")
+        # as narrow as the dock: some scores have long names
+        decides = self.form.box("decides")
+        decides.setMinimumWidth(64)
+        decides.setSizeAdjustPolicy(
+            QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon
+        )
         self.held_out = self.settings_form.box("held_out")
         self.group_by = self.settings_form.box("group_by")
         self.split = Sentence(tone="quiet")
@@ -223,6 +229,7 @@ class PlanPart(QWidget):
                 self._asked,
                 seeds=len(plan.seeds),
                 baselines=bool(plan.baselines),
+                decides=plan.decides,
                 held_out=plan.held_out,
                 split_seed=plan.split_seed,
                 seconds=seconds,

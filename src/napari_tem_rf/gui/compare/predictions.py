@@ -19,6 +19,7 @@ from napari_tem_rf.comparison import (
     predict_baseline,
     predict_ensemble,
 )
+from napari_tem_rf.figures.quantities import merit
 from napari_tem_rf.gui.compare.comparing import Comparing
 from napari_tem_rf.gui.layers.layers import frame_name, frame_pixels
 from napari_tem_rf.gui.layers.marks import MARK, OverlayMark, find_ours, note
@@ -42,8 +43,13 @@ def contestant_of(comparison: Comparison, name: str) -> Contestant:
 
 def run_of(comparison: Comparison, name: str) -> Contestant:
     """Return the seed of a network that scored best."""
+    score = comparison.record.plan.decides
     same = [each for each in comparison.results if each.contestant.name == name]
-    return max(same, key=lambda each: each.mean()).contestant
+    merits = [merit(score, each.values(score)) for each in same]
+    means = [float(known.mean()) for m in merits if len(known := m[~np.isnan(m)])]
+    if len(means) < len(same):  # not known of all
+        means = [each.mean() for each in same]
+    return same[int(np.argmax(means))].contestant
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,14 +133,14 @@ class TickedPredictions:
         self.progressed.emit(self._following / len(self._tasks), what)
         pixels = frame_pixels(image, frame)
         device = comparison.record.plan.training.device
-        if task.contestant.spec is not None:
-            run = comparison.folder / task.contestant.folder
+        run = comparison.folder / task.contestant.folder
+        if run in comparison.runs(task.contestant.name):
             work: tuple[Any, ...] = (jobs.predict_with_run, run, pixels, None, False, device)
         else:
             try:
                 held_out = self._comparing.held_out()
             except ValueError as error:
-                # a baseline is fitted anew, which needs the images of the comparison
+                # one of an earlier version is no run yet: it is fitted, which needs the images
                 self._fail(f"{task.contestant.name}: {error}")
                 return
             plan = comparison.record.plan

@@ -11,7 +11,7 @@ from qtpy.QtGui import QFont, QFontMetrics
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_tem_rf.comparison import Comparison, network_table
-from napari_tem_rf.figures.quantities import COSTS, QUANTITIES, SCORES, Quantity
+from napari_tem_rf.figures.quantities import COSTS, INNER_SCORES, QUANTITIES, SCORES, Quantity
 from napari_tem_rf.gui.pieces.sorted_table import SortedModel
 from napari_tem_rf.gui.pieces.text import plain_tip
 from napari_tem_rf.networks.words import structure
@@ -33,9 +33,10 @@ _COLUMNS = (
     "receptive_field",
     "field_nm",
     "parameters",
-    *SCORES[1:],
+    *(name for name in SCORES[1:] if name not in INNER_SCORES),
     *COSTS,
     "seeds",
+    *INNER_SCORES,
 )
 
 
@@ -195,14 +196,17 @@ class CompareModel(SortedModel):
         if value != value:
             return "–"
         decimals = column.quantity.decimals
-        text = f"{value:,.{decimals}f}"
+        text = f"{value:{'+' if column.quantity.is_signed else ''},.{decimals}f}"
         spread = float(row[f"{column.name}_sd_seeds"]) if column.name in SCORES else float("nan")
         return text if spread != spread else f"{text} ± {spread:.{decimals}f}"
 
     def _tip(self, row: "pd.Series[Any]") -> str:
         words = [str(row["name"])]
         if row["name"] == self._suggestion:
-            words.append("the smallest and fastest within one standard error of the best")
+            words.append(
+                "the smallest and fastest within one standard error of the best,\nand "
+                "hardly below it"
+            )
         spread = float(row["dice_sd_images"])
         if spread == spread:
             words.append(f"Dice differs by ± {spread:.3f} from image to image")

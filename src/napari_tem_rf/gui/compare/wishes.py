@@ -225,7 +225,7 @@ def expected_seconds(wishes: Wishes, at_once: int, runs: Iterable[TrainedRun] = 
         rates = [
             run.record.seconds / (run.record.epochs * run.spec.macs_per_pixel)
             for run in runs
-            if run.record.epochs and run.record.seconds
+            if run.spec is not None and run.record.epochs and run.record.seconds
         ]
         if not rates or wishes.asked.epochs is None:
             return None

@@ -444,7 +444,7 @@ class FieldOverlay(Observable[FieldState]):
 
     def _on_run(self, now: Situation) -> None:
         run = now.choices.run
-        if run is not None:
+        if run is not None and run.spec is not None:  # a baseline has no field
             self.subject = trained(run)
 
     def _on_switched(self, now: Situation) -> None:

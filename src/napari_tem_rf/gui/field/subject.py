@@ -111,12 +111,12 @@ def picked(session: Session) -> Subject:
 
 
 def trained(run: TrainedRun) -> Subject:
-    """Return the network of a run."""
+    """Return the network of a run; ValueError where it is a baseline."""
     record = run.record
-    dice = run.telling_dice
+    spec, dice = record.network, run.telling_dice
     score = "trained" if dice is None else f"Dice {dice:.2f}"
-    title = f"{_size(run.spec)}, {score} · {run.folder.name}"
-    return Subject(run.spec, run.folder, title, record.cleaning, record.plan.seed)
+    title = f"{_size(spec)}, {score} · {run.folder.name}"
+    return Subject(spec, run.folder, title, record.cleaning, record.plan.seed)
 
 
 def _size(spec: NetworkSpec) -> str:
@@ -126,6 +126,7 @@ def _size(spec: NetworkSpec) -> str:
 def shown_first(session: Session) -> Subject:
     """Return the current run where it is of the picked network, otherwise the pick."""
     run = session.run
-    if run is not None and run.spec.with_classes(2) == session.spec.with_classes(2):
-        return trained(run)
-    return picked(session)
+    if run is None or run.spec is None:  # a baseline has no field
+        return picked(session)
+    same = run.spec.with_classes(2) == session.spec.with_classes(2)
+    return trained(run) if same else picked(session)

@@ -31,6 +31,8 @@ def subjects_of(session: Session, *, before: bool = False) -> list[Subject]:
     """
     subjects = [picked(session)]
     for run in reversed(session.runs):
+        if run.spec is None:  # a baseline has no field
+            continue
         subjects.append(trained(run))
         if before:
             subjects.append(trained(run).untrained)

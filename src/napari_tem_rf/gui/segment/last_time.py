@@ -132,8 +132,7 @@ def found_in_words(found: Sequence[FoundWork], picked: NetworkSpec) -> str:
 
 def _runs_in_words(runs: Sequence[TrainedRun]) -> str:
     last = runs[-1]
-    number = len(last.record.classes.values)
-    what = f"{last.receptive_field} px, {number} classes"
+    what = f"{last.what}, {len(last.record.classes.values)} classes"
     if len(runs) == 1:
         return f"a run ({what})"
     return f"{len(runs)} runs (the last: {what})"

@@ -319,6 +319,7 @@ class NetworkWidget(QWidget):
             [
                 RunDot(run.spec.with_classes(2), run.telling_dice, run.title, run is current)
                 for run in now.choices.runs
+                if run.spec is not None
             ]
         )
 

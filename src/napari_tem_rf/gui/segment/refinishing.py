@@ -76,7 +76,7 @@ class Refinishing:
         """Keep what a prediction was finished from, within `MOST_BYTES`."""
         if result.classes is None or result.shares is None:
             return
-        key = (layer_name(image, run.spec), id(image), frame)
+        key = (layer_name(image, run.record.predictor), id(image), frame)
         mark = self._mark(image, run)
         resampling = None if mark is None else mark.resampling
         self._kept.pop(key, None)
@@ -95,7 +95,7 @@ class Refinishing:
 
     def _mark(self, image: Image, run: TrainedRun) -> PredictionMark | None:
         layers = self._session.viewer.layers
-        layer = find_ours(layers, layer_name(image, run.spec), "prediction")
+        layer = find_ours(layers, layer_name(image, run.record.predictor), "prediction")
         mark = None if layer is None else mark_of(layer)
         return mark if isinstance(mark, PredictionMark) else None
 
@@ -134,7 +134,11 @@ class Refinishing:
         if image is None or image not in self._session.viewer.layers:
             return False
         mark = self._mark(image, run)
-        return mark is not None and mark.run == run.folder and layer_name(image, run.spec) == key[0]
+        return (
+            mark is not None
+            and mark.run == run.folder
+            and layer_name(image, run.record.predictor) == key[0]
+        )
 
     def _show(
         self,
@@ -154,7 +158,7 @@ class Refinishing:
                 image,
                 jobs.label_values(classes, record.classes),
                 record.classes,
-                record.spec,
+                record.predictor,
                 run=kept.run.folder,
                 frame=kept.frame,
                 resampling=kept.resampling,

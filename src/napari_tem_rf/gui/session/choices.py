@@ -21,6 +21,7 @@ from napari_tem_rf.protocol import (
     Unlabelled,
     default_plan,
 )
+from napari_tem_rf.run_record import METHODS
 from napari_tem_rf.runs import RunRecord
 from napari_tem_rf.settings import read_settings
 from napari_tem_rf.starting import SIMULATED
@@ -39,8 +40,8 @@ class TrainedRun:
     record: RunRecord
 
     @property
-    def spec(self) -> NetworkSpec:
-        """The network that was trained, with the annotation's number of classes."""
+    def spec(self) -> NetworkSpec | None:
+        """The network that was trained, with the annotation's classes; None for a baseline."""
         return self.record.spec
 
     @property
@@ -62,17 +63,18 @@ class TrainedRun:
         return None if self.scored == "strokes" else self.dice
 
     @property
-    def receptive_field(self) -> int:
-        """Nominal field in px."""
-        return nominal_receptive_field(self.record.spec)
-
-    @property
     def title(self) -> str:
-        """The run in a line: field, parameters, score and, in brackets, its folder."""
+        """The run in a line: field and parameters or baseline, score and, in brackets, folder."""
         dice = self.telling_dice
         score = "" if dice is None else f", Dice {dice:.2f}"
-        size = count(self.spec.parameters)
-        return f"{self.receptive_field} px, {size}{score} ({self.folder.name})"
+        return f"{self.what}{score} ({self.folder.name})"
+
+    @property
+    def what(self) -> str:
+        """The network's field and parameters, or the baseline's name."""
+        if self.spec is None:
+            return METHODS[self.record.method]
+        return f"{nominal_receptive_field(self.spec)} px, {count(self.spec.parameters)}"
 
 
 @dataclass(frozen=True, slots=True)

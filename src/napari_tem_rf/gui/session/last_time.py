@@ -88,7 +88,8 @@ class FoundWork:
         """The network picked last, or that of the newest run."""
         if self.memory is not None and self.memory.spec is not None:
             return self.memory.spec
-        return self.runs[-1].spec.with_classes(2) if self.runs else None
+        specs = [run.spec for run in self.runs if run.spec is not None]
+        return specs[-1].with_classes(2) if specs else None
 
     def is_worth_saying(self, choices: Choices) -> bool:
         """Whether it would change anything: a network alone that is picked already does not."""

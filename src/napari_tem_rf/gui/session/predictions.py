@@ -34,9 +34,10 @@ from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 
 
-def layer_name(image: Image, spec: NetworkSpec) -> str:
-    """Return the name of a prediction: ``<image>: field 120 px``."""
-    return f"{image.name}: field {nominal_receptive_field(spec)} px"
+def layer_name(image: Image, by: NetworkSpec | str) -> str:
+    """Return the name of a prediction: ``<image>: field 120 px``, ``<image>: random forest``."""
+    what = by if isinstance(by, str) else f"field {nominal_receptive_field(by)} px"
+    return f"{image.name}: {what}"
 
 
 def show_prediction(
@@ -44,7 +45,7 @@ def show_prediction(
     image: Image,
     labels: NDArray[np.generic],
     classes: Classes,
-    spec: NetworkSpec,
+    by: NetworkSpec | str,
     *,
     run: Path,
     frame: int = 0,
@@ -63,8 +64,8 @@ def show_prediction(
         All of the image, or a part of it.
     classes : Classes
         The annotation's values, names and colours.
-    spec : NetworkSpec
-        The network that predicted.
+    by : NetworkSpec or str
+        The network that predicted, or the name of the baseline.
     run : Path
         Its run folder.
     frame : int
@@ -81,7 +82,7 @@ def show_prediction(
     Labels
         The layer: a new one, or the earlier one of the same name, updated.
     """
-    name = layer_name(image, spec)
+    name = layer_name(image, by)
     layer = _layer(session, image, classes, name, run, resampling, finishing)
     _write(layer, labels, frame, origin)
     return layer
@@ -125,11 +126,11 @@ def _write(layer: Labels, labels: NDArray[np.generic], frame: int, origin: tuple
 
 
 def ensure_layer(
-    session: Session, image: Image, classes: Classes, spec: NetworkSpec, *, run: Path
+    session: Session, image: Image, classes: Classes, by: NetworkSpec | str, *, run: Path
 ) -> None:
     """Add the layer that predictions of an image will be shown in, empty; an earlier one stays."""
-    if find_ours(session.viewer.layers, layer_name(image, spec), "prediction") is None:
-        _layer(session, image, classes, layer_name(image, spec), run, None)
+    if find_ours(session.viewer.layers, layer_name(image, by), "prediction") is None:
+        _layer(session, image, classes, layer_name(image, by), run, None)
 
 
 def show_series(
@@ -137,7 +138,7 @@ def show_series(
     image: Image,
     path: Path,
     classes: Classes,
-    spec: NetworkSpec,
+    by: NetworkSpec | str,
     *,
     run: Path,
     resampling: Resampling | None = None,
@@ -147,7 +148,7 @@ def show_series(
 
     The layer reads from the disk what is looked at, and cannot be painted on.
     """
-    name = layer_name(image, spec)
+    name = layer_name(image, by)
     layer = _layer(session, image, classes, name, run, resampling, finishing)
     data = layer.data
     if not isinstance(data, SeriesLabels) or data.path != path:

@@ -352,6 +352,6 @@ def _starts(choices: Choices) -> tuple[Start, ...]:
     starts += [
         Start(run.title, run.folder)
         for run in reversed(choices.runs)
-        if run.spec == spec.with_classes(run.spec.classes)
+        if run.spec is not None and run.spec == spec.with_classes(run.spec.classes)
     ]
     return tuple(starts)
