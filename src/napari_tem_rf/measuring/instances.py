@@ -97,20 +97,43 @@ def neighbours(
 def _split(
     components: NDArray[np.int32], neck: float, smallest_px: int, sides: tuple[float, float]
 ) -> NDArray[np.int32]:
-    """Split components at their necks; each is looked at by itself, in its own box."""
+    """Split components at their necks; each is looked at by itself, in its own box.
+
+    Most have one summit of the distance to their outline, and so no neck: these are told from the
+    others on the whole image, in two passes instead of two for each.
+    """
     from scipy import ndimage
 
     parts = np.zeros_like(components)
     last = 0
+    summits = _summits(components, sides)
     for label, box in enumerate(ndimage.find_objects(components), start=1):
         if box is None:  # too small, and left out
             continue
         around = _grown(box)
         inside = components[around] == label
+        if summits[label] < 2:
+            last += 1
+            parts[around][inside] = last
+            continue
         number, here = _parts_of(inside, neck, smallest_px, sides)
         parts[around][inside] = here[inside] + last
         last += number
     return parts
+
+
+def _summits(components: NDArray[np.int32], sides: tuple[float, float]) -> NDArray[np.integer]:
+    """Return how many summits of the distance to its outline each component has, by its label."""
+    from scipy import ndimage
+    from skimage.morphology import local_maxima
+
+    inside = components > 0
+    distance = ndimage.distance_transform_edt(inside, sampling=sides)
+    summits, _ = ndimage.label(local_maxima(distance, connectivity=2) & inside, _EIGHT_NEIGHBOURS)
+    at = np.flatnonzero(summits)
+    _, first = np.unique(summits.ravel()[at], return_index=True)
+    number = int(components.max(initial=0)) + 1
+    return np.bincount(components.ravel()[at[first]], minlength=number)
 
 
 def _grown(box: tuple[slice, ...]) -> tuple[slice, ...]:
