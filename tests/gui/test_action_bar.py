@@ -111,11 +111,11 @@ def test_errors_of_all_parts_are_said_in_the_line(
 
 def test_the_network_is_one_line_until_it_is_changed(dock: Workspace, session: Session) -> None:
     network = dock.network
-    assert network.details.isHidden()
+    assert network.picking.isHidden()
     assert network.summary.text() == "200 px, recommended"
     assert network.recommended_button.isHidden()
     network.change_button.click()
-    assert not network.details.isHidden()
+    assert not network.picking.isHidden()
     session.spec = NetworkSpec((4, 4), filters=8)
     assert network.summary.text() == "120 px, pre-trained"
     session.spec = NetworkSpec((2, 4), filters=4)
@@ -123,7 +123,7 @@ def test_the_network_is_one_line_until_it_is_changed(dock: Workspace, session: S
     network.recommended_button.click()
     assert session.spec == FIRST_NETWORK
     network.change_button.click()
-    assert network.details.isHidden()
+    assert network.picking.isHidden()
 
 
 def test_keys_hold_wherever_the_focus_is_but_in_fields(

@@ -90,7 +90,7 @@ class NetworkWidget(QWidget):
             "Pick another network: by how far it sees and by how much it can learn"
         )
         self.change_button.clicked.connect(self._unfold)
-        self.details = QWidget()
+        self.picking = QWidget()
         self.chart = DesignChart()
         prepared = [start.spec.with_classes(2) for start in simulated_starts()]
         self.chart.show_prepared(prepared, FIRST_NETWORK)
@@ -130,7 +130,7 @@ class NetworkWidget(QWidget):
         column(inside, [self.details, self.advanced])
         self.fold = Fold("Advanced: own pools, dilations and filters", inside)
         column(
-            self.details,
+            self.picking,
             [
                 self.chart,
                 self._numbers,
@@ -145,7 +145,7 @@ class NetworkWidget(QWidget):
             self,
             [
                 row(self.summary, self.recommended_button, self.change_button, stretch=0),
-                self.details,
+                self.picking,
             ],
         )
         self._fold(is_folded)
@@ -207,11 +207,11 @@ class NetworkWidget(QWidget):
     # folding
 
     def _fold(self, is_folded: bool) -> None:
-        self.details.setHidden(is_folded)
+        self.picking.setHidden(is_folded)
         self.change_button.setText("Change..." if is_folded else "Less")
 
     def _unfold(self) -> None:
-        self._fold(not self.details.isHidden())
+        self._fold(not self.picking.isHidden())
 
     # picking
 
