@@ -11,6 +11,7 @@ from safetensors.numpy import load_file, save_file
 from napari_tem_rf import effective_field, jobs
 from napari_tem_rf.learning import baselines
 from napari_tem_rf.learning.forest import Forest
+from napari_tem_rf.measuring.finishing import UNFINISHED
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.resampling import Resampling
@@ -74,10 +75,10 @@ def test_a_moved_forest_predicts_what_scikit_learns_forest_says(made):
     pixels = standardise(clean(image.pixels, Cleaning(spikes="paper", spike_threshold=30.0)))
     (_, features), *_ = baselines.feature_strips(pixels)
     says = grown.predict(features.reshape(-1, features.shape[-1])).reshape(pixels.shape)
-    found = jobs.predict_with_run(folder, image.pixels, **QUIET)
+    found = jobs.predict_with_run(folder, image.pixels, finishing=UNFINISHED, **QUIET)
     np.testing.assert_array_equal(found.labels, np.array([0, 1, 4])[says])
     assert (found.labels == image.labels).mean() > 0.9
-    tiles = jobs.predict_with_run(folder, image.pixels, 23, True, **QUIET)
+    tiles = jobs.predict_with_run(folder, image.pixels, 23, True, finishing=UNFINISHED, **QUIET)
     np.testing.assert_array_equal(tiles.labels, found.labels)
     shares = grown.predict_proba(features.reshape(-1, features.shape[-1])).T
     np.testing.assert_allclose(tiles.probabilities, shares.reshape(3, *pixels.shape), atol=1e-6)
@@ -172,7 +173,7 @@ def test_what_makes_no_sense_for_a_forest_says_so(made, tmp_path):
     with pytest.raises(ValueError, match=words):
         repeat(made[0], tmp_path / "again")
     with pytest.raises(ValueError, match=words):
-        read_start(made[0], NetworkSpec((2,)))
+        read_start(made[0], NetworkSpec((2,)), read_run(made[0]).record.classes)
     request = jobs.TrainRequest(made[0], IMAGES, NetworkSpec((2,)), resume=True)
     with pytest.raises(ValueError, match=words):
         jobs.train_run(replace(request, unlabelled="background"), **QUIET)

@@ -141,7 +141,7 @@ def test_a_kill_between_two_files_is_gone_on_from(cli, run, data, tmp_path, monk
     """Probabilities are there and the mask is not: as after a kill, or a disk that was full."""
     one = ("predict", run, data.images / "gold_0.tif", "--out", tmp_path, "--probabilities")
 
-    def full(*arguments):
+    def full(*arguments, **settings):
         raise OSError(28, "No space left on device", "gold_0.tif")
 
     with monkeypatch.context() as patched:

@@ -60,7 +60,7 @@ def test_baselines_are_finished_by_the_same_lengths(tmp_path):
         plan = plan_of(finish=finish)
         held_out = hold_out(IMAGES, plan)
         (forest,) = (each for each in plan.contestants(2) if each.spec is None)
-        work = ContestantJob(tmp_path, forest, plan, held_out, {}, {})
+        work = ContestantJob(tmp_path / str(finish), forest, plan, held_out, {}, {})
         labels = predict_baseline(
             work, held_out.scored[0].pixels, report=lambda report: None, stopped=lambda: False
         )

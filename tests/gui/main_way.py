@@ -16,6 +16,7 @@ from qtpy.QtWidgets import QFileDialog
 
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.reading import read_labels
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.runs import read_run
 from napari_tem_rf.samples import sample_folder
 
@@ -81,7 +82,8 @@ def test_from_sample_to_mask(
     # 5 the prediction, on the image
     *others, prediction = session.refresh().scene.predictions
     assert not any(layer.visible for layer in others)  # what followed the strokes has had its time
-    assert prediction.name == f"{session.image.name}: field {session.run.receptive_field} px"
+    field_px = nominal_receptive_field(session.run.spec)
+    assert prediction.name == f"{session.image.name}: field {field_px} px"
     assert tuple(prediction.scale) == tuple(session.image.scale)
     assert set(np.unique(prediction.data)) <= {0, 2}
 

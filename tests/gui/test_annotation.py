@@ -123,7 +123,7 @@ def test_a_corrected_prediction_becomes_an_annotation_and_is_left_alone(
 ) -> None:
     labels = np.zeros((61, 83), np.uint8)
     labels[20:30, 20:30] = 2
-    show = {"classes": session.situation.scene.classes, "spec": session.spec, "run": tmp_path}
+    show = {"classes": session.situation.scene.classes, "by": session.spec, "run": tmp_path}
     first = show_prediction(session, image, labels, **show)
     assert show_prediction(session, image, labels, **show) is first
     first.selected_label = 2

@@ -294,6 +294,7 @@ def _fit_beside(work: ContestantJob, stopped: Stopped) -> bool:
     record = _fit(work, aside, stopped)
     if record is None:
         return False
+    work.place.mkdir(parents=True, exist_ok=True)
     # the record goes last: with it the run is there
     for path in sorted(aside.iterdir(), key=lambda path: path.name == RECORD):
         path.replace(work.place / path.name)

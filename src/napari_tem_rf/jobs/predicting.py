@@ -74,10 +74,10 @@ class PredictionResult:
     labels: NDArray[Any]
     probabilities: NDArray[np.float32] | None
     notes: tuple[str, ...] = ()
-    instances: NDArray[np.int32] | None = None
     classes: NDArray[np.uint8] | None = None
     shares: NDArray[np.uint8] | None = None
     finishing: Finishing = UNFINISHED
+    instances: NDArray[np.int32] | None = None
 
 
 def predict_with_run(
@@ -157,10 +157,10 @@ def predict_with_run(
         labels,
         probable,
         _notes(pixels, clean_pixels, record.cleaning),
-        numbered,
         classes if keep else None,
         shares if keep else None,
         finishing,
+        numbered,
     )
 
 

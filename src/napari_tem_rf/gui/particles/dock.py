@@ -145,10 +145,8 @@ class ParticlesWidget(Dock):
                 self.numbers,
                 self.lattice_box,
                 self.table,
-                row(
-                    *(self.delete_button, self.merge_button, self.undo_button),
-                    *(self.export_button, self.report_button),
-                ),
+                row(self.delete_button, self.merge_button, self.undo_button),
+                row(self.export_button, self.report_button),
                 self.hint,
             ],
         )
@@ -252,9 +250,10 @@ class ParticlesWidget(Dock):
         if lattice is not None:
             nm = lattice.period_nm
             length = f"{lattice.period_px:.3g} px" if nm is None else f"{nm:.3g} nm"
-            self.lattice_box.setToolTip(
+            set_tip(
+                self.lattice_box,
                 f"The image shows a lattice of {length}: measure spacing, direction and strength "
-                "in each particle, from its own power spectrum"
+                "in each particle, from its own power spectrum",
             )
 
     def _choose_lattice(self, wanted: bool) -> None:

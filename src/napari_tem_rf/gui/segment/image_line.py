@@ -167,7 +167,7 @@ def _plain(text: str) -> str:
 def _arrow(kind: Qt.ArrowType, tip: str) -> QToolButton:
     button = QToolButton()
     button.setArrowType(kind)
-    button.setToolTip(tip)
+    set_tip(button, tip)
     button.setAccessibleName(tip)
     return button
 

@@ -12,6 +12,7 @@ from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.last_time import FoundWork, LastTime
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 
 __all__ = ["LastTimeWidget", "found_in_words"]
@@ -132,7 +133,8 @@ def found_in_words(found: Sequence[FoundWork], picked: NetworkSpec) -> str:
 
 def _runs_in_words(runs: Sequence[TrainedRun]) -> str:
     last = runs[-1]
-    what = f"{last.what}, {len(last.record.classes.values)} classes"
+    size = f"{nominal_receptive_field(last.spec)} px" if last.spec else last.what
+    what = f"{size}, {len(last.record.classes.values)} classes"
     if len(runs) == 1:
         return f"a run ({what})"
     return f"{len(runs)} runs (the last: {what})"

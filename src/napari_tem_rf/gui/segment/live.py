@@ -16,6 +16,7 @@ from napari_tem_rf.gui.layers.layers import frame_labels, frame_pixels, image_sh
 from napari_tem_rf.gui.layers.marks import id_of, image_mark_of
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, sentence
 from napari_tem_rf.gui.pieces.shortcuts import key_of
+from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.learning_on import LearningOn
 from napari_tem_rf.gui.session.background import Latest, Request, run_in_thread
 from napari_tem_rf.gui.session.predictions import live_layer, show_live
@@ -98,11 +99,12 @@ class LivePart(QWidget):
 
         self.tick = QCheckBox("Live")
         self.tick.setChecked(True)
-        self.tick.setToolTip(
+        set_tip(
+            self.tick,
             "Predict what is in view after each stroke, in a layer of its own.\n"
             "A quick answer from grey level, texture and lattice around your strokes comes first.\n"
             "While you rest, the network learns from them in the background and takes over once\n"
-            f"it does better ({key_of('stop')} stops it). Train makes a run to use on other images."
+            f"it does better ({key_of('stop')} stops it). Train makes a run for other images.",
         )
         self.tick.toggled.connect(self._on_tick)
         self.words = Sentence()

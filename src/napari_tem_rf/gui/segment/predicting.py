@@ -165,7 +165,7 @@ class Predicting:
             resampling,
             finishing_for(self._run.record, size, self._session.situation.choices.finishing),
             True,
-            self._run.record.parts_particles,
+            *((True,) if self._run.record.parts_particles else ()),
             name=f"predicting {task.image.name}",
             on_report=self._on_report,
             on_done=self._on_done,
