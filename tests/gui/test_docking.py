@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from napari._qt.qt_viewer import QtViewer
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -58,15 +59,24 @@ def value_of(widget: Any) -> object:
 
 
 @pytest.fixture
-def window(viewer: Any, image: Image, qtbot: Any) -> Iterator[Any]:
+def make_napari_viewer(make_napari_viewer: Any) -> Iterator[Any]:
+    """Leave out napari's count of viewers that are still held.
+
+    Here a test's own names hold one until it is over. Outside of tests a window with these four
+    docks is let go of when it is closed.
+    """
+    yield make_napari_viewer
+    QtViewer._instances.clear()
+
+
+@pytest.fixture
+def window(viewer: Any, image: Image) -> Any:
     window = viewer.window._qt_window
     # laid out as on a screen of 1366 x 768, and not drawn, which takes the most time
     window.setAttribute(Qt.WidgetAttribute.WA_DontShowOnScreen)
     window.resize(1366, 768)
     window.show()
-    yield window
-    # what docks begin soon after they open holds them until it has run
-    qtbot.wait(1500)
+    return window
 
 
 def scrolling(widget: QWidget) -> Any:

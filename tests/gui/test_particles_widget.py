@@ -169,7 +169,7 @@ def test_the_smallest_size_is_given_in_px_or_as_a_diameter(
 ) -> None:
     options = widget.options
     assert options.smallest.value() == 9
-    assert options.area.text() == "0.0045 nm²"
+    assert options.area.text() == "smallest area 0.0045 nm²"
     assert options.diameter.value() == pytest.approx(2 * np.sqrt(9 * 0.0005 / np.pi), abs=5e-4)
     options.diameter.setValue(0.5)
     # pi / 4 * 0.5² nm² of pixels of 0.0005 nm²: 392.7

@@ -74,7 +74,7 @@ class Finding:
     )
     neck: float = told(
         0.8,
-        "at necks below",
+        "necks below",
         "Part where the mask between two particles is narrower than this share of the narrower "
         "one: less splits less, and 100 % splits at every neck",
         percent=True,

@@ -26,10 +26,10 @@ class ParticleOptions(QWidget):
         self.diameter.setKeyboardTracking(False)
         # arrow keys and wheel do; the room is for the unit
         self.diameter.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)
-        self.diameter.setMinimumWidth(96)
+        self.diameter.setMinimumWidth(84)
         self.diameter.setToolTip("The same as the diameter in nm of the circle of that area")
         self.area = PlainLabel()
-        self.area.setToolTip("The same as an area")
+        self.area.setToolTip("The area of the smallest particle that counts")
         self.frames = QComboBox()
         self.frames.addItems(["the frame shown", "all frames"])
         self.frames.setToolTip(
@@ -38,11 +38,11 @@ class ParticleOptions(QWidget):
         self._frames_line = QWidget()
         column(self._frames_line, [row(PlainLabel("In"), self.frames, stretch=1)])
         self._frames_line.hide()
-        self.form = Form(Finding(), beside={"smallest_px": (self.diameter, self.area)})
+        self.form = Form(Finding(), beside={"smallest_px": (self.diameter,)})
         self.split = self.form.box("split")
         self.border = self.form.box("border")
         self.smallest = self.form.box("smallest_px")
-        column(self, [self.form, self._frames_line], spacing=4)
+        column(self, [self.form, self.area, self._frames_line], spacing=4)
         self.form.changed.connect(self._on_form)
         self.diameter.valueChanged.connect(self._on_diameter)
         self.show_pixel(None)
@@ -79,10 +79,12 @@ class ParticleOptions(QWidget):
         area = self._area_nm2
         if area is None:
             self.area.setText("")
+            self.area.hide()
             return
         with signals_blocked(self.diameter):
             self.diameter.setValue((4 * self.finding.smallest_px * area / np.pi) ** 0.5)
-        self.area.setText(f"{self.finding.smallest_px * area:.3g} nm²")
+        self.area.setText(f"smallest area {self.finding.smallest_px * area:.3g} nm²")
+        self.area.show()
 
     def _on_form(self, _finding: Finding) -> None:
         self._show_size()
