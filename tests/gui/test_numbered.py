@@ -150,7 +150,7 @@ def test_predicted_particles_are_shown_apart_and_measured_as_they_are(
     def predict(*arguments: Any, report: Any, stopped: Any) -> jobs.PredictionResult:
         asked.append(arguments)
         numbers = touching().astype(np.int32)
-        return jobs.PredictionResult((numbers > 0).astype(np.uint8), None, (), numbers)
+        return jobs.PredictionResult((numbers > 0).astype(np.uint8), None, instances=numbers)
 
     monkeypatch.setattr(jobs, "predict_with_run", predict)
     predicting = Predicting(session, TrainedRun(tmp_path, record(2.0)))
