@@ -62,8 +62,8 @@ def value_of(widget: Any) -> object:
 def make_napari_viewer(make_napari_viewer: Any) -> Iterator[Any]:
     """Leave out napari's count of viewers that are still held.
 
-    Here a test's own names hold one until it is over. Outside of tests a window with these four
-    docks is let go of when it is closed.
+    Under pytest something holds one, what is not known; in a program of its own a window with these
+    four docks is let go of when it is closed.
     """
     yield make_napari_viewer
     QtViewer._instances.clear()
