@@ -137,12 +137,11 @@ def track(
     wish = Finding(**finding)
     offsets = _offsets(drift_file, series)
     tables = _run("measuring particles", series.measure(wish))
-    asked = _limits(limits, tables, series, offsets)
     tracks = track_particles(
         tables,
         len(series),
         series.shape,
-        asked,
+        limits,
         offsets_px=offsets,
         left_out=series.left_out,
         pixel_size_nm=series.pixel_size_nm,
@@ -325,24 +324,6 @@ def _in_order(files: dict[str, Path]) -> list[Path]:
         ]
 
     return sorted(files.values(), key=key)
-
-
-def _limits(
-    given: Given, tables: "dict[int, pd.DataFrame]", series: _Series, offsets: NDArray[Any]
-) -> Limits | None:
-    """Return the limits that were asked for, the others from the data; None where none was."""
-    if not given:
-        return None
-    suggested = track_particles(
-        tables,
-        len(series),
-        series.shape,
-        offsets_px=offsets,
-        left_out=series.left_out,
-        pixel_size_nm=series.pixel_size_nm,
-    ).limits
-    values = {name: getattr(suggested, name) for name in Limits.__slots__}
-    return Limits(**{**values, **given})
 
 
 def _path_table(found: Drift) -> "pd.DataFrame":

@@ -4,7 +4,7 @@ What comes of a merger is a new particle with a track of its own; so is what com
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,7 +99,7 @@ def track_particles(
     tables: Mapping[int, "pd.DataFrame"],
     frames: int,
     shape: tuple[int, int],
-    limits: Limits | None = None,
+    limits: Limits | Mapping[str, Any] | None = None,
     *,
     offsets_px: NDArray[np.float64] | None = None,
     left_out: Mapping[int, str] | None = None,
@@ -116,8 +116,9 @@ def track_particles(
         Number of frames.
     shape : tuple of int
         (row, column) of a frame in px.
-    limits : Limits, optional
-        What may be the same particle; from the data where None (`suggest_limits`).
+    limits : Limits or mapping of str to Any, optional
+        What may be the same particle; what a mapping leaves out comes from the data
+        (`suggest_limits`), and all of it where None.
     offsets_px : ndarray, shape (frame, 2), optional
         The drift, (row, column) in px: how far what is seen has moved since the first frame.
     left_out : mapping of int to str, optional
@@ -137,7 +138,8 @@ def track_particles(
     shown = [frame for frame in range(frames) if frame not in gone and frame in tables]
     particles = _joined(tables, shown, pixel_size_nm)
     spots = _spots(particles, shown, offsets_px, pixel_size_nm)
-    limits = limits or suggest_limits(spots, len(shown))
+    if not isinstance(limits, Limits):
+        limits = replace(suggest_limits(spots, len(shown)), **(limits or {}))
     links = link_spots(spots, len(shown), limits)
     track, parents, origins = _named(spots, links)
     particles.insert(0, "track", track)
