@@ -27,6 +27,7 @@ from napari_tem_rf.gui.layers.marks import (
     note,
     set_mark,
 )
+from napari_tem_rf.gui.layers.told_apart import keep_instances
 from napari_tem_rf.gui.session.annotations import image_of
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.series import Finding, Ground, Planes3D, ToldApart, planes_for
@@ -205,7 +206,7 @@ def show_particles(
     return layer, kept
 
 
-def show_predicted_particles(session: Session, mask: Labels, instances: NDArray[np.int32]) -> None:
+def _show_predicted_particles(session: Session, mask: Labels, instances: NDArray[np.int32]) -> None:
     """Show the particles that a run told apart by their borders, in place of its mask."""
     layer, _ = show_particles(
         session,
@@ -217,6 +218,18 @@ def show_predicted_particles(session: Session, mask: Labels, instances: NDArray[
         told_apart="border",
     )
     layer.visible, mask.visible = True, False
+
+
+def take_instances(
+    session: Session, mask: Labels, frame: int, instances: NDArray[np.int32] | None
+) -> None:
+    """Keep the particles that came with a prediction's frame, and show those of a single image.
+
+    The frames of a stack are numbered each by itself: finding particles joins them.
+    """
+    keep_instances(mask, frame, instances)
+    if instances is not None and mask.ndim == 2:
+        _show_predicted_particles(session, mask, instances)
 
 
 def show_mask_again(session: Session, mask: Labels) -> None:

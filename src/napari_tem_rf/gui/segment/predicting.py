@@ -17,8 +17,7 @@ from napari_tem_rf.gui.layers.layers import (
     pixel_size_nm,
 )
 from napari_tem_rf.gui.layers.plane import shown_frame
-from napari_tem_rf.gui.layers.told_apart import keep_instances
-from napari_tem_rf.gui.particles.layers import show_predicted_particles
+from napari_tem_rf.gui.particles.layers import take_instances
 from napari_tem_rf.gui.segment.refinishing import Refinishing
 from napari_tem_rf.gui.segment.series import micrograph_of_layer
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
@@ -203,10 +202,7 @@ class Predicting:
                 finishing=result.finishing,
             )
             self._session.part(Refinishing).keep(task.image, task.frames[0], self._run, result)
-            keep_instances(layer, task.frames[0], result.instances)
-            # the frames of a stack are numbered each by itself: Find particles joins them
-            if result.instances is not None and layer.ndim == 2:
-                show_predicted_particles(self._session, layer, result.instances)
+            take_instances(self._session, layer, task.frames[0], result.instances)
             self._frames += 1
             self._notes |= dict.fromkeys(f"{task.image.name}: {note}" for note in result.notes)
         self._at += 1

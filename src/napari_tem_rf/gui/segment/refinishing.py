@@ -14,8 +14,7 @@ from psygnal import Signal
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import pixel_size_nm
 from napari_tem_rf.gui.layers.marks import PredictionMark, find_ours, mark_of
-from napari_tem_rf.gui.layers.told_apart import keep_instances
-from napari_tem_rf.gui.particles.layers import show_predicted_particles
+from napari_tem_rf.gui.particles.layers import take_instances
 from napari_tem_rf.gui.session.background import Latest, Request
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.predictions import layer_name, show_prediction
@@ -164,8 +163,6 @@ class Refinishing:
                 resampling=kept.resampling,
                 finishing=finishing,
             )
-            keep_instances(layer, kept.frame, numbered)
-            if numbered is not None and layer.ndim == 2:
-                show_predicted_particles(self._session, layer, numbered)
+            take_instances(self._session, layer, kept.frame, numbered)
             done += 1
         self._next(request, keys, done)
