@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from scipy import ndimage
 
 from napari_tem_rf.cli import main
 
@@ -46,6 +47,33 @@ def run(*arguments: Any) -> int:
     except SystemExit as end:
         return int(end.code or 0)
     return 0
+
+
+def test_few_numbered_particles_are_no_classes(folder: Path, capsys: Any) -> None:
+    masks = tifffile.imread(folder / "masks.tif")
+    for index, mask in enumerate(masks):
+        numbers, count = ndimage.label(mask)
+        assert count == 4
+        numbers[numbers == 2] = 1  # two that touch no more belong together all the same
+        tifffile.imwrite(folder / "frames" / f"frame_{index + 7}.tif", numbers.astype(np.uint16))
+        record = folder / "frames" / f"frame_{index + 7}.tif.json"
+        record.write_text(json.dumps({"instances": "border"}))
+    out = folder / "t.csv"
+    assert run("track", folder / "frames", "--out", out) == 0
+    assert "numbered particles, as the record beside them says" in capsys.readouterr().err
+    table = pd.read_csv(out)
+    assert table["track"].nunique() == 3
+    assert "class" not in table
+    other = folder / "c.csv"
+    assert run("track", folder / "frames", "--out", other, "--labels-are", "classes") == 0
+    assert pd.read_csv(other)["track"].nunique() == 4
+
+
+def test_a_figure_of_another_kind_is_refused_before_the_work(folder: Path, capsys: Any) -> None:
+    out = folder / "t.csv"
+    assert run("track", folder / "masks.tif", "--out", out, "--figure", folder / "t.jpg") == 1
+    assert "t.jpg" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_a_series_is_followed(folder: Path, capsys: Any) -> None:

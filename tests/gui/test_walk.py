@@ -186,9 +186,9 @@ def test_the_walk_of_a_new_user(
     path = tmp_path / "mask.tif"
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(path), ""))
     user.click(result.export_button, "export")
-    qtbot.waitUntil(path.with_name("mask.tif.json").exists, timeout=20_000)
+    qtbot.waitUntil(lambda: "Written" in train.words.text(), timeout=20_000)
+    assert path.with_name("mask.tif.json").is_file()
     np.testing.assert_array_equal(tifffile.imread(path), predictions[-1].data)
-    qtbot.waitUntil(lambda: "Written" in train.words.text(), timeout=10_000)
 
     assert user.clicks == CLICKS
     assert user.strokes == STROKES

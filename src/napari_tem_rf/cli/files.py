@@ -1,15 +1,13 @@
 """``info`` and ``measure``: what files hold, and particles in masks."""
 
-from collections import Counter
 from functools import cache
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from napari_tem_rf.cli import reporting
-from napari_tem_rf.cli.inputs import named_masks
+from napari_tem_rf.cli.inputs import meaning_of_masks, named_masks
 from napari_tem_rf.cli.options import (
     LABELS_ARE,
     NOT_SAID,
@@ -22,19 +20,11 @@ from napari_tem_rf.cli.output import JSON_OPTION, print_json, say, tell
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.measuring.populations import PopulationSettings
 from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
-from napari_tem_rf.micrographs.label_meaning import (
-    LabelMeaning,
-    count_labels,
-    find_meaning,
-    meaning_of,
-)
 from napari_tem_rf.micrographs.reading import (
-    LabelFrames,
     find_images,
     open_labels,
     read_micrographs,
 )
-from napari_tem_rf.provenance import read_provenance
 
 
 def info(
@@ -123,12 +113,12 @@ def measure(
 
     @cache
     def some_numbered() -> bool:
-        return any(_meaning(path, open_labels(path)).numbered for path in files.values())
+        return any(meaning_of_masks({path: open_labels(path)}).numbered for path in files.values())
 
     tables = []
     for name, path in files.items():
         labels = open_labels(path)
-        meaning = _meaning(path, labels, labels_are)
+        meaning = meaning_of_masks({path: labels}, labels_are)
         # of several files with numbered particles some may show few
         few = meaning.kind == "classes" and labels_are == "auto"
         if few and len(files) > 1 and some_numbered():
@@ -184,30 +174,6 @@ def measure(
         )
         return
     tell(f"{written}: {summary.sentence}")
-
-
-def _meaning(path: Path, labels: LabelFrames, labels_are: str = "auto") -> LabelMeaning:
-    """Return what the labels of a file mean; a record beside it may say that they are numbers."""
-    if labels_are == "auto" and (read_provenance(path) or {}).get("instances"):
-        found = meaning_of(_counts(labels), "background", "particles")
-        return found.as_particles("are numbered particles, as the record beside them says")
-    counts = _counts(labels)
-    meaning = meaning_of(counts, "background", labels_are)  # type: ignore[arg-type]
-    if meaning.kind != "classes":
-        return meaning
-    some = [plane for plane in islice(labels, _FRAMES_LOOKED_AT) if plane.any()]
-    return find_meaning(some, "background", labels_are, counts)  # type: ignore[arg-type]
-
-
-_FRAMES_LOOKED_AT = 8
-
-
-def _counts(labels: LabelFrames) -> dict[int, int]:
-    """Return the pixels of each value, over all frames."""
-    seen: Counter[int] = Counter()
-    for plane in labels:
-        seen.update(count_labels(plane))
-    return seen
 
 
 def _sizes(

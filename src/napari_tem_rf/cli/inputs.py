@@ -1,19 +1,30 @@
 """Images and labels named on the command line -> micrographs, matched by name."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 
 from napari_tem_rf.micrographs.annotation import LabelledImage, shape_text
 from napari_tem_rf.micrographs.grouping import groups_of
-from napari_tem_rf.micrographs.label_meaning import LabelMeaning, find_meaning
+from napari_tem_rf.micrographs.label_meaning import (
+    LabelMeaning,
+    count_labels,
+    find_meaning,
+    meaning_of,
+)
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import (
+    LabelFrames,
     find_images,
     image_name,
     open_labels,
     read_micrographs,
 )
+from napari_tem_rf.provenance import read_provenance
+
+_PLANES_LOOKED_AT = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,29 @@ def meaning_in(files: LabelledFiles, unlabelled: str | None, labels_are: str) ->
         unlabelled,  # type: ignore[arg-type]
         labels_are,  # type: ignore[arg-type]
     )
+
+
+def meaning_of_masks(masks: Mapping[Path, LabelFrames], labels_are: str = "auto") -> LabelMeaning:
+    """Return what the labels of mask files mean, all together.
+
+    The record beside a file may say that they are numbered particles: few numbers look like
+    classes.
+    """
+    counts: Counter[int] = Counter()
+    for labels in masks.values():
+        for plane in labels:
+            counts.update(count_labels(plane))
+    if labels_are == "auto" and all(
+        (read_provenance(path) or {}).get("instances") for path in masks
+    ):
+        found = meaning_of(counts, "background", "particles")
+        return found.as_particles("are numbered particles, as the record beside them says")
+    meaning = meaning_of(counts, "background", labels_are)  # type: ignore[arg-type]
+    if meaning.kind != "classes":
+        return meaning
+    planes = (plane for plane in chain.from_iterable(masks.values()) if plane.any())
+    some = list(islice(planes, _PLANES_LOOKED_AT))
+    return find_meaning(some, "background", labels_are, counts)  # type: ignore[arg-type]
 
 
 def _labelled(

@@ -10,12 +10,19 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
-from napari_tem_rf.cli.options import NOT_SAID, PIXEL_SIZE, Given, told_by_options
+from napari_tem_rf.cli.inputs import meaning_of_masks, named_files, named_masks, read_sized
+from napari_tem_rf.cli.options import (
+    LABELS_ARE,
+    NOT_SAID,
+    PIXEL_SIZE,
+    Given,
+    check_labels_are,
+    told_by_options,
+)
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say, tell
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
-from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
+from napari_tem_rf.micrographs.label_meaning import LabelMeaning
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import open_labels, read_micrographs
 from napari_tem_rf.movies.aligning import write_aligned
@@ -40,6 +47,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Frame = tuple[Path, int]
 
+_FIGURES = (".png", ".svg", ".pdf")
 _TIME_STEP = typer.Option(
     None, "--time-step", min=1e-12, help="Time from frame to frame in s, for speeds and rates."
 )
@@ -124,6 +132,7 @@ def track(
         None, "--figure", help="Draw number, coverage, size and displacement: .png, .svg or .pdf."
     ),
     pixel_size: float = PIXEL_SIZE,
+    labels_are: str = LABELS_ARE,
     finding: Given = NOT_SAID,
     limits: Given = NOT_SAID,
     json: bool = JSON_OPTION,
@@ -133,10 +142,16 @@ def track(
     beside = {kind: out.with_name(f"{out.stem}_{kind}.csv") for kind in ("tracks", "frames")}
     for path in (out, *beside.values(), *(() if figure is None else (figure,))):
         refuse_existing(path)
+    if figure is not None and figure.suffix.lower() not in _FIGURES:
+        raise ValueError(f'"{figure.name}": figures are written as {", ".join(_FIGURES)}')
+    check_labels_are(labels_are)
     series = _Series.of_masks(masks, pixel_size)
+    meaning = series.meaning(labels_are)
+    if meaning.unexpected:
+        say(f'labels "{masks[0]}" {meaning.reason}')
     wish = Finding(**finding)
     offsets = _offsets(drift_file, series)
-    tables = _run("measuring particles", series.measure(wish))
+    tables = _run("measuring particles", series.measure(wish, meaning))
     tracks = track_particles(
         tables,
         len(series),
@@ -151,6 +166,7 @@ def track(
     record = {
         **series.record("masks"),
         "particles": {name: getattr(wish, name) for name in wish.__slots__},
+        "labels_are": "particles" if meaning.numbered else "classes",
         "limits": {name: getattr(tracks.limits, name) for name in Limits.__slots__},
         "drift": None if drift_file is None else str(drift_file.resolve()),
         "time_step_s": time_step,
@@ -285,13 +301,14 @@ class _Series:
 
         return cls(frames, shapes, read, size, files)
 
-    def measure(self, wish: Finding) -> Generator[float, None, dict[int, "pd.DataFrame"]]:
+    def meaning(self, labels_are: str) -> LabelMeaning:
+        """Return what the values of masks mean."""
+        return meaning_of_masks({path: open_labels(path) for path in self._paths}, labels_are)
+
+    def measure(
+        self, wish: Finding, meaning: LabelMeaning
+    ) -> Generator[float, None, dict[int, "pd.DataFrame"]]:
         """Measure the particles of all frames that fit; yields the fraction done."""
-        counts: dict[int, int] = {}
-        for index in range(len(self)):
-            for value, number in count_labels(self.read(index)).items():
-                counts[value] = counts.get(value, 0) + number
-        meaning = meaning_of(counts)
         tables: dict[int, pd.DataFrame] = {}
         whole = [index for index in range(len(self)) if index not in self.left_out]
         frames = survey_frames(self.read, whole, meaning, wish, self.pixel_size_nm)
@@ -369,8 +386,6 @@ def _draw(path: Path, tracks: Tracks, frames: "pd.DataFrame") -> None:
     from napari_tem_rf.figures.movies import draw_movie
     from napari_tem_rf.storage import write_aside
 
-    if path.suffix.lower() not in (".png", ".svg", ".pdf"):
-        raise ValueError(f'"{path.name}": figures are written as .png, .svg or .pdf')
     figure = Figure(figsize=(8, 6), layout="constrained")
     unit = tracks.unit
     draw_movie(figure, frames, mean_squared_displacement(tracks), unit)
