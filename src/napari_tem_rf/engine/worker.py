@@ -4,6 +4,7 @@ Everything here runs in a worker process (or, for an inline engine, in this one)
 imports the module by name, so it stays light: no torch, no Qt, no `learning`.
 """
 
+import contextlib
 import importlib
 import pickle
 import threading
@@ -156,8 +157,8 @@ def load_libraries(modules: Sequence[str] = (), trains: bool = False) -> tuple[s
     modules : sequence of str
         What to import; without, torch and the parts of `learning` that use it.
     trains : bool
-        Whether networks are trained here: what is compiled for that, on a machine for the first
-        time, is then made ready behind the answer.
+        Whether networks are trained here, or strokes answered: what that needs besides is loaded
+        behind the answer.
 
     Returns
     -------
@@ -178,9 +179,15 @@ def load_libraries(modules: Sequence[str] = (), trains: bool = False) -> tuple[s
         if torch.cuda.is_available():
             torch.zeros(1, device="cuda")
             return "cuda", ""
-        if trains:
-            compiled = importlib.import_module(f"{package}.learning.fast.compiled")
-            threading.Thread(target=compiled.warm_up, name="compiling", daemon=True).start()
+        threading.Thread(target=_load_behind, args=(trains,), name="loading", daemon=True).start()
         return ("mps" if torch.backends.mps.is_available() else "cpu"), ""
     except Exception as error:
         return "cpu", f"{type(error).__name__}: {error}"
+
+
+def _load_behind(trains: bool) -> None:
+    """Load the jobs, and what the first of them would wait for; nobody waits for this."""
+    package = __name__.rpartition(".engine")[0]
+    with contextlib.suppress(Exception):  # a job that needs what is broken says so
+        importlib.import_module(f"{package}.jobs.training" if trains else f"{package}.jobs.live")
+        importlib.import_module(f"{package}.learning.ready").get_ready(trains)

@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import cache
-from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,7 @@ LONGEST_S = 0.3
 
 KEPT_IMAGES_BYTES, KEPT_FEATURES_BYTES = 256 * 2**20, 512 * 2**20
 
-MOST_PX = 1_500
+MOST_PX = 700
 """Painted pixels that are learned from, at most, of each class."""
 
 SQUARE_PX = 48
@@ -177,7 +176,6 @@ def predict_live(request: LiveRequest, *, report: Reporter, stopped: Stopped) ->
         if lacking and (stopped() or time.perf_counter() - begun > LONGEST_S):
             return LiveAnswer(left=len(lacking))
     if not request.strokes:  # nothing is painted yet: what is there is kept for the first stroke
-        import_module("sklearn.ensemble")
         return LiveAnswer()
     if stopped():
         return LiveAnswer()

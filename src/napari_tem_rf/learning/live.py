@@ -11,16 +11,18 @@ how well it does on parts of the strokes that it did not learn from.
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
 
 from napari_tem_rf.learning.baselines import feature_strips
 from napari_tem_rf.learning.fast.network import FastNetwork
+from napari_tem_rf.learning.forest import Forest
 
 __all__ = ["LIVE_MARGIN_PX", "LIVE_NETWORKS", "LiveClassifier", "fit_live", "live_features"]
 
@@ -56,7 +58,7 @@ class LiveClassifier:
     ----------
     classes : ndarray of uint8, shape (class,)
         The class indices that were painted.
-    forest, joint : RandomForestClassifier
+    forest, joint : Forest
         Of the baseline's features, and of all.
     weight, bias : ndarray of float32, shapes (feature, class) and (class,)
         Of the logistic regression.
@@ -65,8 +67,8 @@ class LiveClassifier:
     """
 
     classes: NDArray[np.uint8]
-    forest: Any
-    joint: Any
+    forest: Forest
+    joint: Forest
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     share: float
@@ -74,7 +76,7 @@ class LiveClassifier:
     def probabilities(self, features: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
         """Return probabilities of the painted classes (pixel, class) for (pixel, feature)."""
         seen = features.astype(np.float32)
-        trees = self.forest.predict_proba(seen[:, :GREY_FEATURES]) + self.joint.predict_proba(seen)
+        trees = self.forest.probabilities(seen[:, :GREY_FEATURES]) + self.joint.probabilities(seen)
         grey = _doubted(trees / 2)
         maps = _doubted(_softmax(seen[:, GREY_FEATURES:] @ self.weight + self.bias))
         return _softmax(self.share * grey + (1 - self.share) * maps)
@@ -150,8 +152,6 @@ def fit_live(
     """
     grey, maps = features[:, :GREY_FEATURES], features[:, GREY_FEATURES:]
     painted, known = np.unique(classes, return_inverse=True)
-    for module in ("sklearn.ensemble", "sklearn.linear_model"):
-        import_module(module)  # two threads that import it at the same time trip over each other
     thin = slice(None, None, 1 + len(known) // MOST_JUDGED_PX)
     judged = grey[thin], maps[thin], known[thin], places[thin]
     # half of the work is to judge, and it does not need the other half
@@ -159,25 +159,22 @@ def fit_live(
         share = other.submit(_share_of_forest, *judged, seed)
         weight, bias = _fit_maps(maps, known)
         forest, joint = (_fit_trees(seen, known, TREES // 2, seed) for seen in (grey, features))
-        forest.n_jobs = joint.n_jobs = THREADS
         return LiveClassifier(painted, forest, joint, weight, bias, share.result())
 
 
 def _fit_trees(
     features: NDArray[np.float32], known: NDArray[np.intp], trees: int, seed: int
-) -> Any:
-    from sklearn.ensemble import RandomForestClassifier
-
-    forest = RandomForestClassifier(trees, min_samples_leaf=FEWEST_IN_LEAF, random_state=seed)
-    return forest.fit(features, known)
+) -> Forest:
+    grown = RandomForestClassifier(
+        trees, min_samples_leaf=FEWEST_IN_LEAF, random_state=seed, n_jobs=THREADS
+    ).fit(features, known)
+    return Forest.of(grown, int(known.max()) + 1)
 
 
 def _fit_maps(
     features: NDArray[np.float32], known: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return weight (feature, class) and bias (class,) of a regression; classes weigh the same."""
-    from sklearn.linear_model import LogisticRegression
-
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
     regression = LogisticRegression(
         C=0.5 / (SHRINKAGE * len(known)), class_weight="balanced", tol=1e-2, max_iter=200
@@ -210,7 +207,7 @@ def _share_of_forest(
             continue
         forest = _fit_trees(grey[learnt], known[learnt], TREES_OF_FOLD, seed)
         weight, bias = _fit_maps(maps[learnt], known[learnt])
-        pair = forest.predict_proba(grey[asked]), _softmax(maps[asked] @ weight + bias)
+        pair = forest.probabilities(grey[asked]), _softmax(maps[asked] @ weight + bias)
         losses.append(tuple(_loss(each, known[asked]) for each in pair))  # type: ignore[arg-type]
     if not losses:
         return 0.5

@@ -178,8 +178,10 @@ class LivePart(QWidget):
             self._hide()
 
     def _on_engine(self) -> None:
-        if self.session.engine.state == "ready":
+        if self.session.engine.state in ("starting", "ready"):
             self._soon.start()
+        else:
+            self._asked = None  # what was asked went with the workers
 
     def _on_training(self, now: Situation) -> None:
         if now.activity.training is None:
@@ -247,10 +249,11 @@ class LivePart(QWidget):
             self.words.say(lacking, "quiet")
             self._hide()
         if self.session.engine.state != "ready":
-            self._asked = None
             if not lacking:
                 self.words.say("Live begins as soon as the worker process is up.", "quiet")
-            return
+            if self.session.engine.state != "starting":
+                self._asked = None
+                return
         if lacking:  # so that the first prediction is there at once
             asked = replace(asked, request=replace(asked.request, strokes=()))
         self._ask(asked, self._latest.ask(), lacking == "")
