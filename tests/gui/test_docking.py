@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+from napari._app_model import get_app_model
 from napari._qt.qt_viewer import QtViewer
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, QPointF, Qt
@@ -63,9 +64,11 @@ def make_napari_viewer(make_napari_viewer: Any) -> Iterator[Any]:
     """Leave out napari's count of viewers that are still held.
 
     Under pytest something holds one, what is not known; in a program of its own a window with these
-    four docks is let go of when it is closed.
+    four docks is let go of when it is closed. Its menus are gone all the same: they would answer
+    each item that goes with an error, whose report takes half a minute in all.
     """
     yield make_napari_viewer
+    get_app_model().menus.menus_changed.disconnect()
     QtViewer._instances.clear()
 
 
