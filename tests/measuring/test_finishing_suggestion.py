@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from napari_tem_rf.measuring.finishing import Finishing, circle_diameter, finish
 from napari_tem_rf.measuring.finishing_suggestion import (
     CertaintyChoice,
     Suggestion,
+    best_certainty,
     suggest_finishing,
 )
 
@@ -123,3 +125,32 @@ def test_a_network_that_found_nothing_says_nothing():
     classes, likely, truth = prediction(6, 0, 0.9, 0.9)
     choice.add(np.zeros_like(classes), likely, truth, held_out=False)
     assert choice.choose(FIRST) == FIRST
+
+
+def test_the_certainty_is_where_f1_is_highest():
+    """Of very many particles whose chance to be true is known; highest by trying all."""
+    rng = np.random.default_rng(3)
+    sure = rng.uniform(0.5, 0.99, 20_000)
+    chance = expit(2.5 * (logit(sure) - logit(0.8)))
+    is_true = rng.random(len(sure)) < chance
+    number = int(is_true.sum() / 0.9)  # some are not found at all
+    order = np.argsort(-sure)
+    f1 = 2 * np.cumsum(is_true[order]) / (np.arange(1, len(sure) + 1) + number)
+    highest = sure[order][np.argmax(f1)]
+    usual = 0.55
+    assert best_certainty(sure, is_true, number, usual) == pytest.approx(highest, abs=0.02)
+    # few of them: nearly as good for what is found elsewhere, and better than the usual one
+    reached = []
+    for _ in range(200):
+        few = rng.choice(len(sure), 30, replace=False)
+        least = best_certainty(sure[few], is_true[few], round(is_true[few].sum() / 0.9), usual)
+        reached.append(f1[np.count_nonzero(sure >= least) - 1])
+    assert np.mean(reached) > f1.max() - 0.02
+    assert f1[np.count_nonzero(sure >= usual) - 1] < f1.max() - 0.03
+
+
+def test_sureness_that_says_nothing_decides_nothing():
+    sure = np.array([0.9, 0.91, 0.7, 0.71] * 10)
+    assert best_certainty(sure, sure < 0.8, 20, 0.6) == 0.6  # the surer the falser
+    assert best_certainty(sure, sure < 0, 20, 0.6) == 0.6
+    assert best_certainty(sure, sure > 0, 40, 0.6) == 0.6

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from napari_tem_rf.measuring.finishing import (
     ANY_CERTAINTY,
@@ -28,6 +29,7 @@ __all__ = [
     "FEWEST_PARTICLES",
     "CertaintyChoice",
     "Suggestion",
+    "best_certainty",
     "suggest_finishing",
 ]
 
@@ -44,7 +46,8 @@ _SMOOTHING = 0.25
 _MOST_SMOOTHING = 0.07  # of the median diameter: s^2 / 2R is then a hundredth of R
 _SLIP_HOLE = 0.25
 _FEWEST_HELD_OUT = 10
-_CERTAINTY_STEP = 0.05
+_LEAST_DOUBT = 1e-3
+_MOST_LOST = 0.2
 _USUAL_PART = 0.4
 _SAME_IOU = 0.5
 
@@ -197,7 +200,8 @@ class CertaintyChoice:
         usual = ANY_CERTAINTY + _USUAL_PART * (typical - ANY_CERTAINTY)
         why = f"the network is {typical:.0%} sure of annotated particles in the mean"
         if self._true >= _FEWEST_HELD_OUT:
-            usual = self._best(usual, typical)
+            sure, is_true = np.array(self._sure), np.array(self._is_true, bool)
+            usual = best_certainty(sure, is_true, self._true, usual)
             why = (
                 f"with a least certainty of {usual:.0%} the {self._true:,} held-out particles are "
             )
@@ -207,20 +211,49 @@ class CertaintyChoice:
             replace(suggestion.finishing, certainty=certainty), f"{suggestion.reason}; {why}"
         )
 
-    def _best(self, usual: float, typical: float) -> float:
-        """Return the certainty with the highest F1 of the held-out particles.
 
-        Of those that differ by less than a particle the one nearest to the usual is taken, so that
-        chance does not decide.
-        """
-        sure, is_true = np.array(self._sure), np.array(self._is_true, bool)
-        candidates = np.append(np.arange(ANY_CERTAINTY, typical, _CERTAINTY_STEP), usual)
-        scores = []
-        for least in candidates:
-            kept = sure >= least if least > ANY_CERTAINTY else np.ones(len(sure), bool)
-            scores.append(2 * is_true[kept].sum() / (kept.sum() + self._true))
-        good = candidates[np.array(scores) >= max(scores) - 1 / (len(sure) + self._true)]
-        return float(good[np.argmin(np.abs(good - usual))])
+def best_certainty(
+    sure: NDArray[np.floating[Any]], is_true: NDArray[np.bool_], number: int, usual: float
+) -> float:
+    """Return the certainty below which a found particle harms more than it helps.
+
+    The share of true ones grows with how sure the network is, as a logistic curve that is fitted to
+    all of them: counting what each least certainty would leave lets chance decide, for one particle
+    more or less moves it far. F1 is highest where everything is kept whose chance to be true is
+    above half of that F1 [1]_.
+
+    Parameters
+    ----------
+    sure : ndarray of float, shape (particle,)
+        Mean probability of each found particle.
+    is_true : ndarray of bool, shape (particle,)
+        Whether it is one of the annotated particles.
+    number : int
+        How many are annotated.
+    usual : float
+        What to return where none, or all, of those found are true.
+
+    References
+    ----------
+    .. [1] Z. C. Lipton, C. Elkan, B. Naryanaswamy, Optimal thresholding of classifiers to maximize
+       F1 measure, ECML PKDD (2014), doi 10.1007/978-3-662-44851-9_15, theorem 1.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if is_true.all() or not is_true.any():
+        return usual
+    order = np.argsort(-sure)
+    kept = np.arange(1, len(order) + 1)
+    best_f1 = float((2 * np.cumsum(is_true[order]) / (kept + number)).max())
+    odds = logit(np.clip(sure, _LEAST_DOUBT, 1 - _LEAST_DOUBT))
+    centre, spread = odds.mean(), odds.std() + _LEAST_DOUBT
+    curve = LogisticRegression().fit(((odds - centre) / spread)[:, None], is_true)
+    slope, at_centre = float(curve.coef_[0, 0]), float(curve.intercept_[0])
+    if slope <= 0:
+        return usual
+    least = expit(centre + spread * (logit(best_f1 / 2) - at_centre) / slope)
+    # nobody is to lose much of what is true to a curve that a few particles drew
+    return float(np.clip(least, ANY_CERTAINTY, np.quantile(sure[is_true], _MOST_LOST)))
 
 
 def _whole_particles(
