@@ -99,18 +99,26 @@ class FindingsWatch:
         if image is None:
             self._show(None)
             return
-        # copies: the thread must not read what is being painted
-        pairs = [
-            (frame_pixels(each.pair.image, frame), frame_labels(each.pair.labels, frame).copy())
+        places = [
+            (each.pair, frame)
             for each in now.scene.annotated
             if each.pair.fits
             for frame in each.frames
         ][:_MOST_FRAMES]
-        pixels = frame_pixels(image, now.scene.frame)
+        # copies: the thread must not read what is being painted; pixels, which nobody paints, it
+        # reads itself
+        labels = [frame_labels(pair.labels, frame).copy() for pair, frame in places]
+        frame, size_nm = now.scene.frame, now.scene.pixel_size_nm
+
+        def measure(_stopped: object, _say: object) -> ImageFindings:
+            pairs = [
+                (frame_pixels(pair.image, at), painted)
+                for (pair, at), painted in zip(places, labels, strict=True)
+            ]
+            return find(frame_pixels(image, frame), pairs, now.choices.unlabelled, size_nm)
+
         work = run_in_thread(
-            lambda _stopped, _say: find(
-                pixels, pairs, now.choices.unlabelled, now.scene.pixel_size_nm
-            ),
+            measure,
             request.only(self._show),
             request.only(_nothing_found),
         )
