@@ -176,14 +176,16 @@ class Connection:
         self.workers = {}
 
     async def _connect(self) -> None:
+        self._on_state(self, "starting")
+        if self._local is not None:
+            await self._local.start()
+        # only now: while the processes load, the window needs the interpreter
         import dask
         from distributed import Client
 
-        self._on_state(self, "starting")
         if self._local is not None:
             from napari_tem_rf.engine.keyed import KeyedSecurity
 
-            await self._local.start()
             address, security = self._local.address, KeyedSecurity(self._local.key)
         else:
             assert self.address is not None

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 from napari_tem_rf.gui.field import shortcuts as field_keys
 from napari_tem_rf.gui.field.overlay import FieldOverlay
 from napari_tem_rf.gui.pieces.parts import Dock, Fold, column
-from napari_tem_rf.gui.pieces.preloading import CATALOG, soon, when_ready
+from napari_tem_rf.gui.pieces.preloading import soon
 from napari_tem_rf.gui.pieces.shortcuts import hold_in_window
 from napari_tem_rf.gui.segment import shortcuts as segment_keys
 from napari_tem_rf.gui.session.viewers import session_of
@@ -96,7 +96,7 @@ class Workspace(QWidget):
         self.actions = ActionBar(self.train, self.result)
         column(self, [self.sections, self.actions], spacing=0).setStretch(0, 1)
         # so that torch is loaded, in its own process, by the time it is needed
-        when_ready(self, self.session.warm_up, CATALOG)
+        soon(self, self.session.warm_up)
 
     def ensureWidgetVisible(self, widget: QWidget) -> None:  # noqa: N802 - Qt's name
         """Scroll to a widget, as `QScrollArea` does; what is in the action bar is in sight."""
