@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage, sparse
+from skimage import segmentation
 
 from napari_tem_rf import jobs, read_labels, read_micrographs
 from napari_tem_rf.cli.demo import PARTS
@@ -182,6 +183,11 @@ def row(name: str, masks: list[np.ndarray], truths: list[np.ndarray]) -> str:
     )
 
 
+def inside(mask: np.ndarray) -> np.ndarray:
+    """Return a mask without the particles that the image's border cuts."""
+    return segmentation.clear_border(particles(mask)[0]) > 0
+
+
 def measure(task: Task, run: Path) -> None:
     record = read_run(run).record
     finishing = record.finishing
@@ -206,6 +212,8 @@ def measure(task: Task, run: Path) -> None:
     print(row("finished without smoothing", done(plain, unsmoothed), truths))
     print(row("finished", done(plain, finishing), truths))
     print(row("eight symmetries, finished", done(eight, finishing), truths), flush=True)
+    inner = [inside(mask) for mask in done(plain, finishing)], [inside(true) for true in truths]
+    print(row("finished, without those at the border", *inner), flush=True)
 
 
 def main() -> None:
