@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from napari_tem_rf.comparison import ComparisonPlan, ComparisonSettings, hold_out, read_comparison
 from napari_tem_rf.comparison.jobs import ContestantJob, predict_baseline
@@ -67,3 +68,26 @@ def test_baselines_are_finished_by_the_same_lengths(tmp_path):
         values[finish] = held_out.scored[0].score(labels, held_out.classes)
     assert values[True].object_f1 > values[False].object_f1
     assert values[True].dice > values[False].dice - 0.01
+
+
+def test_numbered_particles_are_scored_one_by_one():
+    """Four squares in a row that touch: as one mask they are a single particle."""
+    numbers = np.zeros((40, 64), np.int32)
+    for place in range(4):
+        numbers[10:30, 8 + 12 * place : 20 + 12 * place] = place + 1
+    rng = np.random.default_rng(2)
+    images = [
+        LabelledImage(f"{index}", rng.normal(size=numbers.shape), numbers, None)
+        for index in range(3)
+    ]
+    held_out = hold_out(images, plan_of(labels_are="particles"))
+    assert held_out.labels_are == "particles"
+    image = held_out.scored[0]
+    mask = (numbers > 0).astype(np.uint8)
+    alone = image.score(mask, held_out.classes)
+    assert alone.dice == 1
+    told_apart = image.score(mask, held_out.classes, numbers)
+    assert (told_apart.object_f1, told_apart.dice) == (1, 1)
+    joined = np.where(numbers > 1, 2, numbers)
+    # two are found where four are, one of them right: F1 = 2 * 1 / (2 + 4)
+    assert image.score(mask, held_out.classes, joined).object_f1 == pytest.approx(1 / 3)

@@ -18,6 +18,7 @@ from napari_tem_rf.micrographs.annotation import (
     check_labels,
     index_all,
 )
+from napari_tem_rf.micrographs.label_meaning import LabelMeaning
 from napari_tem_rf.micrographs.splitting import split
 from napari_tem_rf.protocol import LabelsAre
 
@@ -39,21 +40,31 @@ class HeldOutImage:
         Values as in a prediction: background 0, particles their label values; -1 does not count.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel in nm.
+    numbers : ndarray of int, shape (row, column), optional
+        A number for each particle, where the annotation tells them apart; 0 elsewhere.
     """
 
     name: str
     pixels: NDArray[Any]
     truth: NDArray[np.int32]
     pixel_size_nm: tuple[float, float] | None = None
+    numbers: NDArray[np.integer] | None = None
 
-    def score(self, labels: NDArray[Any], classes: Classes) -> Scores:
-        """Score predicted labels, shape (row, column), on the pixels that count."""
+    def score(
+        self, labels: NDArray[Any], classes: Classes, numbers: NDArray[np.integer] | None = None
+    ) -> Scores:
+        """Score predicted labels, shape (row, column), on the pixels that count.
+
+        With a number for each predicted particle these are compared with those of the annotation.
+        """
+        known = None if numbers is None or self.numbers is None else (numbers, self.numbers)
         return score_image(
             labels,
             self.truth,
             foreground=classes.values[1:],
             pixel_size_nm=self.pixel_size_nm,
             name=f'"{self.name}"',
+            numbers=known,
         )
 
 
@@ -169,7 +180,13 @@ def hold_out(images: Sequence[LabelledImage], plan: ComparisonPlan) -> HeldOut:
     )
     values = np.array([*classes.prediction_values, -1], np.int32)  # the last for index -1
     scored = tuple(
-        HeldOutImage(each.name, by_name[each.name].pixels, values[each.labels], each.pixel_size_nm)
+        HeldOutImage(
+            each.name,
+            by_name[each.name].pixels,
+            values[each.labels],
+            each.pixel_size_nm,
+            _numbers(by_name[each.name].labels, learned.meaning),
+        )
         for each in parts.validation.images
     )
     return HeldOut(
@@ -183,6 +200,13 @@ def hold_out(images: Sequence[LabelledImage], plan: ComparisonPlan) -> HeldOut:
         _limits(scored, blocks),
         "particles" if learned.meaning.numbered else "classes",
     )
+
+
+def _numbers(labels: NDArray[Any], meaning: LabelMeaning) -> NDArray[np.integer] | None:
+    """Return the particles' own numbers, 0 elsewhere; None where labels are classes."""
+    if not meaning.numbered:
+        return None
+    return np.maximum(meaning.without_background(labels), 0)
 
 
 def _limits(scored: Sequence[HeldOutImage], blocks: bool) -> str:

@@ -8,7 +8,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,8 @@ __all__ = [
 ]
 
 _WARM_UP_PX = 64
+
+Predictor = Callable[[NDArray[Any]], jobs.PredictionResult | None]
 
 _METHODS: dict[str, Method] = {name: method for method, name in METHODS.items()}
 
@@ -93,13 +95,7 @@ def _network(work: ContestantJob, report: Reporter, stopped: Stopped) -> Result 
     if record is None:
         return None
     device = work.plan.training.device
-
-    def predict(pixels: NDArray[Any]) -> NDArray[Any] | None:
-        predicted = jobs.predict_with_run(
-            work.place, pixels, device=device, report=_silent, stopped=stopped
-        )
-        return None if predicted is None else predicted.labels
-
+    predict = _predictor(work, stopped)
     # the first call reads and folds the weights
     predict(work.held_out.scored[0].pixels[:_WARM_UP_PX, :_WARM_UP_PX])
     scored = _scored(work, predict)
@@ -172,9 +168,7 @@ def _baseline(work: ContestantJob, report: Reporter, stopped: Stopped) -> Result
     if note:
         report(NoteReport(f"{work.contestant.name}: {note}"))
 
-    def predict(pixels: NDArray[Any]) -> NDArray[Any] | None:
-        return _predicted(work.place, pixels, stopped)
-
+    predict = _predictor(work, stopped)
     # the first call reads and checks the arrays, and compiles
     predict(work.held_out.scored[0].pixels[:_WARM_UP_PX, :_WARM_UP_PX])
     scored = _scored(work, predict)
@@ -226,9 +220,16 @@ def _clear(work: ContestantJob) -> None:
             remove(work.place)
 
 
-def _predicted(run: Path, pixels: NDArray[Any], stopped: Stopped) -> NDArray[Any] | None:
-    predicted = jobs.predict_with_run(run, pixels, report=_silent, stopped=stopped)
-    return None if predicted is None else predicted.labels
+def _predictor(work: ContestantJob, stopped: Stopped) -> Predictor:
+    """Return what predicts an image: with numbered particles where those are what is annotated."""
+    return partial(
+        jobs.predict_with_run,
+        work.place,
+        device=work.plan.training.device,
+        instances=work.held_out.labels_are == "particles",
+        report=_silent,
+        stopped=stopped,
+    )
 
 
 def _note(place: Path, record: RunRecord) -> str:
@@ -284,7 +285,8 @@ def predict_baseline(
         report(NoteReport(f"fitting the {work.contestant.name}"))
         if not _fit_beside(work, stopped):
             return None
-    return _predicted(work.place, pixels, stopped)
+    predicted = _predictor(work, stopped)(pixels)
+    return None if predicted is None else predicted.labels
 
 
 def _fit_beside(work: ContestantJob, stopped: Stopped) -> bool:
@@ -304,7 +306,7 @@ def _fit_beside(work: ContestantJob, stopped: Stopped) -> bool:
 
 
 def _scored(
-    work: ContestantJob, predict: Callable[[NDArray[Any]], NDArray[Any] | None]
+    work: ContestantJob, predict: Predictor
 ) -> tuple[tuple[ImageScores, ...], float] | None:
     """Predict, keep and score the held-out images; scores and seconds a megapixel."""
     scores: list[ImageScores] = []
@@ -312,13 +314,14 @@ def _scored(
     held_out = work.held_out
     for index, image in enumerate(held_out.scored):
         begun = time.perf_counter()
-        labels = predict(image.pixels)
-        if labels is None:
+        predicted = predict(image.pixels)
+        if predicted is None:
             return None
         seconds += time.perf_counter() - begun
         path = prediction_path(work.folder, work.contestant, index)
-        write_labels(path, labels, image.pixel_size_nm, overwrite=True)
-        scores.append(ImageScores(image.name, image.score(labels, held_out.classes)))
+        write_labels(path, predicted.labels, image.pixel_size_nm, overwrite=True)
+        found = image.score(predicted.labels, held_out.classes, predicted.instances)
+        scores.append(ImageScores(image.name, found))
     return tuple(scores), seconds / _megapixels(held_out.scored)
 
 

@@ -145,6 +145,7 @@ def score_image(
     foreground: Sequence[int] | None = None,
     pixel_size_nm: tuple[float, float] | None = None,
     name: str = "the image",
+    numbers: tuple[NDArray[Any], NDArray[Any]] | None = None,
 ) -> Scores:
     """Score the prediction of one image.
 
@@ -167,6 +168,9 @@ def score_image(
         (row, column) size of a pixel in nm, for the boundary error in nm.
     name : str
         What errors call the image.
+    numbers : tuple of ndarray of int, shape (row, column), optional
+        A number for each particle of the prediction and of the labels, 0 elsewhere, where they are
+        told apart and there is one class of them: particles that touch then count one by one.
 
     Returns
     -------
@@ -190,8 +194,12 @@ def score_image(
         return _score(prediction, labels, agreement, unlabelled, pixel_size_nm, name)
     valid = _annotated(labels, unlabelled, name)
     masks = [(prediction == value, labels == value) for value in foreground]
+    objects: tuple[NDArray[np.int32] | None, NDArray[np.int32] | None] = (None, None)
+    if numbers is not None and len(masks) == 1:
+        objects = tuple(compact(np.where(valid, each, 0))[1] for each in numbers)  # type: ignore[assignment]
     return _over(
-        [_score_mask(a & valid, b & valid, valid, pixel_size_nm) for a, b in masks], np.mean
+        [_score_mask(a & valid, b & valid, valid, pixel_size_nm, objects) for a, b in masks],
+        np.mean,
     )
 
 
