@@ -79,6 +79,10 @@ class TrainingPlan:
         Weigh the classes in the loss by the inverse root of their frequency.
     augmentation : {"dihedral", "full", "none"}
         The 8 symmetries of the square; or these with brightness, contrast, blur and noise.
+    grey_levels : {"auto", "kept", "varied"}
+        Whether slow changes of the grey level are weakened, removed or turned round at random in
+        half of the crops, so that the lattice teaches and not how dark a particle is; "auto": where
+        the annotation shows a lattice and no strong amplitude contrast.
     true_context : bool
         Let only pixels with context inside the image count in the loss.
     keep : {"best", "last"}
@@ -149,6 +153,18 @@ class TrainingPlan:
     agreement: float = 0.5
     balanced: bool = False
     augmentation: Literal["dihedral", "full", "none"] = "full"
+    grey_levels: Literal["auto", "kept", "varied"] = told(
+        "auto",
+        "grey levels",
+        "Vary how dark particles are beside their surroundings, so that the network learns their "
+        "lattice and not their grey level; by itself where there is a lattice and little amplitude "
+        "contrast",
+        choices={
+            "auto": "as the contrast asks",
+            "kept": "as they are",
+            "varied": "varied at random",
+        },
+    )
     true_context: bool = True
     keep: Literal["best", "last"] = "best"
 
@@ -201,6 +217,7 @@ def sytwu2022(**changes: Any) -> TrainingPlan:
         averaging=0.0,
         balanced=False,
         augmentation="dihedral",
+        grey_levels="kept",
         true_context=False,
         keep="last",
         validation=0.1,

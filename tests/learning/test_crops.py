@@ -7,7 +7,15 @@ from itertools import chain, islice
 import numpy as np
 import pytest
 
-from napari_tem_rf.learning.crops import CropGeometry, CropSampler, ahead, augment, cut, turn
+from napari_tem_rf.learning.crops import (
+    CropGeometry,
+    CropSampler,
+    ahead,
+    augment,
+    cut,
+    turn,
+    vary_grey_levels,
+)
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, Classes, TrainingSet
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan, sytwu2022
@@ -364,3 +372,38 @@ def test_what_goes_wrong_while_drawing_ahead_reaches_who_asked():
     assert next(coming) == "first"
     with pytest.raises(ValueError, match="no pixel is annotated"):
         next(coming)
+
+
+def test_varied_grey_levels_leave_the_lattice_and_turn_what_is_dark():
+    """Amplitudes by lock-in detection with the known wave, away from the crop's edges."""
+    rng = np.random.default_rng(5)
+    columns = np.arange(192)
+    lattice, slow = np.cos(2 * np.pi * columns / 6), np.cos(2 * np.pi * columns / 192)
+    crop = np.tile(lattice + slow, (96, 1)).astype(np.float32)
+    inside = slice(48, 144)  # sixteen periods of the lattice
+
+    def amplitude(pixels, wave):
+        return (pixels[:, inside] @ wave[inside]).mean() / (wave[inside] ** 2).sum()
+
+    varied = [vary_grey_levels(crop, rng) for _ in range(400)]
+    fast = np.array([amplitude(pixels, lattice) for pixels in varied])
+    dark = np.array([amplitude(pixels, slow) for pixels in varied])
+    assert np.abs(fast - 1).max() < 0.35  # the gentlest filter begins at 3 px
+    untouched = np.array([np.array_equal(pixels, crop) for pixels in varied])
+    assert 0.4 < untouched.mean() < 0.6
+    assert dark.min() < -0.8
+    # the others lie evenly between -1 and 1: quartiles -0.5, 0 and 0.5
+    np.testing.assert_allclose(
+        np.quantile(dark[~untouched], [0.25, 0.5, 0.75]), [-0.5, 0, 0.5], atol=0.2
+    )
+
+
+def test_a_plan_that_keeps_grey_levels_draws_what_it_always_drew():
+    """Runs of before are resumed number for number."""
+    image = numbered((83, 97))
+    kept, auto = (
+        some(sampler_of(set_of(image), replace(PLAN, augmentation="full", grey_levels=how)), 3)
+        for how in ("kept", "auto")
+    )
+    for one, other in zip(kept, auto, strict=True):
+        np.testing.assert_array_equal(one.images, other.images)

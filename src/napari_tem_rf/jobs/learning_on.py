@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.jobs.grey_levels import settle_grey_levels
 from napari_tem_rf.jobs.live import LiveRequest, classes_of_held_out
 from napari_tem_rf.jobs.request import TrainRequest, prepare
 from napari_tem_rf.jobs.training import watcher
@@ -55,6 +56,7 @@ def learn_on(request: TrainRequest, learner: str, *, report: Reporter, stopped: 
         request.class_names,
         request.class_colors,
     )
+    plan, _ = settle_grey_levels(request.plan, data)
     spec = request.spec.with_classes(len(data.classes.values))
     kept = _learnt.get(learner)
     start = None if request.start is None else read_start(request.start, spec, data.classes)
@@ -64,7 +66,7 @@ def learn_on(request: TrainRequest, learner: str, *, report: Reporter, stopped: 
         _part(data, held_out=False),
         _part(data, held_out=True),
         spec,
-        request.plan,
+        plan,
         start=start,
         gentle=start is not None,
         stopped=stopped,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_tem_rf.jobs.finishing import certain, suggest_from
+from napari_tem_rf.jobs.grey_levels import settle_grey_levels
 from napari_tem_rf.jobs.kept import common_pixel_size, data_entries, kept_labels
 from napari_tem_rf.jobs.predicting import label_values
 from napari_tem_rf.jobs.request import TrainRequest, prepare
@@ -93,6 +94,8 @@ def _train_run(
         request.class_colors,
         request.labels_are,
     )
+    plan, varied = settle_grey_levels(request.plan, data)
+    request = replace(request, plan=plan)
     spec = request.spec.with_classes(data.learned)
     gap_px = max(_gap_px(spec), request.gap_px)
     parts = split(data, request.plan.validation, gap_px, request.plan.seed)
@@ -100,7 +103,7 @@ def _train_run(
     report(NoteReport(parts.sentence))
     for note in _extremes(request, data):
         report(NoteReport(note))
-    if note := _new_classes(request.start, data.classes):
+    for note in filter(None, (varied, _new_classes(request.start, data.classes))):
         report(NoteReport(note))
     device = pick_device(request.plan.device)
     start = None if request.start is None else read_start(request.start, spec, data.classes)

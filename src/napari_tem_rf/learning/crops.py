@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, uniform_filter
 
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED, AnnotatedImage, TrainingSet
 from napari_tem_rf.networks.receptive_field import receptive_field
@@ -26,6 +26,12 @@ SMALLEST_CROP_PX, LARGEST_CROP_PX = 128, 384
 
 FIELDS_PER_CROP = 1.0
 """Side of a crop in nominal receptive fields, between these limits."""
+
+VARIED_CROPS = 0.5
+"""Share of the crops whose slow changes are varied, where they are."""
+
+SLOW_PX = (3.0, 12.0)
+"""Standard deviations in px beyond which changes are slow: above a lattice, below a particle."""
 
 PX_PER_STEP = 8 * 128 * 128
 FEWEST_CROPS = 2
@@ -142,6 +148,8 @@ class CropSampler:
             )
         ]
         pixels, labels = cut(self.images[index], start[0], start[1], geometry)
+        if self.plan.grey_levels == "varied":
+            pixels = vary_grey_levels(pixels, rng)
         return augment(pixels, labels, self.plan.augmentation, rng)
 
     def _stack(self, crops: list[tuple[NDArray[np.float32], NDArray[np.int16]]]) -> Batch:
@@ -248,6 +256,20 @@ def turn(values: NDArray[Any], symmetry: int) -> NDArray[Any]:
     """Return one of the 8 symmetries of the square (0 to 7) of an array (row, column)."""
     turned = np.rot90(values, symmetry % 4)
     return turned[:, ::-1] if symmetry >= 4 else turned
+
+
+def vary_grey_levels(pixels: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return a crop whose slow changes count for -1 to 1 times what they did; every other crop.
+
+    How dark a particle is beside its surroundings then says nothing that holds from crop to crop;
+    a lattice, which is faster than what is changed, says the same in all of them.
+    """
+    if rng.random() < VARIED_CROPS:
+        sigma = np.exp(rng.uniform(*np.log(SLOW_PX)))
+        width = round(np.sqrt(6 * sigma**2 + 1))  # two boxes of this width spread as far
+        slow = uniform_filter(uniform_filter(pixels, width), width)
+        pixels = pixels + np.float32(rng.uniform(-1, 1) - 1) * slow
+    return pixels
 
 
 def augment(
