@@ -6,6 +6,7 @@ from importlib.metadata import version
 import typer
 
 from napari_tem_rf.cli import (
+    adopting,
     comparing,
     demo,
     evaluating,
@@ -39,6 +40,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("measure", files.measure),
     ("track", movies.track),
     ("drift", movies.drift),
+    ("adopt", adopting.adopt),
     ("demo", demo.demo),
 )
 _OF_SEVERAL = ("--labels", "--images")

@@ -49,7 +49,7 @@ def refuse_changes(
     """
     record, given = earlier.record, given_options(context)
     has: dict[str, Any] = {"unlabelled": record.unlabelled, "preset": record.plan.preset}
-    has["labels_are"] = record.labels_are
+    has["labels_are"], has["frozen"] = record.labels_are, record.plan.frozen
     has |= record.cleaning.to_dict()
     for name in given.keys() & has.keys():
         wanted = context.params[name]

@@ -4,6 +4,7 @@ Every function is called as ``function(*arguments, report=..., stopped=...)``; t
 inside, so that importing this package loads none. No other package above `learning` imports torch.
 """
 
+from napari_tem_rf.jobs.adopting import AdoptRequest, UntoldError, adopt_weights
 from napari_tem_rf.jobs.fields import (
     map_effective_field,
     measure_effective_field,
@@ -29,6 +30,7 @@ from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
 from napari_tem_rf.jobs.training import asdict_split, train_run
 
 __all__ = [
+    "AdoptRequest",
     "FitRequest",
     "Judgement",
     "LiveAnswer",
@@ -37,7 +39,9 @@ __all__ = [
     "NoLatticeError",
     "PredictionResult",
     "TrainRequest",
+    "UntoldError",
     "Watched",
+    "adopt_weights",
     "asdict_split",
     "finish_again",
     "fit_run",

@@ -73,6 +73,11 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
     """
     record = run.record
     spec = record.network
+    if record.adopted is not None:
+        raise RunError(
+            f'run "{run.folder}" was adopted from "{record.adopted.file}" and not trained here: '
+            "there is no training to repeat; start one from it with --start"
+        )
     if record.state == "training" or not record.steps:
         raise RunError(
             f'run "{run.folder}" has not ended: resume it first, there is nothing to repeat yet'

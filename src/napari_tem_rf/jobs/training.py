@@ -105,6 +105,8 @@ def _train_run(
     device = pick_device(request.plan.device)
     start = None if request.start is None else read_start(request.start, spec, data.classes)
     gentle = start is not None
+    if start is None and request.plan.frozen != "nothing" and not request.resume:
+        report(NoteReport("nothing is frozen: the training starts from new weights"))
     state: TrainingState | None = None
     split_record = {**asdict_split(parts), "scored": held_out}
     suggestion = _finishing(request, data, spec)
@@ -119,6 +121,7 @@ def _train_run(
         resumes = True
     if resumes:
         run = read_run(request.run)
+        _refuse_adopted(run)
         _check_same(run, spec, request)
         gentle = run.record.start is not None
         if run.checkpoint.is_file():
@@ -313,6 +316,14 @@ def _was_cut_off(folder: Path, record: RunRecord) -> bool:
     return earlier.state == "training" and all(
         getattr(earlier, name) == getattr(record, name) for name in same
     )
+
+
+def _refuse_adopted(run: Run) -> None:
+    if run.record.adopted is not None:
+        raise RunError(
+            f'run "{run.folder}" was adopted and has no training to go on with: start a new run '
+            "from its weights (--start)"
+        )
 
 
 def _check_same(run: Run, spec: NetworkSpec, request: TrainRequest) -> None:
