@@ -201,7 +201,10 @@ def test_dilations_are_told(tmp_path, saved):
 # names and orders
 
 
-def arrays_of(spec=NetworkSpec((2, 2), filters=3)) -> dict[str, np.ndarray]:
+TWO_LEVELS = NetworkSpec((2, 2), filters=3)
+
+
+def arrays_of(spec: NetworkSpec = TWO_LEVELS) -> dict[str, np.ndarray]:
     network = random_network(spec, 752)
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -395,7 +398,7 @@ def test_a_pickled_module_is_refused_with_the_way_to_its_tensors(tmp_path, monke
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning")
 def test_a_program_is_refused(tmp_path):
     torch.jit.save(torch.jit.script(nn.Conv2d(1, 2, 3)), tmp_path / "script.pt")
-    with pytest.raises(TensorFileError, match="whole program .*torch.save"):
+    with pytest.raises(TensorFileError, match=r"whole program .*torch.save"):
         read_tensors(tmp_path / "script.pt")
 
 
@@ -406,7 +409,7 @@ def test_a_program_is_refused(tmp_path):
 def test_what_is_no_file_of_tensors(tmp_path, content):
     path = tmp_path / "weights"
     path.write_bytes(content)
-    with pytest.raises(TensorFileError, match='"/.*weights"'):
+    with pytest.raises(TensorFileError, match=r'"/.*weights"'):
         read_tensors(path)
 
 
@@ -511,7 +514,7 @@ def test_a_training_starts_from_it(adopted, tmp_path):
 
 
 def test_it_is_neither_repeated_nor_resumed(adopted, tmp_path):
-    with pytest.raises(RunError, match="was adopted from .* no training to repeat"):
+    with pytest.raises(RunError, match=r"was adopted from .* no training to repeat"):
         workflow.repeat(adopted, tmp_path / "again")
     with pytest.raises(RunError, match="exists and is not empty"):
         adopt(adopted.with_name("weights.pt"), adopted)

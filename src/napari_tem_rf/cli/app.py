@@ -14,6 +14,7 @@ from napari_tem_rf.cli import (
     movies,
     networks,
     predicting,
+    sharing,
     training,
 )
 from napari_tem_rf.cli.output import fail
@@ -40,6 +41,7 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("measure", files.measure),
     ("track", movies.track),
     ("drift", movies.drift),
+    ("share", sharing.share),
     ("adopt", adopting.adopt),
     ("demo", demo.demo),
 )

@@ -27,9 +27,11 @@ from napari_tem_rf.jobs.predicting import (
     time_network,
 )
 from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
+from napari_tem_rf.jobs.sharing import SHARED_AS, SharedAs, ShareRequest, share_run
 from napari_tem_rf.jobs.training import asdict_split, train_run
 
 __all__ = [
+    "SHARED_AS",
     "AdoptRequest",
     "FitRequest",
     "Judgement",
@@ -38,6 +40,8 @@ __all__ = [
     "LiveStrokes",
     "NoLatticeError",
     "PredictionResult",
+    "ShareRequest",
+    "SharedAs",
     "TrainRequest",
     "UntoldError",
     "Watched",
@@ -55,6 +59,7 @@ __all__ = [
     "predict_live",
     "predict_with_run",
     "prepare",
+    "share_run",
     "suggest_from",
     "suggest_from_run",
     "time_network",
