@@ -186,7 +186,7 @@ def test_a_folder_and_a_zip_are_told_apart(run, shared, tmp_path):
     assert not is_run_archive(plain)
     assert not is_run_archive(text)
     assert not is_run_archive(tmp_path)
-    with pytest.raises(RunError, match="is not a run: it has no run.json"):
+    with pytest.raises(RunError, match=r"is not a run: it has no run\.json"):
         read_run(text)
 
 

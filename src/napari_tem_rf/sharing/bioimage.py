@@ -296,7 +296,9 @@ def _tiff(values: NDArray[Any]) -> bytes:
     import tifffile
 
     held = io.BytesIO()
-    tifffile.imwrite(held, np.ascontiguousarray(values, np.float32), compression="zlib")
+    tifffile.imwrite(
+        held, np.ascontiguousarray(values, np.float32), photometric="minisblack", compression="zlib"
+    )
     return held.getvalue()
 
 
