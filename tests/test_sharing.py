@@ -204,7 +204,10 @@ def model(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("model")
     run = run_of(folder / "run", SMALL.with_classes(3))
     notes = share(run, "bioimage.io", folder / "model.zip", authors=("Ada Example",))
-    assert notes == ["the model is shared under CC-BY-4.0: --licence names another licence"]
+    assert notes == [
+        "the model is shared under CC-BY-4.0: another licence is named in its rdf.yaml, or on the "
+        "command line with --licence"
+    ]
     with zipfile.ZipFile(folder / "model.zip") as archive:
         archive.extractall(folder / "model")
     return folder / "model"

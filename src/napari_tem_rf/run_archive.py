@@ -113,10 +113,16 @@ def pack_run(out: Path, name: str, files: Mapping[str, bytes | Path], made_with:
 
 
 def is_run_archive(path: Path) -> bool:
-    """Return whether a file is a zip that says that it holds a run; nothing of it is unpacked."""
+    """Return whether a file is a zip that looks like a run; nothing of it is checked or unpacked.
+
+    One that somebody packed by hand is too: `unpacked` says what is missing in it.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            return MANIFEST in archive.namelist()
+            return any(
+                name == MANIFEST or PurePosixPath(name).name == "run.json"
+                for name in archive.namelist()
+            )
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError, RuntimeError):
         return False
 

@@ -204,7 +204,12 @@ def _share_as_model(
     torch_version = versions["torch"].partition("+")[0]
     licence = _licence(record, request, report)
     if not request.authors:
-        report(NoteReport("no author is named in the model: name one with --author"))
+        report(
+            NoteReport(
+                "no author is named in the model: write one into its rdf.yaml, or share it on the "
+                "command line with --author"
+            )
+        )
     files = bioimage_files(
         BioimageRequest(
             record=record,
@@ -228,7 +233,12 @@ def _licence(record: RunRecord, request: ShareRequest, report: Reporter) -> str:
     if request.licence is not None:
         return request.licence
     if record.adopted is None:
-        report(NoteReport(f"the model is shared under {_LICENCE}: --licence names another licence"))
+        report(
+            NoteReport(
+                f"the model is shared under {_LICENCE}: another licence is named in its rdf.yaml, "
+                "or on the command line with --licence"
+            )
+        )
         return _LICENCE
     if not record.adopted.licence:
         report(
