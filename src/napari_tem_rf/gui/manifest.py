@@ -26,7 +26,7 @@ _GAP = 1.04
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
     """Return the function that reads a path (or several); the manifest has the endings."""
     paths = [path] if isinstance(path, str) else list(path)
     if any(_is_zip(each) for each in paths):

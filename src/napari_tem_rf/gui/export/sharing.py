@@ -46,8 +46,11 @@ class ShareButton(QPushButton):
         run = self.session.run
         if run is None:
             return
-        offered = jobs.SHARED_AS if run.record.is_network else {"run": jobs.SHARED_AS["run"]}
-        by_filter = {f"{title} (*{ending})": each for each, (title, ending) in offered.items()}
+        by_filter: dict[str, jobs.SharedAs] = {
+            f"{title} (*{ending})": each
+            for each, (title, ending) in jobs.SHARED_AS.items()
+            if run.record.is_network or each == "run"
+        }
         folder = self.session.runs_folder if self.session.runs_folder.exists() else Path.home()
         path, chosen = QFileDialog.getSaveFileName(
             self, "Share the run", str(folder / f"{_name_of(run)}.zip"), ";;".join(by_filter)
