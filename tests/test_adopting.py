@@ -25,6 +25,7 @@ from napari_tem_rf.micrographs.cleaning import standardise
 from napari_tem_rf.networks.recognition import UnknownNetworkError, recognise
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import NoteReport
+from napari_tem_rf.provenance import provenance_of
 from napari_tem_rf.runs import RunError, file_hash, read_run
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "data" / "published-networks"
@@ -402,6 +403,14 @@ def test_a_program_is_refused(tmp_path):
         read_tensors(tmp_path / "script.pt")
 
 
+def test_a_view_of_one_number_fills_no_memory(tmp_path):
+    states = {f"{n}.weight": torch.zeros(1, 1, 1, 1).expand(10**9, 9, 9, 9) for n in range(4)}
+    torch.save(states, tmp_path / "views.pt")
+    assert (tmp_path / "views.pt").stat().st_size < 10_000
+    with pytest.raises(TensorFileError, match="729,000,000,000 numbers"):
+        read_tensors(tmp_path / "views.pt")
+
+
 @pytest.mark.parametrize(
     "content",
     [b"", b"PK\x03\x04 and no more", b"\x80\x02 and no more", b"\x89HDF\r\n\x1a\n???", b"text"],
@@ -486,6 +495,9 @@ def test_the_record_says_where_it_comes_from_and_claims_no_score(adopted):
     assert summary["seed"] is None
     assert "not scored" in summary["split"]
     assert summary["adopted"]["sha256"] == record.adopted.sha256
+    beside_a_mask = provenance_of(read_run(adopted), "gold", None, None)
+    assert beside_a_mask["adopted_from"]["sha256"] == record.adopted.sha256
+    assert beside_a_mask["seed"] is None
 
 
 def test_it_predicts_and_shows_its_field(adopted):

@@ -126,8 +126,8 @@ def test_few_stay_unpacked(shared, tmp_path, monkeypatch):
 
 
 def test_the_same_run_makes_the_same_file(run, tmp_path):
-    first, second = (share(run, tmp_path / name).read_bytes() for name in ("a.zip", "b.zip"))
-    assert first == second
+    files = [tmp_path / each / "gold.zip" for each in ("a", "b")]
+    assert share(run, files[0]).read_bytes() == share(run, files[1]).read_bytes()
 
 
 def test_nothing_of_this_computer_goes_along(run, shared):
@@ -360,7 +360,7 @@ def test_a_forest_is_shared_as_a_run_alone(tmp_path):
     assert np.array_equal(here, there)
     for shared_as in ("onnx", "bioimage.io"):
         request = jobs.ShareRequest(run=out, shared_as=shared_as, out=tmp_path / "no")
-        with pytest.raises(ValueError, match=r"random forest and no network|not installed"):
+        with pytest.raises(ValueError, match="random forest and no network"):
             jobs.share_run(request, report=lambda report: None, stopped=lambda: False)
 
 

@@ -91,8 +91,19 @@ def pack_run(out: Path, name: str, files: Mapping[str, bytes | Path], made_with:
         What it holds, by the name in the zip; a path is the file to copy.
     made_with : str
         Program and version.
+
+    Raises
+    ------
+    ArchiveError
+        When it would be too large to be opened again.
     """
     packed = {inside: PackedFile(*_size_and_hash(content)) for inside, content in files.items()}
+    together = sum(file.bytes for file in packed.values())
+    if together > LARGEST_UNPACKED or len(packed) >= MOST_FILES:
+        raise ArchiveError(
+            f"the run has {len(packed):,} files of {together:,} bytes in all, and at most "
+            f"{MOST_FILES:,} of {LARGEST_UNPACKED:,} bytes go into a zip: share it without images"
+        )
     manifest = Manifest(name, packed, made_with)
     text = json.dumps(asdict(manifest), indent=2) + "\n"
     with write_aside(out) as aside, zipfile.ZipFile(aside, "w", allowZip64=True) as archive:

@@ -112,7 +112,7 @@ def _pixel_size(text: str | None) -> tuple[float, float] | Literal["unknown"] | 
 def _seen(text: str | None) -> tuple[float, float] | None:
     if text is None:
         return None
-    if text == "standardised":
+    if text in ("standardised", "standardized", "z-score", "zscore"):
         return 0.0, 1.0
     try:
         mean, deviation = (float(part) for part in text.split(","))

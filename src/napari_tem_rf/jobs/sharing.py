@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from numpy.typing import NDArray
 
+from napari_tem_rf.jobs.predicting import network_of_run, stamp
 from napari_tem_rf.jobs.repeating import own_pixels
 from napari_tem_rf.micrographs.cleaning import standardise
 from napari_tem_rf.protocol import NoteReport, Reporter, Stopped
@@ -101,16 +102,18 @@ def share_run(request: ShareRequest, *, report: Reporter, stopped: Stopped) -> P
     refuse_existing(request.out, request.overwrite)
     run = read_run(request.run)
     weights = run.read_weights()  # whether it can be used at all is said here, not by who gets it
-    if missing := [name for name in _NEEDED[request.shared_as] if find_spec(name) is None]:
-        raise ValueError(
-            f"{' and '.join(missing)} is not installed, which sharing as {request.shared_as} "
-            'needs: pip install "napari-tem-rf[share]"'
-        )
     if request.shared_as != "run" and run.record.spec is None:
         raise RunError(
             f'run "{run.folder}" is a {METHODS[run.record.method]} and no network: it is shared as '
             f"a run, which this program opens, and not as {request.shared_as}"
         )
+    if missing := [name for name in _NEEDED[request.shared_as] if find_spec(name) is None]:
+        raise ValueError(
+            f"{' and '.join(missing)} is not installed, which sharing as {request.shared_as} "
+            'needs: pip install "napari-tem-rf[share]"'
+        )
+    if run.record.is_network:
+        network_of_run(request.run, stamp(request.run), "cpu")  # raises where they do not fit
     if request.shared_as == "run":
         _share_as_run(run, request)
     elif request.shared_as == "onnx":
@@ -147,7 +150,7 @@ def _share_as_run(run: Run, request: ShareRequest) -> None:
         WEIGHTS: run.weights,
         **({HISTORY: history} if history.is_file() else {}),
     }
-    pack_run(request.out, record.name, {**first, **files}, program)
+    pack_run(request.out, request.out.stem, {**first, **files}, program)
 
 
 def for_others(record: RunRecord) -> RunRecord:
@@ -169,7 +172,13 @@ def _images(record: RunRecord) -> Iterator[tuple[str, tuple[str, Path, DataEntry
     for entry in record.data:
         path = None if entry.source is None else Path(entry.source)
         if path is None or not path.is_file():
-            where = "its file is not known" if path is None else f'"{path}" is not there any more'
+            where = (
+                "its file is not known"
+                if path is None
+                else f'"{path}" is a folder, which a zip of a run does not take'
+                if path.is_dir()
+                else f'"{path}" is not there any more'
+            )
             raise RunError(
                 f'image "{entry.name}" cannot be shared: {where}; share the run without images'
             )
@@ -187,15 +196,13 @@ def _images(record: RunRecord) -> Iterator[tuple[str, tuple[str, Path, DataEntry
 def _share_as_model(
     run: Run, weights: dict[str, NDArray[Any]], request: ShareRequest, report: Reporter
 ) -> None:
-    from napari_tem_rf.learning.fast.network import accelerated
-    from napari_tem_rf.learning.network import network_of
     from napari_tem_rf.learning.prediction import predict
     from napari_tem_rf.learning.tensor_files import torch_file
 
     record = for_others(run.record)
     own = own_pixels(run) if request.images else None
     pixels = sample_micrograph(record, own)
-    network = accelerated(network_of(record.network, weights)).folded()
+    network = network_of_run(request.run, stamp(request.run), "cpu")
     predicted = predict(network, standardise(pixels), probabilities=True)
     assert predicted is not None
     assert predicted.probabilities is not None

@@ -25,6 +25,8 @@ TORCH_EPSILON, KERAS_EPSILON = 1e-5, 1e-3
 LARGEST_BYTES = 4 * 2**30
 """Of a file, and of what it unpacks to: a hundred million parameters with a state of Adam."""
 
+LARGEST_TENSOR = 100_000_000
+
 _FEWEST_KERNELS = 4
 """A part with fewer convolutions is no network of the family."""
 
@@ -172,6 +174,11 @@ def _arrays(tensors: Mapping[str, torch.Tensor]) -> Arrays:
     arrays = {}
     for name, value in tensors.items():
         plain = value.detach()
+        if plain.numel() > LARGEST_TENSOR:
+            # of a view the file may hold one number alone
+            raise TensorFileError(
+                f'"{name}" has {plain.numel():,} numbers: at most {LARGEST_TENSOR:,} are read'
+            )
         if plain.is_quantized or plain.layout != torch.strided or plain.is_complex():
             raise TensorFileError(
                 f'"{name}" is quantised, sparse or complex: give the weights as plain numbers'

@@ -147,7 +147,7 @@ def _described(request: BioimageRequest, held: dict[str, bytes]) -> dict[str, An
     record = request.record
     spec, field = record.network, receptive_field(record.network)
     size = record.cleaning.pixel_size_nm(record.pixel_size_nm)
-    scales = [{}, {}] if size is None else [{"unit": "nanometer", "scale": each} for each in size]
+    scales = [{}, {}] if size is None else [_scale(each) for each in size]
     sides = ("y", "x")
     inputs = [
         {
@@ -250,6 +250,15 @@ def _described(request: BioimageRequest, held: dict[str, bytes]) -> dict[str, An
         },
         "config": {"napari-tem-rf": metadata_of(record)},
     }
+
+
+def _scale(size_nm: float) -> dict[str, Any]:
+    """Return the size of a pixel as an axis has it.
+
+    The zoo's tools compute the size of an output as int(size * scale / scale), which is a pixel
+    short where that is rounded down. With the 24 bits of float32 it is exact.
+    """
+    return {"unit": "nanometer", "scale": float(np.float32(size_nm))}
 
 
 def _file(name: str, held: dict[str, bytes]) -> dict[str, str]:

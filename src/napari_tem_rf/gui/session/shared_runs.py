@@ -21,7 +21,7 @@ def open_shared_run(session: Session, path: Path) -> None:
 
     def opened(run: Run) -> None:
         session.add_run(TrainedRun(run.folder, run.record))
-        _say(session, f'The run "{run.record.name}" is open: Predict and Predict all use it.', True)
+        _say(session, f'The run "{run.folder.name}" is open: Predict and Predict all use it.', True)
 
     session.part(Status).say(f"Opening {path.name}...", "quiet")
     run_in_thread(
