@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from napari_tem_rf import jobs, run_archive, workflow
+from napari_tem_rf.cli.repeating import new_folder
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.writing import write_labels
@@ -159,6 +160,18 @@ def test_images_and_annotation_come_along_where_they_are_asked_for(run, tmp_path
     (image,) = read_results(alone)
     assert image.image is None
     assert np.array_equal(image.content.labels, mask)
+
+
+def test_it_is_not_resumed_and_repeated_into_a_folder_of_ones_own(shared, tmp_path, monkeypatch):
+    pixels, mask = scene()
+    image = LabelledImage("gold 1", pixels, mask, (0.03, 0.03))
+    request = jobs.TrainRequest(
+        run_folder(shared), (image,), SPEC, PLAN, "background", resume=True
+    )  # fmt: skip
+    with pytest.raises(RunError, match='run "gold" was shared and has no training to go on with'):
+        jobs.train_run(request, report=lambda report: None, stopped=lambda: False)
+    monkeypatch.chdir(tmp_path)
+    assert new_folder(run_folder(shared)) == tmp_path / "gold_repeat"
 
 
 def test_images_that_are_gone_are_said(run, tmp_path):

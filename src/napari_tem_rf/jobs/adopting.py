@@ -132,7 +132,7 @@ def adopt_weights(request: AdoptRequest, *, report: Reporter, stopped: Stopped) 
         cleaning=Cleaning(),
         pixel_size_nm=None if size == "unknown" else size,
         data=(),
-        split={"sentence": f'adopted from "{request.file.name}": it was not scored here'},
+        split={"sentence": "it was adopted, and not scored here"},
         state="finished",
         created=now(),
         versions=library_versions(),

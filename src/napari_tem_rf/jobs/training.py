@@ -36,6 +36,7 @@ from napari_tem_rf.protocol import (
     Reporter,
     Stopped,
 )
+from napari_tem_rf.run_archive import is_unpacked
 from napari_tem_rf.runs import (
     RECORD,
     Run,
@@ -121,7 +122,7 @@ def _train_run(
         resumes = True
     if resumes:
         run = read_run(request.run)
-        _refuse_adopted(run)
+        _refuse_others(run)
         _check_same(run, spec, request)
         gentle = run.record.start is not None
         if run.checkpoint.is_file():
@@ -318,10 +319,12 @@ def _was_cut_off(folder: Path, record: RunRecord) -> bool:
     )
 
 
-def _refuse_adopted(run: Run) -> None:
-    if run.record.adopted is not None:
+def _refuse_others(run: Run) -> None:
+    """Raise RunError where a run was not trained here: it has no state to go on from."""
+    if run.record.adopted is not None or is_unpacked(run.folder):
+        how = "adopted" if run.record.adopted is not None else "shared"
         raise RunError(
-            f'run "{run.folder}" was adopted and has no training to go on with: start a new run '
+            f'run "{run.folder.name}" was {how} and has no training to go on with: start a new run '
             "from its weights (--start)"
         )
 

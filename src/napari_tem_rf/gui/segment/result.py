@@ -160,6 +160,8 @@ class ExportWidget(QWidget):
             return
         split = run.record.split
         lines = [sentence(split.get("sentence", "")), f"Run: {run.folder}"]
+        if run.record.adopted is not None:
+            lines.append(f"Its weights come from {run.record.adopted.file}")
         if run.record.state == "training":
             self.score.say("Its training was broken off before it was scored.", "quiet")
         elif run.dice is None:
