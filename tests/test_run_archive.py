@@ -344,6 +344,10 @@ def test_files_that_are_missing_or_too_many(shared, tmp_path):
     with zipfile.ZipFile(shared) as old, zipfile.ZipFile(by_hand, "w") as new:
         new.writestr("run.json", old.read("run.json"))
     assert "it holds no shared.json" in refused(by_hand)
+    model = tmp_path / "model.zip"
+    with zipfile.ZipFile(model, "w") as new:
+        new.writestr("rdf.yaml", "type: model")
+    assert "it is a model of the BioImage Model Zoo" in refused(model)
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")

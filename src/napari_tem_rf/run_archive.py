@@ -196,6 +196,16 @@ def _checked(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
     listed = archive.infolist()
     if len(listed) > MOST_FILES:
         raise _refusal(path, f"it holds {len(listed):,} files, at most {MOST_FILES:,} are unpacked")
+    names = {entry.filename for entry in listed}
+    if MANIFEST not in names:
+        what = (
+            "it is a model of the BioImage Model Zoo, which other programs open"
+            if "rdf.yaml" in names
+            else f"it holds no {MANIFEST}, which says what it should hold"
+        )
+        raise _refusal(
+            path, f"{what}: a run is shared as a run, in the window or on the command line"
+        )
     for entry in listed:
         if trouble := _trouble_of(entry):
             raise _refusal(path, trouble)
@@ -256,12 +266,6 @@ def _is_of_a_run(name: str) -> bool:
 def _manifest(
     path: Path, archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo]
 ) -> Manifest:
-    if MANIFEST not in entries:
-        raise _refusal(
-            path,
-            f"it holds no {MANIFEST}, which says what it should hold: a run is made one file by "
-            "share, in the window or on the command line",
-        )
     try:
         with archive.open(entries[MANIFEST]) as file:
             manifest = record_of(Manifest, json_of(file.read(_LARGEST[MANIFEST])))
