@@ -5,15 +5,19 @@ READY := $(VENV)/.ready
 KERNELS := $(VENV)/.kernels
 FAST := src/napari_tem_rf/learning/fast
 OUT ?= demo_output
+# the model zoo's own tools, where this program is not
+BIOIMAGE := .venv-bioimage
+NETWORKS ?= 20
 # two processes, each with whole files of tests; JOBS= for one, with a debugger
 JOBS ?= -n 2 --dist loadfile
 CHAOS_SECONDS ?= 600
 # modules, what wants arguments, and the study, which takes days
-NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_field_study touching_particles
+NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_field_study \
+	shared_models touching_particles
 BENCH ?= $(filter-out $(NO_BENCH:%=benchmarks/%.py),$(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos docs-pictures clean
+.PHONY: help setup run test lint bench bioimage bioimage-env chaos docs-pictures clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +62,18 @@ bench: $(KERNELS) ## every benchmark; each prints a table (BENCH=benchmarks/one.
 	@for script in $(BENCH); do \
 		echo "== $$script"; .ci/with-screen $(BIN)/python $$script || exit 1; done
 
+# pydantic: what bioimageio.spec 0.5.12 works with
+$(BIOIMAGE)/.ready:
+	$(PYTHON) -m venv $(BIOIMAGE)
+	$(BIOIMAGE)/bin/python -m pip install --quiet torch
+	$(BIOIMAGE)/bin/python -m pip install --quiet "bioimageio.core==0.11.0" onnxruntime "pydantic<2.13"
+	@touch $@
+
+bioimage-env: $(BIOIMAGE)/.ready ## the tools of the BioImage Model Zoo, in an environment of their own
+
+bioimage: $(READY) bioimage-env ## random networks shared in every format, tested by those tools (NETWORKS=20)
+	$(BIN)/python benchmarks/shared_models.py --python $(BIOIMAGE)/bin/python --networks $(NETWORKS)
+
 chaos: $(KERNELS) ## workers killed, stopped and starved while jobs run and strokes are painted (CHAOS_SECONDS=600)
 	@.ci/install-screen
 	.ci/with-screen $(BIN)/python benchmarks/chaos.py --window --seconds $(CHAOS_SECONDS)
@@ -68,6 +84,6 @@ docs-pictures: $(KERNELS) ## the pictures of the user guide, from the real progr
 		echo "== $$script"; .ci/with-screen $(BIN)/python $$script || exit 1; done
 
 clean: ## everything that make made, the virtual environment too
-	rm -rf $(VENV) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) $(BIOIMAGE) $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis \
 		.import_linter_cache
 	find src tests benchmarks -name __pycache__ -prune -exec rm -rf {} +

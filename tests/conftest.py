@@ -18,6 +18,7 @@ _settings = tempfile.TemporaryDirectory(prefix="tem-rf-tests-")
 # stays where it is: matplotlib would look for all fonts again in every session.
 os.environ["NAPARI_CONFIG"] = str(Path(_settings.name, "napari.yaml"))
 os.environ["TEM_RF_CONFIG"] = str(Path(_settings.name, "settings.json"))
+os.environ["TEM_RF_CACHE"] = str(Path(_settings.name, "cache"))
 for _name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
     os.environ[_name] = str(Path(_settings.name, _name.lower()))
 os.environ.pop("TEM_RF_SCHEDULER", None)

@@ -39,8 +39,10 @@ WITHOUT_TORCH = [name for name in WITHOUT_WINDOW if not name.startswith("napari_
 
 NAMED_TWICE = {
     # a command is named after what it does, and so is the public function of the same work
+    "adopt": ["cli", "workflow"],
     "effective_field": ["cli", "learning", "workflow"],
     "predict": ["cli", "learning", "workflow"],
+    "share": ["cli", "workflow"],
     "train": ["cli", "learning", "workflow"],
     # entry points of processes, called by name and never imported by each other
     "main": ["cli", "engine", "gui.show"],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_tem_rf.networks.spec import NetworkSpec
     from napari_tem_rf.protocol import TrainingPlan
     from napari_tem_rf.runs import read_run
-    from napari_tem_rf.workflow import effective_field, predict, train
+    from napari_tem_rf.workflow import adopt, effective_field, predict, share, train
 
 __all__ = [
     "Cleaning",
@@ -27,6 +27,7 @@ __all__ = [
     "Micrograph",
     "NetworkSpec",
     "TrainingPlan",
+    "adopt",
     "effective_field",
     "nearest_networks",
     "predict",
@@ -36,6 +37,7 @@ __all__ = [
     "receptive_field",
     "score_image",
     "score_images",
+    "share",
     "train",
     "write_labels",
 ]
@@ -46,6 +48,7 @@ _MODULES = {
     "Micrograph": "micrographs.micrograph",
     "NetworkSpec": "networks.spec",
     "TrainingPlan": "protocol",
+    "adopt": "workflow",
     "effective_field": "workflow",
     "nearest_networks": "networks.catalog",
     "predict": "workflow",
@@ -55,6 +58,7 @@ _MODULES = {
     "receptive_field": "networks.receptive_field",
     "score_image": "measuring.scores",
     "score_images": "measuring.scores",
+    "share": "workflow",
     "train": "workflow",
     "write_labels": "micrographs.writing",
 }

@@ -26,7 +26,9 @@ from napari_tem_rf.jobs.mask_files import MaskFile, own_mask_file
 from napari_tem_rf.locking import BusyError, wait_for
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.protocol import Device, ProgressReport, Stopped
+from napari_tem_rf.run_archive import is_unpacked
 from napari_tem_rf.runs import Run, RunError
+from napari_tem_rf.settings import read_settings
 
 __all__ = [
     "MaskStep",
@@ -322,7 +324,13 @@ class _Clock:
 
 
 def masks_folder(run: Path) -> Path:
-    """Return the folder beside a run in which the window keeps its masks."""
+    """Return the folder beside a run in which the window keeps its masks.
+
+    Those of a run that was unpacked from a zip stand where runs are kept: the cache is no place
+    for results.
+    """
+    if is_unpacked(run):
+        return read_settings().runs_path / f"{run.name}_masks"
     return run.with_name(f"{run.name}_masks")
 
 

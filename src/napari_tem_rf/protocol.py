@@ -7,7 +7,7 @@ can hold them.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from napari_tem_rf.describing import told
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Frozen = Literal["nothing", "encoder", "decoder"]
+"""Which part of a network keeps the weights that its training starts from."""
 Unlabelled = Literal["ignore", "background"]
 LabelsAre = Literal["auto", "classes", "particles"]
 """What the values of labels are: found out, classes, or a number for each particle."""
@@ -57,6 +59,9 @@ class TrainingPlan:
         Seed of weights, crops and split.
     device : {"auto", "cpu", "cuda", "mps"}
         Where to train.
+    frozen : {"nothing", "encoder", "decoder"}
+        Which part keeps the weights that the training starts from; of new weights none does. The
+        bottleneck goes with the encoder; the last layer is trained in any case.
     steps : int, optional
         Number of steps after which the training ends, within an epoch too; a training that ended
         by its time is repeated by its steps.
@@ -145,6 +150,16 @@ class TrainingPlan:
         "Where to train",
         choices={"auto": "fastest there is", "cpu": "CPU", "cuda": "CUDA", "mps": "Apple GPU"},
     )
+    frozen: Frozen = told(
+        "nothing",
+        "freeze",
+        "Which part of the network keeps the weights that the training starts from, with the "
+        "statistics of its batch norms, so that few strokes cannot spoil it: the encoder, which "
+        "sees (the bottleneck included), or the decoder, which draws. Without effect on new "
+        "weights",
+        choices={"nothing": "nothing", "encoder": "the encoder", "decoder": "the decoder"},
+        option="--freeze",
+    )
     steps: int | None = None
     learning_rate: float = 3e-3
     batch: int | None = None
@@ -171,6 +186,7 @@ class TrainingPlan:
     def __post_init__(self) -> None:
         most = f"at most {LARGEST_CROP_PX:,}"
         rules: list[tuple[str, bool, str]] = [
+            ("frozen", self.frozen in get_args(Frozen), f"one of {', '.join(get_args(Frozen))}"),
             ("epochs", self.epochs is None or self.epochs >= 1, "at least 1"),
             ("seconds", self.seconds is None or 0 < self.seconds < inf, "more than 0"),
             ("steps", self.steps is None or self.steps >= 1, "at least 1"),

@@ -1,6 +1,7 @@
 """Where a mask comes from: written as JSON beside every mask."""
 
 import json
+from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,12 @@ def provenance_of(
         "run": str(run.folder.resolve()),
         "weights_sha256": known_hash(run.weights),
         **_method(run),
+        **({} if record.adopted is None else {"adopted_from": asdict(record.adopted)}),
         "trained_at_pixel_size_nm": (
             None if record.pixel_size_nm is None else list(record.pixel_size_nm)
         ),
         "classes": dict(zip(record.classes.names, record.classes.prediction_values, strict=True)),
-        "seed": record.plan.seed,
+        "seed": None if record.adopted else record.plan.seed,
         "best_epoch": record.best_epoch,
         "cleaning": record.cleaning.to_dict(),
         "normalisation": record.normalisation,

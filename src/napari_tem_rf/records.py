@@ -20,6 +20,7 @@ __all__ = [
     "check_fraction",
     "check_words",
     "is_number",
+    "json_of",
     "plain_bytes",
     "read_json",
     "record_of",
@@ -75,7 +76,11 @@ def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
     RecordError
         When the file cannot be read, is not JSON, or passes a bound.
     """
-    held = plain_bytes(path, largest)
+    return json_of(plain_bytes(path, largest))
+
+
+def json_of(held: bytes) -> Any:
+    """Return the JSON value of a text, as `read_json` does of a file."""
     # counted before the first of the values is made
     if held.count(b",") + held.count(b"[") + held.count(b"{") > MOST_VALUES:
         raise RecordError(f"it holds more than {MOST_VALUES:,} values")

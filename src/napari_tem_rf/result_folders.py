@@ -23,6 +23,7 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import Unlabelled
 from napari_tem_rf.provenance import read_provenance
 from napari_tem_rf.records import RecordError, record_of
+from napari_tem_rf.run_archive import is_run_archive
 from napari_tem_rf.run_record import check_classes
 from napari_tem_rf.runs import RECORD, RunError, labels_as_given, read_run
 
@@ -91,7 +92,12 @@ class FolderImage:
 
 
 def result_kind(folder: Path) -> str:
-    """Return what a folder holds: "run", "comparison", "masks" or nothing that is known."""
+    """Return what a folder holds: "run", "comparison", "masks" or nothing that is known.
+
+    The zip of a shared run is a run.
+    """
+    if folder.is_file():
+        return "run" if is_run_archive(folder) else ""
     if (folder / RECORD).is_file():
         return "run"
     if (folder / COMPARISON).is_file():

@@ -1,6 +1,6 @@
 """What a run's record says: the network, the plan, the data, and what came of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing
@@ -21,6 +21,7 @@ __all__ = [
     "BASELINE_FORMAT",
     "FORMAT",
     "METHODS",
+    "Adoption",
     "DataEntry",
     "ImageEntry",
     "Method",
@@ -77,6 +78,23 @@ class DataEntry(ImageEntry):
     """File in the run folder of the pixels that counted; None where all did."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """Where the weights of a run come from that were not trained by this program."""
+
+    file: str
+    """The file that they were read from."""
+    sha256: str
+    part: str = ""
+    """Which of the weights in the file; empty where it holds one set."""
+    normalisation: str = ""
+    """What the network was shown, in words."""
+    licence: str = ""
+    """Under which they may be passed on; empty: not known."""
+    source: str = ""
+    """Who published them, in words; empty: not known."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunRecord:
     """What ``run.json`` holds."""
@@ -121,6 +139,8 @@ class RunRecord:
     versions: dict[str, str] = field(default_factory=dict)
     format: int = FORMAT
     method: Method = "network"
+    adopted: Adoption | None = None
+    """None for what this program trained."""
 
     @property
     def is_network(self) -> bool:
@@ -176,8 +196,9 @@ class RunRecord:
             "steps": self.steps,
             "seconds": round(self.seconds, 3),
             "best_epoch": self.best_epoch,
-            "seed": self.plan.seed,
-            "preset": self.plan.preset,
+            "seed": None if self.adopted else self.plan.seed,
+            "preset": None if self.adopted else self.plan.preset,
+            "adopted": None if self.adopted is None else asdict(self.adopted),
             "device": self.device,
             "scores": self.scores,
             "finishing": self.finishing.to_dict(),
@@ -236,6 +257,8 @@ def check_run_record(record: RunRecord) -> None:
     check_words(record.split, "split", ("kind", "sentence", "scored"))
     _check_scores(record.scores)
     texts = (record.name, record.created, record.device, record.start or "")
+    if record.adopted is not None:
+        texts += tuple(asdict(record.adopted).values())
     for text in (*texts, record.finishing_reason):
         if len(text) > LONGEST_TEXT:
             raise ValueError(f"a text of {len(text):,} characters: at most {LONGEST_TEXT:,}")

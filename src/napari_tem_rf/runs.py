@@ -9,18 +9,20 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.protocol import EpochReport
 from napari_tem_rf.records import RecordError, plain_bytes, read_json, record_of
+from napari_tem_rf.run_archive import IMAGES, ArchiveError, unpacked
 from napari_tem_rf.run_record import (
     BASELINE_FORMAT,
     FORMAT,
@@ -43,6 +45,8 @@ __all__ = [
     "labels_as_given",
     "library_versions",
     "read_run",
+    "record_json",
+    "run_folder",
     "what_remains",
 ]
 
@@ -92,7 +96,7 @@ class Run:
 
     def with_record(self, record: RunRecord) -> "Run":
         """Write another record into the folder and return the run with it."""
-        write_text(self.folder / RECORD, _record_json(record))
+        write_text(self.folder / RECORD, record_json(record))
         return Run(self.folder, record)
 
     def write_weights(self, weights: Mapping[str, NDArray[Any]]) -> None:
@@ -193,14 +197,14 @@ def create_run(
 
 
 def read_run(folder: str | Path) -> Run:
-    """Read a run folder.
+    """Read a run folder, or the zip of a run that was shared, which is unpacked first.
 
     Raises
     ------
     RunError
         When it is not a run, its record is damaged, or a newer version wrote it.
     """
-    folder = Path(folder)
+    folder = run_folder(folder)
     path = folder / RECORD
     if not path.is_file():
         raise RunError(
@@ -224,7 +228,38 @@ def read_run(folder: str | Path) -> Run:
         check_run_record(record)
     except ValueError as error:
         raise RunError(f'"{path}" is damaged ({error}): restore it or train again') from error
-    return Run(folder, record)
+    return Run(folder, _with_own_images(folder, record))
+
+
+def run_folder(path: str | Path) -> Path:
+    """Return the folder of a run: the path itself, or where the zip of a run is unpacked.
+
+    Raises
+    ------
+    RunError
+        When it is a zip, but not one that may be unpacked as a run.
+    """
+    path = Path(path)
+    if not (path.is_file() and is_zipfile(path)):
+        return path
+    try:
+        return unpacked(path)
+    except ArchiveError as error:
+        raise RunError(str(error)) from error
+
+
+def _with_own_images(folder: Path, record: RunRecord) -> RunRecord:
+    """Return a record whose images are found in the run's folder, where they came along."""
+    if not (folder / IMAGES).is_dir():
+        return record
+
+    def own(entry: DataEntry) -> DataEntry:
+        name = (entry.source or "").removeprefix(f"{IMAGES}/")
+        path = folder / IMAGES / name
+        is_here = f"{IMAGES}/{name}" == entry.source and path.name == name and path.is_file()
+        return replace(entry, source=str(path)) if is_here else entry
+
+    return replace(record, data=tuple(own(entry) for entry in record.data))
 
 
 def what_remains(folder: str | Path) -> str:
@@ -331,5 +366,6 @@ def _holds_only(folder: Path, annotations: Mapping[str, NDArray[Any]]) -> bool:
     return True
 
 
-def _record_json(record: RunRecord) -> str:
+def record_json(record: RunRecord) -> str:
+    """Return a record as ``run.json`` has it."""
     return json.dumps(asdict(record), indent=2, allow_nan=False) + "\n"

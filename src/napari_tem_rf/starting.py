@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.runs import WEIGHTS, RunError, read_run
+from napari_tem_rf.runs import WEIGHTS, RunError, read_run, run_folder
 
 __all__ = [
     "DEFAULT",
@@ -138,7 +138,7 @@ def start_file(start: str | Path, spec: NetworkSpec) -> Path:
         When no weights come with the program for this network.
     """
     if str(start) != SIMULATED:
-        return Path(start) / WEIGHTS
+        return run_folder(start) / WEIGHTS
     if (found := simulated_start(spec)) is not None:
         return found.path
     there = ", ".join(

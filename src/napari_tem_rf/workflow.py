@@ -37,7 +37,7 @@ from napari_tem_rf.run_record import Method
 from napari_tem_rf.runs import Run, read_run
 from napari_tem_rf.starting import DEFAULT, named_start
 
-__all__ = ["effective_field", "fit_baseline", "predict", "repeat", "train"]
+__all__ = ["adopt", "effective_field", "fit_baseline", "predict", "repeat", "share", "train"]
 
 
 def _silent(report: Report) -> None:
@@ -329,6 +329,123 @@ def effective_field(
         report=_silent,
         stopped=lambda: False,
     )
+
+
+def share(
+    run: str | Path | Run,
+    out: str | Path,
+    shared_as: jobs.SharedAs = "run",
+    *,
+    annotation: bool = False,
+    images: bool = False,
+    authors: Sequence[str] = (),
+    licence: str | None = None,
+    on_report: Reporter = _silent,
+) -> Path:
+    """Write a run as one file, for a colleague or another program.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        The run.
+    out : str or Path
+        The file; nothing is overwritten.
+    shared_as : {"run", "bioimage.io", "onnx"}
+        A zip that stands for the run's folder everywhere, a model of the BioImage Model Zoo, or an
+        ONNX graph. The last two need the extra ``share``.
+    annotation, images : bool
+        Whether the labels that it was trained from, or labels and images, go into a "run"; with
+        ``images`` a model's sample is the run's first image.
+    authors : sequence of str
+        Who trained it, for a model.
+    licence : str, optional
+        SPDX name of a model's licence; CC-BY-4.0 when not given.
+    on_report : callable
+        Receives notes.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ValueError
+        When the run cannot be shared so; the message says why.
+    """
+    request = jobs.ShareRequest(
+        run=_folder(run),
+        shared_as=shared_as,
+        out=Path(out),
+        annotation=annotation,
+        images=images,
+        authors=tuple(authors),
+        licence=licence,
+    )
+    return jobs.share_run(request, report=on_report, stopped=lambda: False)
+
+
+def adopt(
+    file: str | Path,
+    run: str | Path,
+    *,
+    pools: Sequence[int],
+    pixel_size_nm: tuple[float, float] | None,
+    sees: tuple[float, float] = (0.0, 1.0),
+    dilations: Sequence[int] = (),
+    class_names: Sequence[str] = (),
+    part: str | None = None,
+    skip_first: bool = True,
+    norm_epsilon: float | None = None,
+    licence: str = "",
+    source: str = "",
+    on_report: Reporter = _silent,
+) -> Run:
+    """Make a run of weights of the same family that were trained elsewhere.
+
+    Parameters
+    ----------
+    file : str or Path
+        Safetensors, a state dict or checkpoint of ``torch.save``, or HDF5.
+    run : str or Path
+        Folder to make.
+    pools : sequence of int
+        Sizes of the max pools, that of the image's own level first.
+    pixel_size_nm : tuple of float, optional
+        (row, column) pixel size in nm at which it was trained; None where it is not known.
+    sees : tuple of float
+        Mean and standard deviation of the images as the network was shown them there.
+    dilations, class_names, part, skip_first, norm_epsilon, licence, source
+        As for `napari_tem_rf.jobs.AdoptRequest`.
+    on_report : callable
+        Receives notes on what was taken for granted.
+
+    Returns
+    -------
+    Run
+        The run, without scores.
+
+    Raises
+    ------
+    ValueError
+        When the file holds no network of the family; the message says in what it differs.
+    """
+    request = jobs.AdoptRequest(
+        file=Path(file),
+        run=Path(run),
+        pools=tuple(pools),
+        dilations=tuple(dilations),
+        pixel_size_nm="unknown" if pixel_size_nm is None else pixel_size_nm,
+        sees=sees,
+        class_names=tuple(class_names),
+        part=part,
+        skip_first=skip_first,
+        norm_epsilon=norm_epsilon,
+        licence=licence,
+        source=source,
+    )
+    jobs.adopt_weights(request, report=on_report, stopped=lambda: False)
+    return read_run(run)
 
 
 def _folder(run: str | Path | Run) -> Path:

@@ -6,6 +6,7 @@ from importlib.metadata import version
 import typer
 
 from napari_tem_rf.cli import (
+    adopting,
     comparing,
     demo,
     evaluating,
@@ -13,6 +14,7 @@ from napari_tem_rf.cli import (
     movies,
     networks,
     predicting,
+    sharing,
     training,
 )
 from napari_tem_rf.cli.output import fail
@@ -39,6 +41,8 @@ _COMMANDS: tuple[tuple[str, Callable[..., None]], ...] = (
     ("measure", files.measure),
     ("track", movies.track),
     ("drift", movies.drift),
+    ("share", sharing.share),
+    ("adopt", adopting.adopt),
     ("demo", demo.demo),
 )
 _OF_SEVERAL = ("--labels", "--images")

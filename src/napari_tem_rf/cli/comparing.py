@@ -41,7 +41,9 @@ from napari_tem_rf.protocol import EpochReport, NoteReport, ProgressReport, defa
 
 @told_by_options(
     settings=settings_of(ComparisonSettings()),
-    plan=settings_of(default_plan(), leave_out=("epochs", "seconds", "validation", "seed")),
+    plan=settings_of(
+        default_plan(), leave_out=("epochs", "seconds", "validation", "seed", "frozen")
+    ),
     cleaning=settings_of(Cleaning()),
 )
 def compare(

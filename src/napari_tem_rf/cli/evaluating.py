@@ -112,7 +112,7 @@ def _first(names: Any, most: int = 3) -> str:
 
 
 def effective_field(
-    run: Path = typer.Argument(..., help="Run folder."),
+    run: Path = typer.Argument(..., help="Run folder, or the zip of a shared run."),
     image: Path = typer.Argument(..., help="Image file."),
     at: str = typer.Option(..., "--at", help="Output pixel as ROW,COLUMN."),
     out: Path = typer.Option(None, "--out", help="File for the field: .tif or .png."),

@@ -36,7 +36,7 @@ from napari_tem_rf.runs import Run, RunError, read_run
 
 @told_by_options(finish=settings_of(Finishing()))
 def predict(
-    run: Path = typer.Argument(..., help="Run folder."),
+    run: Path = typer.Argument(..., help="Run folder, or the zip of a shared run."),
     images: list[Path] = typer.Argument(..., help="Image files or folders."),
     out: Path = typer.Option(..., "--out", help="Folder for the masks."),
     probabilities: bool = typer.Option(False, "--probabilities", help="Write probabilities too."),
@@ -72,7 +72,7 @@ def predict(
         raise ValueError(f'"{out}" is a file: name a folder for the masks with --out')
     out.mkdir(parents=True, exist_ok=True)
     wish = MaskWish(
-        replace(opened, folder=run.resolve()),
+        replace(opened, folder=opened.folder.resolve()),
         out,
         pixel_size,
         probabilities,

@@ -11,6 +11,7 @@ from napari_tem_rf import jobs
 from napari_tem_rf.cli.output import say
 from napari_tem_rf.jobs.repeating import largest_difference, repetition
 from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.run_archive import is_unpacked
 from napari_tem_rf.runs import Run, read_run
 
 _MAY_BE_GIVEN = {"images", "repeat", "run", "device", "scheduler", "json"}
@@ -49,7 +50,7 @@ def refuse_changes(
     """
     record, given = earlier.record, given_options(context)
     has: dict[str, Any] = {"unlabelled": record.unlabelled, "preset": record.plan.preset}
-    has["labels_are"] = record.labels_are
+    has["labels_are"], has["frozen"] = record.labels_are, record.plan.frozen
     has |= record.cleaning.to_dict()
     for name in given.keys() & has.keys():
         wanted = context.params[name]
@@ -96,8 +97,11 @@ def repeat_request(
 
 
 def new_folder(folder: Path) -> Path:
-    """Return a folder beside a run's that does not exist yet: ``<run>_repeat``."""
-    folder = folder.resolve()
+    """Return a folder beside a run's that does not exist yet: ``<run>_repeat``.
+
+    That of a run that was unpacked from a zip is in the working folder.
+    """
+    folder = Path.cwd() / folder.name if is_unpacked(folder) else folder.resolve()
     first = folder.with_name(f"{folder.name}_repeat")
     new, count = first, 1
     while new.exists():

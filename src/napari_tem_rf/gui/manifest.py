@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 from napari.utils.notifications import show_warning
+from napari.viewer import current_viewer
 
 from napari_tem_rf.gui.layers.layers import label_colors, micrograph_layer
 from napari_tem_rf.gui.layers.marks import MARK, AnnotationMark
 from napari_tem_rf.gui.session.annotations import STROKES
+from napari_tem_rf.gui.session.shared_runs import open_shared_run
+from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.rawimage import ReadingError
+from napari_tem_rf.run_archive import is_run_archive
 from napari_tem_rf.samples import sample_folder
 
 _IMAGES_IN_A_ROW = 4
@@ -22,11 +26,27 @@ _GAP = 1.04
 LayerData = tuple[Any, dict[str, Any], str]
 
 
-def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+def get_reader(path: str | Sequence[str]) -> Callable[[Any], list[Any]] | None:
     """Return the function that reads a path (or several); the manifest has the endings."""
     paths = [path] if isinstance(path, str) else list(path)
+    if any(_is_zip(each) for each in paths):
+        return open_runs if all(is_run_archive(Path(each)) for each in paths) else None
     # napari asks before it knows whether the file opens: reading decides, with a sentence
     return read_layers if paths else None
+
+
+def open_runs(path: str | Sequence[str]) -> list[tuple[None]]:
+    """Choose the runs in zips, and show the dock that uses them; they make no layer."""
+    viewer = current_viewer()
+    if viewer is not None:
+        for each in [path] if isinstance(path, str) else path:
+            open_shared_run(session_of(viewer), Path(each))
+        viewer.window.add_plugin_dock_widget("napari-tem-rf", "TEM segmentation")
+    return [(None,)]
+
+
+def _is_zip(path: str) -> bool:
+    return Path(path).suffix.lower() == ".zip"
 
 
 def read_layers(path: str | Sequence[str]) -> list[LayerData]:

@@ -4,6 +4,7 @@ Every function is called as ``function(*arguments, report=..., stopped=...)``; t
 inside, so that importing this package loads none. No other package above `learning` imports torch.
 """
 
+from napari_tem_rf.jobs.adopting import AdoptRequest, UntoldError, adopt_weights
 from napari_tem_rf.jobs.fields import (
     map_effective_field,
     measure_effective_field,
@@ -26,9 +27,12 @@ from napari_tem_rf.jobs.predicting import (
     time_network,
 )
 from napari_tem_rf.jobs.request import TrainRequest, Watched, prepare
+from napari_tem_rf.jobs.sharing import SHARED_AS, SharedAs, ShareRequest, share_run
 from napari_tem_rf.jobs.training import asdict_split, train_run
 
 __all__ = [
+    "SHARED_AS",
+    "AdoptRequest",
     "FitRequest",
     "Judgement",
     "LiveAnswer",
@@ -36,8 +40,12 @@ __all__ = [
     "LiveStrokes",
     "NoLatticeError",
     "PredictionResult",
+    "ShareRequest",
+    "SharedAs",
     "TrainRequest",
+    "UntoldError",
     "Watched",
+    "adopt_weights",
     "asdict_split",
     "finish_again",
     "fit_run",
@@ -51,6 +59,7 @@ __all__ = [
     "predict_live",
     "predict_with_run",
     "prepare",
+    "share_run",
     "suggest_from",
     "suggest_from_run",
     "time_network",

@@ -45,6 +45,7 @@ from napari_tem_rf.run_record import METHODS
 from napari_tem_rf.runs import (
     RunError,
     read_run,
+    run_folder,
 )
 
 
@@ -230,9 +231,12 @@ def label_values(indices: NDArray[Any], classes: Classes) -> NDArray[Any]:
 
 
 def stamp(run: Path) -> int:
-    """Return when the weights were last written: a cached network is good until then."""
+    """Return when the weights were last written: a cached network is good until then.
+
+    Those of a zip are another file where the zip is another one.
+    """
     try:
-        return (Path(run) / "weights.safetensors").stat().st_mtime_ns
+        return (run_folder(run) / "weights.safetensors").stat().st_mtime_ns
     except OSError:
         return 0
 

@@ -27,6 +27,7 @@ from napari_tem_rf.runs import (
     file_hash,
     labels_as_given,
     library_versions,
+    run_folder,
 )
 from napari_tem_rf.starting import SIMULATED, start_file
 
@@ -73,6 +74,11 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
     """
     record = run.record
     spec = record.network
+    if record.adopted is not None:
+        raise RunError(
+            f'run "{run.folder}" was adopted from "{record.adopted.file}" and not trained here: '
+            "there is no training to repeat; start one from it with --start"
+        )
     if record.state == "training" or not record.steps:
         raise RunError(
             f'run "{run.folder}" has not ended: resume it first, there is nothing to repeat yet'
@@ -122,6 +128,21 @@ def repetition(run: Run, folder: str | Path, files: Sequence[str | Path] = ()) -
         },
     )
     return Repetition(request, tuple(_doubts(run)))
+
+
+def own_pixels(run: Run) -> NDArray[Any]:
+    """Return the first of the images that a run was trained on, looked up by its hash.
+
+    Raises
+    ------
+    RunError
+        When there is none, or it is gone or has changed.
+    """
+    if not run.record.data:
+        raise RunError(f'run "{run.folder}" names no image that it was trained on')
+    first = replace(run.record, data=run.record.data[:1])
+    ((pixels, _),) = _find_pixels(replace(run, record=first), []).values()
+    return pixels
 
 
 def largest_difference(run: Run, other: Run) -> float:
@@ -227,7 +248,7 @@ def _start(run: Run) -> str | Path | None:
             )
         return SIMULATED
     start = Path(record.start)
-    digest = file_hash(start / WEIGHTS)
+    digest = file_hash(run_folder(start) / WEIGHTS)
     if digest is None:
         raise RunError(
             f'run "{run.folder}" began with the weights of run "{start}", which is not there any '

@@ -37,6 +37,7 @@ from napari_tem_rf.protocol import (
     Reporter,
     Stopped,
 )
+from napari_tem_rf.run_archive import is_unpacked
 from napari_tem_rf.runs import (
     RECORD,
     Run,
@@ -108,6 +109,8 @@ def _train_run(
     device = pick_device(request.plan.device)
     start = None if request.start is None else read_start(request.start, spec, data.classes)
     gentle = start is not None
+    if start is None and request.plan.frozen != "nothing" and not request.resume:
+        report(NoteReport("nothing is frozen: the training starts from new weights"))
     state: TrainingState | None = None
     split_record = {**asdict_split(parts), "scored": held_out}
     suggestion = _finishing(request, data, spec)
@@ -122,6 +125,7 @@ def _train_run(
         resumes = True
     if resumes:
         run = read_run(request.run)
+        _refuse_others(run)
         _check_same(run, spec, request)
         gentle = run.record.start is not None
         if run.checkpoint.is_file():
@@ -316,6 +320,16 @@ def _was_cut_off(folder: Path, record: RunRecord) -> bool:
     return earlier.state == "training" and all(
         getattr(earlier, name) == getattr(record, name) for name in same
     )
+
+
+def _refuse_others(run: Run) -> None:
+    """Raise RunError where a run was not trained here: it has no state to go on from."""
+    if run.record.adopted is not None or is_unpacked(run.folder):
+        how = "adopted" if run.record.adopted is not None else "shared"
+        raise RunError(
+            f'run "{run.folder.name}" was {how} and has no training to go on with: start a new run '
+            "from its weights (--start)"
+        )
 
 
 def _check_same(run: Run, spec: NetworkSpec, request: TrainRequest) -> None:

@@ -31,7 +31,7 @@ from napari_tem_rf.learning.validation import annotated_window, predict_fitting
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, TrainingSet
 from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
-from napari_tem_rf.protocol import TrainingPlan
+from napari_tem_rf.protocol import Frozen, TrainingPlan
 
 __all__ = [
     "Beginning",
@@ -113,6 +113,8 @@ class Beginning:
         The settled borders; none where the annotation stays as it is.
     may_settle : bool
         Whether `settle_beginning` is to be tried: the last layer was fitted to the annotation.
+    frozen : {"nothing", "encoder", "decoder"}
+        Which part keeps its weights.
     """
 
     network: Network
@@ -120,6 +122,7 @@ class Beginning:
     gentle: bool
     settled: tuple[SettledRows, ...] = ()
     may_settle: bool = False
+    frozen: Frozen = "nothing"
 
 
 def begin(
@@ -153,19 +156,19 @@ def begin(
     if any(name.startswith(HEAD) for name in weights):
         network = network_of(spec, weights)
         fit_new_rows(network, data, plan.seed)
-        return Beginning(network, data, gentle)
+        return Beginning(network, data, gentle, frozen=plan.frozen)
     network = network_without_head(spec, weights, plan.seed)
     fit_head(network, data, plan.seed)
-    return Beginning(network, data, gentle, may_settle=gentle and plan.agreement > 0)
+    may_settle = gentle and plan.agreement > 0
+    return Beginning(network, data, gentle, may_settle=may_settle, frozen=plan.frozen)
 
 
 def settle_beginning(beginning: Beginning, plan: TrainingPlan) -> Beginning:
     """Return what a training starts from with borders settled, if they can be; they then teach."""
     if not beginning.may_settle:
         return beginning
-    network, data = beginning.network, beginning.data
-    settled = settle_borders(network, data, plan.seed)
-    return _with_borders(network, data, beginning.gentle, settled)
+    settled = settle_borders(beginning.network, beginning.data, plan.seed)
+    return _with_borders(beginning, settled)
 
 
 def begin_again(
@@ -175,16 +178,20 @@ def begin_again(
     gentle: bool,
     settled: Sequence[SettledRows],
 ) -> Beginning:
-    """Return what a training that is resumed started from; its weights come from its state."""
-    return _with_borders(random_network(spec, plan.seed), data, gentle, tuple(settled))
+    """Return what a training that is resumed started from; its weights come from its state.
+
+    One that keeps what weights know is one that started from some.
+    """
+    frozen: Frozen = plan.frozen if gentle else "nothing"
+    beginning = Beginning(random_network(spec, plan.seed), data, gentle, frozen=frozen)
+    return _with_borders(beginning, tuple(settled))
 
 
-def _with_borders(
-    network: Network, data: TrainingSet, gentle: bool, settled: tuple[SettledRows, ...]
-) -> Beginning:
+def _with_borders(beginning: Beginning, settled: tuple[SettledRows, ...]) -> Beginning:
     if not settled:
-        return Beginning(network, data, gentle)
-    return Beginning(network, with_settled(data, settled), False, settled)
+        return replace(beginning, may_settle=False)
+    data = with_settled(beginning.data, settled)
+    return replace(beginning, data=data, gentle=False, settled=settled, may_settle=False)
 
 
 # the last layer

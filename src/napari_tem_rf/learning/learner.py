@@ -16,7 +16,7 @@ from napari_tem_rf.learning.crops import Batch, CropSampler
 from napari_tem_rf.learning.device import FullMemoryError, out_of_memory
 from napari_tem_rf.learning.fast.network import accelerated, with_layout
 from napari_tem_rf.learning.network import Network
-from napari_tem_rf.learning.step import RunningAverage, Stepper, class_weights
+from napari_tem_rf.learning.step import RunningAverage, Stepper, class_weights, freeze
 from napari_tem_rf.learning.validation import ValidationResult
 from napari_tem_rf.protocol import EpochReport, ProgressReport, TrainingPlan
 
@@ -98,6 +98,7 @@ class Learner:
         self.settled = beginning.settled
         network = accelerated(beginning.network.to(device))
         self.network: Network = with_layout(network, torch.channels_last)
+        freeze(self.network, beginning.frozen)
         self.averaged = copy.deepcopy(self.network).requires_grad_(False)
         self.average = RunningAverage(self.averaged, self.network, plan.averaging)
         rng = np.random.default_rng(plan.seed)

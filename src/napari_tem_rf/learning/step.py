@@ -15,9 +15,9 @@ from napari_tem_rf.learning.device import computing_threads
 from napari_tem_rf.learning.fast.network import threads_for
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
-from napari_tem_rf.protocol import TrainingPlan
+from napari_tem_rf.protocol import Frozen, TrainingPlan
 
-__all__ = ["RunningAverage", "Stepper", "class_weights"]
+__all__ = ["RunningAverage", "Stepper", "class_weights", "freeze"]
 
 MOST_GRADIENT = 5.0
 """Norm to which a larger gradient is cut: one odd crop must not throw the training off.
@@ -100,10 +100,9 @@ class Stepper:
     def step(self, crops: Batch, most: int) -> Tensor:
         """Make a step and return its loss; at most ``most`` crops are computed at once."""
         self.network.train()
-        if self.gentle:
-            for module in self.network.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d) and (self.gentle or is_frozen(module)):
+                module.eval()
         self.optimizer.zero_grad(set_to_none=True)
         device = self.weight.device
         counted = max(1, int((crops.labels != NOT_ANNOTATED).sum()))
@@ -135,6 +134,22 @@ class Stepper:
             probability, taught = self.teacher(images).softmax(1).max(1)
         taught[(probability < SURE) | (labels != NOT_ANNOTATED)] = NOT_ANNOTATED
         return taught
+
+
+def freeze(network: Network, frozen: Frozen) -> None:
+    """Let a part of a network keep its weights; the batch norms of it keep their statistics too."""
+    parts = {
+        "nothing": (),
+        "encoder": (network.encoder, network.bottleneck),
+        "decoder": (network.decoder,),
+    }
+    for part in parts[frozen]:
+        part.requires_grad_(False)
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Return whether a module keeps its weights in a training."""
+    return not any(parameter.requires_grad for parameter in module.parameters())
 
 
 def _summed_loss(logits: Tensor, labels: Tensor, weight: Tensor | None = None) -> Tensor:

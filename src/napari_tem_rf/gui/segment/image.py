@@ -35,9 +35,11 @@ from napari_tem_rf.gui.segment.image_line import ImageLine
 from napari_tem_rf.gui.segment.scale_bar import ScaleBar
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.current_image import CurrentImage
+from napari_tem_rf.gui.session.shared_runs import open_shared_run
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.run_archive import is_run_archive
 
 _NUMBER = r"[0-9]*[.,]?[0-9]+(?:[eE][-+]?[0-9]+)?"
 _UNITS = {"nm": 1.0, "pm": 1e-3, "å": 0.1, "a": 0.1, "angstrom": 0.1, "µm": 1e3, "um": 1e3}
@@ -99,7 +101,7 @@ class LoadWidget(QWidget):
         self.open_button = QPushButton("Open...")
         self.open_button.setToolTip(
             "Open micrographs: dm3, dm4, emd, ser, emi, mrc, hspy, zspy, TIFF, PNG, NPY.\n"
-            "Or drop files on this dock."
+            "Or drop files on this dock, also the zip of a run that somebody shared."
         )
         self.open_button.clicked.connect(self._ask_files)
         self.images = ImageLine(self.session, self.open_button)
@@ -242,6 +244,12 @@ class LoadWidget(QWidget):
             self.words.say(
                 "Still reading the files before: try again when they are shown.", "warning"
             )
+            return
+        runs = [path for path in paths if is_run_archive(path)]
+        for path in runs:
+            open_shared_run(self.session, path)
+        paths = [path for path in paths if path not in runs]
+        if not paths:
             return
         names = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
         self.words.say(f"Reading {names}...", "quiet")

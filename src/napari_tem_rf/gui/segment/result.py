@@ -9,6 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QFileDialog, QProgressBar, QPushButton, QW
 from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.export.mask_export import MaskExport
+from napari_tem_rf.gui.export.sharing import ShareButton
 from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
 from napari_tem_rf.gui.pieces.parts import (
     Choice,
@@ -61,9 +62,11 @@ class ExportWidget(QWidget):
         self.open_button = QPushButton("Open run...")
         self.open_button.setToolTip(
             "Use a run of an earlier day: choose its folder.\n"
-            "A folder of masks can be chosen too: it is shown with its images."
+            "A folder of masks can be chosen too: it is shown with its images.\n"
+            "The zip of a run that somebody shared is dropped on the window."
         )
         self.open_button.clicked.connect(self._ask_run)
+        self.share_button = ShareButton(viewer)
         self.score = Sentence()
         self.sizes = Sentence()
 
@@ -104,7 +107,7 @@ class ExportWidget(QWidget):
         column(
             self,
             [
-                row(self.runs, self.open_button, stretch=0),
+                row(self.runs, self.open_button, self.share_button, stretch=0),
                 self.score,
                 self.sizes,
                 self.resample,
@@ -157,6 +160,8 @@ class ExportWidget(QWidget):
             return
         split = run.record.split
         lines = [sentence(split.get("sentence", "")), f"Run: {run.folder}"]
+        if run.record.adopted is not None:
+            lines.append(f"Its weights come from {run.record.adopted.file}")
         if run.record.state == "training":
             self.score.say("Its training was broken off before it was scored.", "quiet")
         elif run.dice is None:

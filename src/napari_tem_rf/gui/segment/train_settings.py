@@ -54,7 +54,7 @@ class TrainSettings(QWidget):
             recipe = PRESETS[plan.preset]()
             if recipe.preset == "default":
                 recipe = replace(recipe, epochs=old.epochs, seconds=old.seconds)
-            plan = replace(recipe, seed=old.seed, device=old.device)
+            plan = replace(recipe, seed=old.seed, device=old.device, frozen=old.frozen)
         self.session.plan = plan
 
     def _ask_folder(self) -> None:
