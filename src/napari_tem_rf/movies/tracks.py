@@ -15,6 +15,8 @@ from napari_tem_rf.movies.linking import Limits, Links, Spots, link_spots, sugge
 if TYPE_CHECKING:
     import pandas as pd
 
+    from napari_tem_rf.movies.corrections import Correction
+
 __all__ = ["Tracks", "frame_table", "mean_squared_displacement", "track_particles", "track_table"]
 
 _LOST_FRAME = 0.05
@@ -51,6 +53,8 @@ class Tracks:
         (row, column) size of a pixel.
     time_step_s : float, optional
         Time from frame to frame.
+    corrections : tuple of Correction
+        What was corrected by hand, in the order in which it was done.
     """
 
     particles: "pd.DataFrame"
@@ -63,11 +67,12 @@ class Tracks:
     left_out: Mapping[int, str]
     pixel_size_nm: tuple[float, float] | None = None
     time_step_s: float | None = None
+    corrections: "tuple[Correction, ...]" = ()
 
     @property
     def number(self) -> int:
         """How many tracks there are."""
-        return int(self.particles["track"].max()) if len(self.particles) else 0
+        return int(self.particles["track"].nunique())
 
     @property
     def unit(self) -> str:
@@ -262,7 +267,12 @@ def track_table(tracks: Tracks) -> "pd.DataFrame":
     step = tracks.time_step_s or 1.0
     sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
     merged_into = {parent for each in tracks.parents.values() for parent in each}
-    split_into = set(tracks.origins.values())
+    frames_of = tracks.particles.groupby("track")["frame"]
+    begun, ended = frames_of.min(), frames_of.max()
+    # a track that was joined by hand may go on beside what came off it
+    split_into = {
+        origin for child, origin in tracks.origins.items() if begun[child] > ended[origin]
+    }
     seen = [frame for frame in range(tracks.frames) if frame not in tracks.left_out]
     rows: list[dict[str, Any]] = []
     for track, table in tracks.particles.groupby("track", sort=True):
