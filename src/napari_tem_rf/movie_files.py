@@ -61,9 +61,7 @@ def source_record(what: str, source: SeriesSource) -> dict[str, Any]:
     """
     size = source.pixel_size_nm
     return {
-        what: [
-            {"file": str(path.resolve()), "sha256": known_hash(path)} for path in source.files
-        ],
+        what: [{"file": str(path.resolve()), "sha256": known_hash(path)} for path in source.files],
         **(source.more or {}),
         "frames": source.frames,
         "pixel_size_nm": None if size is None else list(size),

@@ -352,7 +352,7 @@ class Movie:
 
     @property
     def subject(self) -> tuple[Any, ...]:
-        """What would be tracked now; where `SeriesState.made_of` differs, tracks are out of date."""
+        """What would be tracked now; where `SeriesState.made_of` differs, tracks are outdated."""
         mask, state = self.mask, self.state
         if mask is None:
             return ()

@@ -22,6 +22,8 @@ from napari_tem_rf.gui.session.situation import frame_of
 
 __all__ = ["StillView"]
 
+_NOTHING = 1e-9
+
 
 class StillView:
     """Moves the layers of series as their frames are shown.
@@ -82,14 +84,16 @@ class StillView:
             shift = -to_scene(image)[:2, :2] @ offsets[frame]
             wanted |= dict.fromkeys(_lying_on(image, session), shift)
         before = dict(self._shifts)
+        # noted before any layer moves: napari tells of new ranges at each, which comes back here
+        self._shifts.clear()
+        self._shifts.update(wanted)
         for layer in {**before, **wanted}:
             change = wanted.get(layer, np.zeros(2)) - before.get(layer, np.zeros(2))
-            self._shifts.pop(layer, None)
-            if layer in wanted:
-                self._shifts[layer] = wanted[layer]
             if change.any():
                 matrix = np.array(layer.affine.affine_matrix)
                 matrix[-3:-1, -1] += change
+                # sums and differences leave traces of rounding
+                matrix[np.abs(matrix) < _NOTHING] = 0
                 layer.affine = matrix
         if before or wanted:
             self.moved.emit()
