@@ -95,9 +95,9 @@ class MovieWidget(Dock):
         else:
             frames, rows, columns = image_shape(image)
             size, step = movie.pixel_size_nm, movie.time_step_s
-            words = [f"{image.name}: {frames} frames of {rows} x {columns} px"]
+            words = [f"{image.name}: {frames} frames", f"{rows} x {columns} px"]
             words += ["no pixel size" if size is None else f"{size[0]:.4g} nm/px"]
-            words += [] if step is None else [f"{step:.4g} s a frame"]
+            words += [] if step is None else [f"{step:.4g} s/frame"]
             self.subject.say(", ".join(words), "quiet")
         self.strip.setVisible(not why)
         self._show_frames()
@@ -117,7 +117,11 @@ class MovieWidget(Dock):
         }
         run = now.choices.run
         learned = set() if run is None else {entry.name for entry in run.record.data}
-        tracks = movie.tracks
+        tracks, drift = movie.tracks, movie.state.drift
+        left_out = {
+            *(() if tracks is None else tracks.left_out),
+            *(() if drift is None else drift.left_out),
+        }
         self.strip.show_marks(
             FrameMarks(
                 frames=movie.frames,
@@ -126,7 +130,7 @@ class MovieWidget(Dock):
                 trained=frozenset(
                     frame for frame in range(movie.frames) if frame_name(image, frame) in learned
                 ),
-                left_out=frozenset(() if tracks is None else tracks.left_out),
+                left_out=frozenset(left_out),
             )
         )
 

@@ -14,9 +14,7 @@ from napari_tem_rf.gui.layers.marks import (
     ParticlesMark,
     TracksMark,
     id_of,
-    is_ours,
     mark_of,
-    set_mark,
 )
 from napari_tem_rf.gui.particles.layers import masks
 from napari_tem_rf.gui.session.session import Session
@@ -130,10 +128,6 @@ def _add(
         metadata={MARK: TracksMark(image=str(image.name), image_id=id_of(image))},
         **placement(image),
     )
-    layers = session.viewer.layers
-    place = max(
-        (place for place, each in enumerate(layers) if each is image or is_ours(each)), default=0
-    )
-    session.insert_unselected(place + 1, layer)
-    set_mark(layer, TracksMark(image=str(image.name), image_id=id_of(image)))
+    # on top: a mask would hide what goes through it
+    session.insert_unselected(len(session.viewer.layers), layer)
     return layer
