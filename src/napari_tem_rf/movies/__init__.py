@@ -1,11 +1,12 @@
 """Movies: the drift of the stage, and particles through time."""
 
 from napari_tem_rf.movies.aligning import moved_back, write_aligned
-from napari_tem_rf.movies.corrections import Correction, EditedTracks, correct, why_not_correct
+from napari_tem_rf.movies.corrections import EditedTracks, correct, why_not_correct
 from napari_tem_rf.movies.drift import Drift, DriftSettings, measure_drift
 from napari_tem_rf.movies.following import SeriesParticles, measure_series
 from napari_tem_rf.movies.linking import Limits, suggest_limits
 from napari_tem_rf.movies.tracks import (
+    Correction,
     Tracks,
     frame_table,
     mean_squared_displacement,

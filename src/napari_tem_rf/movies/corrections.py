@@ -8,52 +8,16 @@ done.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_tem_rf.movies.tracks import Tracks
+from napari_tem_rf.movies.tracks import Correction, Tracks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Correction", "EditedTracks", "correct", "why_not_correct"]
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """Something that was put right in tracks.
-
-    Attributes
-    ----------
-    kind : {"join", "cut", "delete"}
-        Two tracks are of one particle; a track is of two particles, one before the other; tracks
-        are of nothing.
-    tracks : tuple of int
-    frame : int, optional
-        Of a cut: the first frame of the second particle.
-    """
-
-    kind: Literal["join", "cut", "delete"]
-    tracks: tuple[int, ...]
-    frame: int | None = None
-
-    @property
-    def sentence(self) -> str:
-        """What was done, in words."""
-        names = " and ".join(map(str, self.tracks))
-        if self.kind == "join":
-            return f"Tracks {names} joined."
-        if self.kind == "cut":
-            return f"Track {names} cut before frame {self.frame}."
-        if len(self.tracks) > 3:
-            return f"{len(self.tracks)} tracks deleted."
-        return f"Track{'s' * (len(self.tracks) > 1)} {names} deleted."
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return it as plain JSON values."""
-        frame = {} if self.frame is None else {"frame": self.frame}
-        return {"kind": self.kind, "tracks": list(self.tracks), **frame}
+__all__ = ["EditedTracks", "correct", "why_not_correct"]
 
 
 @dataclass(frozen=True)

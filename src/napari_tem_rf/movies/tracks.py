@@ -5,7 +5,7 @@ What comes of a merger is a new particle with a track of its own; so is what com
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,15 +15,56 @@ from napari_tem_rf.movies.linking import Limits, Links, Spots, link_spots, sugge
 if TYPE_CHECKING:
     import pandas as pd
 
-    from napari_tem_rf.movies.corrections import Correction
-
-__all__ = ["Tracks", "frame_table", "mean_squared_displacement", "track_particles", "track_table"]
+__all__ = [
+    "Correction",
+    "Tracks",
+    "frame_table",
+    "mean_squared_displacement",
+    "track_particles",
+    "track_table",
+]
 
 _LOST_FRAME = 0.05
 """A frame with fewer than this share of its neighbours' particles is taken for a lost one."""
 
 _FEW = 10
 """With fewer particles than this a frame without any may be the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Something that was put right in tracks.
+
+    Attributes
+    ----------
+    kind : {"join", "cut", "delete"}
+        Two tracks are of one particle; a track is of two particles, one before the other; tracks
+        are of nothing.
+    tracks : tuple of int
+    frame : int, optional
+        Of a cut: the first frame of the second particle.
+    """
+
+    kind: Literal["join", "cut", "delete"]
+    tracks: tuple[int, ...]
+    frame: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What was done, in words."""
+        names = " and ".join(map(str, self.tracks))
+        if self.kind == "join":
+            return f"Tracks {names} joined."
+        if self.kind == "cut":
+            return f"Track {names} cut before frame {self.frame}."
+        if len(self.tracks) > 3:
+            return f"{len(self.tracks)} tracks deleted."
+        return f"Track{'s' * (len(self.tracks) > 1)} {names} deleted."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        frame = {} if self.frame is None else {"frame": self.frame}
+        return {"kind": self.kind, "tracks": list(self.tracks), **frame}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +108,7 @@ class Tracks:
     left_out: Mapping[int, str]
     pixel_size_nm: tuple[float, float] | None = None
     time_step_s: float | None = None
-    corrections: "tuple[Correction, ...]" = ()
+    corrections: tuple[Correction, ...] = ()
 
     @property
     def number(self) -> int:
