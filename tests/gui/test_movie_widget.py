@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,14 +17,20 @@ from napari.layers import Tracks as TracksLayer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 
+from napari_tem_rf import jobs
 from napari_tem_rf.cli import main
 from napari_tem_rf.engine import InlineEngine
 from napari_tem_rf.gui.layers.layers import placement
 from napari_tem_rf.gui.movies.dock import MovieWidget
 from napari_tem_rf.gui.movies.layers import tracks_layer
+from napari_tem_rf.gui.session.annotations import start_annotation
+from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.movies import Drift
 from napari_tem_rf.networks.spec import NetworkSpec
+
+from .conftest import fake_train
 
 SCRIPT = Path(__file__).parents[2] / "sample_data" / "movie.py"
 NM, STEP_S = 0.5, 0.25
@@ -391,3 +398,86 @@ def test_from_a_movie_to_corrected_tables(
     assert [each["kind"] for each in record["corrections"]] == ["cut", "join"]
     assert record["run"] == str(session.run.folder.resolve())
     assert record["drift"]["image"] == series.name
+
+
+def test_labels_are_pushed_to_the_next_frame_where_nothing_is_painted(
+    widget: MovieWidget, series: Image, viewer: Any, session: Session, film: Any, qtbot: Any
+) -> None:
+    part = widget.annotate
+    assert "no annotation of this series yet" in part.push_button.toolTip()
+    strokes = start_annotation(series, "ignore", [])
+    viewer.add_layer(strokes)
+    session.annotation = strokes
+    session.image = series
+    viewer.dims.set_point(0, 2)
+    assert "Nothing is painted in frame 2" in part.push_button.toolTip()
+    strokes.data[2][film.movie.labels[2] > 0] = 2
+    strokes.data[3, :6] = 1  # this was painted there before
+    session.edited()
+    session.refresh()
+    before = strokes.data.copy()
+    qtbot.mouseClick(part.push_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "pushed to frame 3" in part.words.text(), timeout=20_000)
+    assert session.frame == 3
+    assert (strokes.data[3, :6] == 1).all()
+    truth, pushed = film.movie.labels[3][8:] > 0, strokes.data[3][8:] == 2
+    assert 2 * (truth & pushed).sum() / (truth.sum() + pushed.sum()) > 0.85
+    assert widget.strip.marks.annotated == {2, 3}
+    np.testing.assert_array_equal(np.delete(strokes.data, 3, 0), np.delete(before, 3, 0))
+    strokes.undo()
+    np.testing.assert_array_equal(strokes.data, before)
+
+
+class Predicted:
+    """Runs that are certain of all frames but one, or that differ in one."""
+
+    def __init__(self, frame: Any) -> None:
+        self.frame = frame
+        self.asked = 0
+
+    def __call__(
+        self, run: Path, pixels: Any, _tile: Any, probabilities: bool, *_: Any, **__: Any
+    ) -> jobs.PredictionResult:
+        self.asked += 1
+        odd = np.array_equal(pixels, self.frame)
+        labels = np.zeros(pixels.shape, np.uint8)
+        labels[:9] = 2 * (odd and run.name.endswith("2"))
+        share = np.full(pixels.shape, 0.6 if odd else 0.01, np.float32)
+        return jobs.PredictionResult(
+            labels, np.stack([1 - share, share]) if probabilities else None
+        )
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_the_frame_that_is_worth_annotating_is_shown(
+    widget: MovieWidget,
+    series: Image,
+    viewer: Any,
+    session: Session,
+    worker: None,
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: Any,
+    runs: int,
+) -> None:
+    part = widget.annotate
+    assert "There is no run yet" in part.look_button.toolTip()
+    strokes = start_annotation(series, "ignore", [])
+    strokes.data[0, 20:30, 20:30] = 2
+    strokes.data[0, 50:60, 20:30] = 1
+    viewer.add_layer(strokes)
+    session.annotation = strokes
+    session.image = series
+    for number in range(1, runs + 1):
+        request = replace(training_request(session), run=session.runs_folder / f"run_{number}")
+        record = fake_train(request, report=lambda _: None, stopped=lambda: False)
+        session.add_run(TrainedRun(request.run, record))
+    predicted = Predicted(np.asarray(series.data[5], np.float32))
+    monkeypatch.setattr(jobs, "predict_with_run", predicted)
+    qtbot.mouseClick(part.look_button, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: "Frame 5" in part.words.text(), timeout=20_000)
+    # seven frames have no labels
+    assert predicted.asked == 7 * runs
+    assert session.frame == 5
+    assert widget.strip.marks.worth == {5}
+    words = "the 2 runs differ in 8 % of its pixels" if runs == 2 else "its mask is least certain"
+    assert words in part.words.text()

@@ -7,6 +7,8 @@ import napari
 from qtpy.QtWidgets import QFileDialog, QPushButton, QWidget
 
 from napari_tem_rf.gui.layers.layers import frame_name, image_shape
+from napari_tem_rf.gui.movies.annotate_part import AnnotatePart
+from napari_tem_rf.gui.movies.annotating import Annotating
 from napari_tem_rf.gui.movies.drift_part import DriftPart
 from napari_tem_rf.gui.movies.marks import TrackMarks
 from napari_tem_rf.gui.movies.movie import Movie
@@ -51,6 +53,8 @@ class MovieWidget(Dock):
         self.subject = Sentence(tone="quiet")
         self.strip = FrameStrip()
         self.strip.chosen.connect(self.go_to)
+        self.annotating = Annotating(self.movie)
+        self.annotate = AnnotatePart(self.annotating)
         self.drift = DriftPart(self.movie)
         self.tracks = TracksPart(self.movie, self)
         self.time = TimePart(self.movie)
@@ -63,6 +67,7 @@ class MovieWidget(Dock):
             [
                 self.subject,
                 self.strip,
+                Fold("Annotate little", self.annotate, is_open=True, heading=True),
                 Fold("Drift", self.drift, is_open=True, heading=True),
                 Fold("Tracks", self.tracks, is_open=True, heading=True),
                 Fold("Time", self.time, is_open=True, heading=True),
@@ -74,6 +79,7 @@ class MovieWidget(Dock):
         self.setWidget(content)
         listen(self, self.movie.changed, self.show_state)
         listen(self, self.movie.busy_changed, self._enable)
+        listen(self, self.annotating.changed, self._show_frames)
         self.session.watch(
             self,
             lambda now: (now.scene.frame, now.scene.annotated, now.choices.run, now.edits),
@@ -84,6 +90,7 @@ class MovieWidget(Dock):
         for end in (self.destroyed, self.session.closed):
             # not a method of the dock: Qt has taken it apart by then
             end.connect(partial(_close, self.tracks.marks))
+            end.connect(partial(_close, self.annotating))
         self.show_state()
 
     def show_state(self) -> None:
@@ -131,15 +138,13 @@ class MovieWidget(Dock):
                     frame for frame in range(movie.frames) if frame_name(image, frame) in learned
                 ),
                 left_out=frozenset(left_out),
+                worth=self.annotating.worth,
             )
         )
 
     def go_to(self, frame: int) -> None:
         """Show a frame of the series."""
-        image, viewer = self.movie.image, self.session.viewer
-        if image is not None:
-            world = image.data_to_world((frame, 0, 0))
-            viewer.dims.set_point(viewer.dims.ndim - 3, float(world[0]))
+        self.movie.show_frame(frame)
 
     # writing
 
@@ -206,5 +211,5 @@ class MovieWidget(Dock):
         self._enable()
 
 
-def _close(marks: TrackMarks, _widget: object = None) -> None:
-    marks.close()
+def _close(part: TrackMarks | Annotating, _widget: object = None) -> None:
+    part.close()

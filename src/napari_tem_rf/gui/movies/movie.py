@@ -220,6 +220,13 @@ class Movie:
         """Whether the specimen is held still."""
         return self.still.offsets_of(self.image) is not None
 
+    def show_frame(self, frame: int) -> None:
+        """Show a frame of the series."""
+        image, viewer = self.image, self.session.viewer
+        if image is not None:
+            world = image.data_to_world((frame, 0, 0))
+            viewer.dims.set_point(viewer.dims.ndim - 3, float(world[0]))
+
     # work
 
     @property
