@@ -134,7 +134,8 @@ def test_the_specimen_is_held_still_and_let_go_again(
         places.append(series.data_to_world((frame, *at))[1:])
         # what is painted under the mouse is painted on the pixel that is seen there
         world = (frame, *places[-1])
-        np.testing.assert_allclose(strokes.world_to_data(world), series.world_to_data(world))
+        for layer in (strokes, masks):
+            np.testing.assert_allclose(layer.world_to_data(world), series.world_to_data(world))
     np.testing.assert_allclose(places, [(40 * NM, 50 * NM)] * 4)
     # a layer that comes later is held as well
     late = viewer.add_labels(np.zeros(series.data.shape, np.uint8), **placement(series))
@@ -415,6 +416,9 @@ def test_labels_are_pushed_to_the_next_frame_where_nothing_is_painted(
     strokes.data[3, :6] = 1  # this was painted there before
     session.edited()
     session.refresh()
+    # strokes are no masks of the series
+    assert widget.movie.mask is None
+    assert not widget.tracks.track_button.isEnabled()
     before = strokes.data.copy()
     qtbot.mouseClick(part.push_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: "pushed to frame 3" in part.words.text(), timeout=20_000)

@@ -21,9 +21,9 @@ class AnnotatePart(QWidget):
     def __init__(self, annotating: Annotating) -> None:
         super().__init__()
         self.annotating = annotating
-        self.push_button = QPushButton("Push labels on")
+        self.push_button = QPushButton("Push labels to next frame")
         self.push_button.clicked.connect(annotating.push)
-        self.look_button = QPushButton("Next frame worth it")
+        self.look_button = QPushButton("Most doubtful frame")
         self.look_button.clicked.connect(annotating.look)
         self.stop_button = QPushButton("Stop")
         set_tip(self.stop_button, "Stop; the frames that were looked at decide")

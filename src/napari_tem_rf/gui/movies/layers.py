@@ -16,7 +16,7 @@ from napari_tem_rf.gui.layers.marks import (
     id_of,
     mark_of,
 )
-from napari_tem_rf.gui.particles.layers import masks
+from napari_tem_rf.gui.particles.layers import masks, strokes_background
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.movies import Tracks
 
@@ -30,11 +30,18 @@ _TAIL_FRAMES = 30
 
 
 def series_masks(session: Session, image: Image | None) -> list[Labels]:
-    """Return the layers whose particles can be tracked: particles last, as what is best known."""
+    """Return the layers whose particles can be tracked: particles last, as what is best known.
+
+    Strokes are on some frames only, and are not among them.
+    """
     if image is None:
         return []
     shape = image_shape(image)
-    found: list[Layer] = [layer for layer in masks(session) if image_shape(layer) == shape]
+    found: list[Layer] = [
+        layer
+        for layer in masks(session)
+        if image_shape(layer) == shape and not strokes_background(session, layer)
+    ]
     found += [
         layer
         for layer in session.viewer.layers

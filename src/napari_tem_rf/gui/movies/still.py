@@ -11,11 +11,12 @@ from contextlib import suppress
 from weakref import WeakKeyDictionary, ref
 
 import numpy as np
-from napari.layers import Image, Layer, Tracks
+from napari.layers import Image, Labels, Layer, Tracks
 from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_tem_rf.gui.layers.boxes import to_scene
+from napari_tem_rf.gui.layers.layers import image_shape
 from napari_tem_rf.gui.session.annotations import owner_of
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import frame_of
@@ -47,7 +48,7 @@ class StillView:
         # before those who draw on the layers' place
         session.viewer.dims.events.point.connect(self._move, position="first")
         session.closed.connect(self._close)
-        session.on(lambda now: now.scene.layers, self._move)
+        session.on(lambda now: (now.scene.layers, now.choices.image), self._move)
 
     def offsets_of(self, image: Image | None) -> NDArray[np.float64] | None:
         """Return the drift that an image is held still against, in px; None where it is not."""
@@ -108,14 +109,17 @@ class StillView:
 def _lying_on(image: Image, session: Session) -> list[Layer]:
     """Return a series and the layers with the same frames that belong to it.
 
+    Masks of which nobody said whose they are belong to the chosen image, if they have its shape.
     Tracks go through all frames: theirs are drawn with the drift taken off.
     """
     now = session.situation
+    is_chosen = image is now.choices.image
     found = []
     for layer in session.viewer.layers:
-        is_own = owner_of(layer, now.scene.images) is image or (
-            image is now.choices.image and layer is now.choices.annotation
-        )
-        if is_own and layer.ndim == image.ndim and not isinstance(layer, Tracks):
+        owner = owner_of(layer, now.scene.images)
+        is_free = owner is None and is_chosen and isinstance(layer, Labels)
+        if isinstance(layer, Tracks) or layer.ndim != image.ndim:
+            continue
+        if owner is image or (is_free and image_shape(layer) == image_shape(image)):
             found.append(layer)
     return found
