@@ -2,6 +2,7 @@
 
 from napari_tem_rf.movies.aligning import moved_back, write_aligned
 from napari_tem_rf.movies.corrections import EditedTracks, correct, why_not_correct
+from napari_tem_rf.movies.course import Course, courses_of
 from napari_tem_rf.movies.drift import Drift, DriftSettings, measure_drift
 from napari_tem_rf.movies.following import SeriesParticles, measure_series
 from napari_tem_rf.movies.linking import Limits, suggest_limits
@@ -16,6 +17,7 @@ from napari_tem_rf.movies.tracks import (
 
 __all__ = [
     "Correction",
+    "Course",
     "Drift",
     "DriftSettings",
     "EditedTracks",
@@ -23,6 +25,7 @@ __all__ = [
     "SeriesParticles",
     "Tracks",
     "correct",
+    "courses_of",
     "frame_table",
     "mean_squared_displacement",
     "measure_drift",

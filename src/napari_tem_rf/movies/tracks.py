@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.movies.course import frame_numbers
 from napari_tem_rf.movies.linking import Limits, Links, Spots, link_spots, suggest_limits
 
 if TYPE_CHECKING:
@@ -387,41 +388,21 @@ def frame_table(tracks: Tracks) -> "pd.DataFrame":
         ``left_out`` with the reason.
     """
     import pandas as pd
-    from scipy.stats import t as student
 
-    unit = tracks.unit
-    area_name = "area_px" if unit == "px" else "area_nm2"
-    sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
-    whole = float(np.prod(tracks.shape) * np.prod(sides))
+    unit, sides = tracks.unit, np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
     by_frame = dict(tuple(tracks.particles.groupby("frame")))
     rows = []
     for frame in range(tracks.frames):
-        table = by_frame.get(frame)
-        out = frame in tracks.left_out
-        number = 0 if table is None else len(table)
-        mean = low = high = np.nan
-        if table is not None:
-            inside = table[~table["touches_border"].astype(bool)]
-            diameters = inside[f"equivalent_diameter_{unit}"].to_numpy()
-            if len(diameters):
-                mean = float(diameters.mean())
-            if len(diameters) > 1:
-                half = student.ppf(0.975, len(diameters) - 1)
-                half *= diameters.std(ddof=1) / np.sqrt(len(diameters))
-                low, high = mean - half, mean + half
+        said = frame_numbers(by_frame.get(frame), tracks.shape, tracks.pixel_size_nm)
+        if frame in tracks.left_out:
+            said = dict.fromkeys(said, np.nan)
         time = {} if tracks.time_step_s is None else {"time_s": frame * tracks.time_step_s}
         drift = tracks.offsets_px[frame] * sides
         rows.append(
             {
                 "frame": frame,
                 **time,
-                "number": np.nan if out else number,
-                "coverage": (
-                    np.nan if out else 0.0 if table is None else table[area_name].sum() / whole
-                ),
-                f"mean_diameter_{unit}": mean,
-                f"mean_diameter_low_{unit}": low,
-                f"mean_diameter_high_{unit}": high,
+                **said,
                 f"drift_row_{unit}": drift[0],
                 f"drift_column_{unit}": drift[1],
                 "left_out": tracks.left_out.get(frame, ""),
