@@ -20,9 +20,10 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from napari_tem_rf import jobs
 from napari_tem_rf.cli import main
 from napari_tem_rf.engine import InlineEngine
-from napari_tem_rf.gui.layers.layers import placement
+from napari_tem_rf.gui.layers.layers import placement, set_pixel_size_nm
 from napari_tem_rf.gui.movies.dock import MovieWidget
 from napari_tem_rf.gui.movies.layers import tracks_layer
+from napari_tem_rf.gui.pieces.parts import DOCK_WIDTH
 from napari_tem_rf.gui.session.annotations import start_annotation
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.request import training_request
@@ -201,6 +202,17 @@ def test_tracks_are_shown_in_the_world_and_in_a_table(
     widget.tracks.table.select([chosen])
     widget.tracks._on_chosen([chosen])
     assert [each.label for each in widget.tracks.marks._overlay.drawing.boxes] == [str(chosen)]
+    assert widget.widget().minimumSizeHint().width() <= DOCK_WIDTH - 16
+    # another pixel size: path, tracks and what is held still follow
+    set_pixel_size_nm(series, (0.2, 0.2))
+    drift = widget.movie.state.drift
+    assert drift is not None
+    assert drift.pixel_size_nm == pytest.approx((0.2, 0.2))
+    np.testing.assert_allclose(layer.scale, series.scale)
+    frame = session.frame
+    at = series.data_to_world((frame, *(film.drift[frame] + (40, 50))))
+    np.testing.assert_allclose(at[1:], (40 * 0.2, 50 * 0.2))
+    assert "changed since" in widget.tracks.stale.text()
     widget.go_to(0)
     widget.tracks.marks.go_to(int(table[table["frame"] > 0]["track"].iloc[-1]))
 
@@ -306,7 +318,7 @@ def test_the_plots_go_against_time_or_frame(
     # specks below the smallest size are left out
     np.testing.assert_allclose(coverage.get_ydata(), truth, atol=0.002)
     part.quantity.setCurrentText("mean squared displacement")
-    assert part.plot.axes[0].get_xlabel() == "time between (s)"
+    qtbot.waitUntil(lambda: part.plot.axes[0].get_xlabel() == "time between (s)", timeout=20_000)
 
 
 def test_from_a_movie_to_corrected_tables(

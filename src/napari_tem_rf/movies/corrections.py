@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from napari_tem_rf.movies.tracks import Correction, Tracks
 
@@ -88,9 +89,8 @@ def why_not_correct(tracks: Tracks, correction: Correction) -> str:
     """Return why tracks cannot be corrected so, in a sentence; empty where they can."""
     if not correction.tracks:
         return "no track is chosen: click on one in the table or in the image"
-    spans = _spans(tracks.particles)
     for name in correction.tracks:
-        if name not in spans:
+        if not len(_frames_of(tracks, name)):
             return f"there is no track {name}: choose one of the table"
     if correction.kind == "join":
         return _why_not_join(tracks, correction)
@@ -98,7 +98,8 @@ def why_not_correct(tracks: Tracks, correction: Correction) -> str:
         (name, *more) = correction.tracks
         if more or correction.frame is None:
             return "one track is cut at a time, before a frame: choose one"
-        first, last = spans[name]
+        frames = _frames_of(tracks, name)
+        first, last = int(frames[0]), int(frames[-1])
         if not first < correction.frame <= last:
             return (
                 f"track {name} goes from frame {first} to {last}, and a cut before frame "
@@ -111,14 +112,20 @@ def _why_not_join(tracks: Tracks, correction: Correction) -> str:
     if len(set(correction.tracks)) != 2:
         return "joining takes two tracks: choose the other one as well (Ctrl+click)"
     one, other = correction.tracks
-    frames = tracks.particles.groupby("track")["frame"]
-    both = set(frames.get_group(one)) & set(frames.get_group(other))
+    both = set(_frames_of(tracks, one).tolist()) & set(_frames_of(tracks, other).tolist())
     if both:
         return (
             f"tracks {one} and {other} are both seen in frame {min(both)}, and a particle is in "
             "one place at a time: cut one of them first"
         )
     return ""
+
+
+def _frames_of(tracks: Tracks, name: int) -> NDArray[np.intp]:
+    """Return the frames in which a track is seen, in order; rows are in the order of tracks."""
+    low, high = np.searchsorted(tracks.particles["track"].to_numpy(), [name, name + 1])
+    frames: NDArray[np.intp] = tracks.particles["frame"].to_numpy()[low:high]
+    return frames
 
 
 def correct(tracks: Tracks, correction: Correction) -> Tracks:

@@ -132,6 +132,7 @@ class Movie:
             ),
             lambda _now: self.changed.emit(),
         )
+        session.on(lambda now: (now.scene.pixel_size_nm, now.scene.translate), self._on_calibration)
         session.closed.connect(self._on_closed)
 
     # what there is
@@ -258,6 +259,15 @@ class Movie:
         self.doing = ""
         self._writing = None
         self.busy_changed.emit()
+
+    def _on_calibration(self, _now: object) -> None:
+        """Draw the path, and place the tracks, by another pixel size."""
+        image, drift = self.image, self.state.drift
+        if image is None:
+            return
+        if drift is not None and drift.pixel_size_nm != self.pixel_size_nm:
+            self.change(drift=replace(drift, pixel_size_nm=self.pixel_size_nm))
+        self._draw_tracks(image)
 
     def _on_closed(self) -> None:
         self.stop()

@@ -48,7 +48,10 @@ class StillView:
         # before those who draw on the layers' place
         session.viewer.dims.events.point.connect(self._move, position="first")
         session.closed.connect(self._close)
-        session.on(lambda now: (now.scene.layers, now.choices.image), self._move)
+        session.on(
+            lambda now: (now.scene.layers, now.choices.image, now.scene.pixel_size_nm),
+            self._move,
+        )
 
     def offsets_of(self, image: Image | None) -> NDArray[np.float64] | None:
         """Return the drift that an image is held still against, in px; None where it is not."""

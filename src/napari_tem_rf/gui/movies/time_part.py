@@ -1,5 +1,6 @@
 """What becomes of the particles in time: number, coverage, size and displacement."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtWidgets import QComboBox, QDoubleSpinBox, QWidget
@@ -11,9 +12,11 @@ from napari_tem_rf.gui.movies.movie import Movie
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, row
 from napari_tem_rf.gui.pieces.plot import Plot
 from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
+from napari_tem_rf.gui.session.background import Latest, run_in_thread
 from napari_tem_rf.movies import Tracks, frame_table, mean_squared_displacement
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
 
 __all__ = ["TimePart"]
@@ -40,6 +43,8 @@ class TimePart(QWidget):
         super().__init__()
         self.movie = movie
         self._drawn: Tracks | None = None
+        self._displacement: tuple[Tracks, pd.DataFrame] | None = None
+        self._latest = Latest()
         self.step = QDoubleSpinBox()
         self.step.setRange(0, _MOST_S)
         self.step.setDecimals(4)
@@ -107,8 +112,27 @@ class TimePart(QWidget):
         self.movie.set_time_step(seconds or None)
 
     def _draw(self, _choice: object = None) -> None:
-        if self._drawn is not None and self._drawn.number:
+        tracks = self._drawn
+        if tracks is None or not tracks.number:
+            return
+        known = None if self._displacement is None else self._displacement[0]
+        if self.wanted != "displacement" or known is tracks:
             self.plot.draw()
+            return
+        # of thousands of tracks it takes seconds
+        request = self._latest.ask()
+        request.holds(
+            run_in_thread(
+                lambda _stopped, _say: mean_squared_displacement(tracks),
+                request.only(partial(self._show_displacement, tracks)),
+                request.only(lambda words: self.words.say(words, "error")),
+                owner=self,
+            )
+        )
+
+    def _show_displacement(self, tracks: Tracks, displacement: "pd.DataFrame") -> None:
+        self._displacement = tracks, displacement
+        self._draw()
 
     def _paint(self, figure: "Figure", theme: Theme) -> None:
         tracks = self._drawn
@@ -116,7 +140,8 @@ class TimePart(QWidget):
             return
         axes, unit = figure.add_subplot(), tracks.unit
         if self.wanted == "displacement":
-            displacement_over_time(axes, mean_squared_displacement(tracks), unit, theme)
+            if self._displacement is not None:
+                displacement_over_time(axes, self._displacement[1], unit, theme)
             return
         name, label = self.wanted, _PLOTS[self.wanted]
         if name == "mean_diameter":
