@@ -497,3 +497,52 @@ def test_the_frame_that_is_worth_annotating_is_shown(
     assert widget.strip.marks.worth == {5}
     words = "the 2 runs differ in 8 % of its pixels" if runs == 2 else "its mask is least certain"
     assert words in part.words.text()
+
+
+def test_empty_masks_broken_frames_and_an_image_that_goes(
+    widget: MovieWidget, viewer: Any, session: Session, qtbot: Any
+) -> None:
+    pixels = np.random.default_rng(3).normal(100, 10, (5, 40, 53)).astype(np.float32)
+    pixels[2] = 0
+    pixels[3] = np.nan
+    series = viewer.add_image(pixels, name="broken")
+    specks = np.zeros(pixels.shape, np.uint8)
+    specks[1, 5:7, 5:7] = 1  # below the smallest size
+    viewer.add_labels(specks, name="nothing")
+    viewer.add_labels(np.ones((4, 40, 53), np.uint8), name="of another series")
+    session.image = series
+    assert [layer.name for layer in widget.movie.masks] == ["nothing"]
+    assert "no pixel size" in widget.subject.text()
+    press(qtbot, widget, widget.drift.measure_button)
+    assert "Left out: frame 3, 4" in widget.drift.words.text()
+    assert widget.strip.marks.left_out == {2, 3}
+    assert "left out (grey): 2, 3" in widget.strip.toolTip()
+    press(qtbot, widget, widget.tracks.track_button)
+    assert "5 frames without a particle" in widget.tracks.words.text()
+    assert tracks_layer(session, series) is None
+    assert not widget.export_button.isEnabled()
+    widget.drift.still_box.click()
+    viewer.layers.remove(series)
+    assert "There is no image yet" in widget.subject.text()
+    assert widget.tracks.results.isHidden()
+    viewer.dims.set_point(0, 1)
+
+
+def test_tracks_found_anew_after_corrections_have_a_way_back(
+    widget: MovieWidget, series: Image, masks: Labels, film: Any, qtbot: Any
+) -> None:
+    first = tracked(qtbot, widget, film)
+    widget.tracks.table.select([1])
+    widget.tracks.delete_selected()
+    assert widget.movie.tracks is not None
+    assert widget.movie.tracks.number == first.number - 1
+    press(qtbot, widget, widget.tracks.track_button)
+    assert "Undo brings those back" in widget.tracks.words.text()
+    assert widget.movie.tracks.number == first.number
+    press(qtbot, widget, widget.tracks.undo_button)
+    assert widget.movie.tracks.number == first.number - 1
+    # what cannot be done is said where the button is
+    widget.tracks.table.select([2])
+    widget.tracks._mark_selected()
+    assert not widget.tracks.join_button.isEnabled()
+    assert "Joining takes two tracks" in widget.tracks.join_button.toolTip()
