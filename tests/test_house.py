@@ -47,7 +47,7 @@ NAMED_TWICE = {
     # entry points of processes, called by name and never imported by each other
     "main": ["cli", "engine", "gui.show"],
     # each dock its own; called by the module's name
-    "register_shortcuts": ["gui.field", "gui.particles", "gui.segment"],
+    "register_shortcuts": ["gui.field", "gui.movies", "gui.particles", "gui.segment"],
 }
 """Names that several floors define, and why that is clear."""
 

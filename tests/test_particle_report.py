@@ -3,6 +3,7 @@
 import base64
 import re
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,21 @@ def test_a_sheet_for_all_and_one_for_each_class():
     page = rendered(report_of(request_of(classes=True)), ".html").decode()
     assert "<h2>Class 1</h2>" in page
     assert "<h2>Class 2</h2>" in page
+
+
+def test_a_series_gets_a_page_of_time():
+    still = request_of()
+    series = tuple(
+        replace(each, image=f"film {HOSTILE}", frame=at) for at, each in enumerate(still.frames)
+    )
+    report = report_of(replace(still, frames=series))
+    (course,) = report.courses
+    assert course.frames["number"].tolist() == [30] * 6
+    assert len(re.findall(rb"/Type /Page\b", rendered(report, ".pdf"))) == 2
+    page = rendered(report, ".html").decode()
+    assert "<h2>Frame by frame: film &lt;script&gt;" in page
+    assert "<script" not in page
+    assert report_of(still).courses == ()
 
 
 def test_nothing_found_is_a_report_too():

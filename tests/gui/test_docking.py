@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 
 from napari_tem_rf.gui.pieces.parts import Dock, Fold
 
-DOCKS = ("TEM segmentation", "Receptive field", "Compare", "Particles")
+DOCKS = ("TEM segmentation", "Receptive field", "Compare", "Particles", "Movie")
 
 
 def turn(widget: QWidget, notches: int = -1) -> None:

@@ -25,6 +25,14 @@ from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
 from napari_tem_rf.micrographs.label_meaning import LabelMeaning
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import open_labels, read_micrographs
+from napari_tem_rf.movie_files import (
+    SeriesSource,
+    drift_record,
+    source_record,
+    track_paths,
+    track_record,
+    write_tracks,
+)
 from napari_tem_rf.movies.aligning import write_aligned
 from napari_tem_rf.movies.drift import Drift, DriftSettings, measure_drift
 from napari_tem_rf.movies.linking import Limits
@@ -33,11 +41,9 @@ from napari_tem_rf.movies.tracks import (
     frame_table,
     mean_squared_displacement,
     track_particles,
-    track_table,
 )
 from napari_tem_rf.protocol import ProgressReport
-from napari_tem_rf.provenance import known_hash, provenance_path, write_provenance
-from napari_tem_rf.runs import library_versions, now
+from napari_tem_rf.provenance import provenance_path, write_provenance
 from napari_tem_rf.spreadsheets import csv_of
 from napari_tem_rf.storage import refuse_existing, write_text
 
@@ -77,15 +83,16 @@ def drift(
             f'"{images[0]}" is one frame: drift needs a series; give a stack, or its frames as '
             "several files"
         )
+    settings = DriftSettings(**wish)
     found = _run(
         "measuring drift",
-        measure_drift(series.read, len(series), DriftSettings(**wish), series.pixel_size_nm),
+        measure_drift(series.read, len(series), settings, series.pixel_size_nm),
     )
     table = _path_table(found)
     write_text(out, csv_of(table))
     record = {
-        **series.record("images"),
-        "drift": {"settings": dict(wish), "spread_px": found.spread_px},
+        **source_record("images", series.source),
+        "drift": drift_record(settings, found),
     }
     write_provenance(out, record)
     if aligned is not None:
@@ -139,8 +146,7 @@ def track(
 ) -> None:
     """Follow the particles of a series of masks through time."""
     _must_end_in(out, ".csv")
-    beside = {kind: out.with_name(f"{out.stem}_{kind}.csv") for kind in ("tracks", "frames")}
-    for path in (out, *beside.values(), *(() if figure is None else (figure,))):
+    for path in (*track_paths(out).values(), *(() if figure is None else (figure,))):
         refuse_existing(path)
     if figure is not None and figure.suffix.lower() not in _FIGURES:
         raise ValueError(f'"{figure.name}": figures are written as {", ".join(_FIGURES)}')
@@ -162,35 +168,22 @@ def track(
         pixel_size_nm=series.pixel_size_nm,
         time_step_s=time_step,
     )
-    by_track, by_frame = track_table(tracks), frame_table(tracks)
-    record = {
-        **series.record("masks"),
-        "particles": {name: getattr(wish, name) for name in wish.__slots__},
-        "labels_are": "particles" if meaning.numbered else "classes",
-        "limits": {name: getattr(tracks.limits, name) for name in Limits.__slots__},
-        "drift": None if drift_file is None else str(drift_file.resolve()),
-        "time_step_s": time_step,
-        "left_out": {str(frame): why for frame, why in tracks.left_out.items()},
-    }
-    particles = tracks.particles
-    if time_step is not None:
-        particles = particles.copy()
-        particles.insert(2, "time_s", particles["frame"] * time_step)
-    for path, table in (
-        (out, particles),
-        (beside["tracks"], by_track),
-        (beside["frames"], by_frame),
-    ):
-        write_text(path, csv_of(table))
-        write_provenance(path, record)
+    record = track_record(
+        tracks,
+        series.source,
+        wish,
+        None if drift_file is None else str(drift_file.resolve()),
+        numbered=meaning.numbered,
+    )
+    paths = write_tracks(out, tracks, record)
     if figure is not None:
-        _draw(figure, tracks, by_frame)
+        _draw(figure, tracks)
     if json:
         print_json(
             {
                 "table": str(out),
-                "tracks": str(beside["tracks"]),
-                "frames_table": str(beside["frames"]),
+                "tracks": str(paths[1]),
+                "frames_table": str(paths[2]),
                 "number": tracks.number,
                 "frames": tracks.frames,
                 "mergers": len(tracks.parents),
@@ -317,18 +310,10 @@ class _Series:
             yield (index + 1) / len(self)
         return tables
 
-    def record(self, what: str) -> dict[str, Any]:
-        """Return where the frames come from, as plain JSON values."""
-        size = self.pixel_size_nm
-        return {
-            what: [
-                {"file": str(path.resolve()), "sha256": known_hash(path)} for path in self._paths
-            ],
-            "frames": len(self),
-            "pixel_size_nm": None if size is None else list(size),
-            "versions": library_versions(),
-            "date": now(),
-        }
+    @property
+    def source(self) -> SeriesSource:
+        """Where the frames come from."""
+        return SeriesSource(len(self), self.pixel_size_nm, tuple(self._paths))
 
 
 def _in_order(files: dict[str, Path]) -> list[Path]:
@@ -380,7 +365,7 @@ def _read_path(path: Path, frames: int) -> NDArray[np.float64]:
     return offsets
 
 
-def _draw(path: Path, tracks: Tracks, frames: "pd.DataFrame") -> None:
+def _draw(path: Path, tracks: Tracks) -> None:
     from matplotlib.figure import Figure
 
     from napari_tem_rf.figures.movies import draw_movie
@@ -388,7 +373,7 @@ def _draw(path: Path, tracks: Tracks, frames: "pd.DataFrame") -> None:
 
     figure = Figure(figsize=(8, 6), layout="constrained")
     unit = tracks.unit
-    draw_movie(figure, frames, mean_squared_displacement(tracks), unit)
+    draw_movie(figure, frame_table(tracks), mean_squared_displacement(tracks), unit)
     with write_aside(path) as aside:
         figure.savefig(aside, format=path.suffix[1:].lower(), dpi=150)
 

@@ -11,7 +11,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_movie", "drift_path", "particles_over_time"]
+__all__ = [
+    "displacement_over_time",
+    "draw_movie",
+    "drift_over_time",
+    "drift_path",
+    "particles_over_time",
+]
 
 
 def particles_over_time(
@@ -66,6 +72,61 @@ def drift_path(axes: "Axes", offsets: "np.ndarray", unit: str = "px", theme: The
     dress(axes, theme)
 
 
+def drift_over_time(
+    axes: "Axes",
+    offsets: "np.ndarray",
+    unit: str = "px",
+    time_step_s: float | None = None,
+    theme: Theme = LIGHT,
+) -> None:
+    """Draw how far a stage has moved, down and to the right, against frame or time.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    offsets : ndarray, shape (frame, 2)
+        (row, column), in ``unit``.
+    unit : str
+    time_step_s : float, optional
+        Time from frame to frame; the axis is the frame's number where None.
+    theme : Theme
+    """
+    along = np.arange(len(offsets)) * (1.0 if time_step_s is None else time_step_s)
+    for axis, name in enumerate(("row", "column")):
+        axes.plot(
+            along, np.asarray(offsets)[:, axis], color=theme.colors[axis], linewidth=1.0, label=name
+        )
+    axes.set_xlabel("frame" if time_step_s is None else "time (s)")
+    axes.set_ylabel(f"drift ({unit})")
+    axes.legend(frameon=False, handlelength=1.2)
+    dress(axes, theme)
+
+
+def displacement_over_time(
+    axes: "Axes", displacement: "pd.DataFrame", unit: str, theme: Theme = LIGHT
+) -> None:
+    """Draw the mean squared displacement against the time between, on logarithmic axes.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    displacement : DataFrame
+        As `napari_tem_rf.movies.mean_squared_displacement` gives it.
+    unit : str
+        Unit of lengths.
+    theme : Theme
+    """
+    timed = "time_s" in displacement
+    between = displacement["time_s" if timed else "frames"].to_numpy(float)
+    square = displacement[f"msd_{unit}2"].to_numpy(float)
+    axes.plot(between, square, color=theme.colors[0], linewidth=1.2)
+    if len(between) > 1 and (square > 0).all():
+        axes.set(xscale="log", yscale="log")
+    axes.set_xlabel("time between (s)" if timed else "frames between")
+    axes.set_ylabel(f"mean squared displacement ({unit}²)")
+    dress(axes, theme)
+
+
 def draw_movie(
     figure: "Figure",
     frames: "pd.DataFrame",
@@ -91,12 +152,4 @@ def draw_movie(
     particles_over_time(number, frames, "number", "particles", theme)
     particles_over_time(coverage, frames, "coverage", "coverage", theme)
     particles_over_time(size, frames, f"mean_diameter_{unit}", f"mean diameter ({unit})", theme)
-    timed = "time_s" in displacement
-    between = displacement["time_s" if timed else "frames"].to_numpy(float)
-    square = displacement[f"msd_{unit}2"].to_numpy(float)
-    moved.plot(between, square, color=theme.colors[0], linewidth=1.2)
-    if len(between) > 1 and (square > 0).all():
-        moved.set(xscale="log", yscale="log")
-    moved.set_xlabel("time between (s)" if timed else "frames between")
-    moved.set_ylabel(f"mean squared displacement ({unit}²)")
-    dress(moved, theme)
+    displacement_over_time(moved, displacement, unit, theme)

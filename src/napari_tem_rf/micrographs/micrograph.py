@@ -26,7 +26,8 @@ class Micrograph:
         (row, column) size of a pixel in nm; None where the file has none.
     metadata : mapping
         What the microscope wrote, as plain JSON values under the field's terms where present
-        (``magnification``, ``voltage_kv``, ``defocus_nm``, ``dose``, ``detector``, ``date``).
+        (``magnification``, ``voltage_kv``, ``defocus_nm``, ``dose``, ``detector``, ``date``,
+        ``frame_interval_s``).
     source : Path, optional
         The file.
     notes : tuple of str

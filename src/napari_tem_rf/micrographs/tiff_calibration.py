@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree
 
+from napari_tem_rf.micrographs.frame_interval import INTERVAL, frame_interval_s
 from napari_tem_rf.micrographs.pixel_size import LARGEST_BARE_NM, Step
 
 __all__ = ["Calibration", "calibrations", "same_steps"]
@@ -184,7 +185,12 @@ def _imagej_terms(tiff: Any) -> Terms:
     terms = _digital_micrograph_terms(str(description.get("Info", "")))
     if not terms and description.get("Labels"):
         terms = _digital_micrograph_terms(str(description["Labels"][0]))
-    return terms
+    return terms | _interval(description.get("finterval"), description.get("tunit"))
+
+
+def _interval(value: Any, unit: Any) -> Terms:
+    seconds = frame_interval_s(value, None if unit is None else str(unit))
+    return {} if seconds is None else {INTERVAL: seconds}
 
 
 def _digital_micrograph_terms(info: str) -> Terms:
@@ -236,7 +242,9 @@ def _ome_steps(image: Any) -> Steps | None:
 
 
 def _ome_terms(image: Any) -> Terms:
-    return _words(("date", child.text) for child in image if child.tag.endswith("}AcquisitionDate"))
+    date = _words(("date", child.text) for child in image if child.tag.endswith("}AcquisitionDate"))
+    pixels = next(child for child in image if child.tag.endswith("}Pixels")).attrib
+    return date | _interval(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit"))
 
 
 # the others: of a page

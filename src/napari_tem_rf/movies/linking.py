@@ -54,6 +54,7 @@ class Limits:
         unit="px",
         least=0.1,
         most=10_000.0,
+        step=0.5,
         option="--distance",
     )
     size_ratio: float = told(
@@ -63,7 +64,7 @@ class Limits:
         unit="times",
         least=1.01,
         most=100.0,
-        step=0.1,
+        step=0.05,
         option="--size-ratio",
     )
     gap: int = told(

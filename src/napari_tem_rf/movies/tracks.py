@@ -5,23 +5,67 @@ What comes of a merger is a new particle with a track of its own; so is what com
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.movies.course import frame_numbers
 from napari_tem_rf.movies.linking import Limits, Links, Spots, link_spots, suggest_limits
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Tracks", "frame_table", "mean_squared_displacement", "track_particles", "track_table"]
+__all__ = [
+    "Correction",
+    "Tracks",
+    "frame_table",
+    "mean_squared_displacement",
+    "track_particles",
+    "track_table",
+]
 
 _LOST_FRAME = 0.05
 """A frame with fewer than this share of its neighbours' particles is taken for a lost one."""
 
 _FEW = 10
 """With fewer particles than this a frame without any may be the truth."""
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """Something that was put right in tracks.
+
+    Attributes
+    ----------
+    kind : {"join", "cut", "delete"}
+        Two tracks are of one particle; a track is of two particles, one before the other; tracks
+        are of nothing.
+    tracks : tuple of int
+    frame : int, optional
+        Of a cut: the first frame of the second particle.
+    """
+
+    kind: Literal["join", "cut", "delete"]
+    tracks: tuple[int, ...]
+    frame: int | None = None
+
+    @property
+    def sentence(self) -> str:
+        """What was done, in words."""
+        names = " and ".join(map(str, self.tracks))
+        if self.kind == "join":
+            return f"Tracks {names} joined."
+        if self.kind == "cut":
+            return f"Track {names} cut before frame {self.frame}."
+        if len(self.tracks) > 3:
+            return f"{len(self.tracks)} tracks deleted."
+        return f"Track{'s' * (len(self.tracks) > 1)} {names} deleted."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        frame = {} if self.frame is None else {"frame": self.frame}
+        return {"kind": self.kind, "tracks": list(self.tracks), **frame}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,6 +95,8 @@ class Tracks:
         (row, column) size of a pixel.
     time_step_s : float, optional
         Time from frame to frame.
+    corrections : tuple of Correction
+        What was corrected by hand, in the order in which it was done.
     """
 
     particles: "pd.DataFrame"
@@ -63,11 +109,12 @@ class Tracks:
     left_out: Mapping[int, str]
     pixel_size_nm: tuple[float, float] | None = None
     time_step_s: float | None = None
+    corrections: tuple[Correction, ...] = ()
 
     @property
     def number(self) -> int:
         """How many tracks there are."""
-        return int(self.particles["track"].max()) if len(self.particles) else 0
+        return int(self.particles["track"].nunique())
 
     @property
     def unit(self) -> str:
@@ -259,69 +306,101 @@ def track_table(tracks: Tracks) -> "pd.DataFrame":
     import pandas as pd
 
     unit, per = tracks.unit, "frame" if tracks.time_step_s is None else "s"
-    step = tracks.time_step_s or 1.0
-    sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
-    merged_into = {parent for each in tracks.parents.values() for parent in each}
-    split_into = set(tracks.origins.values())
-    seen = [frame for frame in range(tracks.frames) if frame not in tracks.left_out]
-    rows: list[dict[str, Any]] = []
-    for track, table in tracks.particles.groupby("track", sort=True):
-        name = int(str(track))
-        frame = table["frame"].to_numpy()
-        place = table[["row_px", "column_px"]].to_numpy() - tracks.offsets_px[frame]
-        scaled = place * sides
-        path = float(np.hypot(*np.diff(scaled, axis=0).T).sum())
-        time = (frame - frame[0]) * step
-        border = table["touches_border"].to_numpy(bool)
-        diameter = table[f"equivalent_diameter_{unit}"].to_numpy()
-        origin = tracks.origins.get(name)
-        begins = (
-            "merger"
-            if name in tracks.parents
-            else "split"
-            if origin is not None
-            else "first frame"
-            if frame[0] == seen[0]
-            else "entered"
-            if border[0]
-            else "appeared"
-        )
-        ends = (
-            "merged"
-            if name in merged_into
-            else "split"
-            if name in split_into
-            else "last frame"
-            if frame[-1] == seen[-1]
-            else "left"
-            if border[-1]
-            else "vanished"
-        )
-        rows.append(
-            {
-                "track": name,
-                "first_frame": int(frame[0]),
-                "last_frame": int(frame[-1]),
-                "parents": " ".join(map(str, tracks.parents.get(name, ()))),
-                "split_from": "" if origin is None else str(origin),
-                "begins": begins,
-                "ends": ends,
-                "frames": len(frame),
-                f"first_diameter_{unit}": diameter[0],
-                f"last_diameter_{unit}": diameter[-1],
-                f"mean_diameter_{unit}": diameter.mean(),
-                f"growth_{unit}_per_{per}": (
-                    np.polyfit(time, diameter, 1)[0] if len(time) > 2 else np.nan
-                ),
-                f"displacement_{unit}": float(np.hypot(*(scaled[-1] - scaled[0]))),
-                f"path_{unit}": path,
-                f"speed_{unit}_per_{per}": path / time[-1] if time[-1] > 0 else np.nan,
-            }
-        )
-    if rows:
-        return pd.DataFrame(rows)
-    names = ("track", "first_frame", "last_frame", "parents", "split_from", "begins", "ends")
-    return pd.DataFrame({name: [] for name in names})
+    particles = tracks.particles
+    if not len(particles):
+        names = ("track", "first_frame", "last_frame", "parents", "split_from", "begins", "ends")
+        return pd.DataFrame({name: [] for name in names})
+    step, sides = tracks.time_step_s or 1.0, np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
+    # rows are in the order of tracks and frames
+    name, start, seen = np.unique(
+        particles["track"].to_numpy(), return_index=True, return_counts=True
+    )
+    stop = start + seen - 1
+    frame = particles["frame"].to_numpy()
+    place = particles[["row_px", "column_px"]].to_numpy(np.float64)
+    place = (place - tracks.offsets_px[frame]) * sides
+    steps = np.hypot(*np.diff(place, axis=0, prepend=place[:1]).T)
+    steps[start] = 0  # from one track to the next
+    path = np.add.reduceat(steps, start)
+    time = (frame[stop] - frame[start]) * step
+    diameter = particles[f"equivalent_diameter_{unit}"].to_numpy(np.float64)
+    begins, ends = _ways(tracks, name, start, stop)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        speed = np.where(time > 0, path / time, np.nan)
+    return pd.DataFrame(
+        {
+            "track": name,
+            "first_frame": frame[start],
+            "last_frame": frame[stop],
+            "parents": [" ".join(map(str, tracks.parents.get(each, ()))) for each in name.tolist()],
+            "split_from": [str(tracks.origins.get(each, "")) for each in name.tolist()],
+            "begins": begins,
+            "ends": ends,
+            "frames": seen,
+            f"first_diameter_{unit}": diameter[start],
+            f"last_diameter_{unit}": diameter[stop],
+            f"mean_diameter_{unit}": np.add.reduceat(diameter, start) / seen,
+            f"growth_{unit}_per_{per}": _slopes(frame * step, diameter, start, seen),
+            f"displacement_{unit}": np.hypot(*(place[stop] - place[start]).T),
+            f"path_{unit}": path,
+            f"speed_{unit}_per_{per}": speed,
+        }
+    )
+
+
+def _ways(
+    tracks: Tracks, name: NDArray[np.intp], start: NDArray[np.intp], stop: NDArray[np.intp]
+) -> tuple[list[str], list[str]]:
+    """Return how tracks begin and how they end, in words."""
+    frame = tracks.particles["frame"].to_numpy()
+    border = tracks.particles["touches_border"].to_numpy(bool)
+    begun = dict(zip(name.tolist(), frame[start].tolist(), strict=True))
+    ended = dict(zip(name.tolist(), frame[stop].tolist(), strict=True))
+    merged = {parent for each in tracks.parents.values() for parent in each}
+    # a track that was joined by hand may go on beside what came off it
+    split = {origin for child, origin in tracks.origins.items() if begun[child] > ended[origin]}
+    shown = [frame for frame in range(tracks.frames) if frame not in tracks.left_out]
+    begins = [
+        "merger"
+        if each in tracks.parents
+        else "split"
+        if each in tracks.origins
+        else "first frame"
+        if begun[each] == shown[0]
+        else "entered"
+        if at_border
+        else "appeared"
+        for each, at_border in zip(name.tolist(), border[start], strict=True)
+    ]
+    ends = [
+        "merged"
+        if each in merged
+        else "split"
+        if each in split
+        else "last frame"
+        if ended[each] == shown[-1]
+        else "left"
+        if at_border
+        else "vanished"
+        for each, at_border in zip(name.tolist(), border[stop], strict=True)
+    ]
+    return begins, ends
+
+
+def _slopes(
+    time: NDArray[np.float64],
+    value: NDArray[np.float64],
+    start: NDArray[np.intp],
+    number: NDArray[np.intp],
+) -> NDArray[np.float64]:
+    """Return the slope of a line through the values of each track; NaN for fewer than three."""
+    track = np.repeat(np.arange(len(start)), number)
+    mean_time, mean_value = (np.add.reduceat(each, start) / number for each in (time, value))
+    off = time - mean_time[track]
+    spread = np.add.reduceat(off**2, start)
+    both = np.add.reduceat(off * (value - mean_value[track]), start)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(number > 2, both / spread, np.nan)
 
 
 def frame_table(tracks: Tracks) -> "pd.DataFrame":
@@ -336,41 +415,21 @@ def frame_table(tracks: Tracks) -> "pd.DataFrame":
         ``left_out`` with the reason.
     """
     import pandas as pd
-    from scipy.stats import t as student
 
-    unit = tracks.unit
-    area_name = "area_px" if unit == "px" else "area_nm2"
-    sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
-    whole = float(np.prod(tracks.shape) * np.prod(sides))
+    unit, sides = tracks.unit, np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
     by_frame = dict(tuple(tracks.particles.groupby("frame")))
     rows = []
     for frame in range(tracks.frames):
-        table = by_frame.get(frame)
-        out = frame in tracks.left_out
-        number = 0 if table is None else len(table)
-        mean = low = high = np.nan
-        if table is not None:
-            inside = table[~table["touches_border"].astype(bool)]
-            diameters = inside[f"equivalent_diameter_{unit}"].to_numpy()
-            if len(diameters):
-                mean = float(diameters.mean())
-            if len(diameters) > 1:
-                half = student.ppf(0.975, len(diameters) - 1)
-                half *= diameters.std(ddof=1) / np.sqrt(len(diameters))
-                low, high = mean - half, mean + half
+        said = frame_numbers(by_frame.get(frame), tracks.shape, tracks.pixel_size_nm)
+        if frame in tracks.left_out:
+            said = dict.fromkeys(said, np.nan)
         time = {} if tracks.time_step_s is None else {"time_s": frame * tracks.time_step_s}
         drift = tracks.offsets_px[frame] * sides
         rows.append(
             {
                 "frame": frame,
                 **time,
-                "number": np.nan if out else number,
-                "coverage": (
-                    np.nan if out else 0.0 if table is None else table[area_name].sum() / whole
-                ),
-                f"mean_diameter_{unit}": mean,
-                f"mean_diameter_low_{unit}": low,
-                f"mean_diameter_high_{unit}": high,
+                **said,
                 f"drift_row_{unit}": drift[0],
                 f"drift_column_{unit}": drift[1],
                 "left_out": tracks.left_out.get(frame, ""),

@@ -16,6 +16,7 @@ from napari_tem_rf.measuring.populations import (
     populations_of,
 )
 from napari_tem_rf.measuring.series import Finding
+from napari_tem_rf.movies import Course, courses_of
 from napari_tem_rf.runs import library_versions, now
 
 __all__ = [
@@ -105,6 +106,8 @@ class ParticleReport:
     versions : mapping of str to str
     created : str
         In UTC.
+    courses : tuple of Course
+        What becomes of the particles of each series, frame by frame.
     """
 
     title: str
@@ -116,6 +119,7 @@ class ParticleReport:
     command_note: str
     versions: Mapping[str, str]
     created: str
+    courses: tuple[Course, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -163,6 +167,7 @@ def report_of(request: ReportRequest) -> ParticleReport:
         command_note=request.command_note,
         versions=library_versions(),
         created=now(),
+        courses=courses_of(request.frames),
     )
 
 

@@ -11,15 +11,32 @@ from napari_tem_rf.figures import (
     shape_plot,
     size_histogram,
 )
+from napari_tem_rf.figures.movies import particles_over_time
 from napari_tem_rf.figures.palette import CLASS_COLORS
 from napari_tem_rf.measuring.populations import Population
+from napari_tem_rf.movies import Course
 from napari_tem_rf.particle_report.content import Example
 from napari_tem_rf.particle_report.wording import quantity_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["draw_example", "draw_lattices", "draw_shapes", "draw_sizes", "rasterise"]
+__all__ = [
+    "COURSES",
+    "draw_course",
+    "draw_example",
+    "draw_lattices",
+    "draw_shapes",
+    "draw_sizes",
+    "rasterise",
+]
+
+COURSES = {
+    "number": "number of particles",
+    "coverage": "coverage",
+    "mean_diameter": "mean diameter",
+}
+"""What is drawn of a series in time, and its name."""
 
 _MOST_CURVES = 2
 _MANY_POINTS = 500
@@ -59,6 +76,14 @@ def draw_example(axes: "Axes", example: Example) -> None:
         colors=CLASS_COLORS[1:],
         title=example.title,
     )
+
+
+def draw_course(axes: "Axes", course: Course, what: str) -> None:
+    """Draw one of `COURSES` against the frame."""
+    column, label = what, COURSES[what]
+    if what == "mean_diameter":
+        column, label = f"{what}_{course.unit}", f"{label} ({course.unit})"
+    particles_over_time(axes, course.frames, column, label)
 
 
 def rasterise(axes: "Axes") -> None:

@@ -1,12 +1,15 @@
-"""A report on particles as PDF: a sheet of A4, and one more for each class."""
+"""A report on particles as PDF: a sheet of A4, and one more for each class and each series."""
 
 import io
 import textwrap
 from typing import TYPE_CHECKING, Any
 
 from napari_tem_rf.measuring.populations import Population
+from napari_tem_rf.movies import Course
 from napari_tem_rf.particle_report.content import ParticleReport
 from napari_tem_rf.particle_report.pictures import (
+    COURSES,
+    draw_course,
     draw_example,
     draw_lattices,
     draw_shapes,
@@ -37,6 +40,8 @@ def sheet(report: ParticleReport) -> bytes:
     with PdfPages(memory, metadata=about) as pages:
         for population in report.populations:
             pages.savefig(_page(report, population))
+        for course in report.courses:
+            pages.savefig(_page_of_time(report, course))
     return memory.getvalue()
 
 
@@ -57,6 +62,25 @@ def _page(report: ParticleReport, population: Population) -> "Figure":
     if population.value is None:
         y = _examples(figure, report, y)
     _origin(figure, report, y)
+    return figure
+
+
+def _page_of_time(report: ParticleReport, course: Course) -> "Figure":
+    """Return the page that shows what becomes of the particles of a series."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=_A4_IN, dpi=200)
+    heading = f"{report.title}: frame by frame"
+    _text(figure, _LEFT, _TOP, _cut(heading, 90), size=13, weight="bold")
+    said = (
+        f"{course.image}, {len(course.frames)} frames. Band: 95 % interval of the mean, of the "
+        "particles that the border does not cut."
+    )
+    _text(figure, _LEFT, _TOP - 0.02, _cut(said, 150), size=_SMALL_PT, color=_QUIET)
+    height, gap = 0.24, 0.055
+    for at, what in enumerate(COURSES):
+        low = _TOP - 0.06 - height - at * (height + gap)
+        draw_course(figure.add_axes((_LEFT + 0.03, low, 0.85, height)), course, what)
     return figure
 
 

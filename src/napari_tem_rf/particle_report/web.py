@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING
 
 from napari_tem_rf.figures import new_figure
 from napari_tem_rf.measuring.populations import Population
+from napari_tem_rf.movies import Course
 from napari_tem_rf.particle_report.content import ParticleReport
 from napari_tem_rf.particle_report.pictures import (
+    COURSES,
+    draw_course,
     draw_example,
     draw_lattices,
     draw_shapes,
@@ -61,6 +64,8 @@ def web_page(report: ParticleReport) -> str:
         *_notes(everything),
         *_population(everything),
     ]
+    for course in report.courses:
+        parts += _course(course)
     if report.examples:
         parts += ["<h2>Outlines</h2>", '<div class="three">']
         for example in report.examples:
@@ -144,6 +149,22 @@ def _population(population: Population) -> list[str]:
         )
     parts.append("</div>")
     return parts
+
+
+def _course(course: Course) -> list[str]:
+    """Show what becomes of the particles of a series."""
+    figures = [
+        _figure(partial(draw_course, course=course, what=what), name.capitalize(), size=(3.6, 2.5))
+        for what, name in COURSES.items()
+    ]
+    return [
+        f"<h2>Frame by frame: {escape(course.image)}</h2>",
+        '<div class="three">',
+        *figures,
+        "</div>",
+        '<p class="small">Band: 95 % interval of the mean, of the particles that the border does '
+        "not cut. For single particles through time: <code>napari-tem-rf track</code>.</p>",
+    ]
 
 
 def _origin(report: ParticleReport) -> list[str]:

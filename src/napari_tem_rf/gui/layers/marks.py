@@ -27,6 +27,7 @@ __all__ = [
     "OverlayMark",
     "ParticlesMark",
     "PredictionMark",
+    "TracksMark",
     "find_ours",
     "id_of",
     "image_mark_of",
@@ -138,6 +139,13 @@ class ParticlesMark(MarkOnImage):
     told_apart: ToldApart = "necks"
     by_hand: bool = False
     pixel_size_nm: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TracksMark(MarkOnImage):
+    """Mark of the tracks of a series."""
+
+    kind: ClassVar[str] = "tracks"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The table of particles: thousands of rows, sortable, units in the headers."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ class Column:
         value = self.values[row]
         if self.values.dtype.kind == "b":
             return "yes" if value else ""
-        if self.values.dtype.kind in "iu":
+        if self.values.dtype.kind in "iuOU":
             return str(value)
         return f"{value:.{self.decimals}f}" if np.isfinite(value) else "–"
 
@@ -68,12 +68,24 @@ def quantity_and_unit(name: str) -> tuple[str, str]:
     return name, ""
 
 
-def columns_of(table: "pd.DataFrame") -> list[Column]:
-    """Return the columns of a particle table in their order."""
+Titles = Mapping[str, tuple[str, str]]
+"""What a quantity is called in its header, and what it means."""
+
+
+def columns_of(table: "pd.DataFrame", titles: Titles = _TITLES) -> list[Column]:
+    """Return the columns of a table of particles, or of what has a name likewise, in their order.
+
+    Parameters
+    ----------
+    table : DataFrame
+        The first column names the rows.
+    titles : mapping
+        Headers and their meaning, by quantity: the column's name without the unit.
+    """
     columns = []
     for name in map(str, table.columns):
         quantity, unit = quantity_and_unit(name)
-        title, tip = _TITLES.get(quantity, (name, name))
+        title, tip = titles.get(quantity, (name, name))
         if unit:
             title = f"{title} ({unit})" if "\n" in title else f"{title}\n({unit})"
             tip = f"{tip}, in {unit}"
@@ -95,8 +107,9 @@ def _decimals(values: NDArray[Any]) -> int:
 class ParticleModel(SortedModel):
     """Particles in the order that the table shows them in."""
 
-    def __init__(self) -> None:
+    def __init__(self, titles: Titles = _TITLES) -> None:
         super().__init__()
+        self._titles = titles
         self._columns: list[Column] = []
 
     @property
@@ -107,7 +120,7 @@ class ParticleModel(SortedModel):
     def show(self, table: "pd.DataFrame") -> None:
         """Show another table, sorted as the one before."""
         self.beginResetModel()
-        self._columns = columns_of(table)
+        self._columns = columns_of(table, self._titles)
         self._order = np.arange(len(table))
         self._sort()
         self.endResetModel()
@@ -135,6 +148,8 @@ class ParticleModel(SortedModel):
         for column in self._columns:
             if column.name == name:
                 keys = column.values
+                if keys.dtype.kind == "O":  # words: by their place in the alphabet
+                    keys = np.unique(keys.astype(str), return_inverse=True)[1]
                 if descending:
                     keys = -keys.astype(np.float64)
                 self._order = np.argsort(keys, kind="stable")
@@ -142,13 +157,19 @@ class ParticleModel(SortedModel):
 
 
 class ParticleTable(QTableView):
-    """Shows particles; emits ``chosen`` with the labels that the user selects."""
+    """Shows particles; emits ``chosen`` with the labels that the user selects.
+
+    Parameters
+    ----------
+    titles : mapping
+        As for `columns_of`.
+    """
 
     chosen = QtSignal(object)
 
-    def __init__(self) -> None:
+    def __init__(self, titles: Titles = _TITLES) -> None:
         super().__init__()
-        self.particles = ParticleModel()
+        self.particles = ParticleModel(titles)
         self.setModel(self.particles)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
@@ -217,7 +238,9 @@ class ParticleTable(QTableView):
         for place, column in enumerate(self.particles.columns):
             words = column.title.split("\n")
             values = column.values
-            if values.dtype.kind != "b" and np.isfinite(values).any():
+            if values.dtype.kind == "O":
+                words += [max(map(str, values), key=len, default="")]
+            elif values.dtype.kind != "b" and np.isfinite(values).any():
                 ends = (int(np.nanargmin(values)), int(np.nanargmax(values)))
                 words += [column.written(end) for end in ends]
             width = max(metrics.horizontalAdvance(word) for word in words)

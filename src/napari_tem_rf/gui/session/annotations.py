@@ -20,6 +20,7 @@ from napari_tem_rf.gui.layers.marks import (
     AnnotationMark,
     MarkOnImage,
     OverlayMark,
+    TracksMark,
     id_of,
     mark_of,
     note,
@@ -215,6 +216,8 @@ def owner_of(layer: Layer | None, images: Sequence[Image]) -> Image | None:
     if isinstance(layer, Labels):
         return image_of(layer, images)
     mark = None if layer is None else mark_of(layer)
+    if isinstance(mark, TracksMark):
+        return next((image for image in images if mark.image_id == id_of(image)), None)
     if isinstance(mark, OverlayMark):
         return next((image for image in images if mark.image == image.name), None)
     return None

@@ -1,0 +1,140 @@
+"""Tracks on the canvas: one layer of the program's own a series, with the tree of mergers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+from napari.layers import Tracks as TracksLayer
+from numpy.typing import NDArray
+
+from napari_tem_rf.gui.layers.layers import image_shape, placement
+from napari_tem_rf.gui.layers.marks import (
+    MARK,
+    ParticlesMark,
+    TracksMark,
+    id_of,
+    mark_of,
+)
+from napari_tem_rf.gui.particles.layers import masks, strokes_background
+from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.movies import Tracks
+
+__all__ = ["remove_tracks", "series_masks", "show_tracks", "tracks_layer"]
+
+_TINT = "colour"
+"""Feature that gives neighbouring numbers colours far apart."""
+
+_GOLDEN = 0.6180339887
+_TAIL_FRAMES = 30
+
+
+def series_masks(session: Session, image: Image | None) -> list[Labels]:
+    """Return the layers whose particles can be tracked: particles last, as what is best known.
+
+    Strokes are on some frames only, and are not among them.
+    """
+    if image is None:
+        return []
+    shape = image_shape(image)
+    found: list[Layer] = [
+        layer
+        for layer in masks(session)
+        if image_shape(layer) == shape and not strokes_background(session, layer)
+    ]
+    found += [
+        layer
+        for layer in session.viewer.layers
+        if isinstance(layer, Labels)
+        and isinstance(mark_of(layer), ParticlesMark)
+        and image_shape(layer) == shape
+        and layer not in found
+    ]
+    return found
+
+
+def tracks_layer(session: Session, image: Image | None) -> TracksLayer | None:
+    """Return the program's own layer with the tracks of a series; None where there is none."""
+    if image is None:
+        return None
+    for layer in reversed(session.viewer.layers):
+        mark = mark_of(layer)
+        if isinstance(mark, TracksMark) and mark.image_id == id_of(image):
+            return layer if isinstance(layer, TracksLayer) else None
+    return None
+
+
+def remove_tracks(session: Session, image: Image | None) -> None:
+    """Take the layer of tracks away, if there is one."""
+    layer = tracks_layer(session, image)
+    if layer is not None:
+        session.viewer.layers.remove(layer)
+
+
+def show_tracks(
+    session: Session, image: Image, tracks: Tracks, offsets_px: NDArray[np.float64] | None
+) -> TracksLayer | None:
+    """Show tracks over their series, in a layer made or updated; None where there is none to show.
+
+    Parameters
+    ----------
+    session : Session
+    image : Image
+    tracks : Tracks
+    offsets_px : ndarray, shape (frame, 2), optional
+        The drift against which the series is held still; None where it moves, and the tracks with
+        it.
+    """
+    table = tracks.particles
+    if not len(table):
+        remove_tracks(session, image)
+        return None
+    data = table[["track", "frame", "row_px", "column_px"]].to_numpy(np.float64)
+    if offsets_px is not None:
+        data[:, 2:] -= offsets_px[data[:, 1].astype(int)]
+    names = data[:, 0].astype(int)
+    unit = tracks.unit
+    features = {
+        "track_id": names,
+        _TINT: np.mod(names * _GOLDEN, 1.0),
+        f"diameter_{unit}": table[f"equivalent_diameter_{unit}"].to_numpy(np.float64),
+    }
+    graph: dict[int, Sequence[int]] = {child: list(each) for child, each in tracks.parents.items()}
+    graph |= {child: [origin] for child, origin in tracks.origins.items()}
+    layer = tracks_layer(session, image)
+    if layer is None:
+        layer = _add(session, image, data, features, graph)
+    else:
+        color_by = layer.color_by
+        # with the data napari drops all features but this one
+        layer.color_by = "track_id"
+        layer.data = data
+        layer.features = features
+        layer.graph = graph
+        layer.color_by = color_by if color_by in features else _TINT
+        for attribute, value in placement(image).items():
+            if not np.array_equal(getattr(layer, attribute), value):
+                setattr(layer, attribute, value)
+    return layer
+
+
+def _add(
+    session: Session, image: Image, data: NDArray[np.float64], features: Any, graph: Any
+) -> TracksLayer:
+    name = f"{image.name}: tracks"
+    layer = TracksLayer(
+        data,
+        features=features,
+        graph=graph,
+        name=name,
+        color_by=_TINT,
+        colormap="hsv",
+        blending="translucent",
+        tail_length=_TAIL_FRAMES,
+        tail_width=2,
+        metadata={MARK: TracksMark(image=str(image.name), image_id=id_of(image))},
+        **placement(image),
+    )
+    # on top: a mask would hide what goes through it
+    session.insert_unselected(len(session.viewer.layers), layer)
+    return layer
