@@ -13,10 +13,11 @@ NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_fiel
 BENCH ?= $(filter-out $(NO_BENCH:%=benchmarks/%.py),$(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench chaos docs-pictures clean
+.PHONY: help setup run test lint bench chaos dist check-dist check-lowest check-workflows docs \
+	docs-pictures clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the virtual environment in .venv, with everything to run, test and lint
 
@@ -61,6 +62,33 @@ bench: $(KERNELS) ## every benchmark; each prints a table (BENCH=benchmarks/one.
 chaos: $(KERNELS) ## workers killed, stopped and starved while jobs run and strokes are painted (CHAOS_SECONDS=600)
 	@.ci/install-screen
 	.ci/with-screen $(BIN)/python benchmarks/chaos.py --window --seconds $(CHAOS_SECONDS)
+
+# What is needed for one thing only has an environment of its own, with a group of pyproject.toml.
+build/%-env: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $@
+	$@/bin/python -m pip install --quiet --upgrade -c constraints.txt pip
+	$@/bin/python -m pip install --quiet -c constraints.txt --group $*
+	@touch $@
+
+dist: build/dist-env ## wheel and source archive in dist/, checked
+	rm -rf dist
+	$</bin/python -m build --outdir dist
+	$</bin/twine check --strict dist/*
+	$</bin/check-wheel-contents dist/*.whl
+	$</bin/python packaging/check_contents.py dist
+
+check-dist: dist ## the wheel in an empty environment elsewhere: train, predict, open napari
+	@.ci/install-screen
+	PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
+
+check-lowest: dist ## the same with the oldest versions that pyproject.toml allows (needs uv)
+	@.ci/install-screen
+	LOWEST=1 PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
+
+check-workflows: build/workflows-env ## the workflows and forms in .github
+	$</bin/zizmor --offline .github
+	$</bin/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$</bin/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
 
 docs-pictures: $(KERNELS) ## the pictures of the user guide, from the real program
 	@.ci/install-screen
