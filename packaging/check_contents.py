@@ -1,6 +1,6 @@
 """Looks into the wheel and the source archive: what must be inside, what must not, how large.
 
-    python packaging/check_contents.py dist
+python packaging/check_contents.py dist
 """
 
 import sys
@@ -18,7 +18,14 @@ MUST = (
     "napari_tem_rf/sample_data/README.md",
 )
 MUST_NOT = ("tests/", "benchmarks/", "docs/", ".ci/", "packaging/")
-SOURCES_MUST = ("CHANGELOG.md", "CITATION.cff", "LICENSE", "Makefile", "README.md", "pyproject.toml")
+SOURCES_MUST = (
+    "CHANGELOG.md",
+    "CITATION.cff",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "pyproject.toml",
+)
 
 
 def check_wheel(path: Path) -> list[str]:
@@ -68,7 +75,9 @@ def main() -> None:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "dist")
     wheels, sources = sorted(folder.glob("*.whl")), sorted(folder.glob("*.tar.gz"))
     if len(wheels) != 1 or len(sources) != 1:
-        sys.exit(f"{folder} holds {len(wheels)} wheels and {len(sources)} source archives: one each")
+        sys.exit(
+            f"{folder} holds {len(wheels)} wheels and {len(sources)} source archives: one each"
+        )
     wrong = [f"{wheels[0].name}: {each}" for each in check_wheel(wheels[0])]
     wrong += [f"{sources[0].name}: {each}" for each in check_sources(sources[0])]
     if wrong:

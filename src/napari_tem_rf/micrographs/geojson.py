@@ -172,8 +172,7 @@ def _feature(
     image: InstanceImage, instance: Instance, class_names: Mapping[int, str], place: int
 ) -> dict[str, Any]:
     pieces = [
-        [_closed(ring + instance.origin) for ring in piece]
-        for piece in trace_pieces(instance.mask)
+        [_closed(ring + instance.origin) for ring in piece] for piece in trace_pieces(instance.mask)
     ]
     geometry: dict[str, Any] = (
         {"type": "Polygon", "coordinates": pieces[0]}

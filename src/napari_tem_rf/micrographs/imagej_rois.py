@@ -238,9 +238,7 @@ def write_rois(
                     name = f"frame-{image.frame + 1:04d}-{name}"
                 group = groups[instance.value] if len(groups) > 1 else 0
                 data = _roi(pieces, instance.origin, name, image.frame, group)
-                archive.writestr(
-                    zipfile.ZipInfo(f"{name}.roi", _DATE), data, zipfile.ZIP_DEFLATED
-                )
+                archive.writestr(zipfile.ZipInfo(f"{name}.roi", _DATE), data, zipfile.ZIP_DEFLATED)
     return path
 
 

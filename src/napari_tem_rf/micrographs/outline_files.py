@@ -48,7 +48,9 @@ class OutlineFile:
     outlines: tuple[Outline, ...]
     notes: tuple[str, ...] = ()
 
-    def labels(self, shape: tuple[int, ...], legend: Legend) -> tuple[NDArray[Any], tuple[str, ...]]:
+    def labels(
+        self, shape: tuple[int, ...], legend: Legend
+    ) -> tuple[NDArray[Any], tuple[str, ...]]:
         """Return the labels on the grid of an image, and sentences for the user.
 
         Parameters
