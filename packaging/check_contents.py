@@ -1,7 +1,4 @@
-"""Looks into the wheel and the source archive: what must be inside, what must not, how large.
-
-python packaging/check_contents.py dist
-"""
+"""Looks into the wheel and the source archive: what must be inside, what must not, how large."""
 
 import sys
 import tarfile
@@ -18,14 +15,7 @@ MUST = (
     "napari_tem_rf/sample_data/README.md",
 )
 MUST_NOT = ("tests/", "benchmarks/", "docs/", ".ci/", "packaging/")
-SOURCES_MUST = (
-    "CHANGELOG.md",
-    "CITATION.cff",
-    "LICENSE",
-    "Makefile",
-    "README.md",
-    "pyproject.toml",
-)
+SOURCES_MUST = ("CHANGELOG.md", "CITATION.cff", "LICENSE", "README.md", "pyproject.toml")
 
 
 def check_wheel(path: Path) -> list[str]:

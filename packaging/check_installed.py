@@ -31,7 +31,7 @@ def run(*arguments: str | Path) -> str:
 
 
 def check_place() -> None:
-    """The package must be the installed one, not one that lies about."""
+    """Refuse a package that is not the installed one."""
     place = Path(napari_tem_rf.__file__).resolve()
     if Path(sysconfig.get_path("purelib")).resolve() not in place.parents:
         sys.exit(f"napari_tem_rf comes from {place}, not from this environment")

@@ -70,7 +70,7 @@ def test_without_an_image_a_sentence_says_what_to_do(
     viewer: Any, tmp_path: Path, instances: Any
 ) -> None:
     path = write_instances(tmp_path / "a.zip", [InstanceImage("a", instances)], {1: "p"})
-    with pytest.raises(ReadingError, match="3 outlines, .* open their image first"):
+    with pytest.raises(ReadingError, match=r"3 outlines, .* open their image first"):
         read_outline_layers(str(path))
     data, refusals = read_several([path])
     assert data == []

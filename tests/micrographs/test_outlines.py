@@ -300,5 +300,5 @@ def test_outlines_of_another_image_are_refused(tmp_path):
         tmp_path / "r.geojson", [InstanceImage("a", np.pad(HARD, ((90, 0), (0, 0))))], {1: "x"}
     )
     file = read_outlines(path)
-    with pytest.raises(ReadingError, match="all outlines .* lie outside of the image, which is 43"):
+    with pytest.raises(ReadingError, match=r"all outlines .* lie outside of the image"):
         file.labels((43, 47), legend_of(file.outlines))

@@ -80,7 +80,7 @@ def _outline(feature: Any) -> tuple[Outline | None, set[str]]:
     pieces: list[Piece] = []
     others: set[str] = set()
     for part in _parts(geometry):
-        kind, places = part["type"], part.get("coordinates")
+        kind, places = part["type"], part.get("coordinates") or []
         if kind == "Polygon":
             pieces.append(_piece(places))
         elif kind == "MultiPolygon":
