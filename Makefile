@@ -16,7 +16,7 @@ BENCH ?= $(filter-out $(NO_BENCH:%=benchmarks/%.py),$(sort $(wildcard benchmarks
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint bench chaos test-prerelease dist check-dist check-lowest check-workflows docs \
-	docs-pictures clean
+	docs-links docs-pictures clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,22 @@ check-workflows: build/workflows-env ## the workflows and forms in .github
 	$</$(SCRIPTS)/zizmor --offline .github
 	$</$(SCRIPTS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$</$(SCRIPTS)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+# on top of the environment with the program, whose docstrings and commands are pages
+build/docs-env/.on-top: build/docs-env $(READY)
+	@$</$(SCRIPTS)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $@.path
+	@$(BIN)/python -c "import sysconfig; \
+		print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> "$$(cat $@.path)/program.pth"
+	@touch $@
+
+docs: build/docs-env/.on-top ## the documentation site in build/docs; warnings are errors
+	build/docs-env/$(SCRIPTS)/python -m sphinx -W --keep-going -q -j auto \
+		-c docs -d build/docs-cache . build/docs
+	@echo "build/docs/index.html"
+
+docs-links: build/docs-env/.on-top ## whether the links to other sites lead somewhere
+	build/docs-env/$(SCRIPTS)/python -m sphinx -q -b linkcheck -c docs . build/docs-links
 
 docs-pictures: $(KERNELS) ## the pictures of the user guide, from the real program
 	@.ci/install-screen

@@ -10,6 +10,7 @@ LARGEST_WHEEL_MB = 12
 SAMPLES = ("high_resolution", "low_magnification")
 MUST = (
     "napari_tem_rf/__init__.py",
+    "napari_tem_rf/icon.svg",
     "napari_tem_rf/napari.yaml",
     "napari_tem_rf/py.typed",
     "napari_tem_rf/sample_data/README.md",
