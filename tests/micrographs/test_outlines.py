@@ -12,7 +12,7 @@ from skimage.measure import label
 from napari_tem_rf.micrographs.outline_files import holds_outlines, read_outlines
 from napari_tem_rf.micrographs.outlines import (
     Outline,
-    draw_outlines,
+    labels_inside,
     legend_of,
     pixels_inside,
     trace_pieces,
@@ -180,7 +180,7 @@ def test_classes_have_one_value_in_all_files():
     strokes = legend_of([drawn("gold"), drawn("Background", 4), drawn("void")])
     assert strokes.values == {"Background": 1, "gold": 2, "void": 3}
     assert strokes.unlabelled == "ignore"
-    labels, overlapping = draw_outlines(
+    labels, overlapping = labels_inside(
         [drawn("gold"), drawn("Background", 5), drawn("void", 1)], (12, 13), strokes
     )
     assert overlapping == 1

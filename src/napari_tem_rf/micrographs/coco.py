@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.micrographs.instance_images import Instance, InstanceImage, instances_of
+from napari_tem_rf.micrographs.instance_images import Instance, InstanceImage, each_instance
 from napari_tem_rf.storage import refuse_existing, write_text
 
 __all__ = ["write_coco"]
@@ -56,7 +56,7 @@ def write_coco(
     entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
-        for instance in instances_of(image, class_names):
+        for instance in each_instance(image, class_names):
             number = len(annotations) + 1
             annotations.append(_annotation(instance, number, image_id, image.instances.shape))
         rows, columns = image.instances.shape

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.figures.palette import CLASS_COLORS
-from napari_tem_rf.micrographs.instance_images import Instance, InstanceImage, instances_of
+from napari_tem_rf.micrographs.instance_images import Instance, InstanceImage, each_instance
 from napari_tem_rf.micrographs.outlines import Outline, Piece, trace_pieces
 from napari_tem_rf.micrographs.rawimage import ReadingError
 from napari_tem_rf.records import RecordError, read_json
@@ -160,7 +160,7 @@ def write_geojson(
     features = [
         json.dumps(_feature(image, instance, class_names, places[instance.value]))
         for image in images
-        for instance in instances_of(image, class_names)
+        for instance in each_instance(image, class_names)
     ]
     write_text(
         path, '{"type": "FeatureCollection", "features": [\n' + ",\n".join(features) + "\n]}\n"

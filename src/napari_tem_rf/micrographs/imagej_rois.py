@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.figures.palette import CLASS_COLORS
-from napari_tem_rf.micrographs.instance_images import InstanceImage, instances_of
+from napari_tem_rf.micrographs.instance_images import InstanceImage, each_instance
 from napari_tem_rf.micrographs.outlines import Outline, Piece, trace_pieces
 from napari_tem_rf.micrographs.rawimage import ReadingError
 from napari_tem_rf.storage import refuse_existing, write_aside
@@ -230,7 +230,7 @@ def write_rois(
     groups = {value: place for place, value in enumerate(class_names, start=1)}
     with write_aside(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for image in images:
-            for instance in instances_of(image, class_names):
+            for instance in each_instance(image, class_names):
                 pieces = trace_pieces(instance.mask)
                 kind = re.sub(r"\W+", "-", class_names[instance.value]).strip("-") or "particle"
                 name = f"{kind}-{instance.number:04d}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Instance", "InstanceImage", "instances_of"]
+__all__ = ["Instance", "InstanceImage", "each_instance"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +62,7 @@ class Instance:
     area_nm2: float | None
 
 
-def instances_of(image: InstanceImage, class_names: Mapping[int, str]) -> Iterator[Instance]:
+def each_instance(image: InstanceImage, class_names: Mapping[int, str]) -> Iterator[Instance]:
     """Yield the instances of an image in the order of their numbers.
 
     Raises

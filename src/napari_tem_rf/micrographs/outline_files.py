@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.micrographs.geojson import read_geojson
 from napari_tem_rf.micrographs.imagej_rois import holds_rois, read_rois
-from napari_tem_rf.micrographs.outlines import Legend, Outline, draw_outlines
+from napari_tem_rf.micrographs.outlines import Legend, Outline, labels_inside
 from napari_tem_rf.micrographs.rawimage import ReadingError
 from napari_tem_rf.micrographs.refusals import unreadable
 from napari_tem_rf.micrographs.special_files import refuse_special_file
@@ -78,7 +78,7 @@ class OutlineFile:
         planes: list[NDArray[Any]] = []
         overlapping, before = 0, 0
         for frame in range(frames):
-            plane, number = draw_outlines(by_frame.get(frame, []), (rows, columns), legend)
+            plane, number = labels_inside(by_frame.get(frame, []), (rows, columns), legend)
             if legend.numbered and before:
                 plane = np.where(plane > 0, plane.astype(np.int32) + before, 0)
             before += len(by_frame.get(frame, []))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.protocol import Unlabelled
 
-__all__ = ["Legend", "Outline", "draw_outlines", "legend_of", "pixels_inside", "trace_pieces"]
+__all__ = ["Legend", "Outline", "labels_inside", "legend_of", "pixels_inside", "trace_pieces"]
 
 Ring: TypeAlias = NDArray[Any]
 """Corners, shape (corner, 2): (row, column) in px. The last is joined to the first."""
@@ -94,7 +94,7 @@ def legend_of(outlines: Iterable[Outline]) -> Legend:
     return Legend({})
 
 
-def draw_outlines(
+def labels_inside(
     outlines: Sequence[Outline], shape: tuple[int, int], legend: Legend
 ) -> tuple[NDArray[Any], int]:
     """Return the labels of one frame, and how many outlines lie in another's pixels.
