@@ -77,6 +77,6 @@ def check_window() -> None:
 
 
 if __name__ == "__main__":
-    check_place()
-    check_way()
-    check_window()
+    parts = {"place": check_place, "way": check_way, "window": check_window}
+    for part in sys.argv[1:] or parts:
+        parts[part]()
