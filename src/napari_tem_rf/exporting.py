@@ -67,13 +67,13 @@ class ExportSettings:
     kind: Exported = told(
         "labels",
         "write",
-        "labels: the mask, or the particles, pixel by pixel. particles one by one: each with its "
+        "labels: the mask, or the particles, pixel by pixel. outlines: each particle with its "
         "outline or its pixels, and its class, as COCO, ROIs of ImageJ or GeoJSON; those of a mask "
         "are found first. probabilities: of each class, for the frame that is shown, predicted "
         "anew by its run",
         choices={
             "labels": "labels",
-            "instances": "particles one by one",
+            "instances": "outlines",
             "probabilities": "probabilities",
         },
         # `predict` writes labels, and probabilities beside them

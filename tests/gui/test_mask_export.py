@@ -98,7 +98,7 @@ def test_a_mask_comes_back_the_same_at_the_same_place(
 def test_nothing_is_replaced_that_was_not_asked_about(
     part: MaskExport, prediction: Labels, tmp_path: Path, qtbot: Any, name: str
 ) -> None:
-    part.kind.setCurrentText("particles one by one" if name == "m.json" else "labels")
+    part.kind.setCurrentText("outlines" if name == "m.json" else "labels")
     path = tmp_path / name
     export(qtbot, part, path, prediction)
     before = {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()}
@@ -140,7 +140,7 @@ def instances_in(path: Path) -> Any:
 def test_coco_of_a_mask_holds_its_particles(
     part: MaskExport, prediction: Labels, tmp_path: Path, qtbot: Any
 ) -> None:
-    part.kind.setCurrentText("particles one by one")
+    part.kind.setCurrentText("outlines")
     path = tmp_path / "m.json"
     assert "Written" in export(qtbot, part, path, prediction)
     coco, back = instances_in(path)
@@ -171,7 +171,7 @@ def test_particles_are_written_as_they_were_corrected(
     assert layer in part.masks._layers
     one_by_one = name in ("p.json", "p.zip", "p.geojson")
     if one_by_one:
-        part.kind.setCurrentText("particles one by one")
+        part.kind.setCurrentText("outlines")
     path = tmp_path / name
     assert "Written" in export(qtbot, part, path, layer)
     if name in ("p.zip", "p.geojson"):
