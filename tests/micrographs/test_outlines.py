@@ -180,8 +180,9 @@ def test_classes_have_one_value_in_all_files():
     strokes = legend_of([drawn("gold"), drawn("Background", 4), drawn("void")])
     assert strokes.values == {"Background": 1, "gold": 2, "void": 3}
     assert strokes.unlabelled == "ignore"
-    labels, overlapping = labels_inside(
-        [drawn("gold"), drawn("Background", 5), drawn("void", 1)], (12, 13), strokes
+    labels = np.zeros((12, 13), strokes.dtype(3))
+    overlapping = labels_inside(
+        [drawn("gold"), drawn("Background", 5), drawn("void", 1)], labels, strokes
     )
     assert overlapping == 1
     assert {int(value) for value in np.unique(labels)} == {0, 1, 2, 3}

@@ -75,18 +75,14 @@ class OutlineFile:
         rows, columns = shape[-2:]
         frames = shape[0] if len(shape) == 3 else 1
         by_frame = self._by_frame(frames, len(shape) == 3)
-        planes: list[NDArray[Any]] = []
-        overlapping, before = 0, 0
-        for frame in range(frames):
-            plane, number = labels_inside(by_frame.get(frame, []), (rows, columns), legend)
-            if legend.numbered and before:
-                plane = np.where(plane > 0, plane.astype(np.int32) + before, 0)
-            before += len(by_frame.get(frame, []))
-            overlapping += number
-            planes.append(plane)
-        kind = np.result_type(*planes)
-        labels = np.stack(planes).astype(np.int32 if kind.itemsize > 2 else kind)
-        if not labels.any():
+        # of a long series the frames without outlines take no memory
+        labels = np.zeros((frames, rows, columns), legend.dtype(len(self.outlines)))
+        overlapping, before, is_empty = 0, 0, True
+        for frame, outlines in sorted(by_frame.items()):
+            overlapping += labels_inside(outlines, labels[frame], legend, before)
+            is_empty = is_empty and not labels[frame].any()
+            before += len(outlines)
+        if is_empty:
             raise ReadingError(
                 f'all outlines of "{self.path.name}" lie outside of the image, which is '
                 f"{rows} x {columns}: they are of another image, or in units other than px"

@@ -70,6 +70,11 @@ class Legend:
         """Whether each outline has a number of its own."""
         return not self.values
 
+    def dtype(self, outlines: int) -> type[np.integer[Any]]:
+        """Return the smallest type for the labels of so many outlines, as masks are read in."""
+        most = outlines if self.numbered else max(self.values.values())
+        return np.uint8 if most < 256 else np.uint16 if most < 65_536 else np.int32
+
     @property
     def names(self) -> dict[int, str]:
         """Name of each label value."""
@@ -95,9 +100,9 @@ def legend_of(outlines: Iterable[Outline]) -> Legend:
 
 
 def labels_inside(
-    outlines: Sequence[Outline], shape: tuple[int, int], legend: Legend
-) -> tuple[NDArray[Any], int]:
-    """Return the labels of one frame, and how many outlines lie in another's pixels.
+    outlines: Sequence[Outline], labels: NDArray[Any], legend: Legend, before: int = 0
+) -> int:
+    """Draw outlines into the labels of one frame; return how many lie in another's pixels.
 
     Where two overlap the later one has the pixels.
 
@@ -105,26 +110,22 @@ def labels_inside(
     ----------
     outlines : sequence of Outline
         Those of the frame.
-    shape : tuple of int
-        (row, column) of the image.
+    labels : ndarray of int, shape (row, column)
+        Zeros, which are drawn into.
     legend : Legend
-
-    Returns
-    -------
-    labels : ndarray of uint8, uint16 or int32, shape (row, column)
-    overlapping : int
+    before : int
+        How many outlines were numbered before.
     """
-    most = len(outlines) if legend.numbered else max(legend.values.values())
-    labels = np.zeros(shape, np.uint8 if most < 256 else np.uint16 if most < 65_536 else np.int32)
+    shape = labels.shape[0], labels.shape[1]
     overlapping = 0
-    for number, outline in enumerate(outlines, start=1):
+    for number, outline in enumerate(outlines, start=before + 1):
         value = number if legend.numbered else legend.values[outline.kind]
         box, inside = pixels_inside(outline.pieces, shape)
         here = labels[box]
         taken = here[inside]
         overlapping += bool(((taken != 0) & (taken != value)).any())
         here[inside] = value
-    return labels, overlapping
+    return overlapping
 
 
 def pixels_inside(
