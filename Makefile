@@ -1,6 +1,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
-BIN := $(VENV)/bin
+# Windows keeps the programs of an environment elsewhere
+SCRIPTS := $(if $(filter Windows_NT,$(OS)),Scripts,bin)
+BIN := $(VENV)/$(SCRIPTS)
 READY := $(VENV)/.ready
 KERNELS := $(VENV)/.kernels
 FAST := src/napari_tem_rf/learning/fast
@@ -17,14 +19,15 @@ NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_fiel
 BENCH ?= $(filter-out $(NO_BENCH:%=benchmarks/%.py),$(sort $(wildcard benchmarks/*.py)))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench bioimage bioimage-env chaos docs-pictures clean
+.PHONY: help setup run test lint bench bioimage bioimage-env chaos test-prerelease dist check-dist \
+	check-lowest check-workflows docs docs-links docs-pictures clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## the virtual environment in .venv, with everything to run, test and lint
 
-$(BIN)/python:
+$(BIN)/python$(if $(filter Windows_NT,$(OS)),.exe):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	@echo "Setting up $(VENV): this takes some minutes once"
@@ -32,7 +35,7 @@ $(BIN)/python:
 		|| { echo "Debian and Ubuntu keep venv in a package: apt-get install python3-venv"; exit 1; }
 
 # torch first and by itself: pip then takes a local CPU build where one is offered.
-$(READY): pyproject.toml constraints.txt | $(BIN)/python
+$(READY): pyproject.toml constraints.txt | $(BIN)/python$(if $(filter Windows_NT,$(OS)),.exe)
 	$(BIN)/python -m pip install --quiet --upgrade -c constraints.txt pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt torch
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
@@ -77,6 +80,53 @@ bioimage: $(READY) bioimage-env ## random networks shared in every format, teste
 chaos: $(KERNELS) ## workers killed, stopped and starved while jobs run and strokes are painted (CHAOS_SECONDS=600)
 	@.ci/install-screen
 	.ci/with-screen $(BIN)/python benchmarks/chaos.py --window --seconds $(CHAOS_SECONDS)
+
+# What is needed for one thing only has an environment of its own, with a group of pyproject.toml.
+build/%-env: pyproject.toml constraints.txt
+	$(PYTHON) -m venv --clear $@
+	$@/$(SCRIPTS)/python -m pip install --quiet --upgrade -c constraints.txt pip
+	$@/$(SCRIPTS)/python -m pip install --quiet -c constraints.txt --group $*
+	@touch $@
+
+test-prerelease: $(KERNELS) ## the same with napari's newest prerelease, which it leaves in .venv
+	$(BIN)/python -m pip install --quiet --upgrade --pre "napari[all]"
+	$(MAKE) test
+
+dist: build/dist-env ## wheel and source archive in dist/, checked
+	rm -rf dist
+	$</$(SCRIPTS)/python -m build --outdir dist
+	$</$(SCRIPTS)/twine check --strict dist/*
+	$</$(SCRIPTS)/check-wheel-contents dist/*.whl
+	$</$(SCRIPTS)/python packaging/check_contents.py dist
+
+check-dist: dist ## the wheel in an empty environment elsewhere: train, predict, open napari
+	@.ci/install-screen
+	PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
+
+check-lowest: dist ## the same with the oldest versions that pyproject.toml allows (needs uv)
+	@.ci/install-screen
+	LOWEST=1 PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
+
+check-workflows: build/workflows-env ## the workflows and forms in .github
+	$</$(SCRIPTS)/zizmor --offline .github
+	$</$(SCRIPTS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$</$(SCRIPTS)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+
+# on top of the environment with the program, whose docstrings and commands are pages
+build/docs-env/.on-top: build/docs-env $(READY)
+	@$</$(SCRIPTS)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $@.path
+	@$(BIN)/python -c "import sysconfig; \
+		print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+		> "$$(cat $@.path)/program.pth"
+	@touch $@
+
+docs: build/docs-env/.on-top ## the documentation site in build/docs; warnings are errors
+	build/docs-env/$(SCRIPTS)/python -m sphinx -W --keep-going -q -j auto \
+		-c docs -d build/docs-cache . build/docs
+	@echo "build/docs/index.html"
+
+docs-links: build/docs-env/.on-top ## whether the links to other sites lead somewhere
+	build/docs-env/$(SCRIPTS)/python -m sphinx -q -b linkcheck -c docs . build/docs-links
 
 docs-pictures: $(KERNELS) ## the pictures of the user guide, from the real program
 	@.ci/install-screen

@@ -45,7 +45,11 @@ FORMATS: dict[Exported, tuple[FileFormat, ...]] = {
         FileFormat(".png", "PNG, single images", False),
         FileFormat(".npy", "NumPy array", False),
     ),
-    "instances": (FileFormat(".json", "COCO", False),),
+    "instances": (
+        FileFormat(".json", "COCO, for CVAT", False),
+        FileFormat(".zip", "ROIs, for ImageJ and Fiji", False),
+        FileFormat(".geojson", "GeoJSON, for QuPath", False),
+    ),
     "probabilities": (FileFormat(".tif", "32-bit TIFF, a channel a class", True),),
 }
 """The formats of what can be exported, the usual one first."""
@@ -63,12 +67,13 @@ class ExportSettings:
     kind: Exported = told(
         "labels",
         "write",
-        "labels: the mask, or the particles, pixel by pixel. COCO instances: each particle with "
-        "its area and box; those of a mask are found first. probabilities: of each class, for the "
-        "frame that is shown, predicted anew by its run",
+        "labels: the mask, or the particles, pixel by pixel. outlines: each particle with its "
+        "outline or its pixels, and its class, as COCO, ROIs of ImageJ or GeoJSON; those of a mask "
+        "are found first. probabilities: of each class, for the frame that is shown, predicted "
+        "anew by its run",
         choices={
             "labels": "labels",
-            "instances": "COCO instances",
+            "instances": "outlines",
             "probabilities": "probabilities",
         },
         # `predict` writes labels, and probabilities beside them

@@ -68,22 +68,30 @@ def plain_bytes(path: Path, largest: int) -> bytes:
     return held
 
 
-def read_json(path: Path, largest: int = LARGEST_BYTES) -> Any:
+def read_json(path: Path, largest: int = LARGEST_BYTES, most: int = MOST_VALUES) -> Any:
     """Return the JSON value of a file, of bounded size and depth, without NaN and infinity.
+
+    Parameters
+    ----------
+    path : Path
+    largest : int
+        Bytes that it may hold.
+    most : int
+        Values that it may hold.
 
     Raises
     ------
     RecordError
         When the file cannot be read, is not JSON, or passes a bound.
     """
-    return json_of(plain_bytes(path, largest))
+    return json_of(plain_bytes(path, largest), most)
 
 
-def json_of(held: bytes) -> Any:
+def json_of(held: bytes, most: int = MOST_VALUES) -> Any:
     """Return the JSON value of a text, as `read_json` does of a file."""
     # counted before the first of the values is made
-    if held.count(b",") + held.count(b"[") + held.count(b"{") > MOST_VALUES:
-        raise RecordError(f"it holds more than {MOST_VALUES:,} values")
+    if held.count(b",") + held.count(b"[") + held.count(b"{") > most:
+        raise RecordError(f"it holds more than {most:,} values")
     try:
         values = json.loads(held, parse_constant=_no_constant, parse_float=_finite)
     except RecursionError:

@@ -9,7 +9,8 @@ import re
 import shutil
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from hashlib import sha256
@@ -41,6 +42,11 @@ LOCK = ".lock"
 
 _LONGEST_NAME = 180
 """Bytes of a name beyond which it is cut in the name aside: folders take names of 255 bytes."""
+
+_HELD_SECONDS = 3.0
+"""So long a file may be held open by somebody: virus scanners and indexers do, for moments."""
+
+_LONGEST_WINDOWS_PATH = 259
 
 _open: set[Path] = set()
 """What this process is writing right now."""
@@ -100,11 +106,7 @@ def write_aside(path: str | Path) -> Iterator[Path]:
         _delete(aside)
         if isinstance(error, StorageError):
             raise
-        raise StorageError(
-            error.errno,
-            f'"{path}" could not be written ({error.strerror or error}): make room or choose '
-            "another folder; what was there before is as it was",
-        ) from error
+        raise StorageError(error.errno, _why_not_written(path, aside, error)) from error
     except BaseException:
         _delete(aside)
         raise
@@ -122,7 +124,7 @@ def remove(path: str | Path) -> None:
     """Remove a file or a folder; what goes is gone in one step, and swept if that is cut off."""
     path = Path(path)
     if not path.is_dir():
-        path.unlink(missing_ok=True)
+        _when_free(lambda: path.unlink(missing_ok=True))
         return
     sweep_once(path.parent)
     going = _beside(path)
@@ -196,7 +198,46 @@ def is_passing(path: Path) -> bool:
 
 def rename(aside: Path, path: Path) -> None:
     """Rename: the one step by which anything comes into being, is replaced, or goes."""
-    os.replace(aside, path)
+    _when_free(lambda: os.replace(aside, path))
+
+
+def _when_free(step: Callable[[], None]) -> None:
+    """Take a step that Windows refuses while somebody has the file open: wait a little for that."""
+    until = time.monotonic() + _HELD_SECONDS
+    pause = 0.01
+    while True:
+        try:
+            step()
+        except PermissionError:
+            if not _on_windows() or time.monotonic() > until:
+                raise
+        else:
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, 0.25)
+
+
+def _on_windows() -> bool:
+    return os.name == "nt"
+
+
+def _why_not_written(path: Path, aside: Path, error: OSError) -> str:
+    reason = error.strerror or str(error)
+    as_it_was = "what was there before is as it was"
+    if _on_windows() and len(str(aside.absolute())) > _LONGEST_WINDOWS_PATH:
+        return (
+            f'"{path}" could not be written ({reason}): its path is too long for Windows, which '
+            f"takes {_LONGEST_WINDOWS_PATH} letters with all folders; choose a folder nearer to "
+            f"the disk's root, or a shorter name; {as_it_was}"
+        )
+    if _on_windows() and isinstance(error, PermissionError) and path.exists():
+        return (
+            f'"{path}" could not be written ({reason}): another program has it open, or it may '
+            f"not be changed; close it there and try again; {as_it_was}"
+        )
+    return (
+        f'"{path}" could not be written ({reason}): make room or choose another folder; {as_it_was}'
+    )
 
 
 def _beside(path: Path, earlier: bool = False) -> Path:

@@ -18,6 +18,8 @@ from napari_tem_rf.gui.session.predictions import show_prediction
 from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.measuring.particles import find_particles
+from napari_tem_rf.micrographs.outline_files import read_outlines
+from napari_tem_rf.micrographs.outlines import legend_of
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.writing import write_labels
 
@@ -96,7 +98,7 @@ def test_a_mask_comes_back_the_same_at_the_same_place(
 def test_nothing_is_replaced_that_was_not_asked_about(
     part: MaskExport, prediction: Labels, tmp_path: Path, qtbot: Any, name: str
 ) -> None:
-    part.kind.setCurrentText("COCO instances" if name == "m.json" else "labels")
+    part.kind.setCurrentText("outlines" if name == "m.json" else "labels")
     path = tmp_path / name
     export(qtbot, part, path, prediction)
     before = {each: each.read_bytes() for each in tmp_path.rglob("*") if each.is_file()}
@@ -138,7 +140,7 @@ def instances_in(path: Path) -> Any:
 def test_coco_of_a_mask_holds_its_particles(
     part: MaskExport, prediction: Labels, tmp_path: Path, qtbot: Any
 ) -> None:
-    part.kind.setCurrentText("COCO instances")
+    part.kind.setCurrentText("outlines")
     path = tmp_path / "m.json"
     assert "Written" in export(qtbot, part, path, prediction)
     coco, back = instances_in(path)
@@ -154,7 +156,7 @@ def test_coco_of_a_mask_holds_its_particles(
     assert "COCO is written as .json" in export(qtbot, part, tmp_path / "m.tif", prediction)
 
 
-@pytest.mark.parametrize("name", ["p.tif", "p.ome.zarr", "p.json"])
+@pytest.mark.parametrize("name", ["p.tif", "p.ome.zarr", "p.json", "p.zip", "p.geojson"])
 def test_particles_are_written_as_they_were_corrected(
     part: MaskExport, prediction: Labels, viewer: Any, tmp_path: Path, qtbot: Any, name: str
 ) -> None:
@@ -167,17 +169,24 @@ def test_particles_are_written_as_they_were_corrected(
     widget.particles.delete([2])
     qtbot.waitUntil(lambda: not widget.particles.work.is_busy, timeout=20_000)
     assert layer in part.masks._layers
-    if name == "p.json":
-        part.kind.setCurrentText("COCO instances")
+    one_by_one = name in ("p.json", "p.zip", "p.geojson")
+    if one_by_one:
+        part.kind.setCurrentText("outlines")
     path = tmp_path / name
     assert "Written" in export(qtbot, part, path, layer)
-    back = instances_in(path)[1] if name == "p.json" else read_labels(path)
+    if name in ("p.zip", "p.geojson"):
+        file = read_outlines(path)
+        assert [each.name[-1] for each in file.outlines] == ["1", "3"]
+        # outlines are numbered in the order of the file
+        back = np.array([0, 1, 3])[file.labels(SHAPE, legend_of(file.outlines))[0]]
+    else:
+        back = instances_in(path)[1] if one_by_one else read_labels(path)
     np.testing.assert_array_equal(back, layer.data)
     assert sorted(np.unique(back)) == [0, 1, 3]
     record = record_beside(path)
     assert record["particles"]["corrected_by_hand"]
     assert record.keys() >= OF_A_RUN
-    if name != "p.json":
+    if not one_by_one:
         assert read_micrographs(path)[0].pixel_size_nm == pytest.approx(NM)
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 __all__ = ["main"]
 
@@ -12,6 +12,7 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and leave with 0 (done), 1 (could not be done) or 2 (wrong use)."""
     _fill_closed_streams()
+    _write_what_there_are_no_letters_for()
     with _quiet_interrupt():
         from napari_tem_rf.cli.app import run
     run(sys.argv[1:] if arguments is None else arguments)
@@ -28,6 +29,15 @@ def _fill_closed_streams() -> None:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+
+
+def _write_what_there_are_no_letters_for() -> None:
+    """Write out what an output has no letters for, as Windows' when it goes into a file."""
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            with suppress(OSError, ValueError):  # it is closed
+                reconfigure(errors="backslashreplace")
 
 
 @contextmanager

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import typer
 
 from napari_tem_rf import jobs
-from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
+from napari_tem_rf.cli.inputs import Labels, named_files, named_masks, read_sized
 from napari_tem_rf.cli.options import PIXEL_SIZE, check_unlabelled
 from napari_tem_rf.cli.output import JSON_OPTION, print_json, print_table, say, tell
 from napari_tem_rf.field_files import write_field
@@ -35,7 +36,7 @@ def evaluate(
 
     check_unlabelled(unlabelled)
     masks = named_masks(predictions)
-    truths = named_files(labels)
+    truths = named_files(labels, outlines=True)
     names = sorted(masks.keys() & truths.keys())
     if not names:
         raise ValueError(
@@ -46,7 +47,10 @@ def evaluate(
         say(f"{len(missing)} masks without labels are left out: {_first(missing)}")
     if missing := truths.keys() - masks.keys():
         say(f"{len(missing)} labels without a mask are left out: {_first(missing)}")
-    pairs = _Pairs([(name, masks[name], truths[name]) for name in names])
+    given = Labels.of({name: truths[name] for name in names})
+    if given.outlines and given.legend.unlabelled == "ignore":
+        unlabelled = "ignore"
+    pairs = _Pairs([(name, masks[name]) for name in names], given)
     table = score_images(pairs, unlabelled=unlabelled)  # type: ignore[arg-type]
     for note in table.notes:
         say(note)
@@ -82,8 +86,9 @@ def _written(score: str, value: float | None) -> str:
 class _Pairs(Sequence[Any]):
     """Predictions and labels, read when asked for, so that a folder never fills the memory."""
 
-    def __init__(self, files: list[tuple[str, Path, Path]]) -> None:
+    def __init__(self, files: list[tuple[str, Path]], labels: Labels) -> None:
         self.files = files
+        self.labels = labels
 
     def __len__(self) -> int:
         return len(self.files)
@@ -91,8 +96,11 @@ class _Pairs(Sequence[Any]):
     def __getitem__(self, index: Any) -> Any:
         from napari_tem_rf.measuring.scores import Pair
 
-        name, mask, truth = self.files[index]
-        prediction, labels = read_labels(mask), read_labels(truth)
+        name, mask = self.files[index]
+        truth = self.labels.files[name]
+        prediction = read_labels(mask)
+        opened, _ = self.labels.open(name, prediction.shape)
+        labels = opened.read(0) if len(opened.shape) == 2 else np.stack(list(opened))
         if prediction.shape != labels.shape:
             raise ValueError(
                 f'mask "{mask}" is {shape_text(prediction.shape)} but labels "{truth}" are '

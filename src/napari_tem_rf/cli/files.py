@@ -8,6 +8,14 @@ import typer
 
 from napari_tem_rf.cli import reporting
 from napari_tem_rf.cli.inputs import meaning_of_masks, named_masks
+from napari_tem_rf.cli.instance_files import (
+    COCO,
+    GEOJSON,
+    ROIS,
+    InstanceFiles,
+    check_places,
+    instances_in,
+)
 from napari_tem_rf.cli.options import (
     LABELS_ARE,
     NOT_SAID,
@@ -86,6 +94,9 @@ def measure(
         help="Measure the lattice of each particle in its image (with --images: where the image "
         "has a lattice).",
     ),
+    coco: Path = COCO,
+    rois: Path = ROIS,
+    geojson: Path = GEOJSON,
     pixel_size: float = PIXEL_SIZE,
     labels_are: str = LABELS_ARE,
     finding: Given = NOT_SAID,
@@ -99,7 +110,9 @@ def measure(
     from napari_tem_rf.spreadsheets import csv_of
     from napari_tem_rf.storage import write_text
 
-    reporting.check_outputs(out, report)
+    one_by_one = InstanceFiles(coco, rois, geojson)
+    check_places(coco, rois, geojson)
+    reporting.check_outputs(out, report, one_by_one.are_wanted)
     check_labels_are(labels_are)
     wish = Finding(**finding)
     files = named_masks(masks)
@@ -129,6 +142,7 @@ def measure(
             say(f'labels "{path}" {meaning.reason}')
         picture = reporting.open_picture(name, pictures.get(name), labels.shape, path, lattice)
         is_series = len(labels.shape) == 3
+        instances = []
         for frame, found in survey_frames(
             labels.read,
             range(len(labels)),
@@ -145,15 +159,20 @@ def measure(
             if is_series:
                 table.insert(1, "frame", frame.frame)
             tables.append(table)
+            if one_by_one.are_wanted:
+                instances.append(instances_in(frame, found, table, path, pictures.get(name)))
             if pages is not None:
                 pages.add(frame, found, picture)
+        if one_by_one.are_wanted:
+            one_by_one.add(name, path, instances)
         if pages is not None:
             pages.add_source(name, path, pictures.get(name), sizes[name])
     particles = pd.concat(tables, ignore_index=True)
     if out is not None:
         write_text(out, csv_of(particles))
     report_says = {} if pages is None else pages.write()
-    written = " and ".join(str(path) for path in (out, report) if path is not None)
+    paths = [*(path for path in (out, report) if path is not None), *one_by_one.finish()]
+    written = " and ".join(map(str, paths))
     if len(particles) == 0:
         say(f"no particle of {wish.smallest_px} px or more was found")
         if json:

@@ -75,6 +75,7 @@ def fit(
         unlabelled=meaning.unlabelled,
         labels_are="particles" if meaning.numbered else "classes",
         cleaning=cleaning,
+        class_names=files.class_names,
         sources=files.sources,
         label_sources=files.label_sources,
     )

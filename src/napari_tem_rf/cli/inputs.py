@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -15,6 +15,8 @@ from napari_tem_rf.micrographs.label_meaning import (
     meaning_of,
 )
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.outline_files import OutlineFile, holds_outlines, read_outlines
+from napari_tem_rf.micrographs.outlines import Legend, legend_of
 from napari_tem_rf.micrographs.reading import (
     LabelFrames,
     find_images,
@@ -22,6 +24,7 @@ from napari_tem_rf.micrographs.reading import (
     open_labels,
     read_micrographs,
 )
+from napari_tem_rf.protocol import LabelsAre, Unlabelled
 from napari_tem_rf.provenance import read_provenance
 
 _PLANES_LOOKED_AT = 8
@@ -39,16 +42,71 @@ class LabelledFiles:
         Absolute path of each image's file and of its labels, by image name.
     notes : tuple of str
         Sentences for the user.
+    labels_are : {"auto", "classes", "particles"}
+        What values are, where the files say it: all of them outlines.
+    unlabelled : {"ignore", "background"}, optional
+        What zeros are, where the files say it.
+    class_names : dict of int to str
+        Names of values, where the files have them.
     """
 
     images: tuple[LabelledImage, ...]
     sources: dict[str, str]
     label_sources: dict[str, str]
     notes: tuple[str, ...]
+    labels_are: LabelsAre = "auto"
+    unlabelled: Unlabelled | None = None
+    class_names: dict[int, str] = field(default_factory=dict)
 
 
-def named_files(paths: Sequence[Path]) -> dict[str, Path]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """Labels by name: masks, or outlines that are drawn on the grid of their image.
+
+    Attributes
+    ----------
+    files : dict of str to Path
+    outlines : dict of str to OutlineFile
+        Those of the files that are outlines.
+    legend : Legend
+        Which labels the outlines become, in all of them alike.
+    """
+
+    files: Mapping[str, Path]
+    outlines: Mapping[str, OutlineFile]
+    legend: Legend
+
+    @classmethod
+    def of(cls, files: Mapping[str, Path]) -> "Labels":
+        """Return labels of files, the outlines among them read."""
+        outlines = {
+            name: read_outlines(path) for name, path in files.items() if holds_outlines(path)
+        }
+        legend = legend_of(each for file in outlines.values() for each in file.outlines)
+        return cls(files, outlines, legend)
+
+    @property
+    def are_all_outlines(self) -> bool:
+        """Whether there is no mask among them."""
+        return len(self.outlines) == len(self.files) > 0
+
+    def open(self, name: str, shape: tuple[int, ...]) -> tuple[LabelFrames, tuple[str, ...]]:
+        """Return the labels of an image of a shape, and sentences for the user."""
+        drawn = self.outlines.get(name)
+        if drawn is None:
+            return open_labels(self.files[name]), ()
+        labels, notes = drawn.labels(shape, self.legend)
+        return LabelFrames(shape, lambda i: labels if labels.ndim == 2 else labels[i]), notes
+
+
+def named_files(paths: Sequence[Path], *, outlines: bool = False) -> dict[str, Path]:
     """Return the readable files by name without ending, folders expanded.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    outlines : bool
+        Take a folder's files of outlines too.
 
     Raises
     ------
@@ -56,7 +114,7 @@ def named_files(paths: Sequence[Path]) -> dict[str, Path]:
         When two files have the same name: labels and predictions are matched by it.
     """
     named: dict[str, Path] = {}
-    for path in find_images(paths):
+    for path in find_images(paths, outlines=outlines):
         name = image_name(path)
         if name in named and named[name] != path:
             raise ValueError(
@@ -102,7 +160,8 @@ def read_labelled(
     ValueError
         When no name matches, or shapes differ.
     """
-    image_files, label_files = named_files(images), named_files(labels)
+    image_files, label_files = named_files(images), named_files(labels, outlines=True)
+    label_files = _alone(image_files, label_files)
     matched = sorted(image_files.keys() & label_files.keys())
     if not matched:
         raise ValueError(
@@ -115,6 +174,7 @@ def read_labelled(
     if lonely := label_files.keys() - image_files.keys():
         notes.append(f"{len(lonely)} labels without an image are left out: {_some(lonely)}")
     groups = groups_of(matched, group_by)
+    given = Labels.of({name: label_files[name] for name in matched})
     found: list[LabelledImage] = []
     sources, label_sources = {}, {}
     for name in matched:
@@ -122,19 +182,42 @@ def read_labelled(
         notes += [f"{name}: {note}" for note in micrograph.notes]
         if others:
             notes.append(f'of the {len(others) + 1} images of "{name}" the first is trained from')
-        for image in _labelled(name, micrograph, label_files[name], groups[name]):
+        opened, said = given.open(name, tuple(map(int, micrograph.pixels.shape)))
+        notes += said
+        for image in _labelled(name, micrograph, opened, label_files[name], groups[name]):
             found.append(image)
             sources[image.name] = str(image_files[name].resolve())
             label_sources[image.name] = str(label_files[name].resolve())
-    return LabelledFiles(tuple(found), sources, label_sources, tuple(notes))
+    files = LabelledFiles(tuple(found), sources, label_sources, tuple(notes))
+    if not given.are_all_outlines:
+        return files
+    legend = given.legend
+    return replace(
+        files,
+        labels_are="particles" if legend.numbered else "classes",
+        unlabelled=legend.unlabelled,
+        class_names=legend.names,
+    )
+
+
+def _alone(images: dict[str, Path], labels: dict[str, Path]) -> dict[str, Path]:
+    """Return the labels by name; outlines and an image that are alone belong together.
+
+    ImageJ calls all its files RoiSet.zip.
+    """
+    if len(images) == len(labels) == 1 and not images.keys() & labels.keys():
+        (image,), (path,) = images, labels.values()
+        if holds_outlines(path):
+            return {image: path}
+    return labels
 
 
 def meaning_in(files: LabelledFiles, unlabelled: str | None, labels_are: str) -> LabelMeaning:
     """Return what the labels of files mean, all together."""
     return find_meaning(
         [image.labels for image in files.images],
-        unlabelled,  # type: ignore[arg-type]
-        labels_are,  # type: ignore[arg-type]
+        unlabelled or files.unlabelled,  # type: ignore[arg-type]
+        files.labels_are if labels_are == "auto" else labels_are,  # type: ignore[arg-type]
     )
 
 
@@ -162,9 +245,8 @@ def meaning_of_masks(masks: Mapping[Path, LabelFrames], labels_are: str = "auto"
 
 
 def _labelled(
-    name: str, micrograph: Micrograph, label_file: Path, group: str
+    name: str, micrograph: Micrograph, labels: LabelFrames, label_file: Path, group: str
 ) -> Iterator[LabelledImage]:
-    labels = open_labels(label_file)
     if labels.shape != tuple(micrograph.pixels.shape):
         raise ValueError(
             f'labels "{label_file}" are {shape_text(labels.shape)} but image '

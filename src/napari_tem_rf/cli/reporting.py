@@ -158,9 +158,9 @@ class ReportPages:
         }
 
 
-def check_outputs(out: Path | None, report: Path | None) -> None:
-    """Raise where nothing would be written, or something would be overwritten."""
-    if out is None and report is None:
+def check_outputs(out: Path | None, report: Path | None, more: bool = False) -> None:
+    """Raise where nothing would be written (unless there is more), or something overwritten."""
+    if out is None and report is None and not more:
         raise typer.BadParameter(
             "name the table that is wanted, or a report with --report, or both", param_hint="--out"
         )

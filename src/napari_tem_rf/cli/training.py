@@ -54,7 +54,10 @@ def train(
     context: typer.Context,
     images: list[Path] = typer.Argument(None, help="Image files or folders."),
     labels: list[Path] = typer.Option(
-        None, "--labels", help="Label files or folders, named like the images."
+        None,
+        "--labels",
+        help="Label files or folders, named like the images: masks, or outlines as ROIs of ImageJ "
+        "(.zip) or GeoJSON of QuPath.",
     ),
     run: Path | None = typer.Option(None, "--run", help="Folder to make, for all of the training."),
     method: str = typer.Option(
@@ -152,6 +155,7 @@ def train(
             labels_are="particles" if meaning.numbered else "classes",
             cleaning=cleaned,
             start=first_weights,
+            class_names=files.class_names,
             sources=files.sources,
             label_sources=files.label_sources,
         ),

@@ -72,19 +72,13 @@ class Process:
         self.role = role
         self.started = time.monotonic()
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `release`
-        # out of the terminal's foreground group: Ctrl-C is for the owner, who ends the others
-        group: dict[str, Any] = (
-            {"creationflags": 0x0800_0000 | 0x0200}  # CREATE_NO_WINDOW, CREATE_NEW_PROCESS_GROUP
-            if sys.platform == "win32"
-            else {"process_group": 0}
-        )
         self.popen = subprocess.Popen(
             interpreters.command("napari_tem_rf.engine.member", role),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE if role == "scheduler" else self.log,
             stderr=self.log,
             env=environment,
-            **group,
+            **start_options(role, sys.platform),
         )
 
     @property
@@ -117,15 +111,7 @@ class Process:
 
     def ending(self) -> str:
         """Say how the process ended."""
-        code = self.popen.returncode
-        if code is not None and code < 0:
-            try:
-                name = signal.Signals(-code).name
-            except ValueError:
-                name = f"signal {-code}"
-            memory = ", as when memory runs out" if name == "SIGKILL" else ""
-            return f"it was ended by {name}{memory}"
-        return f"it ended with exit code {code}"
+        return ending_in_words(self.popen.returncode)
 
     def last_words(self) -> str:
         """Return the end of what the process wrote to its standard error."""
@@ -134,6 +120,47 @@ class Process:
         text = self.log.read().decode(errors="replace").strip()
         self.log.seek(0, os.SEEK_END)
         return text
+
+
+def start_options(role: str, platform: str) -> dict[str, Any]:
+    """Return how a process is started on a system, by its ``sys.platform``.
+
+    Out of the terminal's foreground group: Ctrl-C is for the owner, who ends the others. On Windows
+    a training gives way to the window from its start, elsewhere it does so itself (`member`).
+    """
+    if platform != "win32":
+        return {"process_group": 0}
+    gives_way = _BELOW_NORMAL if role.startswith("training") else 0
+    return {"creationflags": _NO_WINDOW | _NEW_GROUP | gives_way}
+
+
+_NO_WINDOW, _NEW_GROUP, _BELOW_NORMAL = 0x0800_0000, 0x0200, 0x4000
+"""Windows' CREATE_NO_WINDOW, CREATE_NEW_PROCESS_GROUP and BELOW_NORMAL_PRIORITY_CLASS."""
+
+_WINDOWS_ENDINGS = {
+    0xC000_0005: "an access violation",
+    0xC000_0017: "lack of memory",
+    0xC000_001D: "an instruction that this processor does not know",
+    0xC000_00FD: "a stack overflow",
+    0xC000_012D: "lack of memory",
+    0xC000_013A: "Ctrl-C",
+    0xC000_0135: "a library that is missing",
+}
+"""What Windows ends processes for, by their exit code (NTSTATUS)."""
+
+
+def ending_in_words(code: int | None) -> str:
+    """Say how a process ended, by its exit code: below 0 a signal, on Windows a status."""
+    if code is not None and code < 0:
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        memory = ", as when memory runs out" if name == "SIGKILL" else ""
+        return f"it was ended by {name}{memory}"
+    if code in _WINDOWS_ENDINGS:
+        return f"it was ended by {_WINDOWS_ENDINGS[code]}"
+    return f"it ended with exit code {code}"
 
 
 class LocalCluster:

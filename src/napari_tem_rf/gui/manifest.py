@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from napari.layers import Image
 from napari.utils.notifications import show_warning
 from napari.viewer import current_viewer
 
 from napari_tem_rf.gui.layers.layers import label_colors, micrograph_layer
 from napari_tem_rf.gui.layers.marks import MARK, AnnotationMark
 from napari_tem_rf.gui.session.annotations import STROKES
+from napari_tem_rf.gui.session.outline_layers import image_for, outline_layer
 from napari_tem_rf.gui.session.shared_runs import open_shared_run
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.outline_files import holds_outlines
 from napari_tem_rf.micrographs.rawimage import ReadingError
 from napari_tem_rf.run_archive import is_run_archive
 from napari_tem_rf.samples import sample_folder
@@ -69,13 +72,49 @@ def read_layers(path: str | Sequence[str]) -> list[LayerData]:
     return data
 
 
-def read_several(paths: Sequence[Path]) -> tuple[list[LayerData], list[str]]:
+def get_outline_reader(path: str | Sequence[str]) -> Callable[[Any], list[LayerData]] | None:
+    """Return the function that reads outlines; None where a file, as a zip may, holds others."""
+    paths = [path] if isinstance(path, str) else list(path)
+    return read_outline_layers if paths and all(map(holds_outlines, paths)) else None
+
+
+def read_outline_layers(path: str | Sequence[str]) -> list[LayerData]:
+    """Return the outlines of files as labels on the image of their name, or the one in view.
+
+    Raises
+    ------
+    ReadingError
+        When a file is none of outlines, or its image is not open.
+    """
+    viewer = current_viewer()
+    layers = [] if viewer is None else list(viewer.layers)
+    active = None if viewer is None else viewer.layers.selection.active
+    data = []
+    for each in [path] if isinstance(path, str) else path:
+        layer, notes = outline_layer(Path(each), image_for(Path(each), layers, active))
+        data.append(layer)
+        if notes:
+            show_warning(notes)
+    return data
+
+
+def read_several(
+    paths: Sequence[Path], images: Sequence[Image] = (), chosen: Image | None = None
+) -> tuple[list[LayerData], list[str]]:
     """Read files and folders: one that cannot be read does not hold the others up.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+    images : sequence of Image
+        The images that are open, on which outlines may lie.
+    chosen : Image, optional
+        The one that outlines lie on whose name is that of none.
 
     Returns
     -------
     tuple of list of LayerData and list of str
-        The micrographs, and a sentence for each file that is none.
+        The micrographs and outlines, and a sentence for each file that is neither.
     """
     from napari_tem_rf.micrographs.reading import find_images, read_micrographs
 
@@ -84,7 +123,12 @@ def read_several(paths: Sequence[Path]) -> tuple[list[LayerData], list[str]]:
     files: list[Path] = []
     for path in paths:
         try:
-            files += find_images([path])
+            if holds_outlines(path):
+                layer, notes = outline_layer(path, image_for(path, images, chosen))
+                data.append(layer)
+                refusals += [notes] if notes else []
+            else:
+                files += find_images([path])
         except (OSError, ValueError) as error:
             refusals.append(str(error))
     for file in dict.fromkeys(files):

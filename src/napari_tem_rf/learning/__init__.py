@@ -7,3 +7,5 @@ import os
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The profiler that measures memory writes two lines on stderr whenever it is used.
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
+# What Apple's GPU cannot do is done by the CPU, instead of ending the training.
+os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")

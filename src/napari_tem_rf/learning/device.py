@@ -68,5 +68,17 @@ def computing_threads(number: int | None) -> Iterator[int]:
 def out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the device's memory is full."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(each in str(error) for each in _FULL)
     )
+
+
+# of the CPU, and of Apple's GPU, which raise no error of their own for it
+_FULL = ("can't allocate memory", "MPS backend out of memory")
+
+
+def give_back(device: torch.device) -> None:
+    """Let others have the memory of a device that is kept but not used."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()

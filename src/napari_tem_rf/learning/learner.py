@@ -13,7 +13,7 @@ from torch import Tensor
 from napari_tem_rf.learning.beginning import Beginning, SettledRows
 from napari_tem_rf.learning.clock import Clock
 from napari_tem_rf.learning.crops import Batch, CropSampler
-from napari_tem_rf.learning.device import FullMemoryError, out_of_memory
+from napari_tem_rf.learning.device import FullMemoryError, give_back, out_of_memory
 from napari_tem_rf.learning.fast.network import accelerated, with_layout
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.step import RunningAverage, Stepper, class_weights, freeze
@@ -173,8 +173,7 @@ class Learner:
                 f"not even one crop fits the memory of {self.device}: choose fewer filters, "
                 "or a smaller receptive field"
             ) from error
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        give_back(self.device)
         self.batch = max(1, self.batch // 2)
 
     def progress(self) -> ProgressReport:

@@ -185,8 +185,8 @@ def score_image(
 
     Notes
     -----
-    Dice is (2 |A and B| + 1) / (|A| + |B| + 1), as in Sytwu, Groschner and Scott, Microscopy and
-    Microanalysis 2022, doi 10.1017/S1431927622012466.
+    Dice is ``(2 |A and B| + 1) / (|A| + |B| + 1)``, as in Sytwu, Groschner and Scott, Microscopy
+    and Microanalysis 2022, doi 10.1017/S1431927622012466.
     """
     _check(prediction, labels, name)
     if foreground is None:

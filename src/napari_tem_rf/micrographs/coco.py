@@ -1,43 +1,23 @@
 """Instances as COCO JSON (https://cocodataset.org/#format-data).
 
-Each instance is a run-length code, which holds its pixels exactly; polygons would not.
+Each instance is a run-length code, which holds its pixels exactly; polygons would not. CVAT takes
+it as a mask: it wants ids from 1 up, ``iscrowd``, ``area`` and ``bbox``, and knows an image by its
+``file_name``.
 """
 
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.instance_images import Instance, InstanceImage, each_instance
 from napari_tem_rf.storage import refuse_existing, write_text
 
-__all__ = ["InstanceImage", "write_coco"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class InstanceImage:
-    """The instances of one image.
-
-    Attributes
-    ----------
-    file_name : str
-        The image's file.
-    instances : ndarray of int, shape (row, column)
-        0 where there is none, otherwise the instance's number.
-    classes : mapping of int to int
-        Class value of an instance's number; 1 where it has none here.
-    pixel_size_nm : tuple of float, optional
-        (row, column) size of a pixel in nm.
-    """
-
-    file_name: str
-    instances: NDArray[Any]
-    classes: Mapping[int, int] = field(default_factory=dict)
-    pixel_size_nm: tuple[float, float] | None = None
+__all__ = ["write_coco"]
 
 
 def write_coco(
@@ -76,11 +56,9 @@ def write_coco(
     entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(images, start=1):
-        if image.instances.ndim != 2 or image.instances.dtype.kind not in "ui":
-            raise ValueError(
-                f'instances of "{image.file_name}" have the shape {image.instances.shape} and the '
-                f"type {image.instances.dtype}: give whole numbers (row, column)"
-            )
+        for instance in each_instance(image, class_names):
+            number = len(annotations) + 1
+            annotations.append(_annotation(instance, number, image_id, image.instances.shape))
         rows, columns = image.instances.shape
         entry: dict[str, Any] = {
             "id": image_id,
@@ -91,9 +69,9 @@ def write_coco(
         if image.pixel_size_nm is not None:
             entry["pixel_size_nm"] = list(image.pixel_size_nm)
         entries.append(entry)
-        annotations += _annotations(image, image_id, class_names, first_id=len(annotations) + 1)
     document = {
         "info": {"description": "instances in TEM images", "version": "1.0"},
+        "licenses": [],
         "images": entries,
         "categories": [
             {"id": value, "name": name, "supercategory": ""} for value, name in class_names.items()
@@ -105,46 +83,27 @@ def write_coco(
     return path
 
 
-def _annotations(
-    image: InstanceImage, image_id: int, class_names: Mapping[int, str], first_id: int
-) -> list[dict[str, Any]]:
-    from scipy.ndimage import find_objects
-
-    numbers, compact = np.unique(image.instances, return_inverse=True)
-    compact = compact.reshape(image.instances.shape)
-    if numbers[0] != 0:
-        # find_objects takes 0 as background
-        compact = compact + 1
-        numbers = np.concatenate([[0], numbers])
-    annotations: list[dict[str, Any]] = []
-    for place, box in enumerate(find_objects(compact), start=1):
-        number = int(numbers[place])
-        value = image.classes.get(number, 1)
-        if value not in class_names:
-            raise ValueError(
-                f'instance {number} of "{image.file_name}" is of class {value}, which has no name'
-            )
-        mask = compact[box] == place
-        area = int(np.count_nonzero(mask))
-        row, column = box[0].start, box[1].start
-        annotation = {
-            "id": first_id + len(annotations),
-            "image_id": image_id,
-            "category_id": value,
-            "instance": number,
-            "segmentation": {
-                "size": list(image.instances.shape),
-                "counts": _run_lengths(mask, (row, column), image.instances.shape),
-            },
-            "area": area,
-            # COCO's order: left, top, width, height
-            "bbox": [column, row, mask.shape[1], mask.shape[0]],
-            "iscrowd": 0,
-        }
-        if image.pixel_size_nm is not None:
-            annotation["area_nm2"] = area * math.prod(image.pixel_size_nm)
-        annotations.append(annotation)
-    return annotations
+def _annotation(
+    instance: Instance, number: int, image_id: int, shape: tuple[int, ...]
+) -> dict[str, Any]:
+    row, column = instance.origin
+    annotation: dict[str, Any] = {
+        "id": number,
+        "image_id": image_id,
+        "category_id": instance.value,
+        "instance": instance.number,
+        "segmentation": {
+            "size": list(shape),
+            "counts": _run_lengths(instance.mask, instance.origin, shape),
+        },
+        "area": instance.area,
+        # COCO's order: left, top, width, height
+        "bbox": [column, row, instance.mask.shape[1], instance.mask.shape[0]],
+        "iscrowd": 0,
+    }
+    if instance.area_nm2 is not None:
+        annotation["area_nm2"] = instance.area_nm2
+    return annotation
 
 
 def _run_lengths(

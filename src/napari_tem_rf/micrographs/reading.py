@@ -25,6 +25,7 @@ from napari_tem_rf.micrographs.ome_zarr import (
     read_ome_zarr,
     read_ome_zarr_labels,
 )
+from napari_tem_rf.micrographs.outline_files import OUTLINE_ENDINGS, holds_outlines
 from napari_tem_rf.micrographs.plain_formats import (
     read_npy,
     read_png,
@@ -102,7 +103,11 @@ def image_name(path: str | Path) -> str:
 
     A path inside a zarr store has the name of the image that it leads to or belongs to.
     """
-    stem = name_in_store(Path(path)).stem
+    named = name_in_store(Path(path))
+    stem = named.stem
+    if named.suffix.lower() in OUTLINE_ENDINGS and Path(stem).suffix.lower() in _READERS:
+        # QuPath names its files after the image's, ending and all
+        stem = Path(stem).stem
     return stem[:-4] if stem.lower().endswith(".ome") else stem
 
 
@@ -210,7 +215,7 @@ def open_labels(path: str | Path) -> LabelFrames:
     return LabelFrames(tuple(map(int, pixels.shape)), read)
 
 
-def find_images(paths: Sequence[str | Path]) -> tuple[Path, ...]:
+def find_images(paths: Sequence[str | Path], *, outlines: bool = False) -> tuple[Path, ...]:
     """Return the files among ``paths``, with each folder's readable files in its place.
 
     Parameters
@@ -218,6 +223,8 @@ def find_images(paths: Sequence[str | Path]) -> tuple[Path, ...]:
     paths : sequence of str or Path
         Files, which are taken as they are, and folders, whose readable files come sorted by name.
         A .ser file whose .emi file is in the same folder comes with it and not alone.
+    outlines : bool
+        Take a folder's files of outlines too, which stand for labels.
 
     Returns
     -------
@@ -236,11 +243,13 @@ def find_images(paths: Sequence[str | Path]) -> tuple[Path, ...]:
         if path.is_file() or _ending(path) in _READERS:
             found[path] = None
             continue
-        inside = [p for p in sorted(path.iterdir()) if _is_image(p)]
+        inside = [
+            p for p in sorted(path.iterdir()) if _is_image(p) or (outlines and _is_outlines(p))
+        ]
         if not inside:
+            endings = (*IMAGE_ENDINGS, *(OUTLINE_ENDINGS if outlines else ()))
             raise ReadingError(
-                f'the folder "{path}" holds no file with one of the endings '
-                f"{', '.join(IMAGE_ENDINGS)}"
+                f'the folder "{path}" holds no file with one of the endings {", ".join(endings)}'
             )
         found.update(dict.fromkeys(inside))
     return tuple(found)
@@ -263,11 +272,20 @@ def _is_image(path: Path) -> bool:
     return True
 
 
+def _is_outlines(path: Path) -> bool:
+    return not path.name.startswith(".") and holds_outlines(path)
+
+
 def _reader(path: Path, readers: dict[str, T], what: str) -> T:
     if not path.exists():
         raise ReadingError(f'"{path}" is not there: check the path')
     refuse_special_file(path)
     ending = _ending(path)
+    if ending not in readers and holds_outlines(path):
+        raise ReadingError(
+            f'"{path.name}" holds outlines, which have no pixels of their own: give it as the '
+            "labels of an image"
+        )
     if ending not in readers:
         raise ReadingError(
             f'"{path.name}" has the ending "{ending}": {what} are read from '

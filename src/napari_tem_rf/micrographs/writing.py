@@ -4,13 +4,17 @@ The ending chooses the format: TIFF as ImageJ reads it (unit nm), OME-Zarr 0.4, 
 is whole or not there, and an existing one is replaced only where that is asked for.
 """
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 
-from napari_tem_rf.micrographs.coco import InstanceImage, write_coco
+from napari_tem_rf.micrographs.coco import write_coco
 from napari_tem_rf.micrographs.framewise import Framewise
+from napari_tem_rf.micrographs.geojson import write_geojson
+from napari_tem_rf.micrographs.imagej_rois import write_rois
+from napari_tem_rf.micrographs.instance_images import InstanceImage
 from napari_tem_rf.micrographs.label_formats import (
     LABEL_ENDINGS,
     Pages,
@@ -24,13 +28,64 @@ from napari_tem_rf.micrographs.label_series import LabelSeries
 from napari_tem_rf.storage import refuse_existing, write_aside
 
 __all__ = [
+    "INSTANCE_ENDINGS",
     "LABEL_ENDINGS",
     "InstanceImage",
     "LabelSeries",
     "write_coco",
+    "write_instances",
     "write_labels",
     "write_probabilities",
 ]
+
+
+_INSTANCE_WRITERS = {".geojson": write_geojson, ".json": write_coco, ".zip": write_rois}
+
+INSTANCE_ENDINGS = tuple(sorted(_INSTANCE_WRITERS))
+"""Endings that `write_instances` knows."""
+
+
+def write_instances(
+    path: str | Path,
+    images: Iterable[InstanceImage],
+    class_names: Mapping[int, str],
+    *,
+    overwrite: bool = False,
+) -> Path:
+    """Write instances one by one, in the format of the path's ending.
+
+    Parameters
+    ----------
+    path : str or Path
+        .json (COCO, of any number of images), .zip (ROIs of ImageJ) or .geojson (QuPath); the last
+        two of one image or series.
+    images : iterable of InstanceImage
+    class_names : mapping of int to str
+        Name of each class value.
+    overwrite : bool
+        Replace an existing file.
+
+    Returns
+    -------
+    Path
+        The path written to.
+
+    Raises
+    ------
+    ValueError
+        If the ending is not known, instances are not (row, column) whole numbers, or of a class
+        without a name.
+    FileExistsError
+        If the path exists and ``overwrite`` is not set.
+    """
+    path = Path(path)
+    write = _INSTANCE_WRITERS.get(path.suffix.lower())
+    if write is None:
+        raise ValueError(
+            f'"{path.name}" ends in "{path.suffix}": COCO is written as .json, ROIs of ImageJ as '
+            ".zip, GeoJSON as .geojson"
+        )
+    return write(path, images, class_names, overwrite=overwrite)
 
 
 def write_labels(

@@ -19,7 +19,7 @@ from napari_tem_rf.measuring.series import Finding, Ground, find_in
 from napari_tem_rf.micrographs.framewise import Framewise, PackedLabels
 from napari_tem_rf.micrographs.writing import (
     InstanceImage,
-    write_coco,
+    write_instances,
     write_labels,
     write_probabilities,
 )
@@ -102,7 +102,7 @@ def export_mask(path: Path, out: Outgoing, overwrite: bool = False) -> tuple[boo
 
 
 def export_instances(path: Path, out: Outgoing, overwrite: bool = False) -> tuple[bool, str]:
-    """Write particles as COCO JSON, and how they were made.
+    """Write particles one by one in the format of the path's ending, and how they were made.
 
     Those of a layer of particles as they are; those of a mask are found first.
     """
@@ -112,11 +112,9 @@ def export_instances(path: Path, out: Outgoing, overwrite: bool = False) -> tupl
     origin = replace(out.origin, is_particles=True, finding=finding)
 
     def write() -> None:
-        if path.suffix.lower() != ".json":
-            raise ValueError(f'"{path.name}" ends in "{path.suffix}": COCO is written as .json')
         names = out.class_names
         values = {*out.class_of.values(), *([] if out.origin.is_particles else names), 1}
-        write_coco(
+        write_instances(
             path,
             _instance_images(out),
             {value: names.get(value, f"class {value}") for value in sorted(values)},
@@ -161,7 +159,8 @@ def _instance_images(out: Outgoing) -> Iterator[InstanceImage]:
             present = {int(value) for value in np.unique(plane) if value > 0}
             class_of = {value: class_of.get(value, 1) for value in present}
         title = f"{name}[{index}]" if labels.ndim == 3 else name
-        yield InstanceImage(title, plane.astype(np.int64), class_of, origin.pixel_size_nm)
+        frame = index if labels.ndim == 3 else None
+        yield InstanceImage(title, plane.astype(np.int64), class_of, origin.pixel_size_nm, frame)
 
 
 def _found(

@@ -100,7 +100,8 @@ class LoadWidget(QWidget):
 
         self.open_button = QPushButton("Open...")
         self.open_button.setToolTip(
-            "Open micrographs: dm3, dm4, emd, ser, emi, mrc, hspy, zspy, TIFF, PNG, NPY.\n"
+            "Open micrographs: dm3, dm4, emd, ser, emi, mrc, hspy, zspy, TIFF, PNG, NPY;\n"
+            "outlines on them: ROIs of ImageJ (.zip), GeoJSON of QuPath.\n"
             "Or drop files on this dock, also the zip of a run that somebody shared."
         )
         self.open_button.clicked.connect(self._ask_files)
@@ -253,8 +254,12 @@ class LoadWidget(QWidget):
             return
         names = paths[0].name if len(paths) == 1 else f"{len(paths)} files"
         self.words.say(f"Reading {names}...", "quiet")
+        images, chosen = list(self.session.images), self.session.image
         self._reading = run_in_thread(
-            lambda _stopped, _say: read_several(paths), self._add, self._on_unread, owner=self
+            lambda _stopped, _say: read_several(paths, images, chosen),
+            self._add,
+            self._on_unread,
+            owner=self,
         )
 
     def _on_unread(self, trouble: str) -> None:
