@@ -217,12 +217,12 @@ def loops(
             LabelledImage(image.name, image.frame(), (truth > 0).astype(np.uint8), None, image.name)
             for image, truth in rest
         )
-        forest = fit_forest(prepare(masks, "background", Cleaning()), 0)
+        forest = fit_forest(prepare(masks, "background", Cleaning()).images, 0)
         tally(
             "random forest, necks",
             left_out,
             lambda image, forest=forest: find_particles(
-                forest.predict(standardise(image.frame().astype(np.float32)))
+                forest.decide(standardise(image.frame().astype(np.float32))).classes
             ),
         )
         grey = threshold_of(rest)
