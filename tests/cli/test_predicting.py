@@ -315,8 +315,10 @@ def test_an_image_of_another_pixel_size_is_resampled(cli, run, data, tmp_path):
     assert made["resampling"]["from_nm"] == pytest.approx([PIXEL_SIZE_NM / 2] * 2)
     assert made["resampling"]["to_nm"] == pytest.approx([PIXEL_SIZE_NM] * 2)
     assert made["pixel_size_nm"] == pytest.approx([PIXEL_SIZE_NM / 2] * 2)
-    # what was made with resampling is not what is made without
-    assert "is not from this run and image" in cli(*one, tmp_path / "out").error
+    # resampled where nothing is said; what was made so is not what is made without
+    assert "is kept" in cli(*one, tmp_path / "out", "--probabilities").err
+    error = cli(*one, tmp_path / "out", "--no-resample").error
+    assert "was predicted with another resampling: predict it in the same way" in error
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "finer.tif") > 0, mask)
 
 

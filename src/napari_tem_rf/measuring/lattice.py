@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lattice", "lattice_period"]
+__all__ = ["Lattice", "lattice_of_tiles", "lattice_period"]
 
 _TILE_PX = 128
 _MOST_TILES = 256
@@ -92,6 +92,21 @@ def lattice_period(
         return None
     period = 1 / frequency
     return Lattice(period, period * side if pixel_size_nm else None, height)
+
+
+def lattice_of_tiles(tiles: NDArray[np.float32]) -> Lattice | None:
+    """Find the lattice of a few square tiles of an image: sooner than `lattice_period`, and less.
+
+    Parameters
+    ----------
+    tiles : ndarray of float32, shape (tile, row, column)
+        Finite grey values.
+    """
+    ring = _strongest_ring(tiles, 1.0, 1.0, 1.0)
+    if ring is None or ring[0] < _SIGNIFICANCE:
+        return None
+    _, frequency, height = ring
+    return Lattice(1 / frequency, None, height)
 
 
 def _strongest_ring(

@@ -1,0 +1,360 @@
+"""The Dice that is expected without a truth, calibrated and put to the test.
+
+``collect`` trains small networks on simulated specimens (``sample_data/settings.py``), changes size
+of pixels, dose, defocus and thickness, and keeps for each image what is known of its prediction and
+the true Dice. The same for the sample images (multislice) and for the public sets, where an image
+is resampled, noise is added or it is blurred; and for images of another specimen or set. It goes on
+where it was stopped.
+
+``fit`` fits `CalibratedModel` to the simulated networks alone, says how well it does on networks
+that were left out and on all others, draws the plot of the guide, and with ``--write`` replaces the
+table in the package.
+
+    python benchmarks/expected_dice.py collect --out trust --minutes 4
+    python benchmarks/expected_dice.py fit --out trust [--write] [--plot docs/pictures/expected.png]
+"""
+
+import argparse
+import json
+import re
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.ndimage import gaussian_filter
+from scipy.optimize import least_squares
+
+from napari_tem_rf import jobs, read_labels, read_micrographs
+from napari_tem_rf.jobs.judging import evidence_of, held_out_dice
+from napari_tem_rf.jobs.predicting import network_of_run, stamp
+from napari_tem_rf.measuring.expected_dice import (
+    FEATURES,
+    CalibratedModel,
+    Line,
+    features_of,
+    usual_own,
+)
+from napari_tem_rf.measuring.image_statistics import ImageStatistics, image_statistics
+from napari_tem_rf.measuring.scores import dice
+from napari_tem_rf.measuring.trained_on import Evidence
+from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.micrographs.cleaning import clean, standardise
+from napari_tem_rf.micrographs.resampling import resample_image, resample_labels
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import TrainingPlan
+from napari_tem_rf.records import record_of
+from napari_tem_rf.runs import Run, read_run
+from napari_tem_rf.starting import SIMULATED
+from napari_tem_rf.storage import write_text
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "sample_data"))
+sys.path.insert(0, str(ROOT / "benchmarks"))
+from settings import Settings, Specimen, draw_image, draw_specimen  # noqa: E402
+from strokes_to_mask import Known, draw  # noqa: E402
+
+TABLE = ROOT / "src" / "napari_tem_rf" / "measuring" / "expected_dice.json"
+SPECS = (
+    NetworkSpec((4, 4)),
+    NetworkSpec((2, 2)),
+    NetworkSpec((4, 4)),
+    NetworkSpec((4, 8), filters=3),
+    NetworkSpec((2,)),
+)
+KINDS = ("particles", "masses", "sheet")
+REAL = ("graphene-hrtem", "nanoparticles-bf", "dislocation-loops", "sample-hr", "sample-lm")
+DROP = 0.1
+INNER = 0.8
+"""Of the cases, the part that an interval is to hold."""
+MOST_FALSE = 0.05
+
+
+@dataclass(frozen=True)
+class Task:
+    """A network to train, and what to try it on."""
+
+    name: str
+    family: str
+    """What is left out together: one simulated kind and specimen, or a set."""
+    images: Callable[[], tuple[LabelledImage, ...]]
+    tests: Callable[[], Iterator[tuple[str, np.ndarray, np.ndarray, float | None]]]
+    """Yields change, pixels, mask and side of a pixel in nm."""
+    spec: NetworkSpec
+    strokes: bool
+    start: str | None
+    steps: int
+    seed: int
+
+
+def seed_of(*words: Any) -> int:
+    return zlib.crc32(repr(words).encode())
+
+
+# simulated specimens
+
+
+def changes(usual: Settings, rng: np.random.Generator) -> Iterator[tuple[str, Settings]]:
+    """Yield settings to predict at: each changed alone, then some at once."""
+    for _ in range(6):
+        yield "none", usual
+    for factor in (0.5, 0.7, 0.85, 1.2, 1.5, 2.0):
+        yield "pixel", replace(usual, pixel_nm=usual.pixel_nm * factor)
+    for factor in (1 / 16, 1 / 6, 1 / 3, 4.0):
+        yield "dose", replace(usual, dose=usual.dose * factor)
+    for factor in (0.3, -1.0, 2.0, 4.0):
+        yield "defocus", replace(usual, defocus_nm=usual.defocus_nm * factor)
+    for thickness in (0.3, 3.0, 8.0):
+        yield "thickness", replace(usual, thickness=thickness)
+    for _ in range(4):
+        yield (
+            "several",
+            Settings(
+                usual.pixel_nm * float(np.exp(rng.uniform(-0.5, 0.5))),
+                usual.dose * float(np.exp(rng.uniform(-2.0, 0.7))),
+                usual.defocus_nm * rng.uniform(0.2, 3.0),
+                float(np.exp(rng.uniform(-0.5, 1.6))),
+            ),
+        )
+
+
+def labelled(name: str, pixels: np.ndarray, mask: np.ndarray, nm: float | None, strokes: bool,
+             seed: int) -> LabelledImage:  # fmt: skip
+    labels = mask.astype(np.uint8)
+    if strokes:
+        labels = draw(mask > 0, np.random.default_rng(seed))
+    return LabelledImage(name, pixels, labels, None if nm is None else (nm, nm))
+
+
+def simulated(number: int) -> Task:
+    kind = KINDS[number % 3]
+    seed = seed_of("simulated", number)
+    rng = np.random.default_rng(seed)
+    specimen: Specimen = draw_specimen(rng, kind)  # type: ignore[arg-type]
+    other: Specimen = draw_specimen(rng, KINDS[(number + 1 + number // 3) % 3])  # type: ignore[arg-type]
+    spec = SPECS[number % len(SPECS)]
+    strokes = number % 4 == 3
+    usual = specimen.usual
+    count = 3 if strokes else int(rng.integers(4, 8))
+    # settings are never quite the same from image to image
+    near = [
+        replace(
+            usual,
+            dose=usual.dose * float(np.exp(rng.normal(0, 0.1))),
+            defocus_nm=usual.defocus_nm * (1 + rng.normal(0, 0.08)),
+        )
+        for _ in range(count)
+    ]
+
+    def images() -> tuple[LabelledImage, ...]:
+        return tuple(
+            labelled(
+                f"image {i}",
+                *draw_image(specimen, settings, np.random.default_rng([seed, i])),
+                usual.pixel_nm,
+                strokes,
+                seed + i,
+            )
+            for i, settings in enumerate(near)
+        )
+
+    def tests() -> Iterator[tuple[str, np.ndarray, np.ndarray, float | None]]:
+        chance = np.random.default_rng([seed, 7])
+        for place, (change, settings) in enumerate(changes(usual, chance)):
+            drawn = draw_image(specimen, settings, np.random.default_rng([seed, 99, place]))
+            yield change, *drawn, settings.pixel_nm
+        for repeat in range(2):
+            drawn = draw_image(other, other.usual, np.random.default_rng([seed, 98, repeat]))
+            yield "specimen", *drawn, other.usual.pixel_nm
+
+    return Task(
+        f"simulated_{number:02d}", f"{kind} {number}", images, tests, spec, strokes,
+        SIMULATED if spec == SPECS[0] else None,
+        int(rng.integers(120, 260)), seed % 10_000,
+    )  # fmt: skip
+
+
+# the sample images and the public sets
+
+
+def read_real(name: str, data: Path) -> list[Known]:
+    folder = {
+        "sample-hr": ROOT / "sample_data" / "high_resolution",
+        "sample-lm": ROOT / "sample_data" / "low_magnification",
+    }.get(name, data / name)
+    found = []
+    for path in sorted((folder / "images").iterdir()):
+        (micrograph,) = read_micrographs(path)
+        mask = read_labels(folder / "labels" / path.name) > 0
+        exposure = re.sub(r"(_layer_\d+|row\d_)", "", path.stem)
+        found.append(Known(path.stem, exposure, micrograph.frame(), mask))
+    return found
+
+
+def changed(image: Known, change: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return pixels and mask of an image that was changed: ``pixel 1.4``, ``noise 1``, ``blur``."""
+    seen, mask = standardise(image.pixels), image.mask
+    what, _, much = change.partition(" ")
+    if what == "pixel":
+        shape = tuple(max(64, round(side / float(much))) for side in seen.shape)
+        return resample_image(seen, shape), resample_labels(mask, shape)  # type: ignore[arg-type]
+    if what == "noise":
+        return seen + rng.normal(0, float(much), seen.shape).astype(np.float32), mask
+    if what == "blur":
+        return gaussian_filter(seen, float(much)), mask
+    return seen, mask
+
+
+def real(name: str, number: int, data: Path) -> Task:
+    seed = seed_of(name, number)
+    rng = np.random.default_rng(seed)
+    spec = SPECS[(number + 1) % len(SPECS)]
+    many = {"graphene-hrtem": 8, "nanoparticles-bf": 4, "dislocation-loops": 5}.get(name, 4)
+
+    def parts() -> tuple[list[Known], list[Known]]:
+        known = read_real(name, data)
+        exposures = sorted({each.exposure for each in known})
+        order = list(np.random.default_rng(seed).permutation(exposures))
+        first = [next(k for k in known if k.exposure == e and k.mask.any()) for e in order
+                 if any(k.exposure == e and k.mask.mean() > 0.005 for k in known)][:many]  # fmt: skip
+        taken = {each.exposure for each in first}
+        return first, [each for each in known if each.exposure not in taken]
+
+    strokes = number % 4 == 3
+
+    def images() -> tuple[LabelledImage, ...]:
+        return tuple(
+            labelled(each.name, standardise(each.pixels), each.mask, None, strokes, seed + i)
+            for i, each in enumerate(parts()[0][: 3 if strokes else many])
+        )
+
+    def tests() -> Iterator[tuple[str, np.ndarray, np.ndarray, float | None]]:
+        chance = np.random.default_rng([seed, 7])
+        _, rest = parts()
+        rest = [each for each in rest if each.mask.mean() > 0.01]
+        chance.shuffle(rest)  # type: ignore[arg-type]
+        for image in rest[:6]:
+            yield "none", *changed(image, "none", chance), None
+        for change in ("pixel 0.6", "pixel 0.8", "pixel 1.3", "pixel 1.8", "noise 0.4", "noise 1",
+                       "noise 2", "blur 1", "blur 2"):  # fmt: skip
+            for image in rest[:2]:
+                yield change.split()[0], *changed(image, change, chance), None
+        for other in REAL:
+            if other != name:
+                some = [each for each in read_real(other, data) if each.mask.mean() > 0.01]
+                for place in chance.choice(len(some), 1, replace=False):
+                    image = some[place]
+                    yield "set", standardise(image.pixels), image.mask, None
+
+    return Task(
+        f"{name}_{number}", name, images, tests, spec, strokes,
+        SIMULATED if spec == SPECS[0] else None,
+        int(rng.integers(150, 300)), seed % 10_000,
+    )  # fmt: skip
+
+
+def all_tasks(networks: int, reals: int, data: Path) -> list[Task]:
+    tasks = [simulated(number) for number in range(networks)]
+    sets = [name for name in REAL if name.startswith("sample") or (data / name).is_dir()]
+    return tasks + [real(name, number, data) for number in range(reals) for name in sets]
+
+
+# collecting
+
+
+def trained(task: Task, folder: Path) -> Run:
+    if not (folder / "run.json").is_file() or read_run(folder).record.trained_on is None:
+        request = jobs.TrainRequest(
+            run=folder,
+            images=task.images(),
+            spec=task.spec,
+            plan=TrainingPlan(
+                epochs=None, steps=task.steps, seed=task.seed, device="cpu", crop_px=96, batch=4
+            ),
+            unlabelled="ignore" if task.strokes else "background",
+            labels_are="classes",
+            start=task.start,
+            threads=1,
+        )
+        jobs.train_run(request, report=lambda report: None, stopped=lambda: False)
+    return read_run(folder)
+
+
+def tried(task: Task, run: Run) -> list[dict[str, Any]]:
+    record = run.record
+    assert record.trained_on is not None
+    network = network_of_run(run.folder, stamp(run.folder), "cpu")
+    rows = []
+    for change, pixels, mask, nm in task.tests():
+        result = jobs.predict_with_run(
+            run.folder, pixels, None, False, "cpu", keep=True,
+            report=lambda report: None, stopped=lambda: False,
+        )  # fmt: skip
+        assert result is not None
+        assert result.classes is not None
+        seen = standardise(clean(pixels, record.cleaning))
+        evidence = evidence_of(network, seen, result.classes, record.trained_on.features)
+        size = None if nm is None else (nm, nm)
+        rows.append(
+            {
+                "change": change,
+                "dice": dice(result.labels > 0, mask > 0),
+                "raw_dice": dice(result.classes > 0, mask > 0),
+                "truth": float(np.mean(mask > 0)),
+                "evidence": asdict(evidence),
+                "image": asdict(image_statistics(seen, pixel_size_nm=size)),
+            }
+        )
+    return rows
+
+
+def collect(options: argparse.Namespace) -> None:
+    torch.set_num_threads(1)  # beside other work threads wait for each other
+    end = time.monotonic() + 60 * options.minutes
+    tasks = all_tasks(options.networks, options.reals, options.data)
+    for task in tasks:
+        path = options.out / "rows" / f"{task.name}.json"
+        if path.is_file():
+            continue
+        if time.monotonic() > end:
+            print("time is over: call again to go on")
+            return
+        begun = time.monotonic()
+        run = trained(task, options.out / "runs" / task.name)
+        took = time.monotonic() - begun
+        rows = tried(task, run)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps({"name": task.name, "family": task.family, "rows": rows}))
+        usual = np.mean([row["dice"] for row in rows if row["change"] == "none"])
+        print(
+            f"{task.name}: held out {run.record.validation_dice}, usual {usual:.3f}, "
+            f"all {np.mean([row['dice'] for row in rows]):.3f}; {took:.0f} + "
+            f"{time.monotonic() - begun - took:.0f} s",
+            flush=True,
+        )
+    print("all is collected")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("what", choices=("collect", "fit"))
+    parser.add_argument("--out", type=Path, default=Path("trust"))
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--networks", type=int, default=36, help="on simulated specimens")
+    parser.add_argument("--reals", type=int, default=4, help="on each other set")
+    parser.add_argument("--minutes", type=float, default=1e6)
+    parser.add_argument("--write", action="store_true", help="replace the table in the package")
+    parser.add_argument("--plot", type=Path)
+    options = parser.parse_args()
+    collect(options) if options.what == "collect" else fit(options)
+
+
+if __name__ == "__main__":
+    main()
