@@ -28,7 +28,6 @@ from napari_tem_rf.mask_predicting import predict_masks
 from napari_tem_rf.measuring.expected_dice import ExpectedDice
 from napari_tem_rf.measuring.finishing import Finishing, nm_sentence
 from napari_tem_rf.measuring.series import Finding
-from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import read_micrographs
 from napari_tem_rf.protocol import Device, ProgressReport
 from napari_tem_rf.run_record import RunRecord

@@ -57,9 +57,7 @@ def what_it_saw(
     parts = (training.without_border, validation.without_border)
     seen = {image.name: image for part in reversed(parts) for image in part.images}
     crops = _training_crops(folded, list(parts[0].images))
-    held_out = [
-        part for part in map(_annotated_part, parts[1].images) if part is not None
-    ]
+    held_out = [part for part in map(_annotated_part, parts[1].images) if part is not None]
     looked_at = held_out or [
         part for part in map(_annotated_part, parts[0].images) if part is not None
     ]
@@ -180,9 +178,7 @@ def evidence_of(
     )
 
 
-def _telling(
-    classes: NDArray[np.uint8], side: int, number: int
-) -> Iterator[tuple[slice, slice]]:
+def _telling(classes: NDArray[np.uint8], side: int, number: int) -> Iterator[tuple[slice, slice]]:
     """Yield the crops that tell most: those that hold particle and background in like parts."""
     windows = list(_grid(classes.shape, side))
     shares = np.array([float(np.mean(classes[window] > 0)) for window in windows])
@@ -255,6 +251,4 @@ def network_statistics(
     contrast: tuple[float, ...],
 ) -> ImageStatistics:
     """Return what an image looks like as a network sees it."""
-    return image_statistics(
-        seen, raw, pixel_size_nm=pixel_size_nm, dose=dose, contrast=contrast
-    )
+    return image_statistics(seen, raw, pixel_size_nm=pixel_size_nm, dose=dose, contrast=contrast)

@@ -238,6 +238,10 @@ class MaskFile:
         found = (read_provenance(self.target) or {}).get(EXPECTED)
         return found if isinstance(found, dict) else None
 
+    def expected_of(self, index: int) -> ExpectedDice | None:
+        """Return what is expected of a frame that was written since `begin`."""
+        return self._expected.get(index)
+
     def _note_expected(self) -> None:
         """Put what is expected of the frames that were predicted beside what was known before."""
         made = read_provenance(self.target) if self._expected else None

@@ -55,6 +55,7 @@ _USUAL_SPECTRUM = 0.12
 _SAME_PERIOD = 0.08
 _LEAST_SHARE = 0.02
 _SURE = 0.98
+_LITTLE = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +248,8 @@ def expect_dice(
         if held_out_dice is None
         else f"Dice {held_out_dice:.2f} on held-out masks"
     )
-    # where all is as in the training, small differences are no reasons
-    shown = reasons if warns or reasons[:1] != () and usual - dice > 0.03 else _certain(reasons)
+    # where little is lost, small differences are no reasons
+    shown = reasons if warns or usual - dice > _LITTLE else _certain(reasons)
     return ExpectedDice(round(dice, 3), round(low, 3), round(high, 3), warns, shown, basis)
 
 
@@ -366,8 +367,11 @@ def _reasons(
     usual = max(median(each.distance for each in trained_on.evidence), _LEAST_REFERENCE)
     times = evidence.distance / usual
     if times > 1.5:
-        say("strange", f"it shows the network what it hardly met in training ({times:.1f} times "
-            "as far off as its own images)")
+        say(
+            "strange",
+            f"it shows the network what it hardly met in training ({times:.1f} times "
+            "as far off as its own images)",
+        )
     agreed = fmean(each.agreement for each in trained_on.evidence)
     if features[FEATURES.index("disagrees")] > 0.05:
         say(
@@ -414,8 +418,12 @@ def _of_lattice(trained_on: TrainedOn, image: ImageStatistics) -> str:
     here = _lattice_words(image)
     if change == "new":
         return f"a lattice that was not there in training ({here})"
-    known = [each for each in trained_on.images if each.lattice_px is not None]
-    nearest = min(known, key=lambda each: abs(each.lattice_px - image.lattice_px))
+    off = [
+        (abs(each.lattice_px - image.lattice_px), number)
+        for number, each in enumerate(trained_on.images)
+        if each.lattice_px is not None and image.lattice_px is not None
+    ]
+    nearest = trained_on.images[min(off)[1]]
     return f"a lattice of {here}, in training {_lattice_words(nearest)}"
 
 

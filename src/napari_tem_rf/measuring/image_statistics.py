@@ -1,10 +1,11 @@
-"""What an image looks like to a network, in numbers: grey levels, noise, power by frequency, lattice.
+"""What an image looks like to a network, in numbers: grey levels, noise, spectrum, lattice.
 
 All are measured on a few tiles, so that they cost little beside a prediction, in the same way for
 the images of a training and for those that are predicted.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import log10, sqrt
 from typing import Any
 
@@ -73,8 +74,7 @@ class ImageStatistics:
         if self.pixel_size_nm is None:
             return None
         side = sqrt(self.pixel_size_nm[0] * self.pixel_size_nm[1])
-        edges = zip(BANDS[:-1], BANDS[1:], strict=True)
-        return tuple(sqrt(low * high) / side for low, high in edges)
+        return tuple(sqrt(low * high) / side for low, high in pairwise(BANDS))
 
     @property
     def lattice_nm(self) -> float | None:
@@ -114,6 +114,9 @@ def image_statistics(
     tiles = _tiles(seen)
     spectrum = _band_powers(tiles)
     lattice = lattice_of_tiles(tiles)
+    strength = None
+    if lattice is not None:  # beside no noise at all it would be without bounds
+        strength = round(min(lattice.signal_to_noise, _STRONGEST), 2)
     mean, sd = _grey_levels(seen if raw is None else raw)
     return ImageStatistics(
         grey_mean=mean,
@@ -121,7 +124,7 @@ def image_statistics(
         spectrum=tuple(round(log10(max(power, _TINIEST)), 4) for power in spectrum),
         noise=round(sqrt(max(spectrum[-1], 0.0)), 5) if spectrum else 0.0,
         lattice_px=None if lattice is None else round(lattice.period_px, 3),
-        lattice_strength=None if lattice is None else round(min(lattice.signal_to_noise, _STRONGEST), 2),
+        lattice_strength=strength,
         pixel_size_nm=pixel_size_nm,
         dose=dose,
         contrast=tuple(round(each, 4) for each in contrast),

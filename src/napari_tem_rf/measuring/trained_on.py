@@ -1,4 +1,4 @@
-"""What a network was trained on, as a run keeps it: its images, its features, what it was sure of."""
+"""What a network was trained on, as a run keeps it: images, features, what it was sure of."""
 
 from dataclasses import dataclass
 from math import isfinite

@@ -86,5 +86,6 @@ class Micrograph:
 def dose_in(metadata: Mapping[str, Any]) -> float | None:
     """Return the dose that a microscope wrote, in electrons per square ångström."""
     dose = metadata.get("dose")
-    is_number = isinstance(dose, int | float) and not isinstance(dose, bool)
-    return float(dose) if is_number and 0 < dose < _HIGHEST_DOSE else None
+    if isinstance(dose, bool) or not isinstance(dose, int | float):
+        return None
+    return float(dose) if 0 < dose < _HIGHEST_DOSE else None
