@@ -29,7 +29,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import fft
-from scipy.ndimage import distance_transform_edt, gaussian_filter
+from scipy.ndimage import distance_transform_edt, find_objects, gaussian_filter
 from weak_phase import wavelength_nm
 
 __all__ = ["Settings", "Specimen", "draw_image", "draw_specimen"]
@@ -170,17 +170,19 @@ def draw_image(
         mask = numbered > 0
         potential = specimen.film * np.sqrt(thick) * grain
         depth = np.zeros_like(potential)
-        for number in range(1, int(numbered.max()) + 1):
-            inside = numbered == number
-            if not inside.any():
+        for number, box in enumerate(find_objects(numbered), start=1):
+            if box is None:
                 continue
+            # with a pixel around it, that its edge is one
+            box = tuple(slice(max(0, each.start - 1), each.stop + 1) for each in box)
+            inside = numbered[box] == number
             edge_nm = distance_transform_edt(inside)[inside] * settings.pixel_nm
             own = np.minimum(edge_nm / (0.3 * specimen.radius_nm), 1).astype(np.float32)
-            depth[inside] = own * np.float32(rng.uniform(0.6, 1.0))
+            depth[box][inside] = own * np.float32(rng.uniform(0.6, 1.0))
             if specimen.kind == "particles":
                 spacing = specimen.spacing_nm * rng.uniform(0.85, 1.15)
-                wave = _lattice(rng, spacing, grid[:, inside], settings.pixel_nm)
-                potential[inside] += rng.uniform(0.6, 1.6) * depth[inside] * wave
+                wave = _lattice(rng, spacing, grid[:, *box][:, inside], settings.pixel_nm)
+                potential[box][inside] += rng.uniform(0.6, 1.6) * depth[box][inside] * wave
         mass = specimen.mass * depth
     if specimen.kind == "masses":
         phase = gaussian_filter(potential, 1.0) * np.float32(0.3)
