@@ -19,7 +19,7 @@ __all__ = ["evidence_of", "held_out_dice", "judge", "network_statistics", "what_
 
 _CROPS_OF_TRAINING = 48
 _MOST_CROPS = 6
-_SHARE = 0.22
+_SHARE = 0.15
 """Pixels that are looked at once more, as a part of the image's."""
 
 _WINDOW_PX = 1024
