@@ -9,7 +9,7 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import Qt
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.segment.expected import ExpectedWidget, dot, in_words, next_words
+from napari_tem_rf.gui.segment.expected import ExpectedWidget, dot, expectation_in_words, next_words
 from napari_tem_rf.gui.segment.result import ExportWidget
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.expectations import Expectations
@@ -80,7 +80,9 @@ def test_all_predicted_images_are_listed_the_worst_first(
     assert widget.words.text().endswith(
         "2 are expected to be worse than in training: annotate far next."
     )
-    assert expected.words.text() == "Expected Dice 0.90 (0.85 to 0.94), as good as in training."
+    assert expected.words.text() == (
+        "Expected Dice 0.90 (0.85 to 0.94), about as good as in training."
+    )
     expected.fold.open()
     expected.images.itemClicked.emit(expected.images.item(0))
     assert session.image is images[1]
@@ -119,11 +121,11 @@ def test_frames_of_a_series_have_their_own_line(
 
 def test_what_cannot_be_judged_is_said(session: Session, image: Image) -> None:
     old = cannot_judge("the run does not say what it was trained on")
-    assert in_words(old) == (
+    assert expectation_in_words(old) == (
         "Expected Dice not known: the run does not say what it was trained on."
     )
     beyond = ExpectedDice(None, None, None, True, ("pixels 9.00 times as large",), "it is too far")
-    assert in_words(beyond) == (
+    assert expectation_in_words(beyond) == (
         "Expected Dice not known, worse than in training: it is too far; pixels 9.00 times as "
         "large."
     )

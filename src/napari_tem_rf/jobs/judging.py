@@ -65,11 +65,11 @@ def what_it_saw(
         space = feature_space(inspect_crops(folded, crops, turns=1, border=border).features)
         evidence = [
             _evidence_of_part(folded, part, space, border)
-            for part in spread_over(looked_at, MOST_IMAGES)
+            for part in evenly_some(looked_at, MOST_IMAGES)
         ]
     except MemoryError:
         return None
-    names = spread_over(sorted(seen), MOST_IMAGES)
+    names = evenly_some(sorted(seen), MOST_IMAGES)
     return TrainedOn(
         images=tuple(_statistics(seen[name], raw.get(name)) for name in names),
         features=space,
@@ -78,7 +78,7 @@ def what_it_saw(
     )
 
 
-def spread_over(values: Sequence[Any], most: int) -> list[Any]:
+def evenly_some(values: Sequence[Any], most: int) -> list[Any]:
     """Return at most so many of a sequence, evenly spread over it."""
     if len(values) <= most:
         return list(values)
@@ -200,11 +200,11 @@ def _grid(shape: Sequence[int], side: int) -> Iterator[tuple[slice, slice]]:
 def _training_crops(network: Any, images: list[AnnotatedImage]) -> NDArray[np.float32]:
     from napari_tem_rf.learning.inspecting import crop_side
 
-    some = spread_over(images, _CROPS_OF_TRAINING)
+    some = evenly_some(images, _CROPS_OF_TRAINING)
     side = min(crop_side(network, image.pixels.shape)[0] for image in some)
     windows = [(image, window) for image in some for window in _grid(image.pixels.shape, side)]
     return np.stack(
-        [image.pixels[window] for image, window in spread_over(windows, _CROPS_OF_TRAINING)]
+        [image.pixels[window] for image, window in evenly_some(windows, _CROPS_OF_TRAINING)]
     )
 
 

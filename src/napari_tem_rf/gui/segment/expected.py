@@ -25,7 +25,7 @@ _COLORS: dict[Trust, str] = {
     "unknown": "#909090",
 }
 _WORDS: dict[Trust, str] = {
-    "good": "as good as in training",
+    "good": "about as good as in training",
     "doubtful": "worse than in training",
     "bad": "of little use",
     "unknown": "not known",
@@ -90,7 +90,9 @@ class ExpectedWidget(QWidget):
             self.words.say("")
             return
         self.dot.setPixmap(dot(expected.trust).pixmap(_DOT_PX, _DOT_PX))
-        self.words.say(in_words(expected), "quiet" if expected.trust == "unknown" else "plain")
+        self.words.say(
+            expectation_in_words(expected), "quiet" if expected.trust == "unknown" else "plain"
+        )
         set_tip(self.words, tip(expected))
         set_tip(self.dot, tip(expected))
 
@@ -104,7 +106,8 @@ class ExpectedWidget(QWidget):
             set_tip(item, tip(found))
             self.images.addItem(item)
         rows = min(max(len(frames), 1), _ROWS)
-        self.images.setFixedHeight(rows * max(self.images.sizeHintForRow(0), _DOT_PX + 4) + 6)
+        letters = self.images.fontMetrics().lineSpacing()
+        self.images.setFixedHeight(rows * (max(letters, _DOT_PX) + 2) + 8)
 
     def _go_to(self, item: QListWidgetItem) -> None:
         each = self._shown[self.images.row(item)]
@@ -118,7 +121,7 @@ class ExpectedWidget(QWidget):
             self.session.viewer.dims.set_point(0, world[0])
 
 
-def in_words(expected: ExpectedDice) -> str:
+def expectation_in_words(expected: ExpectedDice) -> str:
     """Return what is expected, for a line: the number, what it means, and the first reasons."""
     if expected.dice is None and not expected.warns:
         return sentence(f"expected Dice not known: {expected.basis}")
@@ -126,7 +129,9 @@ def in_words(expected: ExpectedDice) -> str:
     if expected.dice is None:
         reasons = [expected.basis, *reasons]
     said = f"expected Dice {expected.number}, {_WORDS[expected.trust]}"
-    return sentence(f"{said}: {'; '.join(reasons)}" if reasons else said)
+    # of a good one they are no causes
+    joint = "; " if expected.trust == "good" else ": "
+    return sentence(f"{said}{joint}{'; '.join(reasons)}" if reasons else said)
 
 
 def tip(expected: ExpectedDice) -> str:
