@@ -499,7 +499,7 @@ def spread_of(
             for at in ((1 - INNER) / 2, (1 + INNER) / 2)
         )
         rows.append(
-            (round((low + high) / 2, 3), round(max(0.01, -below), 3), round(max(0.01, above), 3))
+            (round((low + high) / 2, 3), round(max(0.03, -below), 3), round(max(0.03, above), 3))
         )
     return tuple(rows)
 

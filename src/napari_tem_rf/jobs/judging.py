@@ -15,7 +15,7 @@ from napari_tem_rf.measuring.trained_on import MOST_IMAGES, Evidence, TrainedOn
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, LabelledImage, TrainingSet
 from napari_tem_rf.run_record import METHODS, RunRecord
 
-__all__ = ["evidence_of", "held_out_dice", "judge", "network_statistics", "what_it_saw"]
+__all__ = ["evidence_of", "held_out_dice", "judge", "what_it_saw"]
 
 _CROPS_OF_TRAINING = 48
 _MOST_CROPS = 6
@@ -37,7 +37,7 @@ class _Some:
 def what_it_saw(
     network: Any, images: Sequence[LabelledImage], training: TrainingSet, validation: TrainingSet
 ) -> TrainedOn | None:
-    """Measure what a network was trained on; None where the memory is full.
+    """Measure what a network was trained on; None where it cannot be: the memory is full.
 
     Parameters
     ----------
@@ -62,7 +62,10 @@ def what_it_saw(
         part for part in map(_annotated_part, parts[0].images) if part is not None
     ]
     try:
-        space = feature_space(inspect_crops(folded, crops, turns=1, border=border).features)
+        features = inspect_crops(folded, crops, turns=1, border=border).features
+        if not np.isfinite(features).all():
+            return None
+        space = feature_space(features)
         evidence = [
             _evidence_of_part(folded, part, space, border)
             for part in evenly_some(looked_at, MOST_IMAGES)
@@ -115,6 +118,8 @@ def judge(
     evidence = evidence_of(
         network, seen, classes, record.trained_on.features, border=record.parts_particles
     )
+    if not np.isfinite(evidence.distance):
+        return cannot_judge("the network answers with what are no numbers")
     image = image_statistics(seen, pixel_size_nm=pixel_size_nm)
     return expect_dice(record.trained_on, held_out_dice(record), evidence, image)
 
@@ -234,21 +239,10 @@ def _evidence_of_part(network: Any, part: _Some, space: FeatureSpace, border: bo
 
 def _statistics(image: AnnotatedImage, raw: LabelledImage | None) -> ImageStatistics:
     contrasts = amplitude_contrast(image.pixels, image.labels)
-    return network_statistics(
+    return image_statistics(
         image.pixels,
         None if raw is None else raw.pixels,
-        image.pixel_size_nm,
-        None if raw is None else raw.dose,
-        tuple(each.sigma for each in contrasts),
+        pixel_size_nm=image.pixel_size_nm,
+        dose=None if raw is None else raw.dose,
+        contrast=tuple(each.sigma for each in contrasts),
     )
-
-
-def network_statistics(
-    seen: NDArray[np.float32],
-    raw: NDArray[Any] | None,
-    pixel_size_nm: tuple[float, float] | None,
-    dose: float | None,
-    contrast: tuple[float, ...],
-) -> ImageStatistics:
-    """Return what an image looks like as a network sees it."""
-    return image_statistics(seen, raw, pixel_size_nm=pixel_size_nm, dose=dose, contrast=contrast)

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from napari_tem_rf.learning.device import out_of_memory
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.networks.rounding import round_up
 
@@ -82,6 +83,11 @@ def inspect_crops(
         In how many orientations, from 1 to 8; the first is as they lie.
     border : bool
         Whether the last class is the border of the one before it.
+
+    Raises
+    ------
+    MemoryError
+        When a crop does not fit.
     """
     device = network.head.weight.device
     kept: list[Tensor] = []
@@ -93,7 +99,12 @@ def inspect_crops(
             stack = np.stack([_turned(crop, each) for each in symmetries])
             images = torch.from_numpy(np.ascontiguousarray(stack))[:, None].to(device)
             kept.clear()
-            likely = network(images).softmax(1).cpu().numpy()  # (turn, class, row, column)
+            try:
+                likely = network(images).softmax(1).cpu().numpy()  # (turn, class, row, column)
+            except Exception as error:
+                if out_of_memory(error):
+                    raise MemoryError(f"no memory on {device} for a few crops") from error
+                raise
             inside = kept[0][0].flatten(1)  # (channel, pixel) of the crop as it lies
             mean, spread = inside.mean(1), inside.std(1, unbiased=False)
             columns[0].append(torch.cat([mean, spread]).double().cpu().numpy())
