@@ -340,7 +340,7 @@ def predict_series(
     micrograph: Micrograph,
     name: str,
     frames: Sequence[int] | None,
-    resample: bool,
+    resample: bool | None,
     stopped: Stopped,
 ) -> Generator[Step, None, Outcome]:
     """Predict a series, or some frames of it, into an OME-Zarr beside the run.
@@ -391,7 +391,7 @@ def predict_folder(
     run: Run,
     paths: Sequence[Path],
     out: Path,
-    resample: bool,
+    resample: bool | None,
     stopped: Stopped,
 ) -> Generator[Step, None, Outcome]:
     """Predict files into calibrated TIFF masks of their names.
@@ -427,7 +427,7 @@ class _Folder:
     """Which masks each file of a folder has, and how far they are."""
 
     def __init__(
-        self, run: Run, paths: Sequence[Path], out: Path, resample: bool, outcome: Outcome
+        self, run: Run, paths: Sequence[Path], out: Path, resample: bool | None, outcome: Outcome
     ) -> None:
         self._run, self._paths, self._out = run, paths, out
         self._resample, self._outcome = resample, outcome

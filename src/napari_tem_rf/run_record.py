@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing
+from napari_tem_rf.measuring.trained_on import TrainedOn, check_trained_on
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import receptive_field
@@ -141,6 +142,9 @@ class RunRecord:
     method: Method = "network"
     adopted: Adoption | None = None
     """None for what this program trained."""
+    trained_on: TrainedOn | None = None
+    """What its images look like, and what the network made of them; None for a baseline, and for
+    runs of versions that did not measure it."""
 
     @property
     def is_network(self) -> bool:
@@ -254,6 +258,8 @@ def check_run_record(record: RunRecord) -> None:
             raise ValueError(f"{what} is {getattr(record, what)!r:.100}: 0 or more")
     if record.best_epoch is not None and not 0 <= record.best_epoch <= _MOST:
         raise ValueError(f"best_epoch is {record.best_epoch}: 0 or more, or null")
+    if record.trained_on is not None:
+        check_trained_on(record.trained_on)
     check_words(record.split, "split", ("kind", "sentence", "scored"))
     _check_scores(record.scores)
     texts = (record.name, record.created, record.device, record.start or "")

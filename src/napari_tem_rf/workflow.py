@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_tem_rf import jobs
-from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
+from napari_tem_rf.jobs.pixel_sizes import finishing_for, size_sentence, wished_resampling
 from napari_tem_rf.jobs.repeating import repetition
 from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.measuring.series import Finding
@@ -235,7 +235,7 @@ def predict(
     *,
     tile_px: int | None = None,
     probabilities: bool = False,
-    resample: bool = False,
+    resample: bool | None = None,
     finishing: Finishing | None = None,
     instances: bool = False,
     neck: float = Finding().neck,
@@ -252,9 +252,10 @@ def predict(
         Side of a tile without its halo; the labels do not depend on it.
     probabilities : bool
         Whether to return probabilities too.
-    resample : bool
+    resample : bool, optional
         Show a Micrograph of another pixel size to the network at the size that it was trained at;
-        labels and probabilities come back on the image's own pixels.
+        labels and probabilities come back on the image's own pixels. When not given, so where its
+        size is known and the receptive field still finds room; a note says it.
     finishing : Finishing, optional
         How the mask is finished, lengths in px of the training images; the run's own way when not
         given. ``Finishing(enabled=False)`` leaves each pixel as the network decided.
@@ -267,7 +268,8 @@ def predict(
     Returns
     -------
     PredictionResult
-        Labels of the annotation's values with background 0, shape (row, column).
+        Labels of the annotation's values with background 0, shape (row, column), and in
+        ``expected`` how good they are expected to be, and why.
 
     Raises
     ------
@@ -275,23 +277,26 @@ def predict(
         When the image is not (row, column), or its pixels are too large to resample from.
     """
     size = image.pixel_size_nm if isinstance(image, Micrograph) else None
-    record = read_run(_folder(run)).record
+    record, pixels = read_run(_folder(run)).record, _pixels(image)
     result = jobs.predict_with_run(
         _folder(run),
-        _pixels(image),
+        pixels,
         tile_px,
         probabilities,
         "auto",
-        resampling_for(record, size) if resample else None,
+        wished_resampling(record, size, pixels.shape, resample),
         finishing_for(record, size, finishing),
         False,
         instances,
         neck,
+        size,
+        True,
         report=_silent,
         stopped=lambda: False,
     )
     assert result is not None
-    return result
+    said = size_sentence(record, size, pixels.shape, resample)
+    return replace(result, notes=(*result.notes, said)) if said else result
 
 
 def effective_field(
@@ -482,4 +487,5 @@ def _labelled(
 ) -> LabelledImage:
     name = image.name if isinstance(image, Micrograph) else f"image {index + 1}"
     size = image.pixel_size_nm if isinstance(image, Micrograph) else None
-    return LabelledImage(name, _pixels(image), labels, size, group)
+    dose = image.dose if isinstance(image, Micrograph) else None
+    return LabelledImage(name, _pixels(image), labels, size, group, dose=dose)

@@ -80,6 +80,55 @@ def test_json_of_predict(cli, run, data, tmp_path):
     assert entry["pixel_size_nm"] == pytest.approx([PIXEL_SIZE_NM] * 2)
     foreground = (read_labels(tmp_path / "out" / "gold_1.tif") > 0).mean()
     assert entry["foreground"] == pytest.approx(foreground)
+    expected = entry["expected_dice"]
+    assert expected["low"] <= expected["dice"] <= expected["high"]
+    assert expected["trust"] == "good"
+    made = json.loads((tmp_path / "out" / "gold_1.tif.json").read_text())
+    assert made["expected_dice"] == expected
+
+
+def test_the_image_that_is_expected_to_be_worst_is_named(cli, run, data, masks, tmp_path):
+    """Of the four images of the data and one of noise, that one; what is kept is known too."""
+    images = tmp_path / "images"
+    shutil.copytree(data.images, images)
+    noise = np.random.default_rng(5).normal(400, 80, SHAPE).astype(np.float32)
+    per_nm = 1 / PIXEL_SIZE_NM
+    tifffile.imwrite(
+        images / "dim.tif", noise, imagej=True, resolution=(per_nm, per_nm), metadata={"unit": "nm"}
+    )
+    answer = cli("predict", run, images, "--out", tmp_path / "out")
+    lines = answer.out.splitlines()
+    assert sum("expected Dice" in line for line in lines) == 5
+    (dim,) = [line for line in lines if "dim.tif" in line and "foreground" in line]
+    assert "not known" in dim or "annotate it next" in lines[-1]
+    again = cli("predict", run, images, "--out", tmp_path / "out", "--json").json["masks"]
+    by_image = {Path(each["image"]).stem: each["expected_dice"] for each in again}
+    assert by_image["dim"]["warns"]
+    assert not any(by_image[f"gold_{number}"]["warns"] for number in range(4))
+
+
+def test_a_series_is_as_good_as_its_worst_frame(cli, run, data, tmp_path):
+    frames = [read_micrographs(data.images / f"gold_{number}.tif")[0].frame() for number in (0, 1)]
+    frames.insert(1, np.random.default_rng(5).normal(400, 80, SHAPE).astype(np.uint16))
+    np.save(tmp_path / "series.npy", np.stack(frames))
+    one = ("predict", run, tmp_path / "series.npy", "--pixel-size", PIXEL_SIZE_NM)
+    (entry,) = cli(*one, "--out", tmp_path / "out", "--json").json["masks"]
+    expected = entry["expected_dice"]
+    assert expected["frame"] == 1
+    assert expected["warns"]
+    assert len(expected["frames"]) == 3
+    assert expected["frames"][0] > 0.8
+    assert "worst in frame 2" in cli(*one, "--out", tmp_path / "out").out
+
+
+def test_a_run_of_an_earlier_version_leaves_nothing_to_judge_by(cli, run, data, tmp_path):
+    older = Path(shutil.copytree(run, tmp_path / "older"))
+    values = json.loads((older / "run.json").read_text())
+    del values["trained_on"]
+    (older / "run.json").write_text(json.dumps(values))
+    answer = cli("predict", older, data.images / "gold_1.tif", "--out", tmp_path / "out")
+    assert answer.code == 0
+    assert "expected Dice not known: the run does not say what it was trained on" in answer.out
 
 
 @pytest.mark.parametrize("tile", [1, 20, 4096])
@@ -315,8 +364,10 @@ def test_an_image_of_another_pixel_size_is_resampled(cli, run, data, tmp_path):
     assert made["resampling"]["from_nm"] == pytest.approx([PIXEL_SIZE_NM / 2] * 2)
     assert made["resampling"]["to_nm"] == pytest.approx([PIXEL_SIZE_NM] * 2)
     assert made["pixel_size_nm"] == pytest.approx([PIXEL_SIZE_NM / 2] * 2)
-    # what was made with resampling is not what is made without
-    assert "is not from this run and image" in cli(*one, tmp_path / "out").error
+    # resampled where nothing is said; what was made so is not what is made without
+    assert "is kept" in cli(*one, tmp_path / "out", "--probabilities").err
+    error = cli(*one, tmp_path / "out", "--no-resample").error
+    assert "was predicted with another resampling: predict it in the same way" in error
     np.testing.assert_array_equal(read_labels(tmp_path / "out" / "finer.tif") > 0, mask)
 
 

@@ -44,7 +44,7 @@ def asked(worker: None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         resampling: Any,
         finishing: Finishing,
         keep: bool,
-        *,
+        *_: Any,
         report: Any,
         stopped: Any,
     ) -> jobs.PredictionResult:

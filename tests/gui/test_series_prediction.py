@@ -282,7 +282,7 @@ def test_a_folder_is_predicted_into_masks_beside_the_run(
 
 
 @pytest.mark.parametrize("on_disk", [False, True])
-def test_the_image_is_resampled_where_that_is_asked_for(
+def test_the_image_is_resampled_unless_it_is_to_stay_as_it_is(
     answers: Worker,
     widget: ExportWidget,
     session: Session,
@@ -296,6 +296,9 @@ def test_the_image_is_resampled_where_that_is_asked_for(
     image.scale = (1, 0.04, 0.05)[-image.ndim :]
     session.image = image
     assert "2.00 times as large" in widget.sizes.text()
+    assert "resampled for the prediction" in widget.sizes.text()
+    widget.resample.setChecked(False)
+    assert "predicted as it is" in widget.sizes.text()
     press(qtbot, widget.predict_button)
     qtbot.waitUntil(lambda: session.predicting is None, timeout=30_000)
     assert answers.resampling is None

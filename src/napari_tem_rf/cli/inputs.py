@@ -255,7 +255,12 @@ def _labelled(
         )
     if len(labels.shape) == 2:
         yield LabelledImage(
-            name, micrograph.frame(), labels.read(0), micrograph.pixel_size_nm, group
+            name,
+            micrograph.frame(),
+            labels.read(0),
+            micrograph.pixel_size_nm,
+            group,
+            dose=micrograph.dose,
         )
         return
     for index, frame_labels in enumerate(labels):
@@ -266,6 +271,7 @@ def _labelled(
                 frame_labels,
                 micrograph.pixel_size_nm,
                 group,
+                dose=micrograph.dose,
             )
 
 

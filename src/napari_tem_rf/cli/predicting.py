@@ -22,12 +22,12 @@ from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER, engine_at
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.engine import AnyEngine
-from napari_tem_rf.jobs.mask_files import MaskFile
-from napari_tem_rf.jobs.pixel_sizes import size_note
+from napari_tem_rf.jobs.mask_files import EXPECTED, MaskFile
+from napari_tem_rf.jobs.pixel_sizes import size_sentence
 from napari_tem_rf.mask_predicting import predict_masks
+from napari_tem_rf.measuring.expected_dice import ExpectedDice
 from napari_tem_rf.measuring.finishing import Finishing, nm_sentence
 from napari_tem_rf.measuring.series import Finding
-from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import read_micrographs
 from napari_tem_rf.protocol import Device, ProgressReport
 from napari_tem_rf.run_record import RunRecord
@@ -51,10 +51,11 @@ def predict(
     tile: int = typer.Option(None, "--tile", min=1, help="Side of a tile in px, without its halo."),
     pixel_size: float = PIXEL_SIZE,
     resample: bool = typer.Option(
-        False,
-        "--resample",
-        help="Show images of another pixel size to the network at the size it was trained at; "
-        "masks keep the image's own pixels.",
+        None,
+        "--resample/--no-resample",
+        help="Show images of another pixel size to the network at the size it was trained at, or "
+        "as they are; masks keep the image's own pixels. Not given: resampled where the receptive "
+        "field still finds room.",
     ),
     finish: Given = NOT_SAID,
     device: str = DEVICE,
@@ -97,7 +98,12 @@ def predict(
     elif not json:
         for entry in written:
             particles = f", {entry['particles']:,} particles" if instances else ""
-            tell(f"{entry['mask']}  {entry['foreground']:.1%} foreground{particles}")
+            tell(
+                f"{entry['mask']}  {entry['foreground']:.1%} foreground{particles}"
+                f"{_expected_line(entry)}"
+            )
+        if worst := _worst_line(written):
+            tell(worst)
     if failed:
         raise ValueError(
             failed[0]["error"]
@@ -148,7 +154,7 @@ class MaskWish:
     out: Path
     pixel_size: float | None = None
     probabilities: bool = False
-    resample: bool = False
+    resample: bool | None = None
     instances: bool = False
     neck: float = Finding().neck
 
@@ -175,7 +181,9 @@ class MaskWish:
             )
             if file.is_done:
                 progress.line(f'"{target}" is there from this run and is kept')
-            elif sentence := _size_sentence(self.run, micrograph, self.resample):
+            elif sentence := size_sentence(
+                self.run.record, micrograph.pixel_size_nm, micrograph.image_shape, self.resample
+            ):
                 progress.line(f"{micrograph.name}: {sentence}")
             yield file
 
@@ -272,7 +280,35 @@ def _entry(path: Path, file: MaskFile) -> dict[str, Any]:
         "foreground": foreground,
         "pixel_size_nm": None if size is None else list(size),
     }
-    return entry | {"particles": particles} if file.instances else entry
+    if file.instances:
+        entry["particles"] = particles
+    return entry | {EXPECTED: file.expected}
+
+
+def _expected_line(entry: Mapping[str, Any]) -> str:
+    """Return what is expected of a mask, for the end of its line."""
+    found = entry[EXPECTED]
+    if found is None:
+        return ""
+    said = ExpectedDice(
+        *(found["dice"], found["low"], found["high"], found["warns"]),
+        tuple(found["reasons"]),
+        found["basis"],
+    )
+    frame = f", worst in frame {found['frame'] + 1}" if "frame" in found else ""
+    return f"{frame}, {said.sentence}"
+
+
+def _worst_line(entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return which of several images to look at, or to annotate, next."""
+    known = [entry for entry in entries if (entry[EXPECTED] or {}).get("dice") is not None]
+    if len(known) < 2:
+        return ""
+    worst = min(known, key=lambda entry: entry[EXPECTED]["dice"])
+    return (
+        f"expected to be the worst: {Path(worst['image']).name}, Dice "
+        f"{worst[EXPECTED]['dice']:.2f}; annotate it next"
+    )
 
 
 def _foreground(mask: Path) -> tuple[tuple[int, ...], float, int]:
@@ -288,16 +324,3 @@ def _foreground(mask: Path) -> tuple[tuple[int, ...], float, int]:
         shares.append(float((labels > 0).mean()))
         largest += int(labels.max())
     return tuple(stored.pixels.shape), float(np.mean(shares)), largest
-
-
-def _size_sentence(run: Run, micrograph: Micrograph, resample: bool) -> str | None:
-    """Return what the user should know when the image's pixel size is not that of the training."""
-    note = size_note(run.record, micrograph.pixel_size_nm)
-    if note is None:
-        return None
-    if resample:
-        return f"{note}: resampled for the prediction; the mask has the image's own pixels"
-    return (
-        f"{note}: what the network learned may not hold; predict with --resample, or train on "
-        "images of this magnification"
-    )

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
+from napari_tem_rf.jobs.pixel_sizes import finishing_for, wished_resampling
 from napari_tem_rf.jobs.predicting import PredictionResult
 from napari_tem_rf.locking import BusyError, Lock
+from napari_tem_rf.measuring.expected_dice import ExpectedDice
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.label_series import LabelSeries
 from napari_tem_rf.micrographs.micrograph import Micrograph
@@ -30,6 +31,9 @@ from napari_tem_rf.storage import sweep_once
 
 __all__ = ["ForeignMaskError", "MaskFile", "own_mask_file"]
 
+
+EXPECTED = "expected_dice"
+"""Key of what is expected of a mask in its provenance."""
 
 _NUMBERS = np.uint16
 """Numbered particles have at least 16 bits, however few they are: no mask of classes needs them."""
@@ -57,8 +61,9 @@ class MaskFile:
         File of the mask; for a series one whose format holds stacks.
     probabilities : bool
         Whether to write probabilities too: float TIFF, one file a frame, beside the mask.
-    resample : bool
-        Whether to show the image to the network at the pixel size that it was trained at.
+    resample : bool, optional
+        Whether to show the image to the network at the pixel size that it was trained at; where it
+        can be when not given: see `wished_resampling`.
     instances : bool
         Whether the mask has a number for each particle, in 16 bits or more, in place of the values
         of classes.
@@ -80,7 +85,7 @@ class MaskFile:
         target: Path,
         *,
         probabilities: bool = False,
-        resample: bool = False,
+        resample: bool | None = None,
         instances: bool = False,
         neck: float = Finding().neck,
     ) -> None:
@@ -92,7 +97,8 @@ class MaskFile:
         self._is_series = micrograph.pixels.ndim == 3
         self._likely = tuple(self._probability_paths()) if probabilities else ()
         size = micrograph.pixel_size_nm
-        self.resampling = resampling_for(run.record, size) if resample else None
+        self.resampling = wished_resampling(run.record, size, micrograph.image_shape, resample)
+        self._expected: dict[int, ExpectedDice] = {}
         self.finishing = finishing_for(run.record, size)
         self._identity: dict[str, Any] = {
             "image": micrograph.name,
@@ -151,6 +157,9 @@ class MaskFile:
         made = provenance_of(self._run, self.micrograph.name, None, size)
         source = self.micrograph.source
         made["source"] = None if source is None else str(source.resolve())
+        if self._is_series:
+            # of frames that were predicted before a break
+            made[EXPECTED] = self.expected
         write_provenance(self.target, made | self._identity)
         if self._is_series and not self.target.exists():
             self._series = LabelSeries(
@@ -184,12 +193,18 @@ class MaskFile:
             device,
             self.resampling,
             self.finishing,
-            *((False, True, self._neck) if self.instances else ()),
+            False,
+            self.instances,
+            self._neck,
+            self.micrograph.pixel_size_nm,
+            True,
         )
 
     def write(self, index: int, result: PredictionResult) -> None:
         """Write what is missing of a frame."""
         size = self.micrograph.pixel_size_nm
+        if result.expected is not None:
+            self._expected[index] = result.expected
         if self._wants_probabilities(index):
             assert result.probabilities is not None
             write_probabilities(self._likely[index], result.probabilities, size)
@@ -217,9 +232,31 @@ class MaskFile:
             self._series = None
         self.release()
 
+    @property
+    def expected(self) -> dict[str, Any] | None:
+        """What is expected of the mask, as its provenance says it; None where it does not."""
+        found = (read_provenance(self.target) or {}).get(EXPECTED)
+        return found if isinstance(found, dict) else None
+
+    def expected_of(self, index: int) -> ExpectedDice | None:
+        """Return what is expected of a frame that was written since `begin`."""
+        return self._expected.get(index)
+
+    def _note_expected(self) -> None:
+        """Put what is expected of the frames that were predicted beside what was known before."""
+        made = read_provenance(self.target) if self._expected else None
+        if made is None:
+            return
+        before = made.get(EXPECTED)
+        made[EXPECTED] = expected_of_frames(self._expected, self.micrograph.frames, before)
+        write_provenance(self.target, made)
+        self._expected = {}
+
     def release(self) -> None:
         """Let others make what is missing: to be called where `finish` is not."""
         self._series = None
+        if self.lock.is_held:  # else others may be writing
+            self._note_expected()
         self.lock.release()
 
     def _wants_mask(self, index: int) -> bool:
@@ -235,9 +272,17 @@ class MaskFile:
         begun = LabelSeries.made_by(self.target)
         if there:
             made = read_provenance(self.target)
-            is_ours = bool(made) and not any(
-                (made or {}).get(key) != value for key, value in self._identity.items()
-            )
+            others = {
+                key for key, value in self._identity.items() if (made or {}).get(key) != value
+            }
+            is_ours = bool(made) and not others
+            if made and others == {"resampling"}:
+                way = "without" if made.get("resampling") is None else "with another"
+                raise ForeignMaskError(
+                    f'"{there[0]}" exists and was predicted {way} resampling: predict it in the '
+                    "same way (--resample, --no-resample) or name another --out folder; nothing is "
+                    "overwritten"
+                )
             kind = (made or {}).get("instances")
             if is_ours and kind != self._identity.get("instances"):
                 raise ForeignMaskError(
@@ -275,6 +320,32 @@ class MaskFile:
             yield self.target.with_name(f"{stem}_{index:04d}_probabilities.tif")
 
 
+def expected_of_frames(
+    found: Mapping[int, ExpectedDice], frames: int, before: Any = None
+) -> dict[str, Any]:
+    """Return what is expected of a mask, as plain JSON values: of its worst frame in full.
+
+    Parameters
+    ----------
+    found : mapping of int to ExpectedDice
+        Of frames that were predicted now.
+    frames : int
+        How many the mask has.
+    before : dict, optional
+        What this function returned for frames that were predicted earlier.
+    """
+    worst = min(found, key=lambda index: found[index].order)
+    if frames == 1:
+        return found[worst].to_dict()
+    known = dict(enumerate(before.get("frames", []))) if isinstance(before, dict) else {}
+    dices = [found[i].dice if i in found else known.get(i) for i in range(frames)]
+    said = found[worst].to_dict() | {"frame": worst}
+    earlier = before.get("dice") if isinstance(before, dict) else None
+    if earlier is not None and (said["dice"] is None or earlier < said["dice"]):
+        said = {key: value for key, value in before.items() if key != "frames"}
+    return said | {"frames": dices}
+
+
 def told_apart(run: Run, neck: float) -> dict[str, Any]:
     """Return how a run's particles are told apart, as it is written in provenance."""
     if run.record.parts_particles:
@@ -289,7 +360,7 @@ def own_mask_file(
     name: str,
     ending: str,
     *,
-    resample: bool = False,
+    resample: bool | None = None,
 ) -> MaskFile:
     """Return the mask file of a micrograph in a folder that may hold others of its name.
 

@@ -1,15 +1,29 @@
 """How an image's pixel size compares with that of a run, and what makes up for it."""
 
 import math
+from collections.abc import Sequence
 
 from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.resampling import LARGEST_RATIO, Resampling
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.runs import RunRecord
 
-__all__ = ["SIZE_TOLERANCE", "finishing_for", "resampling_for", "size_difference", "size_note"]
+__all__ = [
+    "SIZE_TOLERANCE",
+    "finishing_for",
+    "resampling_for",
+    "size_difference",
+    "size_note",
+    "size_sentence",
+    "why_not_resampled",
+    "wished_resampling",
+]
 
 SIZE_TOLERANCE = 0.05
 """Relative difference from which the user is told that pixel sizes differ from the training."""
+
+MOST_PIXELS = 2**28
+"""An image is not resampled to more pixels unless that is asked for."""
 
 
 def size_difference(
@@ -59,6 +73,87 @@ def resampling_for(
             "nothing to resample from; predict without resampling, or train on such images"
         )
     return found
+
+
+def why_not_resampled(record: RunRecord, found: Resampling, shape: Sequence[int]) -> str:
+    """Return why an image is not resampled unless that is asked for; empty where it is.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The run that predicts.
+    found : Resampling
+        How it would be.
+    shape : sequence of int
+        (row, column) shape of the image.
+    """
+    if max(found.ratios) > LARGEST_RATIO:
+        return f"pixels more than {LARGEST_RATIO:g} times as large hold nothing to resample from"
+    rows, columns = found.shape(shape, record.cleaning.binning)
+    if rows * columns > MOST_PIXELS:
+        return f"at the network's pixel size it would have {rows:,} x {columns:,} px"
+    if record.spec is None or min(found.ratios) >= 1:
+        return ""
+    field = nominal_receptive_field(record.spec)
+    if min(rows, columns) < field <= min(shape[0], shape[1]):
+        return (
+            f"at the network's pixel size it would be {rows} x {columns} px, less than the "
+            f"receptive field of {field} px"
+        )
+    return ""
+
+
+def wished_resampling(
+    record: RunRecord,
+    pixel_size_nm: tuple[float, float] | None,
+    shape: Sequence[int],
+    wish: bool | None = None,
+) -> Resampling | None:
+    """Return how an image is shown to a network: at the network's own pixel size where it can be.
+
+    Parameters
+    ----------
+    record : RunRecord
+        The run that predicts.
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel of the image.
+    shape : sequence of int
+        (row, column) shape of the image.
+    wish : bool, optional
+        True: in any case; False: as it is. When not given, where sizes differ, unless
+        `why_not_resampled` speaks against it.
+
+    Raises
+    ------
+    ValueError
+        Where it was asked for and cannot be.
+    """
+    if wish is False:
+        return None
+    if wish:
+        return resampling_for(record, pixel_size_nm)
+    found = size_difference(record, pixel_size_nm)
+    return None if found is None or why_not_resampled(record, found, shape) else found
+
+
+def size_sentence(
+    record: RunRecord,
+    pixel_size_nm: tuple[float, float] | None,
+    shape: Sequence[int],
+    wish: bool | None = None,
+) -> str | None:
+    """Return how an image's pixels differ from those trained on, and what follows; None if hardly.
+
+    Parameters are those of `wished_resampling`.
+    """
+    note, found = size_note(record, pixel_size_nm), size_difference(record, pixel_size_nm)
+    if note is None or found is None:
+        return None
+    if wished_resampling(record, pixel_size_nm, shape, wish) is not None:
+        return f"{note}: resampled for the prediction; the mask has the image's own pixels"
+    why = "" if wish is False else why_not_resampled(record, found, shape)
+    why = f" ({why})" if why else ""
+    return f"{note}: it is predicted as it is{why}, and what the network learned may not hold"
 
 
 def finishing_for(

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.jobs.judging import judge
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
+from napari_tem_rf.measuring.expected_dice import ExpectedDice, cannot_judge
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.measuring.instances import find_particles
 from napari_tem_rf.measuring.probable_particles import (
@@ -41,7 +43,7 @@ from napari_tem_rf.protocol import (
     Reporter,
     Stopped,
 )
-from napari_tem_rf.run_record import METHODS
+from napari_tem_rf.run_record import METHODS, RunRecord
 from napari_tem_rf.runs import (
     RunError,
     read_run,
@@ -70,6 +72,8 @@ class PredictionResult:
         Probabilities in 255ths of all classes but the background.
     finishing : Finishing
         How the labels were finished.
+    expected : ExpectedDice, optional
+        The Dice to expect of them, and why; None where it was not asked for.
     """
 
     labels: NDArray[Any]
@@ -79,6 +83,7 @@ class PredictionResult:
     shares: NDArray[np.uint8] | None = None
     finishing: Finishing = UNFINISHED
     instances: NDArray[np.int32] | None = None
+    expected: ExpectedDice | None = None
 
 
 def predict_with_run(
@@ -92,6 +97,8 @@ def predict_with_run(
     keep: bool = False,
     instances: bool = False,
     neck: float = Finding().neck,
+    pixel_size_nm: tuple[float, float] | None = None,
+    judged: bool = False,
     *,
     report: Reporter,
     stopped: Stopped,
@@ -106,6 +113,9 @@ def predict_with_run(
     With ``instances`` particles are numbered too. Where the run learned a border, they are told
     apart on the whole image, at the pixel size that the network saw; where it learned classes
     alone, touching ones are split at necks narrower than ``neck``, as `Finding` says.
+
+    With ``judged`` comes back how good the mask is expected to be; ``pixel_size_nm``, that of the
+    image, takes part in it.
     """
     record = read_run(run).record
     if finishing is None:
@@ -124,6 +134,10 @@ def predict_with_run(
     )
     if result is None:
         return None
+    expected = None
+    if judged:
+        nm = pixel_size_nm if resampling is None else resampling.network_nm
+        expected = _judged(run, record, device, clean_pixels, result.classes, nm)
     classes, probable, shares = result.classes, result.probabilities, result.shares
     numbered: NDArray[np.int32] | None = None
     binning = record.cleaning.binning
@@ -162,7 +176,24 @@ def predict_with_run(
         shares if keep else None,
         finishing,
         numbered,
+        expected,
     )
+
+
+def _judged(
+    run: Path,
+    record: RunRecord,
+    device: Device,
+    seen: NDArray[np.float32],
+    classes: NDArray[np.uint8],
+    pixel_size_nm: tuple[float, float] | None,
+) -> ExpectedDice:
+    """Return what to expect of a mask: of the network's own, before it is finished."""
+    network = network_of_run(run, stamp(run), device) if record.is_network else None
+    try:
+        return judge(network, record, seen, classes, record.cleaning.pixel_size_nm(pixel_size_nm))
+    except MemoryError:
+        return cannot_judge("the memory was full")
 
 
 def _unbinned(planes: NDArray[Any], binning: int, shape: tuple[int, int]) -> NDArray[Any]:

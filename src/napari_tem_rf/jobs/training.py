@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_tem_rf.jobs.finishing import certain, suggest_from
 from napari_tem_rf.jobs.grey_levels import settle_grey_levels
+from napari_tem_rf.jobs.judging import what_it_saw
 from napari_tem_rf.jobs.kept import common_pixel_size, data_entries, kept_labels
 from napari_tem_rf.jobs.predicting import label_values
 from napari_tem_rf.jobs.request import TrainRequest, prepare
@@ -218,6 +219,9 @@ def _train_run(
         seconds=last.seconds,
         best_epoch=model.best_epoch,
         scores=_scores(model.validation),
+        trained_on=what_it_saw(
+            model.network.to(device), request.images, parts.training, parts.validation
+        ),
     )
     run.with_record(record)
     return record

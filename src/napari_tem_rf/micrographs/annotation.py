@@ -158,6 +158,8 @@ class LabelledImage:
     counted : ndarray of bool, shape (row, column), optional
         The pixels whose labels may be learned from; all when not given. A finished mask has no
         label value for "held out", so it is said here.
+    dose : float, optional
+        Electrons per square ångström, where the file says it.
     """
 
     name: str
@@ -166,6 +168,7 @@ class LabelledImage:
     pixel_size_nm: tuple[float, float] | None = None
     group: str = ""
     counted: NDArray[np.bool_] | None = None
+    dose: float | None = None
 
 
 def check_labels(name: str, pixels: NDArray[Any], labels: NDArray[Any]) -> None:

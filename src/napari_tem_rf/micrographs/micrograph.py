@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     import dask.array
 
 
+__all__ = ["Micrograph", "dose_in"]
+
+_HIGHEST_DOSE = 1e9
+"""Electrons per square ångström that are believed at most."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Micrograph:
     """One image, or one series of frames, in real space.
@@ -56,6 +62,11 @@ class Micrograph:
             raise ValueError(f'"{self.name}" has the shape {self.pixels.shape}: it has no pixels')
 
     @property
+    def dose(self) -> float | None:
+        """Electrons per square ångström as the file says it; None where it does not."""
+        return dose_in(self.metadata)
+
+    @property
     def frames(self) -> int:
         """Number of frames; 1 for a single image."""
         return 1 if self.pixels.ndim == 2 else int(self.pixels.shape[0])
@@ -71,3 +82,11 @@ class Micrograph:
         if not 0 <= index < self.frames:
             raise ValueError(f'"{self.name}" has {self.frames} frames: there is no frame {index}')
         return np.asarray(self.pixels if self.pixels.ndim == 2 else self.pixels[index])
+
+
+def dose_in(metadata: Mapping[str, Any]) -> float | None:
+    """Return the dose that a microscope wrote, in electrons per square ångström."""
+    dose = metadata.get("dose")
+    if isinstance(dose, bool) or not isinstance(dose, int | float):
+        return None
+    return float(dose) if 0 < dose < _HIGHEST_DOSE else None

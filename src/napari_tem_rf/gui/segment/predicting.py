@@ -13,19 +13,22 @@ from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import (
     frame_pixels,
     goes_to_disk,
+    image_shape,
     images_and_frames,
     pixel_size_nm,
 )
 from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.particles.layers import take_instances
+from napari_tem_rf.gui.segment.expected import next_words
 from napari_tem_rf.gui.segment.refinishing import Refinishing
 from napari_tem_rf.gui.segment.series import micrograph_of_layer
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
 from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.expectations import Expectations
 from napari_tem_rf.gui.session.predictions import show_prediction, show_series
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.work import Work
-from napari_tem_rf.jobs.pixel_sizes import finishing_for, resampling_for
+from napari_tem_rf.jobs.pixel_sizes import finishing_for, wished_resampling
 from napari_tem_rf.mask_predicting import (
     Outcome,
     Step,
@@ -33,6 +36,8 @@ from napari_tem_rf.mask_predicting import (
     predict_folder,
     predict_series,
 )
+from napari_tem_rf.measuring.expected_dice import ExpectedDice
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.protocol import ProgressReport, Report
 from napari_tem_rf.runs import Run
 
@@ -57,8 +62,9 @@ class Predicting:
     session : Session
     run : TrainedRun
         The run that predicts.
-    resample : bool
-        Show images of another pixel size to the network at the size that it was trained at.
+    resample : bool, optional
+        Show images of another pixel size to the network at the size that it was trained at; see
+        `wished_resampling`.
     """
 
     progressed = Signal(float, object, str)
@@ -68,7 +74,7 @@ class Predicting:
     written = Signal(object)
     """The folder that masks were written into."""
 
-    def __init__(self, session: Session, run: TrainedRun, *, resample: bool = False) -> None:
+    def __init__(self, session: Session, run: TrainedRun, *, resample: bool | None = None) -> None:
         self._session = session
         self._run = run
         self._resample = resample
@@ -164,7 +170,10 @@ class Predicting:
             resampling,
             finishing_for(self._run.record, size, self._session.situation.choices.finishing),
             True,
-            *((True,) if self._run.record.parts_particles else ()),
+            self._run.record.parts_particles,
+            Finding().neck,
+            size,
+            True,
             name=f"predicting {task.image.name}",
             on_report=self._on_report,
             on_done=self._on_done,
@@ -172,9 +181,8 @@ class Predicting:
         )
 
     def _resampling(self, image: Image) -> Any:
-        if not self._resample:
-            return None
-        return resampling_for(self._run.record, pixel_size_nm(image))
+        shape = image_shape(image)[-2:]
+        return wished_resampling(self._run.record, pixel_size_nm(image), shape, self._resample)
 
     def _on_report(self, report: Report) -> None:
         if isinstance(report, ProgressReport):
@@ -203,10 +211,15 @@ class Predicting:
             )
             self._session.part(Refinishing).keep(task.image, task.frames[0], self._run, result)
             take_instances(self._session, layer, task.frames[0], result.instances)
+            self._expect(task, task.frames[0], result.expected)
             self._frames += 1
             self._notes |= dict.fromkeys(f"{task.image.name}: {note}" for note in result.notes)
         self._at += 1
         self._next()
+
+    def _expect(self, task: _Task, frame: int, expected: ExpectedDice | None) -> None:
+        part = self._session.part(Expectations)
+        part.keep(task.image, frame, self._run.folder, expected)
 
     def _on_failed(self, sentence: str) -> None:
         self._session.note(predicting=None)
@@ -225,7 +238,9 @@ class Predicting:
             frames = [len(task.frames) for task in tasks]
             words.append(f"{images_and_frames([task.image for task in tasks], frames)} predicted.")
         words += _some([f"{note}." for note in self._notes])
-        self.ended.emit(" ".join(words), True)
+        if asked > 1:
+            words.append(next_words(self._session.part(Expectations).worst_first(self._run.folder)))
+        self.ended.emit(" ".join(filter(None, words)), True)
 
     # series, frame after frame on disk
 
@@ -257,6 +272,8 @@ class Predicting:
             resampling=step.file.resampling,
             finishing=step.file.finishing,
         )
+        if step.frame is not None:
+            self._expect(task, step.frame, step.file.expected_of(step.frame))
         if step.frame is not None and step.frame == shown_frame(self._session.viewer, layer):
             layer.refresh()
 

@@ -24,6 +24,7 @@ from napari_tem_rf.gui.pieces.parts import (
 )
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
+from napari_tem_rf.gui.segment.expected import ExpectedWidget
 from napari_tem_rf.gui.segment.finishing import FinishingWidget
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.segment.results import ResultsLine
@@ -32,7 +33,7 @@ from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
-from napari_tem_rf.jobs.pixel_sizes import size_note
+from napari_tem_rf.jobs.pixel_sizes import size_sentence, wished_resampling
 from napari_tem_rf.protocol import fit_in_words
 from napari_tem_rf.result_folders import result_kind
 from napari_tem_rf.runs import read_run
@@ -84,9 +85,12 @@ class ExportWidget(QWidget):
         self.folder_button.clicked.connect(self._ask_folder)
         self.resample = QCheckBox("resample to the network's pixel size")
         self.resample.setToolTip(
-            "Show images of another pixel size to the network at the size that it was trained at.\n"
-            "The prediction comes back on the image's own pixels."
+            "Show images of another pixel size to the network at the size that it was trained at,\n"
+            "where its receptive field still finds room. The prediction comes back on the image's\n"
+            "own pixels."
         )
+        self.resample.setChecked(True)
+        self.resample.toggled.connect(self._say_sizes)
         self.resample.hide()
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("Stop predicting; what is done stays")
@@ -98,6 +102,7 @@ class ExportWidget(QWidget):
         self.bar.setRange(0, 1000)
         self.bar.hide()
 
+        self.expected = ExpectedWidget(viewer)
         self.finishing = FinishingWidget(viewer)
         self.mask_export = MaskExport(viewer)
         self.export_button = self.mask_export.export_button
@@ -114,6 +119,7 @@ class ExportWidget(QWidget):
                 row(self.predict_button, self.all_button, self.folder_button, self.show_button),
                 row(self.bar, self.stop_button, stretch=0),
                 self.words,
+                self.expected,
                 Fold("Finish the mask", self.finishing),
                 self.results,
                 self.mask_export,
@@ -177,11 +183,19 @@ class ExportWidget(QWidget):
     def _say_sizes(self) -> None:
         """Say by how much the image's pixels differ from those trained on, and offer a remedy."""
         run, image = self.session.run, self.session.image
-        note, name = None, "" if image is None else image.name
+        said, is_resampled = None, False
         if run is not None and image is not None:
-            note = size_note(run.record, pixel_size_nm(image))
-        self.sizes.say("" if note is None else f"{name}: {note}.", "warning")
-        self.resample.setVisible(note is not None)
+            about = (run.record, pixel_size_nm(image), image_shape(image)[-2:], self._wish)
+            said = size_sentence(*about)
+            is_resampled = wished_resampling(*about) is not None
+        words = "" if said is None or image is None else f"{image.name}: {said}."
+        self.sizes.say(words, "plain" if is_resampled else "warning")
+        self.resample.setVisible(said is not None)
+
+    @property
+    def _wish(self) -> bool | None:
+        """What is wished for images of another pixel size; see `wished_resampling`."""
+        return None if self.resample.isChecked() else False
 
     def _choose_run(self, place: int) -> None:
         runs = list(reversed(self.session.runs))
@@ -229,7 +243,7 @@ class ExportWidget(QWidget):
             self._new_round(run).begin(targets)
 
     def _new_round(self, run: TrainedRun) -> Predicting:
-        return Predicting(self.session, run, resample=self.resample.isChecked())
+        return Predicting(self.session, run, resample=self._wish)
 
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Predict the images of a folder")

@@ -16,6 +16,7 @@ from napari_tem_rf.gui.session.annotations import belong, classes_of
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Scene
 from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
+from napari_tem_rf.micrographs.micrograph import dose_in
 
 LARGEST_WATCHED_PX = 1_200_000
 
@@ -39,6 +40,7 @@ def _labelled_images(scene: Scene) -> tuple[LabelledImage, ...]:
                     labels=frame_labels(labels, frame).copy(),
                     pixel_size_nm=pixel_size_nm(image),
                     group=image.name,
+                    dose=dose_in(image.metadata),
                 )
             )
     return tuple(images)

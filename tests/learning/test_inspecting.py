@@ -1,0 +1,110 @@
+"""What a network makes of crops: features, what it is sure of, how it agrees when turned."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_tem_rf.learning.fast.network import accelerated
+from napari_tem_rf.learning.inspecting import (
+    _symmetries,
+    _turned,
+    _turned_back,
+    crop_side,
+    inspect_crops,
+)
+from napari_tem_rf.learning.network import random_network
+from napari_tem_rf.networks.spec import NetworkSpec
+
+
+def crops(count=2, side=24):
+    return np.random.default_rng(2).normal(size=(count, side, side)).astype(np.float32)
+
+
+@pytest.fixture
+def network():
+    return accelerated(random_network(NetworkSpec((2,)), 5).eval()).folded()
+
+
+@pytest.fixture
+def pointwise():
+    """A network without pools whose 3x3 kernels see their middle alone: it turns with the image."""
+    plain = random_network(NetworkSpec(()), 5).eval()
+    with torch.no_grad():
+        for module in plain.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3):
+                middle = module.weight[:, :, 1, 1].clone()
+                module.weight.zero_()
+                module.weight[:, :, 1, 1] = middle
+    return accelerated(plain).folded()
+
+
+def test_eight_symmetries_and_their_way_back():
+    plane = np.arange(25, dtype=np.float32).reshape(5, 5)
+    turned = [_turned(plane, number) for number in range(8)]
+    assert len({each.tobytes() for each in turned}) == 8
+    for number, each in enumerate(turned):
+        np.testing.assert_array_equal(_turned_back(each, number), plane)
+
+
+def test_over_some_crops_all_symmetries_take_part():
+    seen = {each for number in range(7) for each in _symmetries(number, 4)}
+    assert seen == set(range(8))
+    assert all(_symmetries(number, 4)[0] == 0 for number in range(9))
+    assert sorted(_symmetries(3, 8)) == list(range(8))
+
+
+def test_a_network_that_turns_with_the_image_agrees_with_itself(pointwise, network):
+    assert inspect_crops(pointwise, crops(), turns=8).agreed_dice == pytest.approx(1)
+    assert inspect_crops(network, crops(), turns=8).agreed_dice < 0.99
+
+
+def test_what_is_counted_is_what_the_network_says(network):
+    """Against the probabilities of a plain pass, by the formulas written out."""
+    some = crops()
+    found = inspect_crops(network, some, turns=1)
+    likely = network(torch.from_numpy(some)[:, None]).softmax(1).numpy()
+    particle, said = likely[:, 1], likely[:, 1] > 0.5
+    expected = (2 * particle[said].sum() + 1) / (particle.sum() + said.sum() + 1)
+    assert found.own_dice == pytest.approx(expected, rel=1e-5)
+    entropy = -(likely * np.log2(likely)).sum(axis=1).mean(axis=(1, 2))
+    np.testing.assert_allclose(found.unsure, entropy, rtol=1e-4)
+    assert found.features.shape == (2, 2 * network.spec.widths[-1])
+
+
+def test_features_are_mean_and_spread_of_the_bottleneck(network):
+    some = crops()
+    found = inspect_crops(network, some, turns=2)
+    kept = []
+    hook = network.bottleneck.register_forward_hook(lambda _m, _i, out: kept.append(out))
+    network(torch.from_numpy(some)[:, None])
+    hook.remove()
+    values = kept[0].flatten(2).numpy()  # (crop, channel, pixel)
+    np.testing.assert_allclose(
+        found.features,
+        np.concatenate([values.mean(2), values.std(2)], axis=1),
+        rtol=2e-4,
+        atol=1e-5,
+    )
+
+
+def test_a_border_counts_as_its_particle():
+    network = accelerated(random_network(NetworkSpec((2,), classes=3), 5).eval()).folded()
+    some = crops(1)
+    likely = network(torch.from_numpy(some)[:, None]).softmax(1).numpy()[0]
+    particle = likely[1] + likely[2]
+    said = particle > likely[0]
+    found = inspect_crops(network, some, turns=1, border=True)
+    expected = (2 * particle[said].sum() + 1) / (particle.sum() + said.sum() + 1)
+    assert found.own_dice == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_hook_is_gone_afterwards(network):
+    inspect_crops(network, crops(), turns=2)
+    assert not network.bottleneck._forward_hooks
+
+
+def test_crops_are_whole_periods_and_fit():
+    network = random_network(NetworkSpec((4, 8)), 5)
+    assert crop_side(network, (500, 600)) == (128, 128)
+    assert crop_side(random_network(NetworkSpec((3, 7)), 1), (500, 600)) == (147, 147)
+    assert crop_side(network, (71, 600)) == (71, 71)
