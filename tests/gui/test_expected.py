@@ -1,5 +1,6 @@
 """How good predictions are expected to be, in the window: the line, the list, the worst first."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,7 @@ def test_all_predicted_images_are_listed_the_worst_first(
         "Expected Dice 0.90 (0.85 to 0.94), about as good as in training."
     )
     expected.fold.open()
+    assert expected.images.maximumHeight() < 120  # three lines
     expected.images.itemClicked.emit(expected.images.item(0))
     assert session.image is images[1]
     assert expected.words.text() == (
@@ -129,6 +131,8 @@ def test_what_cannot_be_judged_is_said(session: Session, image: Image) -> None:
         "Expected Dice not known, worse than in training: it is too far; pixels 9.00 times as "
         "large."
     )
+    little = replace(GOOD, dice=0.85, reasons=("pixels 1.25 times as large",))
+    assert "not much worse than in training: pixels 1.25" in expectation_in_words(little)
     kept = session.part(Expectations)
     kept.keep(image, 0, Path("run"), old)
     assert kept.of(image, 0, Path("run")) is old

@@ -30,6 +30,7 @@ _WORDS: dict[Trust, str] = {
     "bad": "of little use",
     "unknown": "not known",
 }
+_LITTLE_WORSE = "not much worse than in training"
 _DOT_PX = 12
 _ROWS = 6
 _MOST_REASONS = 3
@@ -62,7 +63,10 @@ class ExpectedWidget(QWidget):
         self.images.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.images.setToolTip("Click to look at an image. The first is the one to annotate next.")
         self.images.itemClicked.connect(self._go_to)
-        self.fold = Fold("Predicted images, the worst first", self.images)
+        # a fold lets its content grow: the list keeps its height in a widget of its own
+        holder = QWidget()
+        column(holder, [self.images])
+        self.fold = Fold("Predicted images, the worst first", holder)
         column(self, [row(self.dot, self.words, stretch=1), self.fold], spacing=4)
         self._shown: list[ExpectedFrame] = []
         part = self.session.part(Expectations)
@@ -128,10 +132,10 @@ def expectation_in_words(expected: ExpectedDice) -> str:
     reasons = list(expected.reasons[:_MOST_REASONS])
     if expected.dice is None:
         reasons = [expected.basis, *reasons]
-    said = f"expected Dice {expected.number}, {_WORDS[expected.trust]}"
-    # of a good one they are no causes
-    joint = "; " if expected.trust == "good" else ": "
-    return sentence(f"{said}{joint}{'; '.join(reasons)}" if reasons else said)
+    is_good = expected.trust == "good"
+    how = _LITTLE_WORSE if is_good and reasons else _WORDS[expected.trust]
+    said = f"expected Dice {expected.number}, {how}"
+    return sentence(f"{said}: {'; '.join(reasons)}" if reasons else said)
 
 
 def tip(expected: ExpectedDice) -> str:
