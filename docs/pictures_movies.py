@@ -1,9 +1,10 @@
 """Makes the pictures of movies.md: what is found of a simulated series, and the Movie dock.
 
-    python docs/pictures_movies.py [--out docs/pictures] [--frames 120]
+    python docs/pictures_movies.py [--out docs/pictures] [--frames 120] [--only truth]
 
-A network is trained on one annotated frame, with the settings of the program, and predicts all
-frames; their particles are found, tracked, and compared with what was simulated.
+For what is found, a network is trained on one annotated frame, with the settings of the program,
+and predicts all frames; their particles are found, and compared with what was simulated. The dock
+is pictured with the true masks of a shorter series.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from napari_tem_rf.protocol import default_plan
 SCRIPT = Path(__file__).parents[1] / "sample_data" / "movie.py"
 NM, STEP_S = 0.5, 0.5
 SIDE_PX, PARTICLES, STEPS = 384, 170, 150
+WINDOW_FRAMES = 24
 
 
 def simulated(frames: int) -> Any:
@@ -95,8 +97,15 @@ def draw_truth(movie: Any, found: Any, path: Path) -> None:
     )
 
 
-def draw_window(folder: Path, out: Path) -> None:
+def draw_window(movie: Any, folder: Path, out: Path) -> None:
     """Picture the dock with the series held still and its tracks."""
+    said = {
+        "imagej": True,
+        "resolution": (1 / NM, 1 / NM),
+        "metadata": {"unit": "nm", "axes": "TYX", "finterval": STEP_S},
+    }
+    tifffile.imwrite(folder / "movie.tif", movie.images, **said)
+    tifffile.imwrite(folder / "masks.tif", (movie.labels > 0).astype(np.uint8), **said)
     window = Window(out, folder / "runs")
     viewer, session = window.viewer, window.session
     (series,) = viewer.open(folder / "movie.tif", plugin="napari-tem-rf")
@@ -127,25 +136,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
     parser.add_argument("--frames", type=int, default=120)
+    parser.add_argument("--only", choices=("truth", "window"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        movie = simulated(options.frames)
-        masks = predicted(movie, folder / "run")
-        found = frame_table(measured(masks).track(time_step_s=STEP_S))
-        path = options.out / "movie_truth.png"
-        draw_truth(movie, found, path)
-        colors = Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE)
-        colors.save(path, optimize=True)
-        said = {
-            "imagej": True,
-            "resolution": (1 / NM, 1 / NM),
-            "metadata": {"unit": "nm", "axes": "TYX", "finterval": STEP_S},
-        }
-        few = slice(0, 40)
-        tifffile.imwrite(folder / "movie.tif", movie.images[few], **said)
-        tifffile.imwrite(folder / "masks.tif", (masks[few] > 0).astype(np.uint8), **said)
-        draw_window(folder, options.out)
+        if options.only != "window":
+            movie = simulated(options.frames)
+            masks = predicted(movie, folder / "run")
+            found = frame_table(measured(masks).track(time_step_s=STEP_S))
+            path = options.out / "movie_truth.png"
+            draw_truth(movie, found, path)
+            colors = Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE)
+            colors.save(path, optimize=True)
+        if options.only != "truth":
+            draw_window(simulated(WINDOW_FRAMES), folder, options.out)
     driving.HOME.cleanup()
 
 

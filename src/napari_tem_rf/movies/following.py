@@ -1,5 +1,6 @@
 """The particles of a series of masks, measured frame by frame and ready to be tracked."""
 
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
-from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
+from napari_tem_rf.micrographs.label_meaning import count_labels, find_meaning
 from napari_tem_rf.movies.drift import DriftSettings, measure_drift
 from napari_tem_rf.movies.linking import Limits
 from napari_tem_rf.movies.tracks import Tracks, track_particles
@@ -21,6 +22,8 @@ __all__ = ["SeriesParticles", "measure_series"]
 
 _OF_MASKS = DriftSettings(reach=2, steps=10)
 """How the drift is measured from masks: they have no noise, and whole pixels are enough."""
+
+_PLANES_LOOKED_AT = 8
 
 _COUNTING, _DRIFTING = 0.05, 0.25
 """Shares of the work that come before the particles are measured."""
@@ -104,14 +107,18 @@ def measure_series(
     stopped : callable
         Asked between frames.
     """
-    counts: dict[int, int] = {}
+    counts: Counter[int] = Counter()
+    some: list[NDArray[Any]] = []
     for frame in range(frames):
         if stopped():
             return None
-        for value, number in count_labels(np.asarray(planes(frame))).items():
-            counts[value] = counts.get(value, 0) + number
+        plane = np.asarray(planes(frame))
+        counts.update(count_labels(plane))
+        if len(some) < _PLANES_LOOKED_AT and plane.any():
+            some.append(plane)
         yield _COUNTING * (frame + 1) / frames
-    meaning = meaning_of(counts, labels_are=labels_are)
+    # a few numbers look like classes until it is seen where they lie
+    meaning = find_meaning(some, "background", labels_are, counts)
     begun, of_masks = _COUNTING, offsets_px is None
     if offsets_px is None:
         offsets_px = np.zeros((frames, 2))

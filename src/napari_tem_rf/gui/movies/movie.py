@@ -51,7 +51,7 @@ from napari_tem_rf.movies import (
     write_aligned,
 )
 from napari_tem_rf.protocol import LabelsAre
-from napari_tem_rf.provenance import known_hash, write_provenance
+from napari_tem_rf.provenance import known_hash, read_provenance, write_provenance
 from napari_tem_rf.storage import remove
 
 __all__ = ["Movie", "SeriesState"]
@@ -538,6 +538,10 @@ def _planes(mask: Labels, frames: int) -> tuple[Callable[[int], NDArray[Any]], L
     if predicted:
         return predicted.__getitem__, "particles"
     labels_are = "classes" if isinstance(mark, PredictionMark) else labels_are_in(mask)
+    source = source_of(mask)
+    if labels_are == "auto" and source is not None:
+        # as on the command line: the record beside a file may say that they are numbered
+        labels_are = "particles" if (read_provenance(source) or {}).get("instances") else "auto"
     return partial(frame_labels, mask), labels_are
 
 
