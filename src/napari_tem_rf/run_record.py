@@ -202,10 +202,10 @@ class RunRecord:
             "best_epoch": self.best_epoch,
             "seed": None if self.adopted else self.plan.seed,
             "preset": None if self.adopted else self.plan.preset,
-            "adopted": None if self.adopted is None else asdict(self.adopted),
             "device": self.device,
             "scores": self.scores,
             "finishing": self.finishing.to_dict(),
+            **({} if self.adopted is None else {"adopted": asdict(self.adopted)}),
         }
 
     def _described(self) -> dict[str, Any]:

@@ -153,9 +153,11 @@ def recognise(tensors: Tensors) -> Recognised:
     values = {name: each for name, each in tensors.items() if each.dtype.kind == "f"}
     in_order = tuple(values)
     by_name = tuple(sorted(values, key=_natural))
-    by_stage = [tuple(sorted(each, key=_stage)) for each in (in_order, by_name)]
+    orders = [in_order, by_name]
+    if all(_stage(name) < len(_STAGES) for name in values):
+        orders = [*(tuple(sorted(each, key=_stage)) for each in orders), *orders]
     troubles = []
-    for order in dict.fromkeys((*by_stage, in_order, by_name)):
+    for order in dict.fromkeys(orders):
         try:
             return _recognised(order, values)
         except UnknownNetworkError as error:
