@@ -77,6 +77,8 @@ def matches(instances: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.float64]
     from scipy.sparse import coo_matrix
 
     both = (instances > 0) & (truth > 0)
+    if not both.any():
+        return np.zeros(0)
     ones = np.ones(int(both.sum()))
     pairs = coo_matrix((ones, (instances[both], truth[both]))).tocsr().tocoo()
     area, true_area = np.bincount(instances.ravel()), np.bincount(truth.ravel())
