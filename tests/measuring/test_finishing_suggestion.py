@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.special import expit, logit
 
-from napari_tem_rf.measuring.finishing import Finishing, circle_diameter, finish
+from napari_tem_rf.measuring.finishing import Finishing, circle_diameter, finish, finish_prediction
 from napari_tem_rf.measuring.finishing_suggestion import (
     CertaintyChoice,
     Suggestion,
@@ -118,6 +119,24 @@ def test_without_them_it_follows_how_sure_the_network_is(typical):
     assert choice.choose(FIRST).finishing.certainty == pytest.approx(
         0.5 + 0.4 * (typical - 0.5), abs=0.006
     )
+
+
+def test_no_particle_that_was_painted_on_is_left_out():
+    """Twenty squares of which the network is sure, one of which it is not, each with a stroke."""
+    found, likely, _ = prediction(20, 1, 0.98, 0.6)
+    strokes = np.where(found == 0, 0, -1).astype(np.int16)
+    middles = ndimage.center_of_mass(found, *ndimage.label(found)[:1], range(1, 22))
+    for row, column in np.rint(middles).astype(int):
+        strokes[row, column] = 1
+    blind, seeing = CertaintyChoice(FIRST.finishing), CertaintyChoice(FIRST.finishing)
+    blind.add(found, likely, strokes, held_out=False)
+    seeing.add(found, likely, strokes, held_out=False, strokes=True)
+    assert blind.choose(FIRST).finishing.certainty > 0.6
+    chosen = seeing.choose(FIRST)
+    assert chosen.finishing.certainty == 0.58
+    assert "painted" in chosen.reason
+    finished = finish_prediction(found, likely, chosen.finishing)
+    assert ndimage.label(finished)[1] == 21
 
 
 def test_a_network_that_found_nothing_says_nothing():

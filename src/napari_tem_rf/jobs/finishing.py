@@ -91,7 +91,7 @@ def certain(
             return suggestion
         assert result.shares is not None
         shares = result.shares.astype(np.float32) / 255
-        choice.add(result.classes, shares, labels, held_out=is_held_out)
+        choice.add(result.classes, shares, labels, held_out=is_held_out, strokes=training.is_sparse)
     return choice.choose(suggestion)
 
 

@@ -48,6 +48,7 @@ _SLIP_HOLE = 0.25
 _FEWEST_HELD_OUT = 10
 _LEAST_DOUBT = 1e-3
 _MOST_LOST = 0.2
+_BELOW_PAINTED = 0.02  # other images are a little less sure
 _USUAL_PART = 0.4
 _SAME_IOU = 0.5
 
@@ -138,6 +139,7 @@ class CertaintyChoice:
         self._sure: list[float] = []
         self._is_true: list[bool] = []
         self._true = 0
+        self._least_painted = 1.0
         self._right = 0.0
         self._right_px = 0
 
@@ -148,6 +150,7 @@ class CertaintyChoice:
         truth: NDArray[np.integer],
         *,
         held_out: bool,
+        strokes: bool = False,
     ) -> None:
         """Look at one annotated image.
 
@@ -161,12 +164,33 @@ class CertaintyChoice:
             True class indices, -1 = not annotated.
         held_out : bool
             Whether the network did not see these annotations, and they are of whole particles.
+        strokes : bool
+            Whether somebody painted on particles: none of those that were found is left out.
         """
         right = (classes == truth) & (classes > 0)
         self._right += float(own_probability(probabilities, classes)[right].sum(dtype=float))
         self._right_px += int(np.count_nonzero(right))
         if held_out:
             self._compare(classes, probabilities, truth)
+        if strokes:
+            self._keep_painted(classes, probabilities, right)
+
+    def _keep_painted(
+        self,
+        classes: NDArray[np.integer],
+        probabilities: NDArray[Any],
+        right: NDArray[np.bool_],
+    ) -> None:
+        """Note how sure the network is of the least sure particle that a stroke lies on."""
+        found = finish_prediction(classes, probabilities, self._finishing)
+        patches, number = patches_of(found)
+        painted = np.unique(patches[right & (patches > 0)])
+        if not len(painted):
+            return
+        inside = patches.ravel()
+        sums = np.bincount(inside, own_probability(probabilities, found).ravel(), number + 1)
+        sure = sums[painted] / np.bincount(inside, minlength=number + 1)[painted]
+        self._least_painted = min(self._least_painted, float(sure.min()))
 
     def _compare(
         self,
@@ -206,6 +230,9 @@ class CertaintyChoice:
                 f"with a least certainty of {usual:.0%} the {self._true:,} held-out particles are "
             )
             why += "found best"
+        if usual > (least := max(ANY_CERTAINTY, self._least_painted - _BELOW_PAINTED)):
+            usual = least
+            why = "no particle that was painted on is left out"
         certainty = round(usual, 2)
         return Suggestion(
             replace(suggestion.finishing, certainty=certainty), f"{suggestion.reason}; {why}"
