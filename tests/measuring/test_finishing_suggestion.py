@@ -139,6 +139,28 @@ def test_no_particle_that_was_painted_on_is_left_out():
     assert ndimage.label(finished)[1] == 21
 
 
+def test_particles_that_were_painted_on_say_how_small_one_is():
+    """Ten squares of 16 px with a stroke each, and ten specks of 6 px without."""
+    found = squares([16] * 10 + [6] * 10).astype(np.uint8)
+    likely = (0.95 * found)[None].astype(np.float32)
+    numbered, _ = ndimage.label(found)
+    sizes = np.bincount(numbered.ravel())
+    strokes = np.where(found == 0, 0, -1).astype(np.int16)
+    strokes[(sizes[numbered] == 256) & (found > 0)] = 1
+    for binning in (1, 2):
+        choice = CertaintyChoice(FIRST.finishing.scaled(1 / binning), binning)
+        choice.add(found, likely, strokes, held_out=False, strokes=True)
+        chosen = choice.choose(FIRST)
+        # half of the area of 256 px, as the diameter of a circle
+        expected = binning * circle_diameter(128)
+        assert chosen.finishing.smallest_px == pytest.approx(expected, abs=0.5)
+        assert "10 particles that were painted on" in chosen.reason
+    choice = CertaintyChoice(FIRST.finishing)
+    few = slice(30), slice(100)
+    choice.add(found[few], likely[:, *few], strokes[few], held_out=False, strokes=True)
+    assert choice.choose(FIRST).finishing.smallest_px == FIRST.finishing.smallest_px  # too few
+
+
 def test_a_network_that_found_nothing_says_nothing():
     choice = CertaintyChoice(FIRST.finishing)
     classes, likely, truth = prediction(6, 0, 0.9, 0.9)

@@ -79,7 +79,8 @@ def certain(
     folded, spec = accelerated(network).folded(), network.spec
     border = training.border_px is not None
     training, validation = training.without_border, validation.without_border
-    choice = CertaintyChoice(suggestion.finishing.scaled(1 / cleaning.binning))
+    binning = cleaning.binning
+    choice = CertaintyChoice(suggestion.finishing.scaled(1 / binning), binning)
     for image, is_held_out in _some(training, validation):
         window = annotated_window(image, folded)
         if not is_held_out:

@@ -48,6 +48,7 @@ _SLIP_HOLE = 0.25
 _FEWEST_HELD_OUT = 10
 _LEAST_DOUBT = 1e-3
 _MOST_LOST = 0.2
+_WHOLE_STROKE = 0.9
 _BELOW_PAINTED = 0.02  # other images are a little less sure
 _USUAL_PART = 0.4
 _SAME_IOU = 0.5
@@ -131,11 +132,15 @@ class CertaintyChoice:
     Parameters
     ----------
     finishing : Finishing
-        What else is done to the masks.
+        What else is done to the masks, lengths in px of what it is given.
+    binning : int
+        Pixels of the image along a side of one of those.
     """
 
-    def __init__(self, finishing: Finishing) -> None:
+    def __init__(self, finishing: Finishing, binning: int = 1) -> None:
         self._finishing = replace(finishing, certainty=ANY_CERTAINTY)
+        self._binning = binning
+        self._painted_sizes: list[float] = []
         self._sure: list[float] = []
         self._is_true: list[bool] = []
         self._true = 0
@@ -173,24 +178,41 @@ class CertaintyChoice:
         if held_out:
             self._compare(classes, probabilities, truth)
         if strokes:
-            self._keep_painted(classes, probabilities, right)
+            self._keep_painted(classes, probabilities, truth)
 
     def _keep_painted(
         self,
         classes: NDArray[np.integer],
         probabilities: NDArray[Any],
-        right: NDArray[np.bool_],
+        truth: NDArray[np.integer],
     ) -> None:
-        """Note how sure the network is of the least sure particle that a stroke lies on."""
+        """Note how large particles are that hold a stroke, and how sure it is of the least sure.
+
+        What holds only a part of a stroke is a fragment of the particle; what the edge of the
+        image, or of the part of it that is looked at, may cut has no size.
+        """
         found = finish_prediction(classes, probabilities, self._finishing)
         patches, number = patches_of(found)
-        painted = np.unique(patches[right & (patches > 0)])
+        strokes, _ = patches_of(np.maximum(truth, 0))
+        right = (strokes > 0) & (found == truth)
+        pairs, shared = np.unique(
+            strokes[right].astype(np.int64) * (number + 1) + patches[right], return_counts=True
+        )
+        lengths = np.bincount(strokes.ravel())
+        holds = shared >= _WHOLE_STROKE * lengths[pairs // (number + 1)]
+        painted = np.unique(pairs[holds] % (number + 1))
         if not len(painted):
             return
         inside = patches.ravel()
+        areas = np.bincount(inside, minlength=number + 1)
         sums = np.bincount(inside, own_probability(probabilities, found).ravel(), number + 1)
-        sure = sums[painted] / np.bincount(inside, minlength=number + 1)[painted]
-        self._least_painted = min(self._least_painted, float(sure.min()))
+        self._least_painted = min(
+            self._least_painted, float((sums[painted] / areas[painted]).min())
+        )
+        rim = np.concatenate([patches[0], patches[-1], patches[:, 0], patches[:, -1]])
+        self._painted_sizes += [
+            circle_diameter(float(area)) for area in areas[np.setdiff1d(painted, rim)]
+        ]
 
     def _compare(
         self,
@@ -233,10 +255,18 @@ class CertaintyChoice:
         if usual > (least := max(ANY_CERTAINTY, self._least_painted - _BELOW_PAINTED)):
             usual = least
             why = "no particle that was painted on is left out"
-        certainty = round(usual, 2)
-        return Suggestion(
-            replace(suggestion.finishing, certainty=certainty), f"{suggestion.reason}; {why}"
-        )
+        finishing = replace(suggestion.finishing, certainty=round(usual, 2))
+        because = suggestion.reason
+        if len(self._painted_sizes) >= FEWEST_PARTICLES:
+            painted = self._binning * _smallest(self._painted_sizes)
+            if (smallest := _rounded(_HALF_AREA * painted)) > finishing.smallest_px:
+                finishing = replace(finishing, smallest_px=smallest)
+                because += (
+                    f"; of {len(self._painted_sizes):,} particles that were painted on and are "
+                    f"found whole nearly all are wider than {painted:.3g} px: half of that area is "
+                    "let pass"
+                )
+        return Suggestion(finishing, f"{because}; {why}")
 
 
 def best_certainty(
