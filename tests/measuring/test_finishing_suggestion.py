@@ -155,10 +155,12 @@ def test_particles_that_were_painted_on_say_how_small_one_is():
         expected = binning * circle_diameter(128)
         assert chosen.finishing.smallest_px == pytest.approx(expected, abs=0.5)
         assert "10 particles that were painted on" in chosen.reason
-    choice = CertaintyChoice(FIRST.finishing)
-    few = slice(30), slice(100)
-    choice.add(found[few], likely[:, *few], strokes[few], held_out=False, strokes=True)
-    assert choice.choose(FIRST).finishing.smallest_px == FIRST.finishing.smallest_px  # too few
+    # of three or four a quarter of the area; two say nothing
+    for columns, expected in ((100, circle_diameter(64)), (50, FIRST.finishing.smallest_px)):
+        choice = CertaintyChoice(FIRST.finishing)
+        few = slice(30), slice(columns)
+        choice.add(found[few], likely[:, *few], strokes[few], held_out=False, strokes=True)
+        assert choice.choose(FIRST).finishing.smallest_px == pytest.approx(expected, abs=0.5)
 
 
 def test_a_network_that_found_nothing_says_nothing():

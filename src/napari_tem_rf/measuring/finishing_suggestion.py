@@ -48,6 +48,7 @@ _SLIP_HOLE = 0.25
 _FEWEST_HELD_OUT = 10
 _LEAST_DOUBT = 1e-3
 _MOST_LOST = 0.2
+_FEWEST_PAINTED = 3
 _WHOLE_STROKE = 0.9
 _BELOW_PAINTED = 0.02  # other images are a little less sure
 _USUAL_PART = 0.4
@@ -257,14 +258,15 @@ class CertaintyChoice:
             why = "no particle that was painted on is left out"
         finishing = replace(suggestion.finishing, certainty=round(usual, 2))
         because = suggestion.reason
-        if len(self._painted_sizes) >= FEWEST_PARTICLES:
+        number = len(self._painted_sizes)
+        if number >= _FEWEST_PAINTED:
             painted = self._binning * _smallest(self._painted_sizes)
-            if (smallest := _rounded(_HALF_AREA * painted)) > finishing.smallest_px:
+            share, part = (sqrt(0.5), "half") if number >= FEWEST_PARTICLES else (0.5, "a quarter")
+            if (smallest := _rounded(share * painted)) > finishing.smallest_px:
                 finishing = replace(finishing, smallest_px=smallest)
                 because += (
-                    f"; of {len(self._painted_sizes):,} particles that were painted on and are "
-                    f"found whole nearly all are wider than {painted:.3g} px: half of that area is "
-                    "let pass"
+                    f"; of {number:,} particles that were painted on and are found whole nearly "
+                    f"all are wider than {painted:.3g} px: {part} of that area is let pass"
                 )
         return Suggestion(finishing, f"{because}; {why}")
 
