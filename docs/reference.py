@@ -21,6 +21,7 @@ SECTIONS = {
         "Finishing",
     ),
     "Scores": ("score_image", "score_images"),
+    "Handing on": ("share", "adopt"),
 }
 """Which name stands in which section; a test says whether one is missing."""
 

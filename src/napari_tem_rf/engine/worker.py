@@ -157,8 +157,8 @@ def load_libraries(modules: Sequence[str] = (), trains: bool = False) -> tuple[s
     modules : sequence of str
         What to import; without, torch and the parts of `learning` that use it.
     trains : bool
-        Whether networks are trained here, or strokes answered: what that needs besides is loaded
-        behind the answer.
+        Whether networks are trained here: what that needs besides is loaded too. Elsewhere what
+        answers strokes is loaded behind the answer.
 
     Returns
     -------
@@ -179,14 +179,18 @@ def load_libraries(modules: Sequence[str] = (), trains: bool = False) -> tuple[s
         if torch.cuda.is_available():
             torch.zeros(1, device="cuda")
             return "cuda", ""
-        threading.Thread(target=_load_behind, args=(trains,), name="loading", daemon=True).start()
+        if trains:
+            _load_rest(trains)
+        else:
+            # an answer that needs no more than torch does not wait for the rest
+            threading.Thread(target=_load_rest, args=(False,), name="loading", daemon=True).start()
         return ("mps" if torch.backends.mps.is_available() else "cpu"), ""
     except Exception as error:
         return "cpu", f"{type(error).__name__}: {error}"
 
 
-def _load_behind(trains: bool) -> None:
-    """Load the jobs, and what the first of them would wait for; nobody waits for this."""
+def _load_rest(trains: bool) -> None:
+    """Load the jobs, and what the first of them would wait for besides torch."""
     package = __name__.rpartition(".engine")[0]
     with contextlib.suppress(Exception):  # a job that needs what is broken says so
         importlib.import_module(f"{package}.jobs.training" if trains else f"{package}.jobs.live")

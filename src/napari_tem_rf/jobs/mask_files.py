@@ -32,6 +32,10 @@ from napari_tem_rf.storage import sweep_once
 __all__ = ["ForeignMaskError", "MaskFile", "own_mask_file"]
 
 
+_MOST_NOTES = 500
+"""How often what is expected is written down, at most, while a series is predicted: the record of
+a long one has a number for each frame."""
+
 EXPECTED = "expected_dice"
 """Key of what is expected of a mask in its provenance."""
 
@@ -99,6 +103,7 @@ class MaskFile:
         size = micrograph.pixel_size_nm
         self.resampling = wished_resampling(run.record, size, micrograph.image_shape, resample)
         self._expected: dict[int, ExpectedDice] = {}
+        self._to_note = 0
         self.finishing = finishing_for(run.record, size)
         self._identity: dict[str, Any] = {
             "image": micrograph.name,
@@ -205,6 +210,10 @@ class MaskFile:
         size = self.micrograph.pixel_size_nm
         if result.expected is not None:
             self._expected[index] = result.expected
+            self._to_note += 1
+            # before the frame: what is there after a kill is not predicted again
+            if self._to_note > self.micrograph.frames // _MOST_NOTES:
+                self._note_expected()
         if self._wants_probabilities(index):
             assert result.probabilities is not None
             write_probabilities(self._likely[index], result.probabilities, size)
@@ -244,19 +253,20 @@ class MaskFile:
 
     def _note_expected(self) -> None:
         """Put what is expected of the frames that were predicted beside what was known before."""
-        made = read_provenance(self.target) if self._expected else None
+        made = read_provenance(self.target)
         if made is None:
             return
         before = made.get(EXPECTED)
         made[EXPECTED] = expected_of_frames(self._expected, self.micrograph.frames, before)
         write_provenance(self.target, made)
-        self._expected = {}
+        self._to_note = 0
 
     def release(self) -> None:
         """Let others make what is missing: to be called where `finish` is not."""
         self._series = None
-        if self.lock.is_held:  # else others may be writing
+        if self._to_note and self.lock.is_held:  # else others may be writing
             self._note_expected()
+        self._expected, self._to_note = {}, 0
         self.lock.release()
 
     def _wants_mask(self, index: int) -> bool:
