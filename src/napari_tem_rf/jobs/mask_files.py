@@ -344,15 +344,19 @@ def expected_of_frames(
     before : dict, optional
         What this function returned for frames that were predicted earlier.
     """
-    worst = min(found, key=lambda index: found[index].order)
+    # of equal ones the first, so that a break leaves no trace
+    worst = min(found, key=lambda index: (found[index].order, index))
     if frames == 1:
         return found[worst].to_dict()
     known = dict(enumerate(before.get("frames", []))) if isinstance(before, dict) else {}
     dices = [found[i].dice if i in found else known.get(i) for i in range(frames)]
     said = found[worst].to_dict() | {"frame": worst}
-    earlier = before.get("dice") if isinstance(before, dict) else None
-    if earlier is not None and (said["dice"] is None or earlier < said["dice"]):
-        said = {key: value for key, value in before.items() if key != "frames"}
+    if isinstance(before, dict) and before.get("frame") not in found:
+        earlier = before.get("dice")
+        if earlier is None:
+            earlier = -1.0 if before.get("warns") else 2.0
+        if (earlier, before.get("frame", 0)) < (found[worst].order, worst):
+            said = {key: value for key, value in before.items() if key != "frames"}
     return said | {"frames": dices}
 
 
