@@ -25,9 +25,6 @@ LOOK_SECONDS = 0.1
 REFRESH_SECONDS = 2.0
 KEPT_MESSAGES = 4
 
-QUICK_FIRST_SECONDS = 5.0
-"""How long workers that train leave the cores to the one that answers while all load."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -66,7 +63,6 @@ class Connection:
         self._connecting: asyncio.Task[None] | None = None
         self._closing = False
         self._ready = False
-        self._answers = asyncio.Event()
         self._refreshed = -REFRESH_SECONDS
         self._client: Any = None
         self._reports: Reports
@@ -257,11 +253,6 @@ class Connection:
         warming.add_done_callback(self._warming.discard)
 
     async def _warm(self, worker: WorkerSlots) -> None:
-        if "quick" not in worker.kinds:
-            # whoever opens the program paints before he trains: the first answers come sooner
-            # where two imports of torch do not share the cores; a job does not wait for this
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._answers.wait(), QUICK_FIRST_SECONDS)
         future = self._client.submit(
             load_libraries,
             trains="training" in worker.kinds,
@@ -274,9 +265,6 @@ class Connection:
         except Exception:
             _log.debug("%s could not be warmed up", worker.name, exc_info=True)
             return
-        finally:
-            if "quick" in worker.kinds:
-                self._answers.set()
         if trouble:
             self.trouble = (
                 f"the worker {worker.name} cannot train ({trouble}): install napari-tem-rf where "
