@@ -21,7 +21,7 @@ from napari_tem_rf.cli.options import (
 )
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say, tell
 from napari_tem_rf.describing import settings_of
-from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
+from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.label_meaning import LabelMeaning
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import open_labels, read_micrographs
@@ -35,6 +35,7 @@ from napari_tem_rf.movie_files import (
 )
 from napari_tem_rf.movies.aligning import write_aligned
 from napari_tem_rf.movies.drift import Drift, DriftSettings, measure_drift
+from napari_tem_rf.movies.following import MASK_DRIFT, measure_frames
 from napari_tem_rf.movies.linking import Limits
 from napari_tem_rf.movies.tracks import (
     Tracks,
@@ -157,7 +158,12 @@ def track(
         say(f'labels "{masks[0]}" {meaning.reason}')
     wish = Finding(**finding)
     offsets = _offsets(drift_file, series)
-    tables = _run("measuring particles", series.measure(wish, meaning))
+    whole = [index for index in range(len(series)) if index not in series.left_out]
+    tables = _run(
+        "measuring particles",
+        measure_frames(series.read, whole, meaning, wish, series.pixel_size_nm),
+    )
+    assert tables is not None  # nobody stops it
     tracks = track_particles(
         tables,
         len(series),
@@ -208,8 +214,7 @@ def _offsets(path: Path | None, series: "_Series") -> NDArray[np.float64]:
     if len(series) < 2:
         return np.zeros((len(series), 2))
     say("the drift is measured from the masks; give the images' own with --drift")
-    quick = DriftSettings(reach=2, steps=10)
-    job = measure_drift(lambda index: series.read(index) > 0, len(series), quick)
+    job = measure_drift(lambda index: series.read(index) > 0, len(series), MASK_DRIFT)
     return _run("measuring drift", job).offsets_px
 
 
@@ -297,18 +302,6 @@ class _Series:
     def meaning(self, labels_are: str) -> LabelMeaning:
         """Return what the values of masks mean."""
         return meaning_of_masks({path: open_labels(path) for path in self._paths}, labels_are)
-
-    def measure(
-        self, wish: Finding, meaning: LabelMeaning
-    ) -> Generator[float, None, dict[int, "pd.DataFrame"]]:
-        """Measure the particles of all frames that fit; yields the fraction done."""
-        tables: dict[int, pd.DataFrame] = {}
-        whole = [index for index in range(len(self)) if index not in self.left_out]
-        frames = survey_frames(self.read, whole, meaning, wish, self.pixel_size_nm)
-        for index, (frame, _) in zip(whole, frames, strict=True):
-            tables[index] = counted_table(frame, wish, meaning.numbered)
-            yield (index + 1) / len(self)
-        return tables
 
     @property
     def source(self) -> SeriesSource:

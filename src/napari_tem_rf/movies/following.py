@@ -1,15 +1,15 @@
 """The particles of a series of masks, measured frame by frame and ready to be tracked."""
 
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.measuring.series import Finding, counted_table, survey_frames
-from napari_tem_rf.micrographs.label_meaning import count_labels, find_meaning
+from napari_tem_rf.micrographs.label_meaning import LabelMeaning, count_labels, find_meaning
 from napari_tem_rf.movies.drift import DriftSettings, measure_drift
 from napari_tem_rf.movies.linking import Limits
 from napari_tem_rf.movies.tracks import Tracks, track_particles
@@ -18,9 +18,11 @@ from napari_tem_rf.protocol import LabelsAre
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["SeriesParticles", "measure_series"]
+Result = TypeVar("Result")
 
-_OF_MASKS = DriftSettings(reach=2, steps=10)
+__all__ = ["MASK_DRIFT", "SeriesParticles", "measure_frames", "measure_series"]
+
+MASK_DRIFT = DriftSettings(reach=2, steps=10)
 """How the drift is measured from masks: they have no noise, and whole pixels are enough."""
 
 _PLANES_LOOKED_AT = 8
@@ -123,29 +125,75 @@ def measure_series(
     if offsets_px is None:
         offsets_px = np.zeros((frames, 2))
         if frames > 1:
-            job = measure_drift(
-                lambda frame: np.asarray(planes(frame)) > 0, frames, _OF_MASKS, stopped=stopped
+            found = yield from _share_of(
+                measure_drift(
+                    lambda frame: np.asarray(planes(frame)) > 0, frames, MASK_DRIFT, stopped=stopped
+                ),
+                begun,
+                _DRIFTING,
             )
-            while True:
-                try:
-                    yield _COUNTING + _DRIFTING * next(job)
-                except StopIteration as end:
-                    found = end.value
-                    break
             if stopped():
                 return None
             offsets_px = found.offsets_px
         begun += _DRIFTING
-    tables: dict[int, pd.DataFrame] = {}
-    for frame, (surveyed, _labels) in enumerate(
-        survey_frames(planes, range(frames), meaning, finding, pixel_size_nm)
-    ):
-        if stopped():
-            return None
-        tables[frame] = counted_table(surveyed, finding, meaning.numbered)
-        yield begun + (1 - begun) * (frame + 1) / frames
+    tables = yield from _share_of(
+        measure_frames(planes, range(frames), meaning, finding, pixel_size_nm, stopped=stopped),
+        begun,
+        1 - begun,
+    )
+    if tables is None:
+        return None
     rows, columns = np.asarray(planes(0)).shape
     return SeriesParticles(
         *(tables, frames, (rows, columns), finding),
         *(np.asarray(offsets_px), of_masks, pixel_size_nm, meaning.numbered),
     )
+
+
+def measure_frames(
+    planes: Callable[[int], NDArray[Any]],
+    frames: Sequence[int],
+    meaning: LabelMeaning,
+    finding: Finding,
+    pixel_size_nm: tuple[float, float] | None = None,
+    *,
+    stopped: Callable[[], bool] = lambda: False,
+) -> "Generator[float, None, dict[int, pd.DataFrame] | None]":
+    """Measure the particles of some frames of masks; yields the fraction done.
+
+    Returns a table for each frame as `measure_particles` makes it, without what does not count;
+    None when stopped.
+
+    Parameters
+    ----------
+    planes : callable
+        Gives the mask of a frame, shape (row, column).
+    frames : sequence of int
+    meaning : LabelMeaning
+        What the values of the masks mean.
+    finding : Finding
+    pixel_size_nm : tuple of float, optional
+        (row, column) size of a pixel.
+    stopped : callable
+        Asked between frames.
+    """
+    tables: dict[int, pd.DataFrame] = {}
+    surveyed = survey_frames(planes, frames, meaning, finding, pixel_size_nm)
+    for frame, (found, _labels) in zip(frames, surveyed, strict=True):
+        if stopped():
+            return None
+        tables[frame] = counted_table(found, finding, meaning.numbered)
+        yield len(tables) / len(frames)
+    return tables
+
+
+def _share_of(
+    job: Generator[float, None, Result], begun: float, share: float
+) -> Generator[float, None, Result]:
+    """Run a job as a share of a larger one, and return what it returns."""
+    while True:
+        try:
+            yield begun + share * next(job)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
