@@ -1,8 +1,7 @@
 """Chosen tracks on the canvas: their particle, their way, and clicks that choose."""
 
 import itertools
-from collections.abc import Callable, Collection, Generator
-from contextlib import suppress
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,8 @@ from napari.layers import Image
 from qtpy.QtWidgets import QWidget
 
 from napari_tem_rf.figures.palette import YELLOW
-from napari_tem_rf.gui.layers.boxes import Box, Drawing, Stroke, scene_overlay, to_scene
+from napari_tem_rf.gui.layers.boxes import Box, Drawing, Stroke, to_scene
+from napari_tem_rf.gui.layers.canvas_marks import SMALLEST_ON_SCREEN_PX, CanvasMarks
 from napari_tem_rf.gui.movies.still import StillView
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import frame_of
@@ -26,10 +26,9 @@ _MOST_STEPS = 400
 _MARGIN_PX = 2.0
 _NEAR_PX = 3.0
 """How far beside a particle a click may be, in px of the image."""
-_SMALLEST_ON_SCREEN_PX = 40
 
 
-class TrackMarks:
+class TrackMarks(CanvasMarks):
     """Marks chosen tracks, and says which track is clicked.
 
     The way of a track is drawn as the specimen saw it: the drift is taken off, so that it leads to
@@ -47,28 +46,17 @@ class TrackMarks:
     def __init__(
         self, session: Session, owner: QWidget, on_click: Callable[[int, bool], None]
     ) -> None:
-        self._session, self._owner, self._on_click = session, owner, on_click
+        super().__init__(session.viewer, "tracks", owner, on_click)
         self._image: Image | None = None
         self._tracks: Tracks | None = None
         self._chosen: tuple[int, ...] = ()
-        self._is_visible = True
-        self._overlay = scene_overlay(session.viewer, "tracks")
         self._still = session.part(StillView)
         self._still.moved.connect(self._draw)
-        session.viewer.mouse_drag_callbacks.append(self._on_press)
-        session.viewer.dims.events.current_step.connect(self._draw)
-        session.viewer.dims.events.ndisplay.connect(self._draw)
 
     def close(self) -> None:
         """Listen to the viewer no longer."""
         self._still.moved.disconnect(self._draw, missing_ok=True)
-        # the viewer may be gone before its docks are
-        with suppress(RuntimeError, ValueError):
-            viewer = self._session.viewer
-            self._overlay.visible = False
-            viewer.mouse_drag_callbacks.remove(self._on_press)
-            viewer.dims.events.current_step.disconnect(self._draw)
-            viewer.dims.events.ndisplay.disconnect(self._draw)
+        super().close()
 
     def show(self, image: Image | None, tracks: Tracks | None, chosen: Collection[int]) -> None:
         """Mark these tracks of a series and no others."""
@@ -76,16 +64,9 @@ class TrackMarks:
         self._chosen = tuple(chosen)[:_MOST]
         self._draw()
 
-    def set_visible(self, on: bool) -> None:
-        """Show the marks, or hide them, as the dock does."""
-        self._is_visible = on
-        # the viewer may be gone before its docks are
-        with suppress(RuntimeError):
-            self._draw()
-
     def go_to(self, track: int) -> None:
         """Show a track: in this frame if it is seen here, or else where it begins."""
-        image, tracks, viewer = self._image, self._tracks, self._session.viewer
+        image, tracks, viewer = self._image, self._tracks, self._viewer
         if image is None or tracks is None:
             return
         rows = tracks.particles[tracks.particles["track"] == track]
@@ -103,12 +84,12 @@ class TrackMarks:
         world = image.data_to_world((frame, float(one["row_px"]), float(one["column_px"])))
         camera = viewer.scene.camera
         size = _diameter_px(tracks, one) * float(np.abs(to_scene(image)[0, 0]))
-        if size * camera.zoom < _SMALLEST_ON_SCREEN_PX:
-            camera.zoom = _SMALLEST_ON_SCREEN_PX / max(size, 1e-12)
+        if size * camera.zoom < SMALLEST_ON_SCREEN_PX:
+            camera.zoom = SMALLEST_ON_SCREEN_PX / max(size, 1e-12)
         camera.center = (0.0, float(world[-2]), float(world[-1]))
 
     def _draw(self, _event: object = None) -> None:
-        image, tracks, viewer = self._image, self._tracks, self._session.viewer
+        image, tracks, viewer = self._image, self._tracks, self._viewer
         is_there = image is not None and image in viewer.layers and self._is_visible
         if image is None or tracks is None or not is_there or not self._chosen:
             self._overlay.visible = False
@@ -149,24 +130,16 @@ class TrackMarks:
         self._overlay.drawing = Drawing(tuple(boxes), (), to_scene(image), tuple(strokes))
         self._overlay.visible = True
 
-    def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        """Choose the track under the mouse, unless the mouse drags or a layer is painted."""
-        image, tracks = self._image, self._tracks
-        active = viewer.layers.selection.active
-        painting = str(getattr(active, "mode", "pan_zoom")) not in ("pan_zoom", "pick")
-        if image is None or tracks is None or painting or event.button != 1:
-            return
-        if not self._owner.isVisible() or viewer.dims.ndisplay != 2 or image not in viewer.layers:
-            return
-        start = np.asarray(event.pos, float)
-        yield
-        while event.type == "mouse_move":
-            yield
-        if np.hypot(*(np.asarray(event.pos, float) - start)) > 4:
-            return
-        at = np.asarray(image.world_to_data(event.position))
-        track = track_at(tracks, frame_of(viewer, image), (float(at[-2]), float(at[-1])))
-        self._on_click(track, bool({"Control", "Shift"} & set(event.modifiers)))
+    def _under_mouse(self) -> Callable[[Any], int] | None:
+        image, tracks, viewer = self._image, self._tracks, self._viewer
+        if image is None or tracks is None or image not in viewer.layers:
+            return None
+
+        def track(event: Any) -> int:
+            at = np.asarray(image.world_to_data(event.position))
+            return track_at(tracks, frame_of(viewer, image), (float(at[-2]), float(at[-1])))
+
+        return track
 
 
 def track_at(tracks: Tracks, frame: int, at: tuple[float, float]) -> int:

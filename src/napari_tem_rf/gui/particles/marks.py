@@ -1,7 +1,6 @@
 """Chosen particles on the canvas: boxes around them, the camera on them, clicks that choose."""
 
-from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,8 @@ from napari.layers import Labels
 from qtpy.QtWidgets import QWidget
 
 from napari_tem_rf.figures.palette import YELLOW
-from napari_tem_rf.gui.layers.boxes import Box, Drawing, scene_overlay, to_scene
+from napari_tem_rf.gui.layers.boxes import Box, Drawing, to_scene
+from napari_tem_rf.gui.layers.canvas_marks import SMALLEST_ON_SCREEN_PX, CanvasMarks
 from napari_tem_rf.gui.layers.layers import frame_labels
 from napari_tem_rf.gui.layers.plane import shown_frame
 from napari_tem_rf.gui.session.session import Session
@@ -22,10 +22,6 @@ if TYPE_CHECKING:
 COLOR = YELLOW
 MOST_BOXES = 200
 MOST_LABELS = 12
-SMALLEST_ON_SCREEN_PX = 40
-"""The camera zooms in on a particle that is smaller than this."""
-
-
 _MARGIN_PX = 2
 
 
@@ -85,7 +81,7 @@ def find_spot(
     )
 
 
-class ParticleMarks:
+class ParticleMarks(CanvasMarks):
     """Shows chosen particles of a layer, and says which particle is clicked.
 
     Parameters
@@ -100,25 +96,9 @@ class ParticleMarks:
     def __init__(
         self, session: Session, owner: QWidget, on_click: Callable[[int, bool], None]
     ) -> None:
-        self._session, self._owner, self._on_click = session, owner, on_click
+        super().__init__(session.viewer, "particles", owner, on_click)
         self._layer: Labels | None = None
         self._spots: tuple[Spot, ...] = ()
-        self._is_visible = True
-        viewer = session.viewer
-        self._overlay = scene_overlay(viewer, "particles")
-        viewer.mouse_drag_callbacks.append(self._on_press)
-        viewer.dims.events.current_step.connect(self._draw)
-        viewer.dims.events.ndisplay.connect(self._draw)
-
-    def close(self) -> None:
-        """Listen to the viewer no longer."""
-        # the viewer may be gone before its docks are
-        with suppress(RuntimeError, ValueError):
-            viewer = self._session.viewer
-            self._overlay.visible = False
-            viewer.mouse_drag_callbacks.remove(self._on_press)
-            viewer.dims.events.current_step.disconnect(self._draw)
-            viewer.dims.events.ndisplay.disconnect(self._draw)
 
     @property
     def spots(self) -> tuple[Spot, ...]:
@@ -130,16 +110,9 @@ class ParticleMarks:
         self._layer, self._spots = layer, tuple(spots)
         self._draw()
 
-    def set_visible(self, on: bool) -> None:
-        """Show the marks, or hide them, as the dock does."""
-        self._is_visible = on
-        # the viewer may be gone before its docks are
-        with suppress(RuntimeError):
-            self._draw()
-
     def go_to(self, spot: Spot) -> None:
         """Bring a particle to the middle of the canvas, and nearer if it is small there."""
-        layer, viewer = self._layer, self._session.viewer
+        layer, viewer = self._layer, self._viewer
         if layer is None:
             return
         middle = (np.mean(spot.rows) - 0.5, np.mean(spot.columns) - 0.5)
@@ -158,7 +131,7 @@ class ParticleMarks:
 
     def _draw(self, _event: object = None) -> None:
         layer = self._layer
-        viewer = self._session.viewer
+        viewer = self._viewer
         is_there = layer is not None and layer in viewer.layers and self._is_visible
         if layer is None or not is_there or viewer.dims.ndisplay != 2:
             self._overlay.visible = False
@@ -181,23 +154,11 @@ class ParticleMarks:
         self._overlay.drawing = Drawing(boxes, (), to_scene(layer))
         self._overlay.visible = True
 
-    def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        """Choose the particle under the mouse, unless the mouse drags or the layer is painted."""
+    def _under_mouse(self) -> Callable[[Any], int] | None:
         layer = self._layer
-        active = viewer.layers.selection.active
-        painting = str(getattr(active, "mode", "pan_zoom")) not in ("pan_zoom", "pick")
-        if layer is None or not self._owner.isVisible() or painting or event.button != 1:
-            return
-        if viewer.dims.ndisplay != 2 or layer not in viewer.layers or not layer.visible:
-            return
-        start = np.asarray(event.pos, float)
-        yield
-        while event.type == "mouse_move":
-            yield
-        if np.hypot(*(np.asarray(event.pos, float) - start)) > 4:
-            return
-        label = layer.get_value(event.position, world=True)
-        self._on_click(int(label or 0), bool({"Control", "Shift"} & set(event.modifiers)))
+        if layer is None or layer not in self._viewer.layers or not layer.visible:
+            return None
+        return lambda event: int(layer.get_value(event.position, world=True) or 0)
 
 
 def _with_margin(span: tuple[int, int], length: int) -> Interval:
