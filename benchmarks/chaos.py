@@ -37,6 +37,7 @@ import numpy as np
 import psutil
 
 from napari_tem_rf.engine import Engine, EngineError, Job, JobCancelledError
+from napari_tem_rf.engine.member import members_of
 
 PATIENCE_SECONDS = 180.0
 """In which a job must be over: a new worker takes seconds, more on starved cores."""
@@ -321,13 +322,8 @@ class Trouble:
 
 def members() -> list[tuple[psutil.Process, str]]:
     """Return the processes of engines, and their roles."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            words = process.cmdline()
-            if "napari_tem_rf.engine.member" in words and process.status() != "zombie":
-                found.append((process, words[-1]))
-    return found
+    everybody = psutil.Process().children(recursive=True)
+    return [(process, role) for role, process in members_of(everybody)]
 
 
 def age(process: psutil.Process) -> float:

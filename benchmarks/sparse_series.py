@@ -243,9 +243,10 @@ def family(pid: int) -> dict[int, str]:
             try:
                 stat = (entry / "stat").read_text().rpartition(")")[2].split()
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+                name = (entry / "comm").read_text().strip()
             except OSError:
                 continue
-            parents[int(entry.name)], names[int(entry.name)] = int(stat[1]), line
+            parents[int(entry.name)], names[int(entry.name)] = int(stat[1]), f"{name}: {line}"
     found, last = {pid}, 0
     while len(found) > last:
         last = len(found)

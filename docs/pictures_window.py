@@ -20,6 +20,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from rsciio.hspy import file_writer
 
+from napari_tem_rf.engine.member import members_of
+
 NEW_IMAGE = "gold_hr_08"
 """An image without strokes: the network has not seen it."""
 CURVE_S = 3.5
@@ -195,9 +197,8 @@ def picture_stopped(window: Window, epochs: int) -> None:
 def picture_failed(window: Window, epochs: int) -> None:
     """Kill the worker of a training and save what the window says."""
     begin_long_training(window, epochs)
-    for process in psutil.Process().children():
-        ended = process.status() == psutil.STATUS_ZOMBIE
-        if not ended and process.cmdline()[-1].startswith("training"):
+    for role, process in members_of(psutil.Process().children(recursive=True)):
+        if role.startswith("training"):
             process.kill()
     process_until(lambda: window.session.training is None)
     let_settle(CURVE_S)

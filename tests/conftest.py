@@ -28,6 +28,18 @@ def pytest_unconfigure() -> None:
     _settings.cleanup()
 
 
+@pytest.fixture(scope="session")
+def loaded() -> Iterator[None]:
+    """The process of which workers are copies, kept between engines: it loads for seconds."""
+    from napari_tem_rf.engine.forkserver import borrow_server, give_server_back
+    from napari_tem_rf.engine.local import server_environment
+
+    server = borrow_server(server_environment())
+    yield
+    if server is not None:
+        give_server_back(server)
+
+
 @pytest.fixture(autouse=True)
 def no_window_stays() -> Iterator[None]:
     """Fail a test that leaves a window open: it would shadow what the next one clicks on."""

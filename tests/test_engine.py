@@ -37,8 +37,9 @@ from napari_tem_rf.engine import (
     run_all,
 )
 from napari_tem_rf.engine.keyed import KeyedSecurity
+from napari_tem_rf.engine.member import members_of
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.usefixtures("loaded")]
 
 POSIX = os.name == "posix"
 SOURCE = Path(napari_tem_rf.__file__).parent.parent
@@ -150,16 +151,15 @@ def wait_for(condition, seconds=30.0):
 
 def children():
     """Return the processes of engines that this process started."""
-    found = []
-    for process in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if "napari_tem_rf.engine.member" in process.cmdline():
-                found.append(process)
-    return found
+    return [process for _, process in members()]
+
+
+def members():
+    return members_of(psutil.Process().children(recursive=True))
 
 
 @pytest.fixture(scope="module")
-def engine():
+def engine(loaded):
     with Engine() as engine:
         yield engine
     assert children() == []
@@ -517,7 +517,9 @@ def test_a_scratch_folder_that_somebody_else_made_stops_nothing(tmp_path, monkey
         (own,) = tmp_path.glob("napari-tem-rf-engine-*")
         if POSIX:
             assert own.stat().st_mode & 0o777 == 0o700
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    left = {path.name for path in tmp_path.iterdir()}
+    # PyTorch makes a folder for its compiler where it is loaded
+    assert sorted(name for name in left if not name.startswith("torchinductor")) == names
 
 
 LIBRARIES = (
@@ -626,7 +628,7 @@ def test_a_killed_scheduler_is_a_sentence_and_the_next_job_works(engine):
     job = engine.submit(count, 10_000, 0.01, name="gold", remains=lambda: "go on from epoch 3")
     waiting = engine.submit(add, 1, 1, name="sum")
     wait_for(lambda: job.state == "running")
-    (scheduler,) = (p for p in children() if p.cmdline()[-1] == "scheduler")
+    (scheduler,) = (process for role, process in members() if role == "scheduler")
     scheduler.kill()
     gone = "the Dask scheduler on this machine is gone and took"
     sentences = {
@@ -691,7 +693,7 @@ engine = Engine()
 job = engine.submit(test_engine.write_number, Path(sys.argv[1]), 0.02)
 while not Path(sys.argv[1]).exists():
     time.sleep(0.01)
-print(*(child.pid for child in psutil.Process().children()), flush=True)
+print(*(child.pid for child in psutil.Process().children(recursive=True)), flush=True)
 if sys.argv[2] == "wait":
     time.sleep(60)
 """
@@ -705,7 +707,7 @@ def test_no_process_outlives_its_owner(tmp_path, end):
     command = [sys.executable, "-c", OWNER, str(path), "wait" if end == "killed" else "go"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
         members = [psutil.Process(int(pid)) for pid in owner.stdout.readline().split()]
-        assert len(members) == 3
+        assert len(members) == (4 if sys.platform == "linux" else 3)
         if end == "killed":
             owner.kill()
         owner.wait(20)

@@ -21,7 +21,7 @@ NM = (0.02, 0.025)
 
 
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Any], tmp_path: Path) -> Iterator[Any]:
+def viewer(make_napari_viewer: Callable[..., Any], tmp_path: Path, loaded: None) -> Iterator[Any]:
     """A viewer whose runs go into the test's own folder."""
     viewer = make_napari_viewer()
     session_of(viewer).runs_folder = tmp_path / "runs"

@@ -90,3 +90,70 @@ def test_arrays_that_are_no_forest_are_refused(grown, change, words):
     change(arrays)
     with pytest.raises(ValueError, match=words):
         Forest.from_arrays(arrays, FEATURES, CLASSES)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    """Two classes that no single feature tells apart, a tenth of them mislabelled; and others."""
+    rng = np.random.default_rng(140)
+    features = rng.standard_normal((3000, 24)).astype(np.float32)
+    features[:, 7] = 1.0  # the same for all
+    features[:, 9] = np.round(features[:, 9])  # few values
+    truth = (features[:, 0] * features[:, 3] + features[:, 9] > 0).astype(np.intp)
+    known = np.where(rng.random(3000) < 0.1, 1 - truth, truth)
+    return features[:1000], known[:1000], features[1000:], truth[1000:]
+
+
+def test_trees_grown_here_are_as_good_as_scikit_learns(examples):
+    features, known, others, truth = examples
+    ours = Forest.grow(features, known, 60, 3)
+    Forest.from_arrays(ours.to_arrays(), 24, 2)  # a forest through and through
+    theirs = RandomForestClassifier(60, min_samples_leaf=3, random_state=3).fit(features, known)
+    right = [
+        (ours.probabilities(others).argmax(axis=1) == truth).mean(),
+        (theirs.predict(others) == truth).mean(),
+    ]
+    assert right[1] > 0.7
+    assert right[0] > right[1] - 0.02
+    again = Forest.grow(features, known, 60, 3).to_arrays()
+    for name, values in ours.to_arrays().items():
+        np.testing.assert_array_equal(again[name], values)
+    assert (Forest.grow(features, known, 1, 4).threshold[0] != ours.threshold[0]).any()
+
+
+def test_a_tree_asks_what_divides_best(examples):
+    """At the root, of one feature: as Gini's impurity of every threshold says."""
+    features, known, *_ = examples
+    one = np.ascontiguousarray(features[:, 9:10])
+    tree = Forest.grow(one, known, 1, 0)
+    # with one feature there is no choice but the threshold: between -1 and 0, or 0 and 1
+    assert tree.threshold[0] in (-0.5, 0.5)
+    leaf = tree.left < 0
+    assert (tree.values[leaf].max(axis=1) <= 1).all()
+    apart = np.where(known == 1, 5.0, -5.0).astype(np.float32)[:, None]
+    tree = Forest.grow(apart, known, 1, 0)
+    assert len(tree.left) == 3
+    assert tree.threshold[0] == 0
+    np.testing.assert_array_equal(tree.values[1:], [[1, 0], [0, 1]])
+
+
+def test_leaves_hold_as_many_examples_as_asked_for(examples):
+    features, known, *_ = examples
+    for fewest in (1, 20, 400):
+        tree = Forest.grow(features, known, 1, 5, fewest_in_leaf=fewest)
+        leaves = (tree.left < 0).sum()
+        assert leaves <= len(known) // fewest
+        # shares are of whole examples
+        assert leaves > 1 or fewest == 400
+    assert len(Forest.grow(features, known, 1, 5, fewest_in_leaf=501).left) == 1
+
+
+def test_three_classes_and_a_forest_without_numba(examples, monkeypatch):
+    features, known, others, _ = examples
+    three = np.where(features[:, 5] > 1, 2, known)
+    with_numba = Forest.grow(features, three, 20, 0).probabilities(others)
+    monkeypatch.setattr(compiled, "kernels", lambda: None)
+    without = Forest.grow(features, three, 20, 0).probabilities(others)
+    assert with_numba.shape == without.shape == (2000, 3)
+    np.testing.assert_allclose(with_numba.sum(axis=1), 1)
+    assert (with_numba.argmax(axis=1) == without.argmax(axis=1)).mean() > 0.8

@@ -9,7 +9,10 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["command", "environment"]
+__all__ = ["SCRATCH", "command", "environment"]
+
+SCRATCH = "napari-tem-rf-engine-"
+"""What the names of their scratch folders begin with: they remove no other folder."""
 
 
 def command(module: str, *arguments: str) -> list[str]:

@@ -18,13 +18,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import IO, Any
 
 from napari_tem_rf.engine import interpreters
+from napari_tem_rf.engine.forkserver import (
+    UNKNOWN_CODE,
+    Forked,
+    ForkServer,
+    borrow_server,
+    give_server_back,
+)
 from napari_tem_rf.engine.job import EngineUnavailableError
 
-__all__ = ["LocalCluster", "Process", "worker_environment"]
+__all__ = ["LocalCluster", "Process", "server_environment", "worker_environment"]
 
 START_SECONDS = 120.0
 END_SECONDS = 4.0
@@ -42,11 +50,19 @@ def worker_environment(role: str, trainers: int) -> dict[str, str]:
     from dask.system import CPU_COUNT
 
     share = CPU_COUNT // trainers if role.startswith("training") else CPU_COUNT // 2
-    threads = str(max(1, share))
-    ours = {
-        "OMP_NUM_THREADS": threads,
-        "MKL_NUM_THREADS": threads,
-        "OPENBLAS_NUM_THREADS": threads,
+    return _environment(max(1, share))
+
+
+def server_environment() -> dict[str, str]:
+    """Return the environment of the process of which workers are copies."""
+    return _environment(os.cpu_count() or 1)
+
+
+def _environment(threads: int) -> dict[str, str]:
+    ours = dict.fromkeys(
+        ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads)
+    )
+    ours |= {
         # by default glibc maps fresh pages for every large tensor and gives them back at once;
         # keeping them for the next step makes a step on the CPU about twice as fast
         "MALLOC_ARENA_MAX": "1",
@@ -66,52 +82,81 @@ class Obituary:
 
 
 class Process:
-    """One process of the cluster, ended by closing its standard input."""
+    """One process of the cluster, ended by closing its standard input.
 
-    def __init__(self, role: str, environment: dict[str, str]) -> None:
+    Parameters
+    ----------
+    role : str
+        As for `engine.member`.
+    environment : dict of str
+        Of the process.
+    server : ForkServer, optional
+        Whose copy it is; without, and where that fails, an interpreter of its own.
+    """
+
+    def __init__(
+        self, role: str, environment: dict[str, str], server: ForkServer | None = None
+    ) -> None:
         self.role = role
         self.started = time.monotonic()
         self.log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `release`
-        self.popen = subprocess.Popen(
-            interpreters.command("napari_tem_rf.engine.member", role),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE if role == "scheduler" else self.log,
-            stderr=self.log,
-            env=environment,
-            **start_options(role, sys.platform),
-        )
+        theirs, self._input = _pipe()
+        self.output: IO[bytes] | None = None
+        writes: IO[bytes] = self.log
+        if role == "scheduler":
+            self.output, writes = _pipe()
+        streams = theirs, writes, self.log
+        try:
+            self._process = _copied(role, environment, server, streams) or _started(
+                role, environment, streams
+            )
+        finally:
+            theirs.close()
+            if writes is not self.log:
+                writes.close()
+
+    @property
+    def pid(self) -> int | None:
+        """Number of the process, None where it is not there yet."""
+        return self._process.pid
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs."""
-        return self.popen.poll() is None
+        """Whether the process runs, or is about to."""
+        return self._process.poll() is None
 
     def tell(self, line: str) -> None:
         """Write a line to the process; without effect when it is gone."""
-        assert self.popen.stdin is not None
         with contextlib.suppress(OSError):
-            self.popen.stdin.write(f"{line}\n".encode())
-            self.popen.stdin.flush()
+            self._input.write(f"{line}\n".encode())
+            self._input.flush()
 
     def hang_up(self) -> None:
         """Close the process's standard input: it ends by itself."""
-        assert self.popen.stdin is not None
         with contextlib.suppress(OSError):
-            self.popen.stdin.close()
+            self._input.close()
+
+    def kill(self) -> None:
+        """End the process by force."""
+        self._process.kill()
+
+    def wait(self) -> None:
+        """Wait until the process has ended."""
+        self._process.wait()
 
     def release(self) -> None:
         """Kill what still runs and give the operating system everything back."""
         if self.alive:
-            self.popen.kill()
+            self.kill()
         self.hang_up()
-        self.popen.wait()
-        if self.popen.stdout is not None:
-            self.popen.stdout.close()
+        self.wait()
+        if self.output is not None:
+            self.output.close()
         self.log.close()
 
     def ending(self) -> str:
         """Say how the process ended."""
-        return ending_in_words(self.popen.returncode)
+        return ending_in_words(self._process.returncode)
 
     def last_words(self) -> str:
         """Return the end of what the process wrote to its standard error."""
@@ -120,6 +165,37 @@ class Process:
         text = self.log.read().decode(errors="replace").strip()
         self.log.seek(0, os.SEEK_END)
         return text
+
+
+def _pipe() -> tuple[IO[bytes], IO[bytes]]:
+    reading, writing = os.pipe()
+    return open(reading, "rb"), open(writing, "wb")
+
+
+def _copied(
+    role: str, environment: dict[str, str], server: ForkServer | None, streams: Iterable[IO[bytes]]
+) -> Forked | None:
+    if server is None:
+        return None
+    reads, writes, complains = (stream.fileno() for stream in streams)
+    try:
+        return server.start(role, environment, (reads, writes, complains))
+    except OSError:  # it ended, or the environment is too large for a message
+        return None
+
+
+def _started(
+    role: str, environment: dict[str, str], streams: tuple[IO[bytes], IO[bytes], IO[bytes]]
+) -> "subprocess.Popen[bytes]":
+    reads, writes, complains = streams
+    return subprocess.Popen(
+        interpreters.command("napari_tem_rf.engine.member", role),
+        stdin=reads,
+        stdout=writes,
+        stderr=complains,
+        env=environment,
+        **start_options(role, sys.platform),
+    )
 
 
 def start_options(role: str, platform: str) -> dict[str, Any]:
@@ -151,6 +227,8 @@ _WINDOWS_ENDINGS = {
 
 def ending_in_words(code: int | None) -> str:
     """Say how a process ended, by its exit code: below 0 a signal, on Windows a status."""
+    if code == UNKNOWN_CODE:
+        return "it ended, and nobody saw how"
     if code is not None and code < 0:
         try:
             name = signal.Signals(-code).name
@@ -181,6 +259,8 @@ class LocalCluster:
         self._early_deaths = 0
         self.scheduler: Process | None = None
         self.workers: dict[str, Process] = {}
+        self._server: ForkServer | None = None
+        self._copies = True
 
     async def start(self) -> None:
         """Start the processes; they load in parallel.
@@ -190,19 +270,21 @@ class LocalCluster:
         EngineUnavailableError
             The scheduler did not come up.
         """
+        # first of all: it loads while this process does
+        self._server = borrow_server(server_environment())
         # Dask's own choice is a name in the common folder, which another user may have taken
-        self._scratch = tempfile.mkdtemp(prefix="napari-tem-rf-engine-")
+        self._scratch = tempfile.mkdtemp(prefix=interpreters.SCRATCH)
         self.scheduler = scheduler = self._start("scheduler")
         for role in self.roles:
             self.workers[role] = self._start(role)
-        assert scheduler.popen.stdout is not None
-        reading = asyncio.to_thread(scheduler.popen.stdout.readline)
+        assert scheduler.output is not None
+        reading = asyncio.to_thread(scheduler.output.readline)
         try:
             self.address = (await asyncio.wait_for(reading, START_SECONDS)).decode().strip()
         except TimeoutError:
-            scheduler.popen.kill()
+            scheduler.kill()
         if not self.address:
-            scheduler.popen.wait()
+            scheduler.wait()
             raise EngineUnavailableError(
                 f"the local cluster did not start, {scheduler.ending()}: "
                 "restart the program, or give the address of another Dask scheduler",
@@ -212,7 +294,8 @@ class LocalCluster:
             process.tell(self.address)
 
     def _start(self, role: str) -> Process:
-        process = Process(role, worker_environment(role, self._trainers))
+        server = self._server if self._copies else None
+        process = Process(role, worker_environment(role, self._trainers), server)
         # by a pipe: command line and environment of a process are not places for secrets
         process.tell(self.key.hex())
         process.tell(json.dumps(self._scratch))
@@ -233,6 +316,8 @@ class LocalCluster:
             obituary = Obituary(role, process.ending(), process.last_words())
             lived = time.monotonic() - process.started
             self._early_deaths = self._early_deaths + 1 if lived < EARLY_SECONDS else 0
+            # should it be for that they are copies
+            self._copies = not self._early_deaths
             if self._early_deaths >= MANY_DEATHS:
                 raise EngineUnavailableError(
                     f"workers do not last on this machine, {obituary.ending}: restart the "
@@ -266,5 +351,8 @@ class LocalCluster:
         for process in [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]:
             process.release()
         self.workers, self.scheduler = {}, None
+        server, self._server = self._server, None
+        if server is not None:
+            give_server_back(server)
         if self._scratch:
             shutil.rmtree(self._scratch, ignore_errors=True)

@@ -11,16 +11,21 @@ import os
 import shutil
 import sys
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import dask
 import distributed
 
+from napari_tem_rf.engine.interpreters import SCRATCH
 from napari_tem_rf.engine.keyed import SCHEME, KeyedSecurity
 from napari_tem_rf.engine.worker import ask_to_stop_all, running_jobs
 
 GRACE_SECONDS = 2.0
+
+NAME = "rf-"
+"""What the names of processes begin with, of which a system keeps 15 letters."""
 
 _CONFIG: dict[str, Any] = {
     # a worker that dies is told to the user, not tried again
@@ -106,9 +111,31 @@ def give_way(role: str) -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
 
 
-def main() -> None:
+def name_process(role: str) -> None:
+    """Have lists of processes show what this one does, where the system lets it say so."""
+    with contextlib.suppress(OSError, AttributeError):
+        # a copy of another process has that one's command line
+        Path("/proc/self/comm").write_text(NAME + role)
+
+
+def members_of(processes: Iterable[Any]) -> list[tuple[str, Any]]:
+    """Return the roles of those of some processes (of psutil) that are an engine's; no zombies."""
+    import psutil
+
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            words, name = process.cmdline(), process.name()
+            if words and name.startswith(NAME):
+                found.append((name.removeprefix(NAME), process))
+            elif "napari_tem_rf.engine.member" in words:
+                found.append((words[-1], process))
+    return found
+
+
+def main(role: str) -> None:
     """Run until the owner closes standard input."""
-    role = sys.argv[1]
+    name_process(role)
     give_way(role)
     try:
         key, scratch = bytes.fromhex(sys.stdin.readline()), json.loads(sys.stdin.readline())
@@ -116,12 +143,12 @@ def main() -> None:
         return
     dask.config.set(_CONFIG | {"temporary-directory": scratch})
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
-        if runner.run(serve(role, key)):
-            # an owner that was killed could not do it
+        # an owner that was killed could not do it
+        if runner.run(serve(role, key)) and Path(scratch).name.startswith(SCRATCH):
             shutil.rmtree(scratch, ignore_errors=True)
         # threads of a job that does not stop would hold up an ordinary exit
         os._exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])

@@ -90,6 +90,98 @@ class Forest:
         )
 
     @classmethod
+    def grow(
+        cls,
+        features: NDArray[np.float32],
+        known: NDArray[np.intp],
+        trees: int,
+        seed: int,
+        fewest_in_leaf: int = 3,
+    ) -> "Forest":
+        """Return a forest that learned from examples; the same seed gives the same one.
+
+        At each node as many features as the root of their number are drawn. Where Numba is
+        missing, scikit-learn grows it, which takes many times as long.
+
+        Parameters
+        ----------
+        features : ndarray of float32, shape (example, feature)
+        known : ndarray of int, shape (example,)
+            Class indices, all from 0 to the highest.
+        trees, seed : int
+        fewest_in_leaf : int
+            Examples of a leaf, those drawn twice counted twice.
+        """
+        from napari_tem_rf.learning.fast.compiled import kernels
+
+        if kernels() is None:
+            from sklearn.ensemble import RandomForestClassifier
+
+            grown = RandomForestClassifier(
+                trees, min_samples_leaf=fewest_in_leaf, random_state=seed
+            ).fit(features, known)
+            return cls.of(grown, int(known.max()) + 1)
+        return cls._grow_fast(features, known, trees, seed, fewest_in_leaf)
+
+    @classmethod
+    def _grow_fast(
+        cls,
+        features: NDArray[np.float32],
+        known: NDArray[np.intp],
+        trees: int,
+        seed: int,
+        fewest_in_leaf: int,
+    ) -> "Forest":
+        from napari_tem_rf.learning.fast.growing import BINS, grow
+
+        examples, number = features.shape
+        between = np.empty((number, BINS - 1))  # (feature, question)
+        bins = np.empty((number, examples), np.uint8)
+        ranks = np.linspace(0, examples, BINS + 1)[1:-1].astype(np.intp)
+        for each, values in enumerate(features.T.astype(np.float64)):
+            ascending = np.sort(values)
+            below = ascending[np.maximum(ranks - 1, 0)]
+            above = np.searchsorted(ascending, below, side="right")  # the next larger value
+            between[each] = (below + ascending[np.minimum(above, examples - 1)]) / 2
+            # at most the question goes left
+            bins[each] = np.searchsorted(between[each], values, side="left")
+        classes = int(known.max()) + 1
+        candidates = max(1, round(np.sqrt(number)))
+        seeds = np.random.SeedSequence(seed).generate_state(trees, np.uint64)
+        most = 2 * examples
+
+        def grown(seed: np.uint64) -> tuple[NDArray[Any], ...]:
+            feature, left, right = (np.empty(most, np.int32) for _ in range(3))
+            question, values = np.empty(most, np.intp), np.empty((most, classes))
+            nodes = grow(
+                bins, known, classes, candidates, fewest_in_leaf, seed,
+                feature, question, left, right, values,
+            )  # fmt: skip
+            arrays = feature[:nodes], question[:nodes], left[:nodes], right[:nodes], values[:nodes]
+            return tuple(each.copy() for each in arrays)
+
+        found = [grown(each) for each in seeds]
+        roots = np.concatenate([[0], np.cumsum([len(each[0]) for each in found])[:-1]])
+
+        def moved(side: int) -> NDArray[np.int32]:
+            places = zip(found, roots, strict=True)
+            return np.concatenate(
+                [np.where(each[side] < 0, LEAF, each[side] + root) for each, root in places]
+            ).astype(np.int32)
+
+        feature = np.concatenate([each[0] for each in found])
+        threshold = between[feature, np.concatenate([each[1] for each in found])]
+        left, right = moved(2), moved(3)
+        return cls(
+            roots.astype(np.int64),
+            feature,
+            np.where(left < 0, 0.0, threshold),
+            left,
+            right,
+            np.concatenate([each[4] for each in found]),
+        )
+
+    @classmethod
     def from_arrays(
         cls, arrays: Mapping[str, NDArray[Any]], features: int, classes: int
     ) -> "Forest":

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
 
 from napari_tem_rf.learning.baselines import feature_strips
 from napari_tem_rf.learning.fast.network import FastNetwork
@@ -35,7 +34,7 @@ LIVE_MARGIN_PX = 128
 GREY_FEATURES = 24
 """How many features, the first ones, are the baseline's."""
 
-TREES, FEWEST_IN_LEAF, THREADS = 50, 3, 2
+TREES = 50
 
 SHRINKAGE = 0.1
 """Weight of the squared coefficients beside the mean loss; features have a deviation of 1."""
@@ -158,32 +157,44 @@ def fit_live(
     with ThreadPoolExecutor(1) as other:
         share = other.submit(_share_of_forest, *judged, seed)
         weight, bias = _fit_maps(maps, known)
-        forest, joint = (_fit_trees(seen, known, TREES // 2, seed) for seen in (grey, features))
+        forest, joint = (Forest.grow(seen, known, TREES // 2, seed) for seen in (grey, features))
         return LiveClassifier(painted, forest, joint, weight, bias, share.result())
-
-
-def _fit_trees(
-    features: NDArray[np.float32], known: NDArray[np.intp], trees: int, seed: int
-) -> Forest:
-    grown = RandomForestClassifier(
-        trees, min_samples_leaf=FEWEST_IN_LEAF, random_state=seed, n_jobs=THREADS
-    ).fit(features, known)
-    return Forest.of(grown, int(known.max()) + 1)
 
 
 def _fit_maps(
     features: NDArray[np.float32], known: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return weight (feature, class) and bias (class,) of a regression; classes weigh the same."""
+    """Return weight (feature, class) and bias (class,) of a regression; classes weigh the same.
+
+    Multinomial logistic regression with a ridge, by L-BFGS.
+    """
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
-    regression = LogisticRegression(
-        C=0.5 / (SHRINKAGE * len(known)), class_weight="balanced", tol=1e-2, max_iter=200
-    ).fit((features - mean) / deviation, known)
-    weight = regression.coef_ / deviation  # (class, feature)
-    bias = regression.intercept_ - weight @ mean
-    if len(weight) == 1:  # two classes: scikit-learn gives the margin of the second
-        weight, bias = (np.concatenate([-each / 2, each / 2]) for each in (weight, bias))
-    return weight.T.astype(np.float32), bias.astype(np.float32)
+    seen = ((features - mean) / deviation).astype(np.float64)
+    pixels, classes = len(known), int(known.max()) + 1
+    is_class = np.eye(classes)[known]  # (pixel, class)
+    share = 1 / (classes * np.bincount(known))[known]  # of a pixel in the mean over the classes
+    # of two classes with opposite coefficients each has half of the margin's
+    ridge = 2 * SHRINKAGE * (2 if classes == 2 else 1)
+
+    def loss_and_slope(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        both = flat.reshape(-1, classes)
+        logits = seen @ both[:-1] + both[-1]
+        logits -= logits.max(axis=1, keepdims=True)
+        raised = np.exp(logits)
+        sums = raised.sum(axis=1)
+        loss = share @ (np.log(sums) - logits[np.arange(pixels), known])
+        error = (raised / sums[:, None] - is_class) * share[:, None]
+        slope = np.concatenate([seen.T @ error, error.sum(axis=0)[None]])
+        slope[:-1] += ridge * both[:-1]
+        return float(loss + ridge / 2 * (both[:-1] ** 2).sum()), slope.ravel()
+
+    start = np.zeros((seen.shape[1] + 1) * classes)
+    found = minimize(
+        loss_and_slope, start, jac=True, method="L-BFGS-B", options={"gtol": 1e-4, "maxiter": 200}
+    ).x.reshape(-1, classes)
+    weight = found[:-1] / deviation[:, None]
+    bias = found[-1] - mean @ weight
+    return weight.astype(np.float32), bias.astype(np.float32)
 
 
 def _share_of_forest(
@@ -205,7 +216,7 @@ def _share_of_forest(
         asked, learnt = fold == held_out, fold != held_out
         if len(np.unique(known[learnt])) <= known.max() or not asked.any():
             continue
-        forest = _fit_trees(grey[learnt], known[learnt], TREES_OF_FOLD, seed)
+        forest = Forest.grow(grey[learnt], known[learnt], TREES_OF_FOLD, seed)
         weight, bias = _fit_maps(maps[learnt], known[learnt])
         pair = forest.probabilities(grey[asked]), _softmax(maps[asked] @ weight + bias)
         losses.append(tuple(_loss(each, known[asked]) for each in pair))  # type: ignore[arg-type]

@@ -96,7 +96,7 @@ class Workspace(QWidget):
         self.actions = ActionBar(self.train, self.result)
         column(self, [self.sections, self.actions], spacing=0).setStretch(0, 1)
         # so that torch is loaded, in its own process, by the time it is needed
-        soon(self, self.session.warm_up)
+        self.session.warm_up()
 
     def ensureWidgetVisible(self, widget: QWidget) -> None:  # noqa: N802 - Qt's name
         """Scroll to a widget, as `QScrollArea` does; what is in the action bar is in sight."""

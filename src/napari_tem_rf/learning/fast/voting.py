@@ -1,4 +1,4 @@
-"""The trees of a forest, walked from root to leaf by Numba, exactly as scikit-learn walks them."""
+"""The trees of a forest, walked from root to leaf by Numba, with the votes of scikit-learn."""
 
 from typing import Any
 
@@ -19,16 +19,45 @@ def _walk(
     values: Any,
     sums: Any,
 ) -> None:
-    """Add the class shares of every tree's leaf to the sums, shape (pixel, class)."""
+    """Add the class shares of every tree's leaf to the sums, shape (pixel, class).
+
+    Four pixels go down a tree together, each as many steps as the tree is deep: a leaf leads to
+    itself. A processor waits for none of them, and there is no branch that it could guess wrong.
+    """
+    pixels, nodes, classes = features.shape[0], feature.shape[0], values.shape[1]
+    following = np.empty(2 * nodes, np.int32)  # (node, side)
+    depth = np.zeros(nodes, np.int32)
+    for node in range(nodes):  # who follows has a higher number
+        inner = left[node] >= 0
+        following[2 * node] = left[node] if inner else node
+        following[2 * node + 1] = right[node] if inner else node
+        if inner:
+            depth[left[node]] = depth[right[node]] = depth[node] + 1
+    together = pixels - pixels % 4
     for tree in range(roots.shape[0]):
-        for pixel in range(features.shape[0]):
-            node = roots[tree]
+        root = roots[tree]
+        end = roots[tree + 1] if tree + 1 < roots.shape[0] else nodes
+        steps = 0
+        for node in range(root, end):
+            steps = max(steps, depth[node])
+        for first in range(0, together, 4):
+            a = b = c = d = root
+            for _ in range(steps):
+                a = following[2 * a + (not features[first, feature[a]] <= threshold[a])]
+                b = following[2 * b + (not features[first + 1, feature[b]] <= threshold[b])]
+                c = following[2 * c + (not features[first + 2, feature[c]] <= threshold[c])]
+                d = following[2 * d + (not features[first + 3, feature[d]] <= threshold[d])]
+            for index in range(classes):
+                sums[first, index] += values[a, index]
+                sums[first + 1, index] += values[b, index]
+                sums[first + 2, index] += values[c, index]
+                sums[first + 3, index] += values[d, index]
+        for pixel in range(together, pixels):
+            node = root
             while left[node] >= 0:
-                if np.float64(features[pixel, feature[node]]) <= threshold[node]:
-                    node = left[node]
-                else:
-                    node = right[node]
-            for index in range(values.shape[1]):
+                goes_right = not features[pixel, feature[node]] <= threshold[node]
+                node = following[2 * node + goes_right]
+            for index in range(classes):
                 sums[pixel, index] += values[node, index]
 
 
