@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 from napari_tem_rf.gui.field import shortcuts as field_keys
 from napari_tem_rf.gui.field.overlay import FieldOverlay
 from napari_tem_rf.gui.pieces.parts import Dock, Fold, column
-from napari_tem_rf.gui.pieces.preloading import soon
 from napari_tem_rf.gui.pieces.shortcuts import hold_in_window
 from napari_tem_rf.gui.segment import shortcuts as segment_keys
 from napari_tem_rf.gui.session.viewers import session_of
@@ -56,6 +55,10 @@ class Workspace(QWidget):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self.session = session_of(viewer)
+        # before anything else: libraries load in a process of their own while the dock is made
+        self.session.warm_up()
+
         from napari_tem_rf.gui.segment.action_bar import ActionBar
         from napari_tem_rf.gui.segment.annotation import AnnotationWidget
         from napari_tem_rf.gui.segment.image import LoadWidget
@@ -71,7 +74,6 @@ class Workspace(QWidget):
         segment_keys.register_shortcuts()
         field_keys.register_shortcuts()
         hold_in_window(viewer)
-        self.session = session_of(viewer)
         self.overlay = self.session.part(FieldOverlay)
         self.load = LoadWidget(viewer)
         self.annotation = AnnotationWidget(viewer)
@@ -95,8 +97,6 @@ class Workspace(QWidget):
         )
         self.actions = ActionBar(self.train, self.result)
         column(self, [self.sections, self.actions], spacing=0).setStretch(0, 1)
-        # so that torch is loaded, in its own process, by the time it is needed
-        self.session.warm_up()
 
     def ensureWidgetVisible(self, widget: QWidget) -> None:  # noqa: N802 - Qt's name
         """Scroll to a widget, as `QScrollArea` does; what is in the action bar is in sight."""
@@ -113,16 +113,17 @@ class TrainDock(_Sections):
     """
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self.session = session_of(viewer)
+        self.session.warm_up()
+
         from napari_tem_rf.gui.segment.annotation import AnnotationWidget
         from napari_tem_rf.gui.segment.train import TrainWidget
 
         segment_keys.register_shortcuts()
         hold_in_window(viewer)
-        self.session = session_of(viewer)
         self.annotation = AnnotationWidget(viewer)
         self.train = TrainWidget(viewer)
         super().__init__([("Annotation", self.annotation), ("Train", self.train)])
-        soon(self, self.session.warm_up)
 
 
 class LoadDock(Dock):
