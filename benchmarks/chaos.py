@@ -279,19 +279,23 @@ class Trouble:
             # one that has just begun is left alone: an engine whose workers all die young gives up
             old = [p for p, role in roles if role != "scheduler" and age(p) > 7]
             what = self._rng.choices(
-                ("kill", "stop", "starve", "kill scheduler"), weights=(40, 30, 25, 5)
+                ("kill", "stop", "starve", "kill scheduler", "kill loader"),
+                weights=(40, 30, 20, 5, 5),
             )[0]
             with contextlib.suppress(psutil.NoSuchProcess):
                 if what == "kill" and old:
                     self._kill(self._rng.choice(old), "worker")
                 elif what == "stop":
-                    self._stop(*self._rng.choice(roles))
+                    self._stop(*self._rng.choice(roles + loaders()))
                 elif what == "starve":
                     self._starve()
                 elif what == "kill scheduler":
                     for process, role in roles:
                         if role == "scheduler" and age(process) > 15:
                             self._kill(process, "scheduler")
+                elif what == "kill loader":
+                    for process, role in loaders():
+                        self._kill(process, role)
 
     def _kill(self, process: psutil.Process, role: str) -> None:
         name = self._rng.choice(DEATHS)
@@ -305,7 +309,8 @@ class Trouble:
             time.sleep(self._rng.uniform(0.2, 5.0))
         finally:
             process.resume()
-        self._tally.count(f"{'schedulers' if role == 'scheduler' else 'workers'} stopped a while")
+        kind = role if role in ("scheduler", "loader") else "worker"
+        self._tally.count(f"{kind}s stopped a while")
 
     def _starve(self) -> None:
         seconds = self._rng.uniform(1.0, 5.0)
@@ -324,6 +329,18 @@ def members() -> list[tuple[psutil.Process, str]]:
     """Return the processes of engines, and their roles."""
     everybody = psutil.Process().children(recursive=True)
     return [(process, role) for role, process in members_of(everybody)]
+
+
+def loaders() -> list[tuple[psutil.Process, str]]:
+    """Return the processes of which others are copies."""
+    copies = {process.pid for process, _ in members()}
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            is_one = "napari_tem_rf.engine.forkserver" in process.cmdline()
+            if is_one and process.pid not in copies:
+                found.append((process, "loader"))
+    return found
 
 
 def age(process: psutil.Process) -> float:
@@ -422,9 +439,9 @@ def main() -> None:
         if window is not None:
             window.close()
         deadline = time.monotonic() + 10
-        while (members() or extra_threads(threads)) and time.monotonic() < deadline:
+        while (members() or loaders() or extra_threads(threads)) and time.monotonic() < deadline:
             time.sleep(0.1)
-        tally.left += [f"process {process.pid} ({role})" for process, role in members()]
+        tally.left += [f"process {process.pid} ({role})" for process, role in members() + loaders()]
         tally.left += extra_threads(threads)
         tally.left += [f"folder {path.name}" for path in scratch.glob("napari-tem-rf-engine-*")]
         tempfile.tempdir = None

@@ -115,6 +115,20 @@ def test_workers_outlive_the_process_and_their_end_is_noticed(scratch):
     server.close()
 
 
+def test_an_end_is_noticed_while_the_process_is_stopped(scratch, monkeypatch):
+    monkeypatch.setattr(forkserver, "PATIENCE_SECONDS", 0.2)
+    server = ForkServer(server_environment())
+    process = begun(server, scratch)
+    os.kill(server._process.pid, signal.SIGSTOP)
+    try:
+        process.kill()
+        process.wait()
+        assert process.ending() == "it ended, and nobody saw how"
+    finally:
+        process.release()
+        server.close()  # ends by force, stopped or not
+
+
 def test_one_that_is_not_there_yet_can_be_killed():
     server = ForkServer(server_environment())
     process = Process("training-0", server_environment(), server)

@@ -38,6 +38,7 @@ UNKNOWN_CODE = 1 << 16
 
 MESSAGE_BYTES = 1 << 17
 MOST_HANDLES = 4096
+PATIENCE_SECONDS = 10.0
 
 LOADING = (
     "PYTHON", "LD_", "MALLOC_", "OMP_", "MKL_", "OPENBLAS_", "KMP_", "TORCH", "NUMBA", "CUDA", "TMP"
@@ -165,6 +166,7 @@ class Forked:
     def __init__(self, server: ForkServer) -> None:
         self._server = server
         self._handle: int | None = None  # a pidfd: stays that process's when its number is reused
+        self._ended_at = 0.0
         self.pid: int | None = None
         self.returncode: int | None = None
 
@@ -181,9 +183,7 @@ class Forked:
 
     def look(self) -> None:
         """See for oneself whether the process runs, when nobody is there to tell."""
-        if self.returncode is None and (
-            self._handle is None or select.select([self._handle], [], [], 0)[0]
-        ):
+        if self.returncode is None and (self._handle is None or self._has_ended()):
             self._end(UNKNOWN_CODE)
 
     def _end(self, code: int) -> None:
@@ -195,7 +195,15 @@ class Forked:
     def poll(self) -> int | None:
         """Return the exit code, None while the process runs."""
         self._server.listen()
+        if self.returncode is None and self._has_ended():
+            # its parent is the one to know how; it may have been stopped
+            self._ended_at = self._ended_at or time.monotonic()
+            if time.monotonic() - self._ended_at > PATIENCE_SECONDS:
+                self._end(UNKNOWN_CODE)
         return self.returncode
+
+    def _has_ended(self) -> bool:
+        return self._handle is not None and bool(select.select([self._handle], [], [], 0)[0])
 
     def kill(self) -> None:
         """End the process by force.
