@@ -5,34 +5,58 @@
         --simulated more [--published ../shared/data/published-networks] [--minutes 60]
 
 ``collect`` trains and scores, one piece after the other, and goes on where it was stopped. Each
-piece is a file of its own in ``OUT/pieces``, whole or not there.
+piece is a file of its own in ``OUT/pieces``, whole or not there. ``published`` measures networks
+that others trained (a folder of safetensors and ``networks.json``), without training.
+
+``page`` writes the tables of ``OUT`` to ``docs/study/tables`` and from them writes
+``docs/receptive_field_study.md`` with its figures; without ``OUT`` it takes the tables there.
 
 Real images come from ``--data`` (graphene-hrtem, nanoparticles-bf and dislocation-loops in it, each
-with images and labels), simulated ones from ``--simulated``, where ``sample_data/simulate.py``
-made them::
+with images and labels), those simulated at high resolution from ``--simulated``, where
+``sample_data/simulate.py`` made them (it wants abTEM)::
 
-    python sample_data/simulate.py --out more --set high_resolution --count 64 --exposures 2 --seed 7
-    python sample_data/simulate.py --out more --set low_magnification --count 24 --exposures 2 --seed 7
+    python sample_data/simulate.py --out more --set high_resolution --count 64 --exposures 2 \
+        --seed 7
 """
 
 import argparse
 from pathlib import Path
 
 from study.collecting import collect, waiting
+from study.page import write_page
 from study.pieces import pieces
+from study.published import START, adopted, measure
 from study.sets import KINDS
+from study.tables import gather, read_tables, write_tables
 from study.working import Place
 
 from napari_tem_rf.protocol import PRESETS
 
 ROOT = Path(__file__).parents[1]
+PICTURES = ROOT / "docs" / "study"
+TABLES = PICTURES / "tables"
+PAGE = ROOT / "docs" / "receptive_field_study.md"
+GO_ON = (
+    "python benchmarks/receptive_field_study.py collect --out study --data ../shared/data \\\n"
+    "    --simulated more --published ../shared/data/published-networks"
+)
+
+
+def make_page(out: Path) -> None:
+    """Put what is done into the tables beside the page, and write the page from them."""
+    if (out / "pieces").is_dir():
+        write_tables(gather(out), TABLES)
+    write_page(read_tables(TABLES), PAGE, PICTURES, GO_ON)
+    print(PAGE)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", nargs="?", choices=("plan", "collect"), default="plan")
+    parser.add_argument(
+        "what", nargs="?", choices=("plan", "collect", "published", "page"), default="plan"
+    )
     parser.add_argument("--out", type=Path, default=Path("study"), help="folder for everything")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--simulated", type=Path, default=ROOT / "simulated")
@@ -44,10 +68,18 @@ def main() -> None:
     parser.add_argument("--scheduler", help="address of a Dask cluster")
     parser.add_argument("--workers", type=int, default=0, help="local processes")
     options = parser.parse_args()
+    if options.what == "page":
+        make_page(options.out)
+        return
+    out = options.out.absolute()
+    networks = []
+    if options.published and options.what != "plan":
+        networks = adopted(options.published, out / "published")
     place = Place(
-        options.out.absolute(),
+        out,
         options.data.absolute(),
         options.simulated.absolute(),
+        published=START if networks else "",
         preset=options.preset,
         device=options.device,
     )
@@ -55,6 +87,12 @@ def main() -> None:
     if options.what == "plan":
         left = waiting(wanted, place)
         print(f"{len(wanted)} pieces, {len(left)} of them can be done and are not")
+        return
+    if options.what == "published":
+        if not networks:
+            print("no published networks: give their folder by --published")
+        for said in measure(networks, place):
+            print(said, flush=True)
         return
     collect(wanted, place, options.minutes, options.scheduler, options.workers)
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from napari_tem_rf.engine import Ended, Engine, InlineEngine, Task, run_all
-
 from study.pieces import Piece
 from study.sets import is_there
 from study.working import Place, do
@@ -56,7 +55,10 @@ def collect(
             if not isinstance(event, Ended):
                 continue
             try:
-                said = _sentence(event.job.result())
+                row = event.job.result()
+                if row is None:
+                    continue
+                said = _sentence(row)
             except Exception as error:
                 failed.append(event.key.name)
                 said = f"failed: {error}"

@@ -62,7 +62,5 @@ def name_of(spec: NetworkSpec) -> str:
     return words
 
 
-SPECS: dict[str, NetworkSpec] = {
-    name_of(spec): spec for series in SERIES for spec in series.specs
-}
+SPECS: dict[str, NetworkSpec] = {name_of(spec): spec for series in SERIES for spec in series.specs}
 BASELINES = ("forest", "fourier")

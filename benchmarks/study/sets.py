@@ -7,6 +7,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from napari_tem_rf.micrographs.resampling import resample_image, resample_labels
 
 REGISTRY = Path(__file__).parents[1] / "public_data.json"
 
+SAMPLES = Path(__file__).parents[2] / "sample_data"
 SPLITS = 3
 GRAPHENE_PLANES_NM = 0.2130
 """Spacing of the {100} planes of graphene (lattice constant 0.246 nm), of which the images show
@@ -45,7 +47,8 @@ class SetKind:
         Crops of a step, the same for all networks.
     folder : str
         Folder of it, in that of the public sets or of the simulated ones.
-    simulated : bool
+    origin : {"public", "simulated", "sample"}
+        Whether it is downloaded, was simulated for the study, or comes with the program.
     pixel_nm : float, optional
         Side of a pixel in nm where no file says it.
     """
@@ -56,7 +59,7 @@ class SetKind:
     crop_px: int
     batch: int
     folder: str
-    simulated: bool = False
+    origin: Literal["public", "simulated", "sample"] = "public"
     pixel_nm: float | None = None
 
 
@@ -78,11 +81,11 @@ KINDS = {
         ),
         SetKind(
             "simulated-hr", "simulated gold particles at high resolution",
-            "lattice fringes, amplitude contrast varied", 384, 1, "high_resolution", True,
+            "lattice fringes, amplitude contrast varied", 384, 1, "high_resolution", "simulated",
         ),
         SetKind(
             "simulated-lm", "simulated gold particles at low magnification",
-            "amplitude contrast", 384, 1, "low_magnification", True,
+            "amplitude contrast", 384, 1, "low_magnification", "sample",
         ),
     )
 }  # fmt: skip
@@ -97,8 +100,8 @@ def digest(values: np.ndarray) -> str:
 def is_there(name: str, data: Path, simulated: Path) -> bool:
     """Return whether a set can be read; a simulated one only once it is complete."""
     kind = KINDS[name]
-    if kind.simulated:
-        parameters = simulated / "parameters.json"
+    if kind.origin != "public":
+        parameters = _made_in(kind, simulated) / "parameters.json"
         return parameters.is_file() and kind.folder in json.loads(parameters.read_text())
     return (data / kind.folder / "images").is_dir()
 
@@ -113,8 +116,8 @@ def read_set(name: str, data: Path, simulated: Path) -> tuple[LabelledImage, ...
         When an image is not the one that the study is about.
     """
     kind = KINDS[name]
-    if kind.simulated:
-        return _simulated(kind, simulated)
+    if kind.origin != "public":
+        return _simulated(kind, _made_in(kind, simulated))
     known = json.loads(REGISTRY.read_text()).get(name)
     hashes = {} if known is None else {entry["name"]: entry for entry in known["images"]}
     size = None if kind.pixel_nm is None else (kind.pixel_nm, kind.pixel_nm)
@@ -138,6 +141,10 @@ def _group(name: str, stem: str) -> str:
     if name == "dislocation-loops":
         return stem.rpartition("_")[2]
     return re.sub(r"_layer_\d+$", "", stem)
+
+
+def _made_in(kind: SetKind, simulated: Path) -> Path:
+    return SAMPLES if kind.origin == "sample" else simulated
 
 
 def _simulated(kind: SetKind, simulated: Path) -> tuple[LabelledImage, ...]:

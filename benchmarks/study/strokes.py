@@ -10,7 +10,7 @@ from scipy.ndimage import distance_transform_edt, label
 from napari_tem_rf.micrographs.annotation import LabelledImage
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "sample_data"))
-from strokes import BACKGROUND, PARTICLE, longest_walk, paint_walk  # noqa: E402
+from strokes import BACKGROUND, PARTICLE, longest_walk, paint_walk
 
 WIDTHS_PX = (2.2, 3.6)
 CLEARANCE_PX = {PARTICLE: 3.0, BACKGROUND: 5.0}

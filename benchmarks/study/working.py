@@ -10,6 +10,7 @@ import numpy as np
 
 from napari_tem_rf.jobs import prepare
 from napari_tem_rf.jobs.grey_levels import settle_grey_levels
+from napari_tem_rf.locking import BusyError, Lock
 from napari_tem_rf.measuring.scores import score_image
 from napari_tem_rf.micrographs.annotation import LabelledImage, TrainingSet
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
@@ -18,7 +19,6 @@ from napari_tem_rf.networks.receptive_field import receptive_field
 from napari_tem_rf.protocol import EpochReport, Reporter, Stopped, TrainingPlan, sytwu2022
 from napari_tem_rf.starting import SIMULATED, read_start
 from napari_tem_rf.storage import write_aside, write_text
-
 from study.pieces import Piece
 from study.sets import KINDS, Parts, at_scale, contrast_of, parts_of, read_set
 from study.strokes import with_strokes
@@ -62,8 +62,16 @@ class Place:
         return self.out / "pieces" / f"{piece.name}.json"
 
 
-def do(piece: Piece, place: Place, *, report: Reporter, stopped: Stopped) -> dict[str, Any]:
-    """Do a piece, write its results, and return them."""
+def do(piece: Piece, place: Place, *, report: Reporter, stopped: Stopped) -> dict[str, Any] | None:
+    """Do a piece, write its results, and return them; None where somebody else does it or has."""
+    try:
+        with Lock(place.row(piece), "a piece of the study", is_folder=False):
+            return None if place.row(piece).is_file() else _done(piece, place)
+    except BusyError:
+        return None
+
+
+def _done(piece: Piece, place: Place) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1 if place.device == "cpu" else torch.get_num_threads())
