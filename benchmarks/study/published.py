@@ -29,7 +29,7 @@ from study.working import Place, score_of, widths
 MOST_RATIO = 4.0
 """Where pixels are so many times as large as those trained on, nothing that a network looks for is
 left in them: such a set is not resampled."""
-MOST_IMAGES = 24
+MOST_IMAGES = 16
 FIELD_SET, FIELD_IMAGES = "simulated-hr", 6
 START = "UNet_5nmAu330kX423eUTC_fold0_seed962_model"
 """The network that trainings start from: gold of a usual size, at a usual dose."""

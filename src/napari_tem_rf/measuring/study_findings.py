@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from napari_tem_rf.records import record_of
-from napari_tem_rf.storage import read_json
+from napari_tem_rf.records import read_json, record_of
 
 __all__ = [
+    "BaselineName",
     "Expectation",
     "Level",
     "Study",
@@ -30,13 +30,11 @@ Level = Literal["amplitude", "between", "phase", "unknown"]
 Taught = Literal["strokes", "masks"]
 """What is learned from: a few strokes, or images labelled as a whole."""
 
+BaselineName = Literal["forest", "fourier"]
 What = Literal["field", "forest", "fourier"]
 Verdict = Literal["better", "worse", "as good", "not told"]
 
-_BASELINES: dict[Literal["forest", "fourier"], str] = {
-    "forest": "a random forest",
-    "fourier": "a Fourier filter",
-}
+_BASELINES: tuple[BaselineName, ...] = ("forest", "fourier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +115,7 @@ class Expectation:
 
     field: Verdict
     sentence: str
-    baseline: Literal["forest", "fourier"] | None
+    baseline: BaselineName | None
     evidence: tuple[str, ...]
 
 
@@ -140,9 +138,7 @@ def expectation(level: Level, taught: Taught, findings: Sequence[StudyFinding]) 
     here = {each.what: each for each in findings if each.level == level and each.taught == taught}
     about_field, field = _about_field(here.get("field"))
     good = [
-        name
-        for name in _BASELINES
-        if name in here and here[name].verdict in ("better", "as good")
+        name for name in _BASELINES if name in here and here[name].verdict in ("better", "as good")
     ]
     # one that did better comes before one that did as well
     good.sort(key=lambda name: (here[name].verdict != "better", -here[name].mean))
