@@ -24,7 +24,7 @@ from study.networks import KEY, SERIES, SPECS, name_of
 from study.pieces import STROKES, pieces
 from study.sets import KINDS
 from study.tables import Found
-from study.working import CEILING_STEPS, PATIENCE_STEPS, STROKE_STEPS
+from study.working import CEILING_STEPS, FIRST_STEPS, PATIENCE_STEPS, STROKE_STEPS
 
 AMPLITUDE = ("nanoparticles-bf", "simulated-lm")
 PHASE = ("graphene-hrtem", "simulated-hr")
@@ -309,7 +309,9 @@ def _method() -> list[str]:
         "",
         f"**Schedule.** A training on masks ends when its loss on exposures that are neither "
         f"trained on nor scored has not fallen for {PATIENCE_STEPS} steps, and at "
-        f"{CEILING_STEPS:,} steps in any case; the weights of the lowest such loss are scored. "
+        f"{CEILING_STEPS:,} steps in any case; the weights of the lowest such loss are scored. The "
+        f"first {FIRST_STEPS} steps are none to choose from: where particles are rare, calling all "
+        "background has a lower loss than the first networks that find them. "
         "All networks of a set see crops of the same side and as many a step (two of 256 px for "
         "graphene, one of 384 px for the others: 0.13 and 0.15 megapixels), the program's default "
         "recipe otherwise. From strokes too few pixels are annotated to hold any back: "

@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from study.working import FIRST_STEPS
+
 FEWEST_TRUTH = 0.001
 """Images of which a smaller part is particles are scored in no mean: Dice jumps from 0 to 1."""
 KEYS = ["set", "method", "split", "seed", "strokes", "start", "scale"]
@@ -98,7 +100,9 @@ def _points(row: dict[str, Any]) -> list[dict[str, float]]:
     for megapixels in MEGAPIXELS:
         seen = [point for point in curve if point[0] * per_step <= megapixels]
         if seen:
-            best = min(seen, key=lambda point: point[2])
+            # what is kept comes from after the first steps
+            late = [point for point in seen if point[0] > FIRST_STEPS]
+            best = min(late or seen[-1:], key=lambda point: point[2])
             points.append(
                 {
                     "megapixels": megapixels,

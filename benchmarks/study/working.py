@@ -16,6 +16,7 @@ from napari_tem_rf.micrographs.annotation import LabelledImage, TrainingSet
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.resampling import resample_labels
 from napari_tem_rf.networks.receptive_field import receptive_field
+from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import EpochReport, Reporter, Stopped, TrainingPlan, sytwu2022
 from napari_tem_rf.starting import SIMULATED, read_start
 from napari_tem_rf.storage import write_aside, write_text
@@ -23,6 +24,10 @@ from study.pieces import Piece
 from study.sets import KINDS, Parts, at_scale, contrast_of, parts_of, read_set
 from study.strokes import with_strokes
 
+FIRST_STEPS = 300
+"""What is kept comes from after so many steps. Before, where particles are rare, all is called
+background, and the loss of that may stay the lowest: a network that finds the particles is sure of
+them, and pays for every border that was drawn elsewhere."""
 PATIENCE_STEPS = 300
 """A training ends when its loss on what it may stop by has not fallen for so many steps."""
 CEILING_STEPS = 1500
@@ -129,7 +134,6 @@ def _network(piece: Piece, parts: Parts, place: Place) -> tuple[Any, dict[str, A
 
     from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.prediction import predict
-    from napari_tem_rf.learning.training import train
 
     assert piece.spec is not None
     data = _taught(piece, parts.training)
@@ -144,32 +148,13 @@ def _network(piece: Piece, parts: Parts, place: Place) -> tuple[Any, dict[str, A
         if piece.start == "published":
             source = Path(source) / place.published
         start = read_start(source, piece.spec, data.classes)
-    training = train(data, stopping, piece.spec, plan, start=start, gentle=start is not None)
-    curve: list[tuple[float | None, ...]] = []
-    while True:
-        try:
-            said = next(training)
-        except StopIteration as end:
-            model = end.value
-            break
-        if isinstance(said, EpochReport):
-            curve.append(
-                (
-                    said.steps,
-                    *(
-                        None if each is None else round(each, 5)
-                        for each in (
-                            said.training_loss,
-                            said.validation_loss,
-                            said.validation_dice,
-                        )
-                    ),
-                )
-            )
+    model, curve = _trained(data, stopping, piece.spec, plan, start)
     with write_aside(place.out / "weights" / f"{piece.name}.safetensors") as aside:
         save_file({k: v.numpy() for k, v in model.network.state_dict().items()}, aside)
     steps = _step(curve, -1)
-    px = _px_per_step(piece, data, plan)
+    # the best epoch counts from where the choice begins
+    kept = len(curve) - len(model.history) + model.best_epoch - 1
+    px = _px_per_step(data, piece.spec, plan)
     seen = [standardise(clean(at_scale(i, piece.scale).pixels, Cleaning()))
             for i in parts.scored[:FIELD_IMAGES]]  # fmt: skip
     w50, w95 = widths(model.network, seen)
@@ -184,14 +169,53 @@ def _network(piece: Piece, parts: Parts, place: Place) -> tuple[Any, dict[str, A
         "steps": steps,
         "megapixels": round(steps * px / 1e6, 1),
         "ended_by": "ceiling" if plan.steps and steps >= plan.steps else "patience",
-        "best_epoch": model.best_epoch,
-        "kept_step": _step(curve, model.best_epoch - 1) if plan.keep == "best" else steps,
+        "kept_step": _step(curve, kept) if plan.keep == "best" else steps,
         "grey_levels": plan.grey_levels,
         "curve": curve,
         "nominal_px": receptive_field(piece.spec).nominal,
         "w50_px": w50,
         "w95_px": w95,
     }
+
+
+def _trained(
+    data: TrainingSet, stopping: TrainingSet, spec: NetworkSpec, plan: TrainingPlan, start: Any
+) -> tuple[Any, list[tuple[float | None, ...]]]:
+    """Train as planned, and return the model and its curve.
+
+    Where epochs are chosen by their held-out loss, those of the first `FIRST_STEPS` are none to
+    choose from: the training goes on from there with its history forgotten.
+    """
+    from napari_tem_rf.learning.training import train
+
+    gentle = start is not None
+    curve: list[tuple[float | None, ...]] = []
+    states: list[Any] = []
+    if stopping.images and plan.patience is not None:
+        per_epoch = _sampler(data, spec, plan).steps_per_epoch
+        first = replace(plan, patience=None, steps=per_epoch * -(-FIRST_STEPS // per_epoch))
+        _followed(
+            train(data, stopping, spec, first, start=start, gentle=gentle, save=states.append),
+            curve,
+        )
+        state = replace(states[-1], history=())
+        return _followed(
+            train(data, stopping, spec, plan, gentle=gentle, state=state), curve
+        ), curve
+    return _followed(train(data, stopping, spec, plan, start=start, gentle=gentle), curve), curve
+
+
+def _followed(training: Any, curve: list[tuple[float | None, ...]]) -> Any:
+    """Return the model of a training, and add its epochs to a curve."""
+    while True:
+        try:
+            said = next(training)
+        except StopIteration as end:
+            return end.value
+        if isinstance(said, EpochReport):
+            values = (said.training_loss, said.validation_loss, said.validation_dice)
+            rounded = (None if each is None else round(each, 5) for each in values)
+            curve.append((said.steps, *rounded))
 
 
 def _step(curve: list[tuple[float | None, ...]], place: int) -> int:
@@ -209,18 +233,19 @@ def _plan(piece: Piece, data: TrainingSet, place: Place) -> TrainingPlan:
     plan = TrainingPlan(
         **common, steps=CEILING_STEPS, crop_px=kind.crop_px, batch=kind.batch, patience=1
     )
-    return replace(plan, patience=-(-PATIENCE_STEPS // _sampler(piece, data, plan).steps_per_epoch))
+    return replace(
+        plan, patience=-(-PATIENCE_STEPS // _sampler(data, piece.spec, plan).steps_per_epoch)
+    )
 
 
-def _sampler(piece: Piece, data: TrainingSet, plan: TrainingPlan) -> Any:
+def _sampler(data: TrainingSet, spec: NetworkSpec, plan: TrainingPlan) -> Any:
     from napari_tem_rf.learning.crops import CropSampler
 
-    assert piece.spec is not None
-    return CropSampler(data, piece.spec, plan, np.random.default_rng(0))
+    return CropSampler(data, spec, plan, np.random.default_rng(0))
 
 
-def _px_per_step(piece: Piece, data: TrainingSet, plan: TrainingPlan) -> int:
-    sampler = _sampler(piece, data, plan)
+def _px_per_step(data: TrainingSet, spec: NetworkSpec, plan: TrainingPlan) -> int:
+    sampler = _sampler(data, spec, plan)
     return int(sampler.batch * sampler.geometry.rows * sampler.geometry.columns)
 
 
