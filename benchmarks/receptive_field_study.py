@@ -9,7 +9,8 @@ piece is a file of its own in ``OUT/pieces``, whole or not there. ``published`` 
 that others trained (a folder of safetensors and ``networks.json``), without training.
 
 ``page`` writes the tables of ``OUT`` to ``docs/study/tables`` and from them writes
-``docs/receptive_field_study.md`` with its figures; without ``OUT`` it takes the tables there.
+``docs/receptive_field_study.md`` with its figures, and the table in the package that the program's
+advice is read from. What those tables hold is not done again, unless ``--anew`` is given.
 
 Real images come from ``--data`` (graphene-hrtem, nanoparticles-bf and dislocation-loops in it, each
 with images and labels), those simulated at high resolution from ``--simulated``, where
@@ -22,20 +23,23 @@ with images and labels), those simulated at high resolution from ``--simulated``
 import argparse
 from pathlib import Path
 
+from study.advice import as_json, study_table
 from study.collecting import collect, waiting
 from study.page import write_page
 from study.pieces import pieces
 from study.published import START, adopted, measure
 from study.sets import KINDS
-from study.tables import gather, read_tables, write_tables
+from study.tables import done_in, gather, merged, read_tables, write_tables
 from study.working import Place
 
 from napari_tem_rf.protocol import PRESETS
+from napari_tem_rf.storage import write_text
 
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "study"
 TABLES = PICTURES / "tables"
 PAGE = ROOT / "docs" / "receptive_field_study.md"
+ADVICE = ROOT / "src" / "napari_tem_rf" / "measuring" / "study_findings.json"
 GO_ON = (
     "python benchmarks/receptive_field_study.py collect --out study --data ../shared/data \\\n"
     "    --simulated more --published ../shared/data/published-networks"
@@ -45,9 +49,11 @@ GO_ON = (
 def make_page(out: Path) -> None:
     """Put what is done into the tables beside the page, and write the page from them."""
     if (out / "pieces").is_dir():
-        write_tables(gather(out), TABLES)
-    write_page(read_tables(TABLES), PAGE, PICTURES, GO_ON)
-    print(PAGE)
+        write_tables(merged(read_tables(TABLES), gather(out)), TABLES)
+    found = read_tables(TABLES)
+    write_page(found, PAGE, PICTURES, GO_ON)
+    write_text(ADVICE, as_json(study_table(found)))
+    print(f"{PAGE}\n{ADVICE}")
 
 
 def main() -> None:
@@ -67,6 +73,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--scheduler", help="address of a Dask cluster")
     parser.add_argument("--workers", type=int, default=0, help="local processes")
+    parser.add_argument("--anew", action="store_true", help="do what docs/study holds again, too")
     options = parser.parse_args()
     if options.what == "page":
         make_page(options.out)
@@ -84,8 +91,9 @@ def main() -> None:
         device=options.device,
     )
     wanted = list(pieces(tuple(options.sets)))
+    done = frozenset() if options.anew else done_in(read_tables(TABLES))
     if options.what == "plan":
-        left = waiting(wanted, place)
+        left = waiting(wanted, place, done)
         print(f"{len(wanted)} pieces, {len(left)} of them can be done and are not")
         return
     if options.what == "published":
@@ -94,7 +102,7 @@ def main() -> None:
         for said in measure(networks, place):
             print(said, flush=True)
         return
-    collect(wanted, place, options.minutes, options.scheduler, options.workers)
+    collect(wanted, place, options.minutes, options.scheduler, options.workers, done)
 
 
 if __name__ == "__main__":

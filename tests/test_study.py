@@ -241,6 +241,13 @@ def test_tables_survive_their_files_and_the_page_is_written_from_them(tmp_path, 
     tables.write_tables(found, tmp_path / "study" / "tables")
     read = tables.read_tables(tmp_path / "study" / "tables")
     assert len(read.images) == len(found.images)
+    # what is done once is known by name, and done again it takes the place of the old
+    wanted = {piece.name for piece in pieces.pieces()}
+    assert tables.done_in(read) <= wanted
+    assert len(tables.done_in(read)) == len(found.pieces)
+    again = tables.merged(read, invented(0.2))
+    assert len(again.images) == len(found.images)
+    assert again.images["dice"].mean() > read.images["dice"].mean()
     written = tmp_path / "page.md"
     page.write_page(read, written, tmp_path / "study", "python benchmarks/x.py collect")
     text = written.read_text()

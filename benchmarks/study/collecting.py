@@ -12,8 +12,10 @@ from study.sets import is_there
 from study.working import Place, do
 
 
-def waiting(pieces: Sequence[Piece], place: Place) -> list[Piece]:
-    """Return the pieces that can be done and are not."""
+def waiting(
+    pieces: Sequence[Piece], place: Place, done: frozenset[str] = frozenset()
+) -> list[Piece]:
+    """Return the pieces that can be done, are not in the folder and not among those named."""
     sets = {piece.set for piece in pieces}
     there = {name for name in sets if is_there(name, place.data, place.simulated)}
     return [
@@ -21,6 +23,7 @@ def waiting(pieces: Sequence[Piece], place: Place) -> list[Piece]:
         for piece in pieces
         if piece.set in there
         and (piece.start != "published" or place.published)
+        and piece.name not in done
         and not place.row(piece).is_file()
     ]
 
@@ -31,11 +34,12 @@ def collect(
     minutes: float,
     scheduler: str | None = None,
     workers: int = 0,
+    done: frozenset[str] = frozenset(),
 ) -> None:
     """Do what is not done, until the time is over; a piece that was begun is finished.
 
     What is waiting is looked up after every piece: sets may come, and others may work in the same
-    folder.
+    folder. Pieces that are named as done elsewhere are left out.
     """
     end = time.monotonic() + 60 * minutes
     engine = Engine(scheduler, workers=workers + 1) if scheduler or workers else InlineEngine()
@@ -44,7 +48,7 @@ def collect(
 
     def tasks() -> Iterator[Task[Piece]]:
         while time.monotonic() < end:
-            left = [each for each in waiting(pieces, place) if each.name not in given]
+            left = [each for each in waiting(pieces, place, done) if each.name not in given]
             if not left:
                 return
             given.add(left[0].name)
@@ -64,7 +68,7 @@ def collect(
                 said = f"failed: {error}"
             now = time.strftime("%H:%M:%S")
             print(f"{now} {event.key.name}: {said}", flush=True)
-    left = len(waiting(pieces, place))
+    left = len(waiting(pieces, place, done))
     print(f"{left} pieces to go, {len(failed)} failed" if left else "all is done", flush=True)
 
 

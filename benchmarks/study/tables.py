@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from study.pieces import Piece
 from study.working import FIRST_STEPS
 
 FEWEST_TRUTH = 0.001
@@ -131,3 +132,38 @@ def read_tables(folder: Path) -> Found:
         except (FileNotFoundError, pd.errors.EmptyDataError):
             read.append(pd.DataFrame())
     return Found(*read)
+
+
+IDENTITY = {
+    "images": KEYS,
+    "pieces": KEYS,
+    "curves": KEYS,
+    "published": ["network", "set"],
+    "fields": ["network"],
+}
+"""What tells the pieces of each table apart."""
+
+
+def merged(old: Found, new: Found) -> Found:
+    """Return old results with new ones; of a piece that both have, the new ones."""
+    parts = []
+    for name in NAMES:
+        before, now = getattr(old, name), getattr(new, name)
+        if before.empty or now.empty:
+            parts.append(now if before.empty else before)
+            continue
+        keys = IDENTITY[name]
+        again = pd.MultiIndex.from_frame(before[keys]).isin(pd.MultiIndex.from_frame(now[keys]))
+        parts.append(pd.concat([before[~again], now], ignore_index=True))
+    return Found(*parts)
+
+
+def done_in(found: Found) -> frozenset[str]:
+    """Return the names of the pieces that tables hold."""
+    return frozenset(
+        Piece(
+            str(row.set), str(row.method), int(row.split), int(row.seed), int(row.strokes),
+            str(row.start), float(row.scale),
+        ).name
+        for row in found.pieces.itertuples()
+    )  # fmt: skip

@@ -59,6 +59,10 @@ def test_what_was_not_told_is_not_said():
         "no difference between receptive fields was measured"
         in expectation("phase", "masks", (replace(FIELD, verdict="not told"),)).sentence
     )
+    # then what the paper found is said, and that it did
+    assert "paper found it decisive" in expectation("phase", "masks", ()).sentence
+    assert "paper found little effect" in expectation("amplitude", "strokes", ()).sentence
+    assert "paper" not in expectation("phase", "masks", (FIELD,)).sentence
     # of another level, or learned from strokes, the table says nothing
     for level, taught in (("amplitude", "masks"), ("phase", "strokes"), ("unknown", "masks")):
         found = expectation(level, taught, (FIELD, FOREST))

@@ -34,6 +34,13 @@ BaselineName = Literal["forest", "fourier"]
 What = Literal["field", "forest", "fourier"]
 Verdict = Literal["better", "worse", "as good", "not told"]
 
+_PAPER: dict[Level, str] = {
+    "amplitude": "; the paper found little effect of it",
+    "phase": "; the paper found it decisive",
+}
+"""What Sytwu, Groschner and Scott (2022) found at such contrasts, said where the study does not
+tell."""
+
 _BASELINES: tuple[BaselineName, ...] = ("forest", "fourier")
 
 
@@ -137,6 +144,7 @@ def expectation(level: Level, taught: Taught, findings: Sequence[StudyFinding]) 
     """
     here = {each.what: each for each in findings if each.level == level and each.taught == taught}
     about_field, field = _about_field(here.get("field"))
+    paper = _PAPER.get(level, "") if field == "not told" else ""
     good = [
         name for name in _BASELINES if name in here and here[name].verdict in ("better", "as good")
     ]
@@ -146,7 +154,7 @@ def expectation(level: Level, taught: Taught, findings: Sequence[StudyFinding]) 
     about_baseline = _about_baseline(here, baseline)
     return Expectation(
         field,
-        f"{about_field}{about_baseline}.",
+        f"{about_field}{about_baseline}{paper}.",
         baseline,
         tuple(each.figures for each in here.values()),
     )
@@ -154,7 +162,7 @@ def expectation(level: Level, taught: Taught, findings: Sequence[StudyFinding]) 
 
 def _about_field(found: StudyFinding | None) -> tuple[str, Verdict]:
     if found is None or found.verdict == "not told":
-        return "on such images no difference between receptive fields was measured", "not told"
+        return "no difference between receptive fields was measured on such images", "not told"
     how = {
         "better": f"did better than {found.other}",
         "worse": f"did worse than {found.other}",
