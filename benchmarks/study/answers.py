@@ -27,6 +27,7 @@ CONTRAST_EDGES = (0.0, 0.25, 0.5, 1.0, 2.0, np.inf)
 BIN_IMAGES = 10
 """A bin of contrast with fewer images is shown and not spoken of."""
 
+CONTRAST_METHODS = ("forest", *map(name_of, KEY))
 LARGE, SMALL = name_of(STARTED), name_of(KEY[1])
 BASE = {"strokes": 0, "start": "nothing", "scale": 1.0}
 
@@ -78,6 +79,18 @@ def chosen(images: pd.DataFrame, **what: Any) -> pd.DataFrame:
     for column, value in {**BASE, **what}.items():
         here &= (images[column] == value).to_numpy()
     return images[here]
+
+
+def scored_by_all(images: pd.DataFrame, methods: Iterable[str]) -> pd.DataFrame:
+    """Return the base rows of images that all of the methods scored that there are at all.
+
+    A mean over other images of each method would compare the images.
+    """
+    here = chosen(images)
+    here = here[here["method"].isin(list(methods))]
+    wanted = here["method"].nunique()
+    known = here.groupby(["set", "split", "seed", "image"])["method"].transform("nunique")
+    return here[known == wanted]
 
 
 def paired(
@@ -189,17 +202,18 @@ def does_the_field_matter(found: Found) -> Answer:
 def by_contrast(found: Found) -> Answer:
     """Ask whether the field matters, in bins of the measured contrast of the scored images."""
     rows, table = [], {}
+    shown = scored_by_all(found.images, CONTRAST_METHODS)
     bins = list(pairwise(CONTRAST_EDGES))
     for low, high in bins:
         name = f"{low:g} to {high:g} sigma" if np.isfinite(high) else f"{low:g} sigma and more"
         contrast = found.images["contrast"]
         inside = found.images[(contrast >= low) & (contrast < high)]
-        base = chosen(inside)
+        base = shown[(shown["contrast"] >= low) & (shown["contrast"] < high)]
         table[name] = {
             "images": base["image"].nunique(),
             **{
                 field_name(method): base[base["method"] == method]["dice"].mean()
-                for method in ("forest", *map(name_of, KEY))
+                for method in CONTRAST_METHODS
             },
         }
         for less, more in pairwise(map(name_of, KEY)):
@@ -259,8 +273,10 @@ def nominal_or_effective(found: Found) -> Answer:
     table, sentences = {}, []
     for name in KINDS:
         here = base[base["set"] == name]
+        if here.empty:
+            continue
         # of about the same complexity, so that the field alone is asked for
-        alike = here[here["method"].map(lambda m: 6900 < SPECS[m].parameters < 8200)]
+        alike = here[[6900 < SPECS[method].parameters < 8200 for method in here["method"]]]
         per = alike.groupby("method")[["nominal_px", "w50_px", "w95_px"]].mean()
         if per.empty:
             continue

@@ -12,10 +12,12 @@ from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.storage import write_aside, write_text
 from study.answers import (
     CONTRAST_EDGES,
+    CONTRAST_METHODS,
     WAYS,
     Answer,
     chosen,
     labels_in_words,
+    scored_by_all,
 )
 from study.networks import BASELINES, KEY, SPECS, name_of
 from study.pieces import SCALES, STROKES
@@ -116,7 +118,7 @@ def _fields(found: Found) -> Drawn | None:
 
 def _contrast(found: Found) -> Drawn | None:
     """Draw Dice in bins of contrast, one line a method."""
-    here = chosen(found.images).dropna(subset=["contrast"])
+    here = scored_by_all(found.images, CONTRAST_METHODS).dropna(subset=["contrast"])
     if here.empty:
         return None
     figure = new_figure(4.6, 2.9)
@@ -126,6 +128,8 @@ def _contrast(found: Found) -> Drawn | None:
     methods = [*map(name_of, KEY), "forest"]
     for method, color in zip(methods, (*LIGHT.colors[:4], "#555555"), strict=True):
         own = here[here["method"] == method]
+        if own.empty:
+            continue
         per = own.groupby(bins[own.index], observed=True)["dice"].mean().reindex(shown)
         label = (
             "random forest"
@@ -146,7 +150,10 @@ def _contrast(found: Found) -> Drawn | None:
     )
     panel.set(xlabel="amplitude contrast of the scored image (sigma)", ylabel="Dice")
     panel.legend(fontsize=7, frameon=False)
-    return figure, "Mean Dice in bins of the measured amplitude contrast, all sets together."
+    return figure, (
+        "Mean Dice in bins of the measured amplitude contrast, all sets together; images that all "
+        "of the methods scored."
+    )
 
 
 def _labels(found: Found) -> Drawn | None:

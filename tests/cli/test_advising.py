@@ -38,7 +38,7 @@ def test_a_baseline_that_did_as_well_is_named_with_its_option(study):
     files = files_with(squares(1, 1))
     sentence, how = advice_on(files, meaning_in(files, "background", "auto"))
     assert sentence.startswith("Particles differ from background by 3.0 sigma")
-    assert "a random forest as well as networks" in sentence
+    assert "A random forest did as well as networks" in sentence
     assert how == "to fit it instead of a network: --method forest"
 
 

@@ -131,7 +131,7 @@ def test_advice_follows_the_contrast():
     }
     for level, found in cases.items():
         assert found.level == level
-        assert len(found.sentence) < 230
+        assert len(found.sentence) < 260
         assert "Sytwu" in found.details
     assert "2.1 sigma" in cases["amplitude"].sentence
     assert "4.9 px" in cases["phase"].sentence

@@ -35,8 +35,8 @@ What = Literal["field", "forest", "fourier"]
 Verdict = Literal["better", "worse", "as good", "not told"]
 
 _PAPER: dict[Level, str] = {
-    "amplitude": "; the paper found little effect of it",
-    "phase": "; the paper found it decisive",
+    "amplitude": " (the paper found that the field hardly matters there)",
+    "phase": " (the paper found that the field decides there)",
 }
 """What Sytwu, Groschner and Scott (2022) found at such contrasts, said where the study does not
 tell."""
@@ -154,7 +154,7 @@ def expectation(level: Level, taught: Taught, findings: Sequence[StudyFinding]) 
     about_baseline = _about_baseline(here, baseline)
     return Expectation(
         field,
-        f"{about_field}{about_baseline}{paper}.",
+        f"{about_field}{paper}.{about_baseline}",
         baseline,
         tuple(each.figures for each in here.values()),
     )
@@ -175,8 +175,8 @@ def _about_baseline(here: dict[What, StudyFinding], baseline: What | None) -> st
     if baseline is not None:
         found = here[baseline]
         how = "better than networks" if found.verdict == "better" else "as well as networks"
-        return f", and {found.one} {how}"
+        return f" {found.one[0].upper()}{found.one[1:]} did {how}."
     forest = here.get("forest")
     if forest is not None and forest.verdict == "worse":
-        return f", and networks did better than {forest.one}"
+        return f" Networks did better than {forest.one}."
     return ""
