@@ -100,6 +100,12 @@ def test_no_group_teaches_where_it_is_scored_and_all_are_scored_once():
     assert sorted(scored) == sorted(image.name for image in images)
 
 
+def test_few_groups_are_dealt_out_evenly():
+    images = tuple(labelled(f"{n}", f"frame {n}") for n in range(10))
+    numbers = [len(sets.parts_of("nanoparticles-bf", images, s, 752).scored) for s in range(3)]
+    assert sorted(numbers) == [3, 3, 4]
+
+
 def test_tiles_beside_a_column_that_is_left_out_teach_away_from_its_border():
     images = tuple(labelled(f"row0_column{n}", f"column{n}") for n in range(4))
     parts = sets.parts_of("dislocation-loops", images, sets.LOOPS_SPLITS["column1"], 752, 0.0)

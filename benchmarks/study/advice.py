@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from napari_tem_rf.measuring.contrast import STRONG_SIGMA, WEAK_SIGMA
-from napari_tem_rf.measuring.study_findings import Level, Study, StudyFinding, Taught
+from napari_tem_rf.measuring.study_findings import Level, Study, StudyFinding, Taught, What
 from study.answers import LARGE, SMALL, effect_of, field_name, paired, verdict
 from study.effects import FEWEST_GROUPS, Effect
 from study.networks import KEY, name_of
@@ -21,34 +21,43 @@ LEVELS: dict[Level, tuple[float, float]] = {
 FEW_STROKES = (8, 32)
 """What a person paints before the first training."""
 
-SMALLEST = name_of(KEY[0])
-ASKED: dict[Taught, dict[str, tuple[dict[str, Any], dict[str, Any], str, str]]] = {
+Asked = tuple[dict[str, Any], dict[str, Any], str, str]
+"""The one, the other, and how both are called."""
+
+
+def _network(method: str, **how: Any) -> tuple[dict[str, Any], str]:
+    kind = "a pre-trained network" if how else "a network"
+    return {"method": method, **how}, f"{kind} of {field_name(method)}"
+
+
+def _field(large: str, small: str) -> Asked:
+    return (
+        {"method": large},
+        {"method": small},
+        f"a field of {field_name(large)}",
+        field_name(small),
+    )
+
+
+def _against(baseline: str, words: str, *networks: tuple[dict[str, Any], str]) -> list[Asked]:
+    return [({"method": baseline}, what, words, name) for what, name in networks]
+
+
+KEYS = [name_of(spec) for spec in KEY]
+ASKED: dict[Taught, dict[What, list[Asked]]] = {
     "masks": {
-        "field": (
-            {"method": LARGE},
-            {"method": SMALLEST},
-            f"a field of {field_name(LARGE)}",
-            field_name(SMALLEST),
-        ),
-        "forest": ({"method": "forest"}, {"method": LARGE}, "a random forest", "a network"),
-        "fourier": ({"method": "fourier"}, {"method": LARGE}, "a Fourier filter", "a network"),
+        "field": [_field(LARGE, KEYS[0]), _field(SMALL, KEYS[0])],
+        "forest": _against("forest", "a random forest", _network(LARGE), _network(SMALL)),
+        "fourier": _against("fourier", "a Fourier filter", _network(LARGE), _network(SMALL)),
     },
     "strokes": {
-        "field": (
-            {"method": LARGE},
-            {"method": SMALL},
-            f"a field of {field_name(LARGE)}",
-            field_name(SMALL),
-        ),
-        "forest": (
-            {"method": "forest"},
-            {"method": LARGE, "start": "simulated"},
-            "a random forest",
-            "a pre-trained network",
+        "field": [_field(LARGE, SMALL)],
+        "forest": _against(
+            "forest", "a random forest", _network(LARGE, start="simulated"), _network(LARGE)
         ),
     },
 }
-"""What is compared, and how it is called: a larger field, and what learns in one go."""
+"""What is compared at each level: the first of which that level has anything."""
 
 _WORDS = {"gains": "better", "loses": "worse", "as good": "as good", "not told": "not told"}
 
@@ -61,12 +70,10 @@ def study_table(found: Found) -> Study:
         for level, (low, high) in LEVELS.items():
             contrast = found.images["contrast"]
             inside = found.images[(contrast >= low) & (contrast < high)]
-            for what, (one, other, name, other_name) in asked.items():
-                pairs = pd.concat(
-                    [
-                        paired(inside, {**one, "strokes": n}, {**other, "strokes": n})
-                        for n in amounts
-                    ]
+            for what, ways in asked.items():
+                found_ways = ((way, _pairs(inside, way, amounts)) for way in ways)
+                way, pairs = next(
+                    (each for each in found_ways if len(each[1])), (ways[0], pd.DataFrame())
                 )
                 total = effect_of(pairs)
                 if total.groups < 2:
@@ -75,9 +82,9 @@ def study_table(found: Found) -> Study:
                     StudyFinding(
                         level=level,
                         taught=taught,
-                        what=what,  # type: ignore[arg-type]
-                        one=name,
-                        other=other_name,
+                        what=what,
+                        one=way[2],
+                        other=way[3],
                         mean=round(total.mean, 4),
                         low=round(total.low, 4),
                         high=round(total.high, 4),
@@ -94,6 +101,12 @@ def study_table(found: Found) -> Study:
         f"and {fitted} fits"
     )
     return Study(source, tuple(rows))
+
+
+def _pairs(images: pd.DataFrame, way: Asked, amounts: tuple[int, ...]) -> pd.DataFrame:
+    return pd.concat(
+        [paired(images, {**way[0], "strokes": n}, {**way[1], "strokes": n}) for n in amounts]
+    )
 
 
 def _verdict(total: Effect, pairs: pd.DataFrame) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +22,7 @@ REGISTRY = Path(__file__).parents[1] / "public_data.json"
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 SPLITS = 3
+FEW_GROUPS = 20
 GRAPHENE_PLANES_NM = 0.2130
 """Spacing of the {100} planes of graphene (lattice constant 0.246 nm), of which the images show
 4.9 px: so their pixel size follows, which no file says."""
@@ -162,11 +164,19 @@ def _simulated(kind: SetKind, simulated: Path) -> tuple[LabelledImage, ...]:
     return tuple(images)
 
 
-def split_of(name: str, group: str) -> int | None:
-    """Return the split in which a group is scored; None where it is never."""
+def splits_of(name: str, images: Iterable[LabelledImage]) -> dict[str, int | None]:
+    """Return the split in which each group is scored; None where it is never.
+
+    Groups are drawn by a hash of their names, so that others do not move when one is added; few
+    groups are dealt out in turn, so that every split has its share.
+    """
+    groups = {image.group for image in images}
     if name == "dislocation-loops":
-        return LOOPS_SPLITS.get(group)
-    return zlib.crc32(f"{name} {group}".encode()) % SPLITS
+        return {group: LOOPS_SPLITS.get(group) for group in groups}
+    drawn = {group: zlib.crc32(f"{name} {group}".encode()) for group in groups}
+    if len(groups) < FEW_GROUPS:
+        drawn = {group: place for place, group in enumerate(sorted(groups, key=drawn.__getitem__))}
+    return {group: number % SPLITS for group, number in drawn.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -195,8 +205,9 @@ def parts_of(
     stopping : float
         Part of the other groups that says when to stop.
     """
-    scored = tuple(image for image in images if split_of(name, image.group) == split)
-    rest = [image for image in images if split_of(name, image.group) != split]
+    splits = splits_of(name, images)
+    scored = tuple(image for image in images if splits[image.group] == split)
+    rest = [image for image in images if splits[image.group] != split]
     if name == "dislocation-loops":
         rest = [_beside(image, {each.group for each in scored}) for image in rest]
     groups = sorted({image.group for image in rest if image.labels.any()})

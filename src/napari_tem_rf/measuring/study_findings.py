@@ -20,6 +20,7 @@ __all__ = [
     "Study",
     "StudyFinding",
     "Taught",
+    "What",
     "expectation",
     "read_study",
 ]
