@@ -111,6 +111,8 @@ def _pairs(images: pd.DataFrame, way: Asked, amounts: tuple[int, ...]) -> pd.Dat
 
 def _verdict(total: Effect, pairs: pd.DataFrame) -> str:
     """Return what all sets together say, as long as none of them says the contrary."""
+    if not total.is_sound:
+        return "not told"
     told = verdict(total)
     contrary = {"gains": "loses", "loses": "gains"}.get(told)
     for _, own in pairs.groupby("set"):

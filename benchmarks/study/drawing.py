@@ -104,6 +104,7 @@ def _fields(found: Found) -> Drawn | None:
                 panel.axhline(value, ls=style, color="#555555", lw=1)
         dress(panel, LIGHT)
         panel.set_xscale("log")
+        panel.set_xlim(14, 500)
         panel.set_xticks([20, 50, 100, 200, 400], ["20", "50", "100", "200", "400"])
         panel.minorticks_off()
         panel.set_title(name, fontsize=8)

@@ -20,6 +20,11 @@ FEWEST_GROUPS = 6
 of 100 cases, and with five in 6."""
 
 
+FEWEST_TRAININGS = 3
+"""With fewer the seed may have made the difference: what is claimed of the paper, and what the
+program's advice says, needs so many."""
+
+
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A mean difference.
@@ -50,6 +55,11 @@ class Effect:
     def within(self, margin: float) -> bool:
         """Return whether the whole interval lies nearer to 0 than a margin."""
         return self.groups >= FEWEST_GROUPS and -margin < self.low and self.high < margin
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether it rests on trainings enough to be claimed beyond them."""
+        return self.trainings >= FEWEST_TRAININGS
 
     @property
     def words(self) -> str:

@@ -30,7 +30,7 @@ MOST_RATIO = 4.0
 """Where pixels are so many times as large as those trained on, nothing that a network looks for is
 left in them: such a set is not resampled."""
 MOST_IMAGES = 16
-FIELD_SET, FIELD_IMAGES = "simulated-hr", 6
+FIELD_SET, FIELD_IMAGES = "simulated-hr", 3
 START = "UNet_5nmAu330kX423eUTC_fold0_seed962_model"
 """The network that trainings start from: gold of a usual size, at a usual dose."""
 
@@ -98,6 +98,7 @@ def adopted(folder: Path, out: Path) -> list[Published]:
 
 def measure(networks: list[Published], place: Place) -> Iterator[str]:
     """Measure what is not measured yet, and say what was found."""
+    yield from _measure_fields(networks, place)
     for name in KINDS:
         if not is_there(name, place.data, place.simulated):
             yield f"{name} is not there yet"
@@ -115,7 +116,31 @@ def measure(networks: list[Published], place: Place) -> Iterator[str]:
                 for how in ("as_is", "resampled")
                 if row[how]
             }
-            yield f"{each.name} {name}: {means}, {row.get('fields', '')} {row['cpu_seconds']} s"
+            yield f"{each.name} {name}: {means}, {row['cpu_seconds']} s"
+
+
+def _measure_fields(networks: list[Published], place: Place) -> Iterator[str]:
+    if not is_there(FIELD_SET, place.data, place.simulated):
+        yield f"{FIELD_SET} is not there yet: no field is measured"
+        return
+    for each in networks:
+        path = place.out / "published_fields" / f"{each.name}.json"
+        if path.is_file():
+            continue
+        images = one_a_group(read_set(FIELD_SET, place.data, place.simulated))[:FIELD_IMAGES]
+        network = network_of(each.spec, read_run(each.run).read_weights())
+        known = [(image, scale) for image in images if (scale := _scale(each, image))]
+        row = {
+            "network": each.name,
+            "material": each.material,
+            "diameter_nm": each.diameter_nm,
+            "dose": each.dose,
+            "pixel_nm": each.pixel_nm,
+            "nominal_px": nominal_receptive_field(each.spec),
+            **_fields(each, network, known),
+        }
+        write_text(path, json.dumps(row))
+        yield f"{each.name}: w50 {row['w50_px']}, w95 {row['w95_px']} of {row['nominal_px']} px"
 
 
 def _measured(published: Published, name: str, place: Place) -> dict[str, Any]:
@@ -137,8 +162,6 @@ def _measured(published: Published, name: str, place: Place) -> dict[str, Any]:
     known = [(image, scale) for image, scale in zip(images, scales, strict=True) if scale]
     if known:
         row["resampled"] = [_scored(folded, image, scale) for image, scale in known]
-    if name == FIELD_SET:
-        row["fields"] = _fields(published, network, known[:FIELD_IMAGES])
     return row
 
 

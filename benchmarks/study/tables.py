@@ -79,9 +79,8 @@ def gather(out: Path) -> Found:
                         **{n: image[n] for n in ("dice", "dice_the_other_way", "object_f1")},
                     }
                 )
-        if "fields" in row:
-            names = ("network", "material", "diameter_nm", "dose", "pixel_nm", "nominal_px")
-            fields.append({**{name: row[name] for name in names}, **row["fields"]})
+    for path in sorted((out / "published_fields").glob("*.json")):
+        fields.append(json.loads(path.read_text()))
     return Found(
         pd.DataFrame(images, columns=[*KEYS, *PER_IMAGE]),
         pd.DataFrame(pieces, columns=[*KEYS, *PER_PIECE]),
