@@ -1,5 +1,6 @@
 """Picking a network: chart, sliders, typed numbers, own pools, what the image shows."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,8 +9,9 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.pieces.design_chart import DesignChart, LengthMark, RunDot
-from napari_tem_rf.gui.segment.image_findings import find
+from napari_tem_rf.gui.segment.image_findings import ImageFindings, find
 from napari_tem_rf.gui.segment.network import NetworkWidget
+from napari_tem_rf.measuring.contrast import Advice
 from napari_tem_rf.networks.catalog import catalog
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -124,7 +126,36 @@ def test_lattice_and_particles_are_marked_and_advice_given(viewer, session, widg
     marks = {mark.name: mark.length_px for mark in widget.chart._marks}
     assert marks["lattice"] == pytest.approx(9.5, rel=0.02)
     assert marks["particle"] == pytest.approx(79, abs=2)
-    assert "receptive field is likely to decide" in widget.advice.text()
+    said = widget.advice.text()
+    assert f"show a lattice of {marks['lattice']:.1f} px" in said
+    assert said == widget.findings.findings.advice.sentence
+
+
+def test_baseline_that_is_expected_to_do_as_well_is_offered_and_fitted(
+    worker, session, widget, strokes, qtbot
+):
+    assert not widget.fitted.isVisible()
+    said = Advice("amplitude", "Particles differ from background by 3 sigma.", "", "forest")
+    widget._show_findings(ImageFindings(None, None, said, True))
+    assert widget.fitted.isVisible()
+    assert widget.fitted.button.text() == "Fit a random forest"
+    picked = session.spec
+    widget.fitted.button.click()
+    assert not widget.fitted.button.isEnabled()
+    qtbot.waitUntil(lambda: session.run is not None, timeout=20_000)
+    assert session.run.record.method == "forest"
+    assert session.run.record.state == "finished"
+    assert session.spec == picked
+    qtbot.waitUntil(widget.fitted.button.isEnabled, timeout=5_000)
+    assert "predicts now" in widget.fitted.words.text()
+    widget._show_findings(ImageFindings(None, None, replace(said, baseline=None), True))
+    assert not widget.fitted.isVisible()
+
+
+def test_offer_waits_for_an_annotation(session, widget):
+    widget._show_findings(ImageFindings(None, None, Advice("amplitude", "", "", "fourier"), True))
+    assert widget.fitted.button.text() == "Fit a Fourier filter"
+    assert not widget.fitted.button.isEnabled()
 
 
 def test_strokes_are_no_particles():

@@ -131,11 +131,15 @@ def test_advice_follows_the_contrast():
     }
     for level, found in cases.items():
         assert found.level == level
-        assert len(found.sentence) < 170
+        assert len(found.sentence) < 260
         assert "Sytwu" in found.details
     assert "2.1 sigma" in cases["amplitude"].sentence
     assert "4.9 px" in cases["phase"].sentence
-    assert "no lattice" in advice([0.1]).sentence
+    # what shows by its grey level is not said to show by its lattice
+    assert "lattice" not in cases["amplitude"].sentence
+    assert "lattice" not in advice([0.1]).sentence
+    # the evidence and its source, for who asks
+    assert "receptive_field_study" in cases["phase"].details
 
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"

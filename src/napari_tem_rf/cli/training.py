@@ -9,6 +9,7 @@ from pathlib import Path
 import typer
 
 from napari_tem_rf import jobs
+from napari_tem_rf.cli.advising import advice_on
 from napari_tem_rf.cli.fitting import check_method, fit
 from napari_tem_rf.cli.inputs import LabelledFiles, meaning_in, read_labelled
 from napari_tem_rf.cli.options import (
@@ -143,6 +144,8 @@ def train(
         say(note)
     if meaning.numbered:
         say(in_words(meaning))
+    for note in advice_on(files, meaning):
+        say(note)
     if start == DEFAULT and first_weights is not None:
         say("starts from weights of simulated micrographs; --start nothing takes new ones")
     record = train_request(

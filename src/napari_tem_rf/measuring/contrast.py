@@ -1,30 +1,36 @@
 """What an annotated image shows its particles by: grey level or lattice; and what follows.
 
-Amplitude contrast is the difference of the grey levels of two classes in units of their spread.
-With the lattice it says how much the receptive field is likely to matter.
+Amplitude contrast is the difference of the grey levels of two classes in units of their spread. At
+contrasts like it the study measured how much the receptive field matters, and what a baseline does
+(`study_findings`).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.measuring.lattice import Lattice, lattice_period
+from napari_tem_rf.measuring.study_findings import (
+    BaselineName,
+    Level,
+    Taught,
+    expectation,
+    read_study,
+)
 from napari_tem_rf.protocol import Unlabelled
 
 __all__ = [
     "Advice",
     "ClassContrast",
     "Lattice",
-    "Level",
     "advice",
     "amplitude_contrast",
     "lattice_period",
+    "level_of",
 ]
-
-Level = Literal["amplitude", "between", "phase", "unknown"]
 
 STRONG_SIGMA = 1.5
 WEAK_SIGMA = 0.5
@@ -66,11 +72,14 @@ class Advice:
         For a line beside the network.
     details : str
         Evidence and limits, for a tooltip or a report.
+    baseline : {"forest", "fourier"}, optional
+        A baseline that did as well as a network on such images, or better.
     """
 
     level: Level
     sentence: str
     details: str
+    baseline: BaselineName | None = None
 
 
 def amplitude_contrast(
@@ -127,8 +136,10 @@ def amplitude_contrast(
     return tuple(found)
 
 
-def advice(contrasts: Sequence[float], lattice: Lattice | None = None) -> Advice:
-    """Say how much the receptive field is likely to matter, and why.
+def advice(
+    contrasts: Sequence[float], lattice: Lattice | None = None, taught: Taught = "masks"
+) -> Advice:
+    """Say what to expect of receptive field and baselines, and why.
 
     Parameters
     ----------
@@ -136,6 +147,8 @@ def advice(contrasts: Sequence[float], lattice: Lattice | None = None) -> Advice
         Amplitude contrast in sigma, one an annotated image and class; the sign doesn't matter.
     lattice : Lattice, optional
         The lattice that was found.
+    taught : {"strokes", "masks"}
+        What a training would learn from.
 
     Returns
     -------
@@ -143,9 +156,10 @@ def advice(contrasts: Sequence[float], lattice: Lattice | None = None) -> Advice
 
     Notes
     -----
-    The evidence is Sytwu, Groschner and Scott, Microscopy and Microanalysis 2022, doi
-    10.1017/S1431927622012466: gold nanoparticles at low and at high magnification. It is about
-    contrast; nothing here is a rule about the size of particles.
+    What is expected comes from the program's own study (`study_findings`), and from nothing else.
+    Its question is that of Sytwu, Groschner and Scott, Microscopy and Microanalysis 2022, doi
+    10.1017/S1431927622012466. It is about contrast; nothing here is a rule about the size of
+    particles.
     """
     if not len(contrasts):
         return Advice(
@@ -155,53 +169,37 @@ def advice(contrasts: Sequence[float], lattice: Lattice | None = None) -> Advice
         )
     sizes = np.abs(np.asarray(contrasts, np.float64))
     sigma = float(np.median(sizes))
-    differ = f"Particles differ from background by {_number(sigma)} sigma"
-    if sigma >= STRONG_SIGMA:
-        level: Level = "amplitude"
-        follows = ": the receptive field should hardly matter; a small, fast network may well do."
-        evidence = (
-            "Where grey level alone shows the particles, as in bright field at low magnification "
-            f"(about 2 sigma), the paper found little effect of the receptive field ({PAPER}). "
-            "A random forest can be as good there: compare it."
-        )
-    elif sigma > WEAK_SIGMA:
-        level = "between"
-        follows = (
-            ", between the cases studied: the receptive field may matter. "
-            "Compare a small one with a large one."
-        )
-        evidence = (
-            "The receptive field decided at about 0.1 sigma, where lattice fringes show the "
-            f"particles, and hardly mattered at about 2 sigma ({PAPER})."
-        )
-    else:
-        level = "phase"
-        follows = (
-            f" and show a lattice of {_length(lattice)}: the receptive field is likely to decide. "
-            "Compare several."
-            if lattice
-            else ", and no lattice was found: the receptive field may decide. Compare several."
-        )
-        evidence = (
-            "Where particle and background have nearly the same mean grey level and lattice "
-            "fringes show the particles, the paper found the receptive field decisive, and most so "
-            f"at the lowest amplitude contrast ({PAPER})."
-        )
-        if not lattice:
-            evidence += " Without a lattice that evidence reaches less far."
+    level = level_of(sigma)
+    study = read_study()
+    expected = expectation(level, taught, study.findings)
+    shows = f" and show a lattice of {_length(lattice)}" if lattice and level == "phase" else ""
+    sentence = (
+        f"Particles differ from background by {_number(sigma)} sigma{shows}: {expected.sentence}"
+    )
     spread = (
         f" over {sizes.size} images and classes ({_number(sizes.min())} to {_number(sizes.max())})"
         if sizes.size > 1
         else ""
     )
+    evidence = "\n\n".join(expected.evidence) or "Nothing was measured on such images yet."
     details = (
-        f"{evidence}\n\nMeasured on the annotated pixels: the difference of the class means over "
-        f"the pooled standard deviation, {_number(sigma)} sigma in the median{spread}. Few strokes,"
-        " uneven illumination and thickness shift it. It is an expectation, no rule: not about the "
-        "size of particles, and from one kind of sample. A comparison on your own annotations "
+        f"Measured by this program's study ({study.source}), with the interval that holds the "
+        f"difference in 95 of 100 cases:\n\n{evidence}\n\nWhat the paper found: little effect of "
+        "the receptive field at about 2 sigma, a decisive one at about 0.1 sigma, where lattice "
+        f"fringes show the particles ({PAPER}).\n\nYour contrast is measured on the annotated "
+        f"pixels: the difference of the class means over the pooled standard deviation, "
+        f"{_number(sigma)} sigma in the median{spread}. Few strokes, uneven illumination and "
+        "thickness shift it. It is an expectation, no rule. A comparison on your own annotations "
         "decides."
     )
-    return Advice(level, differ + follows, details)
+    return Advice(level, sentence, details, expected.baseline)
+
+
+def level_of(sigma: float) -> Level:
+    """Return what shows the particles, by their amplitude contrast in sigma without its sign."""
+    if sigma >= STRONG_SIGMA:
+        return "amplitude"
+    return "between" if sigma > WEAK_SIGMA else "phase"
 
 
 def _number(value: float) -> str:

@@ -24,6 +24,7 @@ from napari_tem_rf.measuring.contrast import (
     lattice_period,
 )
 from napari_tem_rf.measuring.particles import median_diameter
+from napari_tem_rf.measuring.study_findings import Taught
 from napari_tem_rf.networks.words import PixelSize
 from napari_tem_rf.protocol import Unlabelled
 
@@ -42,7 +43,7 @@ class ImageFindings:
     particle_px : float, optional
         Median diameter of the annotated particles in px; None for strokes, which are not particles.
     advice : Advice
-        What contrast and lattice let expect of the receptive field.
+        What contrast and lattice let expect of receptive field and baselines.
     annotated : bool
         Whether two classes are annotated, so that there is a contrast.
     """
@@ -167,4 +168,5 @@ def find(
             if diameter is not None and np.isfinite(diameter):
                 diameters.append(diameter)
     particle = float(np.median(diameters)) if diameters else None
-    return ImageFindings(lattice, particle, advice(contrasts, lattice), bool(contrasts))
+    taught: Taught = "strokes" if unlabelled == "ignore" else "masks"
+    return ImageFindings(lattice, particle, advice(contrasts, lattice, taught), bool(contrasts))

@@ -21,6 +21,7 @@ from napari_tem_rf.gui.pieces.parts import Fold, Sentence, column, listen, row
 from napari_tem_rf.gui.pieces.preloading import CATALOG, FIELDS_PX, PARAMETERS
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import Markup, PlainLabel, RichLabel, facts, markup, set_tip
+from napari_tem_rf.gui.segment.fitted_offer import FittedOffer
 from napari_tem_rf.gui.segment.image_findings import FindingsWatch, ImageFindings
 from napari_tem_rf.gui.segment.own_network import OwnNetwork
 from napari_tem_rf.gui.segment.speeds import Speeds
@@ -112,6 +113,7 @@ class NetworkWidget(QWidget):
         self.snap = Sentence(tone="quiet")
         self.words = RichLabel()
         self.advice = Sentence(tone="advice")
+        self.fitted = FittedOffer(self.session)
         self.compare_button = QPushButton("Compare...")
         self.compare_button.setToolTip(
             "Train several networks on this annotation and see which one suits it best"
@@ -137,6 +139,7 @@ class NetworkWidget(QWidget):
                 self.snap,
                 self.words,
                 self.advice,
+                self.fitted,
                 row(self.show_field, self.compare_button, stretch=0),
                 self.fold,
             ],
@@ -332,6 +335,7 @@ class NetworkWidget(QWidget):
         self.chart.show_marks(marks)
         self.advice.say("" if findings is None else findings.advice.sentence, "advice")
         set_tip(self.advice, "" if findings is None else _paragraphs(findings.advice.details))
+        self.fitted.offer(None if findings is None else findings.advice.baseline)
 
 
 def _in_short(spec: NetworkSpec, size: PixelSize) -> str:

@@ -1,0 +1,290 @@
+"""The figures of the study, as PNG and SVG, each with its data as CSV."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from napari_tem_rf.figures import new_figure
+from napari_tem_rf.figures.theme import LIGHT, dress
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
+from napari_tem_rf.storage import write_aside, write_text
+from study.answers import (
+    CONTRAST_EDGES,
+    CONTRAST_METHODS,
+    WAYS,
+    Answer,
+    chosen,
+    labels_in_words,
+    scored_by_all,
+)
+from study.networks import BASELINES, KEY, SPECS, name_of
+from study.pieces import SCALES, STROKES
+from study.sets import KINDS
+from study.tables import Found
+
+Drawn = tuple[Any, str]
+"""A figure and its caption."""
+
+SHADES = dict(zip(KINDS, LIGHT.colors, strict=False))
+
+
+def draw(found: Found, answers: list[Answer], folder: Path) -> dict[str, str]:
+    """Draw what there is to draw, and return the captions by the answers' names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    captions = {}
+    for answer in answers:
+        write_rows(answer, folder / f"{answer.name}.csv")
+        ask = FIGURES.get(answer.name)
+        drawn = None if ask is None else ask(found)
+        if drawn is None:
+            continue
+        figure, caption = drawn
+        for ending in (".png", ".svg"):
+            with write_aside(folder / f"{answer.name}{ending}") as aside:
+                # no date in the file: the same data make the same figure
+                metadata = {"Date": None} if ending == ".svg" else None
+                figure.savefig(aside, dpi=130, metadata=metadata)
+        captions[answer.name] = caption
+    return captions
+
+
+def write_rows(answer: Answer, path: Path) -> None:
+    """Write an answer's differences as CSV."""
+    rows = [
+        {
+            "where": row.where,
+            "what": row.what,
+            "mean": row.effect.mean,
+            "low": row.effect.low,
+            "high": row.effect.high,
+            "effect_size": row.effect.size,
+            "exposures": row.effect.groups,
+            "trainings": row.effect.trainings,
+            "images": row.effect.images,
+        }
+        for row in answer.rows
+    ]
+    if rows:
+        text = pd.DataFrame(rows).to_csv(index=False, float_format="%.5g")
+        write_text(path, text)
+    elif answer.table is not None and len(answer.table):
+        write_text(path, answer.table.to_csv(float_format="%.5g"))
+
+
+def _sets(images: pd.DataFrame) -> list[str]:
+    return [name for name in KINDS if name in set(images["set"])]
+
+
+def _fields(found: Found) -> Drawn | None:
+    """Draw Dice against the nominal field, one panel a set, each training a point."""
+    here = chosen(found.images)
+    names = _sets(here)
+    if not names:
+        return None
+    figure = new_figure(2.05 * len(names) + 0.6, 2.7)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    alike = {
+        method: nominal_receptive_field(spec)
+        for method, spec in SPECS.items()
+        if 6900 < spec.parameters < 8200 and spec.dilations[0] == 1
+    }
+    for panel, name in zip(panels, names, strict=True):
+        own = here[here["set"] == name]
+        per = own.groupby(["method", "split", "seed"])["dice"].mean().reset_index()
+        nets = per[per["method"].isin(alike)]
+        nets = nets.assign(field=nets["method"].map(alike))
+        panel.plot(nets["field"], nets["dice"], "o", ms=3, alpha=0.5, color=SHADES[name])
+        mean = nets.groupby("field")["dice"].mean()
+        panel.plot(mean.index, mean, "-", color=SHADES[name], lw=1.2)
+        for method, style in zip(("forest", "fourier"), ("--", ":"), strict=True):
+            value = per[per["method"] == method]["dice"].mean()
+            if np.isfinite(value):
+                panel.axhline(value, ls=style, color="#555555", lw=1)
+        dress(panel, LIGHT)
+        panel.set_xscale("log")
+        panel.set_xlim(14, 500)
+        panel.set_xticks([20, 50, 100, 200, 400], ["20", "50", "100", "200", "400"])
+        panel.minorticks_off()
+        panel.set_title(name, fontsize=8)
+        panel.set_xlabel("field (px)")
+    panels[0].set_ylabel("Dice")
+    return figure, (
+        "Dice against the nominal field, networks of about 8,000 parameters. A point is a training "
+        "(its scored images' mean), the line their mean; dashed: random forest, dotted: Fourier "
+        "filter."
+    )
+
+
+def _contrast(found: Found) -> Drawn | None:
+    """Draw Dice in bins of contrast, one line a method."""
+    here = scored_by_all(found.images, CONTRAST_METHODS).dropna(subset=["contrast"])
+    if here.empty:
+        return None
+    figure = new_figure(4.6, 2.9)
+    panel = figure.subplots()
+    bins = pd.cut(here["contrast"], CONTRAST_EDGES, right=False)
+    shown = [each for each in bins.cat.categories if (bins == each).any()]
+    methods = [*map(name_of, KEY), "forest"]
+    for method, color in zip(methods, (*LIGHT.colors[:4], "#555555"), strict=True):
+        own = here[here["method"] == method]
+        if own.empty:
+            continue
+        per = own.groupby(bins[own.index], observed=True)["dice"].mean().reindex(shown)
+        label = (
+            "random forest"
+            if method == "forest"
+            else (f"{nominal_receptive_field(SPECS[method])} px")
+        )
+        panel.plot(range(len(shown)), per, "--s" if method == "forest" else "-o", ms=3,
+                   color=color, label=label)  # fmt: skip
+    dress(panel, LIGHT)
+    names = [
+        f"{each.left:g} to {each.right:g}" if np.isfinite(each.right) else f"{each.left:g} and more"
+        for each in shown
+    ]
+    counts = [here[bins == each]["image"].nunique() for each in shown]
+    panel.set_xticks(
+        range(len(shown)),
+        [f"{name}\n{number} images" for name, number in zip(names, counts, strict=True)],
+    )
+    panel.set(xlabel="amplitude contrast of the scored image (sigma)", ylabel="Dice")
+    panel.legend(fontsize=7, frameon=False)
+    return figure, (
+        "Mean Dice in bins of the measured amplitude contrast, all sets together; images that all "
+        "of the methods scored."
+    )
+
+
+def _labels(found: Found) -> Drawn | None:
+    """Draw Dice against the number of strokes, one panel a set."""
+    images = found.images
+    names = _sets(images[images["strokes"] > 0])
+    if not names:
+        return None
+    figure = new_figure(2.05 * len(names) + 0.6, 3.1)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    amounts = (*STROKES, 0)
+    ways = {**WAYS, "random forest": {"method": "forest"}}
+    for panel, name in zip(panels, names, strict=True):
+        for (way, what), color in zip(ways.items(), (*LIGHT.colors[:5], "#555555"), strict=True):
+            dice = [
+                chosen(images, **what, strokes=amount, set=name)["dice"].mean()
+                for amount in amounts
+            ]
+            style = "--s" if way == "random forest" else "-o"
+            panel.plot(range(len(amounts)), dice, style, ms=3, color=color, label=way, lw=1.1)
+        dress(panel, LIGHT)
+        panel.set_xticks(range(len(amounts)), [*(str(n) for n in STROKES), "all"])
+        panel.set_title(name, fontsize=8)
+        panel.set_xlabel("strokes")
+    panels[0].set_ylabel("Dice")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, frameon=False, ncols=3, loc="outside lower center")
+    return figure, (
+        "Dice of scored images against how much was annotated: strokes in all, half of them on "
+        f"particles, or {labels_in_words(0)}."
+    )
+
+
+def _widths(found: Found) -> Drawn | None:
+    """Draw the width that holds 95 % of the effective field against the nominal one."""
+    pieces = found.pieces.dropna(subset=["w95_px"])
+    if pieces.empty and found.fields.empty:
+        return None
+    figure = new_figure(4.0, 3.0)
+    panel = figure.subplots()
+    masks = pieces[(pieces["strokes"] == 0) & (pieces["scale"] == 1)]
+    for name in _sets(masks) if len(masks) else []:
+        own = masks[masks["set"] == name]
+        panel.plot(own["nominal_px"], own["w95_px"] / own["nominal_px"], "o", ms=3, alpha=0.6,
+                   color=SHADES[name], label=name)  # fmt: skip
+    if not found.fields.empty:
+        fields = found.fields
+        panel.plot(fields["nominal_px"] * 1.06, fields["w95_px"] / fields["nominal_px"], "^", ms=4,
+                   color="#000000", label="published networks")  # fmt: skip
+    panel.axhspan(0.7, 0.9, color="#bbbbbb", alpha=0.35, lw=0)
+    dress(panel, LIGHT)
+    panel.set_xscale("log")
+    panel.set_xticks([20, 50, 100, 200, 400], ["20", "50", "100", "200", "400"])
+    panel.minorticks_off()
+    panel.set(xlabel="nominal field (px)", ylabel="w95 / nominal field")
+    panel.legend(fontsize=7, frameon=False)
+    return figure, (
+        "The part of the nominal field that holds 95 % of the influence (w95), each training a "
+        "point; grey: what the paper reports."
+    )
+
+
+def _pixels(found: Found) -> Drawn | None:
+    images = found.images
+    names = _sets(images[images["scale"] != 1])
+    if not names:
+        return None
+    figure = new_figure(2.05 * len(names) + 0.6, 2.8)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    scales = sorted({*SCALES, 1.0})
+    methods = [*map(name_of, KEY[1:]), "forest"]
+    for panel, name in zip(panels, names, strict=True):
+        for method, color in zip(methods, (*LIGHT.colors[1:4], "#555555"), strict=True):
+            dice = [
+                chosen(images, method=method, scale=scale, set=name)["dice"].mean()
+                for scale in scales
+            ]
+            label = (
+                "random forest"
+                if method in BASELINES
+                else f"{nominal_receptive_field(SPECS[method])} px"
+            )
+            panel.plot(range(len(scales)), dice, "-o", ms=3, color=color, label=label)
+        dress(panel, LIGHT)
+        panel.set_xticks(range(len(scales)), [f"{scale:g}" for scale in scales])
+        panel.set_title(name, fontsize=8)
+        panel.set_xlabel("side of a pixel")
+    panels[0].set_ylabel("Dice")
+    panels[0].legend(fontsize=7, frameon=False)
+    return figure, "Dice at other sizes of a pixel; 1 is that of the files."
+
+
+def _schedule(found: Found) -> Drawn | None:
+    """Draw the held-out Dice against the pixels seen."""
+    if found.curves.empty:
+        return None
+    curves = found.curves[(found.curves["strokes"] == 0) & (found.curves["scale"] == 1)]
+    names = _sets(curves)
+    if not names:
+        return None
+    figure = new_figure(2.05 * len(names) + 0.6, 2.7)
+    panels = figure.subplots(1, len(names), squeeze=False)[0]
+    for panel, name in zip(panels, names, strict=True):
+        for method, color in zip(map(name_of, KEY), LIGHT.colors, strict=False):
+            own = curves[(curves["set"] == name) & (curves["method"] == method)]
+            own = own[own["start"] == "nothing"]
+            label = f"{nominal_receptive_field(SPECS[method])} px"
+            for place, (_, one) in enumerate(own.groupby(["split", "seed"])):
+                panel.plot(one["megapixels"], one["held_out_dice"], "-o", ms=2, color=color,
+                           lw=1, label=label if place == 0 else None)  # fmt: skip
+        dress(panel, LIGHT)
+        panel.set_xscale("log")
+        panel.set_xticks([10, 40, 160], ["10", "40", "160"])
+        panel.minorticks_off()
+        panel.set_title(name, fontsize=8)
+        panel.set_xlabel("megapixels seen")
+    panels[0].set_ylabel("held-out Dice")
+    panels[0].legend(fontsize=7, frameon=False)
+    return figure, (
+        "Dice on the exposures that say when to stop, of the weights that would be kept, against "
+        "the pixels seen."
+    )
+
+
+FIGURES = {
+    "field": _fields,
+    "contrast": _contrast,
+    "labels": _labels,
+    "effective": _widths,
+    "pixels": _pixels,
+    "schedule": _schedule,
+}
+"""Of the answers that are best seen; the others are tables."""

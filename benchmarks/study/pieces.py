@@ -1,0 +1,135 @@
+"""The trainings of the study, in the order in which they are done.
+
+A study that ends early is a smaller one that is whole: rounds take another split and another seed
+each, a round goes through all sets before it changes the question.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.protocol import PAPER_SEEDS
+from study.networks import BASELINES, KEY, PUBLISHED_SPEC, SERIES, SPECS, STARTED, name_of
+from study.sets import KINDS, SPLITS
+
+STROKES = (8, 32, 128)
+SCALES = (0.5, 2.0)
+"""Sides of a pixel, the set's own being 1."""
+ROUNDS = 3 * SPLITS
+"""Each split with three seeds, all five seeds among them: what 20 core hours are enough for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One training, or fit of a baseline: what can be lost when the machine stops.
+
+    Attributes
+    ----------
+    set : str
+    method : str
+        A network's name, or "forest" or "fourier".
+    split, seed : int
+    strokes : int
+        How many strokes it learns from; 0: from the masks.
+    start : {"nothing", "simulated", "published"}
+    scale : float
+        Side of a pixel, that of the files being 1.
+    """
+
+    set: str
+    method: str
+    split: int
+    seed: int
+    strokes: int = 0
+    start: str = "nothing"
+    scale: float = 1.0
+
+    @property
+    def spec(self) -> NetworkSpec | None:
+        """The network; None of a baseline."""
+        return None if self.method in BASELINES else SPECS[self.method]
+
+    @property
+    def name(self) -> str:
+        """Name of its file."""
+        labels = f"strokes{self.strokes}" if self.strokes else "masks"
+        return (
+            f"{self.set}_split{self.split}_seed{self.seed}_{self.method}_{labels}_{self.start}"
+            f"_scale{self.scale:g}"
+        )
+
+
+def round_of(number: int) -> tuple[int, int]:
+    """Return split and seed of a round: three rounds take each split once, with a seed each."""
+    split = number % SPLITS
+    return split, PAPER_SEEDS[(number + number // SPLITS) % len(PAPER_SEEDS)]
+
+
+def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
+    """Yield all pieces, the most wanted first.
+
+    Every round has the key networks and the baselines on the masks of all sets. The first three
+    have the other questions too: few strokes, other networks, starts, other sizes of pixels.
+    """
+    yield from _key(sets, 0)
+    yield from _few(sets, 0)
+    yield from _key(sets, 1)
+    yield from _few(sets, 1)
+    yield from _key(sets, 2)
+    yield from _few(sets, 2)
+    for number in range(SPLITS):
+        yield from _others(sets, number)
+        yield from _starts(sets, number)
+        yield from _scales(sets, number)
+    for number in range(SPLITS, ROUNDS):
+        yield from _key(sets, number)
+
+
+def _key(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+    split, seed = round_of(number)
+    # what the advice asks for first; the smallest field is the dearest: eight filters at full size
+    for method in (*BASELINES, *map(name_of, (KEY[2], KEY[1], KEY[3], KEY[0]))):
+        for each in sets:
+            yield Piece(each, method, split, seed)
+
+
+def _few(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+    """Yield few strokes: three fields, three starts, and the forest."""
+    split, seed = round_of(number)
+    small, large = name_of(KEY[1]), name_of(STARTED)
+    for strokes in STROKES:
+        for each in sets:
+            yield Piece(each, "forest", split, seed, strokes)
+            yield Piece(each, large, split, seed, strokes, "simulated")
+            yield Piece(each, large, split, seed, strokes)
+    for strokes in STROKES:
+        for each in sets:
+            yield Piece(each, small, split, seed, strokes)
+            yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, strokes, "published")
+            yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, strokes)
+
+
+def _others(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+    split, seed = round_of(number)
+    key = set(map(name_of, KEY))
+    specs = dict.fromkeys(name_of(spec) for series in SERIES for spec in series.specs)
+    for method in specs:
+        for each in sets:
+            if method not in key:
+                yield Piece(each, method, split, seed)
+
+
+def _starts(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+    """Yield starts with all labels; those from nothing are among the others."""
+    split, seed = round_of(number)
+    for each in sets:
+        yield Piece(each, name_of(STARTED), split, seed, start="simulated")
+        yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, start="published")
+
+
+def _scales(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+    split, seed = round_of(number)
+    for scale in SCALES:
+        for method in ("forest", *map(name_of, KEY[1:])):
+            for each in sets:
+                yield Piece(each, method, split, seed, scale=scale)

@@ -1,0 +1,270 @@
+"""The study of the receptive field: intervals, splits, the order of its pieces, its page."""
+
+import sys
+from dataclasses import asdict
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.protocol import PAPER_SEEDS
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))
+
+from study import advice, answers, drawing, effects, page, pieces, sets, strokes, tables  # noqa: E402
+from study.networks import KEY, name_of  # noqa: E402
+
+# intervals
+
+
+def test_the_interval_is_that_of_the_percentile_bootstrap_of_scipy():
+    values = np.random.default_rng(5).gamma(2, 0.02, 37) - 0.03
+    names = [f"exposure {n}" for n in range(37)]
+    found = effects.effect(values, names, ["one"] * 37, draws=9_000, seed=1)
+    theirs = stats.bootstrap(
+        (values,), np.mean, n_resamples=9_000, method="percentile", rng=np.random.default_rng(2)
+    ).confidence_interval
+    assert found.mean == pytest.approx(values.mean())
+    # both ends jump by some percent from one drawing to the other
+    width = theirs.high - theirs.low
+    assert found.low == pytest.approx(theirs.low, abs=0.04 * width)
+    assert found.high == pytest.approx(theirs.high, abs=0.04 * width)
+    assert found.size == pytest.approx(values.mean() / values.std(ddof=1))
+
+
+def test_images_of_one_exposure_go_together():
+    # 6 exposures of 20 equal images each know no more than 6 images
+    each = np.array([0.01, 0.05, -0.02, 0.03, 0.04, 0.0])
+    names = np.arange(6).astype(str)
+    few = effects.effect(each, names, ["one"] * 6)
+    many = effects.effect(np.repeat(each, 20), np.repeat(names, 20), ["one"] * 120)
+    assert (many.low, many.high) == pytest.approx((few.low, few.high))
+    assert (many.groups, many.images) == (6, 120)
+
+
+def test_the_spread_of_trainings_widens_the_interval():
+    """Crossed exposures and trainings: the variance is at least the sum of both (Owen 2007)."""
+    rng = np.random.default_rng(3)
+    exposures, trainings = rng.normal(0, 0.02, 30), rng.normal(0, 0.05, 15)
+    values = (exposures[:, None] + trainings).ravel()
+    groups = np.repeat(np.arange(30).astype(str), 15)
+    runs = np.tile(np.arange(15).astype(str), 30)
+    found = effects.effect(values, groups, runs)
+    expected = np.sqrt(exposures.var() / 30 + trainings.var() / 15)
+    assert (found.high - found.low) / (2 * 1.96) == pytest.approx(expected, rel=0.1)
+    alone = effects.effect(values, groups, ["one"] * len(values))
+    assert alone.high - alone.low < 0.5 * (found.high - found.low)
+
+
+def test_few_exposures_tell_nothing():
+    told = effects.effect([0.1] * 5, list("abcde"), ["one"] * 5)
+    assert not told.is_told
+    assert not told.within(0.2)
+    assert effects.effect([0.1] * 6, list("abcdef"), ["one"] * 6).is_told
+    one = effects.effect([0.1], ["a"], ["one"])
+    assert np.isnan(one.low)
+    assert "one exposure" in one.words
+    assert effects.effect([], [], []).words == "not measured"
+
+
+def test_rank_correlation_is_spearmans():
+    a, b = [3, 1, 4, 1, 5, 9, 2], [2.0, 7.1, 1.8, 2.8, 1.0, 8.2, 8.0]
+    assert effects.rank_correlation(a, b) == pytest.approx(stats.spearmanr(a, b).statistic)
+    assert np.isnan(effects.rank_correlation([1, 2], [1, 2]))
+
+
+# splits and pieces
+
+
+def labelled(name: str, group: str) -> LabelledImage:
+    labels = np.zeros((128, 192), np.uint8)
+    labels[20:60, 30:90] = 1
+    pixels = np.random.default_rng(len(name)).normal(size=labels.shape).astype(np.float32)
+    return LabelledImage(name, pixels + labels, labels, None, group)
+
+
+def test_no_group_teaches_where_it_is_scored_and_all_are_scored_once():
+    images = tuple(labelled(f"{n}", f"exposure {n // 2}") for n in range(40))
+    scored = []
+    for split in range(sets.SPLITS):
+        parts = sets.parts_of("graphene-hrtem", images, split, 752)
+        groups = [{image.group for image in part} for part in
+                  (parts.training, parts.stopping, parts.scored)]  # fmt: skip
+        assert all(groups)
+        assert all(one.isdisjoint(other) for one, other in combinations(groups, 2))
+        scored += [image.name for image in parts.scored]
+    assert sorted(scored) == sorted(image.name for image in images)
+
+
+def test_few_groups_are_dealt_out_evenly():
+    images = tuple(labelled(f"{n}", f"frame {n}") for n in range(10))
+    numbers = [len(sets.parts_of("nanoparticles-bf", images, s, 752).scored) for s in range(3)]
+    assert sorted(numbers) == [3, 3, 4]
+
+
+def test_tiles_beside_a_column_that_is_left_out_teach_away_from_its_border():
+    images = tuple(labelled(f"row0_column{n}", f"column{n}") for n in range(4))
+    parts = sets.parts_of("dislocation-loops", images, sets.LOOPS_SPLITS["column1"], 752, 0.0)
+    assert [image.group for image in parts.scored] == ["column1"]
+    left, right, far = parts.training
+    assert left.counted is not None
+    assert not left.counted[:, -sets.LOOPS_MARGIN_PX :].any()
+    assert left.counted[:, : -sets.LOOPS_MARGIN_PX].all()
+    assert not right.counted[:, : sets.LOOPS_MARGIN_PX].any()
+    assert far.counted.all()
+
+
+def test_rounds_take_every_split_with_three_seeds_and_all_seeds():
+    assert len({pieces.round_of(number) for number in range(15)}) == 15
+    rounds = [pieces.round_of(number) for number in range(pieces.ROUNDS)]
+    assert len(set(rounds)) == 9
+    assert {seed for _, seed in rounds} == set(PAPER_SEEDS)
+    assert {split for split, _ in rounds[:3]} == {0, 1, 2}
+    assert len({seed for _, seed in rounds[:3]}) == 3
+
+
+def test_a_study_that_ends_early_is_whole_at_a_smaller_size():
+    wanted = list(pieces.pieces())
+    names = [piece.name for piece in wanted]
+    assert len(set(names)) == len(names)
+    # the first: all key networks and baselines on all sets, with one split and seed
+    first = wanted[: 6 * len(sets.KINDS)]
+    assert {(p.split, p.seed, p.strokes, p.scale) for p in first} == {(0, 752, 0, 1.0)}
+    assert {p.set for p in first} == set(sets.KINDS)
+    assert {p.method for p in first} == {"forest", "fourier", *map(name_of, KEY)}
+    for strokes_ in pieces.STROKES:
+        assert any(piece.strokes == strokes_ for piece in wanted)
+
+
+def test_so_many_strokes_are_drawn_inside_the_true_regions():
+    from scipy.ndimage import label
+
+    images = tuple(labelled(f"{n}", f"exposure {n}") for n in range(5))
+    drawn = strokes.with_strokes(images, 32, 752)
+    assert len(drawn) == 4
+    assert len({image.group for image in drawn}) == 4
+    for image in drawn:
+        truth = images[int(image.name)].labels
+        assert (truth[image.labels == 2] == 1).all()
+        assert (truth[image.labels == 1] == 0).all()
+        # strokes may cross, so that there are fewer pieces than strokes
+        assert 1 <= label(image.labels == 2)[1] <= 4
+    assert len(strokes.with_strokes(images, 8, 752)) == 1
+
+
+# answers and page
+
+
+def invented(gain: float, spread: float = 0.02) -> tables.Found:
+    """Return results in which 120 px are better than 18 px by a known gain, the forest as good."""
+    rng = np.random.default_rng(7)
+    rounds = [pieces.round_of(number) for number in range(3)]
+    rows = []
+    for piece in pieces.pieces():
+        if piece.strokes or piece.scale != 1 or piece.start != "nothing":
+            continue
+        if (piece.split, piece.seed) not in rounds:
+            continue
+        hardness = np.random.default_rng(len(piece.set)).normal(0, 0.05, 24)
+        better = {"18px-6978": 0.0, "forest": gain}.get(piece.method, gain)
+        for number in range(24):
+            rows.append(
+                {
+                    **asdict(piece),
+                    "image": f"{piece.split} {number}",
+                    "group": f"exposure {piece.split} {number // 2}",
+                    "contrast": 0.1 if piece.set in page.PHASE else 2.5,
+                    "dice": 0.8 + hardness[number] + better + rng.normal(0, spread),
+                    "object_f1": 0.5,
+                    "panoptic_quality": 0.4,
+                    "count_error_percent": 1.0,
+                    "diameter_bias_percent": -1.0,
+                }
+            )
+    images = pd.DataFrame(rows)
+    done = images.drop_duplicates(tables.KEYS)[tables.KEYS].assign(
+        steps=900.0, megapixels=118.0, kept_step=600, ended_by="patience", grey_levels="kept",
+        nominal_px=120.0, w50_px=40.0, w95_px=90.0, cpu_seconds=60.0, note=None,
+    )  # fmt: skip
+    fitted = done["method"].isin(["forest", "fourier"])
+    done.loc[fitted, ["steps", "megapixels", "kept_step", "nominal_px", "w50_px", "w95_px"]] = (
+        np.nan
+    )
+    return tables.Found(images, done, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
+
+
+def test_a_known_gain_is_found_and_judged():
+    gained = answers.does_the_field_matter(invented(0.1))
+    step = next(row for row in gained.rows if row.what == "44 px against 18 px")
+    assert step.effect.low < 0.1 < step.effect.high
+    assert answers.verdict(step.effect) == "gains"
+    assert any(sentence.startswith("The larger field gains") for sentence in gained.sentences)
+    alike = answers.does_the_field_matter(invented(0.0, spread=0.005))
+    assert {answers.verdict(row.effect) for row in alike.rows} == {"as good"}
+    # a spread that hides everything is no proof that there is nothing
+    unclear = answers.does_the_field_matter(invented(0.0, spread=0.3))
+    assert "not told" in {answers.verdict(row.effect) for row in unclear.rows}
+
+
+def test_the_paper_is_judged_by_intervals_and_what_fails_stands_first():
+    told = page.claims(invented(0.1))
+    assert told[0].verdict == page.HOLDS_NOT
+    assert "At low magnification" in told[0].claim
+    assert any(
+        claim.verdict == page.HOLDS and "At high resolution" in claim.claim for claim in told
+    )
+    told = page.claims(invented(0.0, spread=0.005))
+    assert any(
+        claim.verdict == page.HOLDS and "At low magnification" in claim.claim for claim in told
+    )
+
+
+def test_advice_says_only_what_the_intervals_support():
+    study = advice.study_table(invented(0.1))
+    found = {(each.level, each.taught, each.what): each for each in study.findings}
+    assert found["phase", "masks", "field"].verdict == "better"
+    assert found["phase", "masks", "forest"].verdict == "as good"
+    assert ("phase", "strokes", "forest") not in found
+    assert ("between", "masks", "field") not in found
+    unclear = advice.study_table(invented(0.0, spread=0.3))
+    assert "better" not in {each.verdict for each in unclear.findings if each.what == "field"}
+
+
+def test_sets_that_contradict_each_other_tell_nothing():
+    found = invented(0.1)
+    turned = (found.images["set"] == "graphene-hrtem") & (found.images["method"] == "18px-6978")
+    found.images.loc[turned, "dice"] += 0.15
+    study = advice.study_table(found)
+    field = next(e for e in study.findings if (e.level, e.what) == ("phase", "field"))
+    assert field.verdict == "not told"
+
+
+def test_tables_survive_their_files_and_the_page_is_written_from_them(tmp_path, monkeypatch):
+    # two figures are enough to see that they come with their data
+    monkeypatch.setattr(drawing, "FIGURES", {n: drawing.FIGURES[n] for n in ("field", "contrast")})
+    found = invented(0.1)
+    tables.write_tables(found, tmp_path / "study" / "tables")
+    read = tables.read_tables(tmp_path / "study" / "tables")
+    assert len(read.images) == len(found.images)
+    # what is done once is known by name, and done again it takes the place of the old
+    wanted = {piece.name for piece in pieces.pieces()}
+    assert tables.done_in(read) <= wanted
+    assert len(tables.done_in(read)) == len(found.pieces)
+    again = tables.merged(read, invented(0.2))
+    assert len(again.images) == len(found.images)
+    assert again.images["dice"].mean() > read.images["dice"].mean()
+    written = tmp_path / "page.md"
+    page.write_page(read, written, tmp_path / "study", "python benchmarks/x.py collect")
+    text = written.read_text()
+    assert text.index("Does not hold here") < text.index("Holds here")
+    assert f"{len(found.pieces)} of" in text
+    for name in ("field", "contrast"):
+        for ending in (".png", ".svg", ".csv"):
+            assert (tmp_path / "study" / f"{name}{ending}").stat().st_size > 0
+    # what is not measured is said to be so
+    assert "Not measured yet" in text
