@@ -7,7 +7,7 @@ from napari.viewer import Viewer
 
 from napari_tem_rf.gui.session.viewers import session_of
 
-__all__ = ["stop", "toggle_field", "toggle_prediction", "tour", "train"]
+__all__ = ["press_stop", "press_train", "take_tour", "toggle_field", "toggle_prediction"]
 
 
 def _ask(viewer: Viewer, name: str) -> None:
@@ -15,12 +15,12 @@ def _ask(viewer: Viewer, name: str) -> None:
     session_of(viewer).requested.emit(name)
 
 
-def train(viewer: Viewer) -> None:
+def press_train(viewer: Viewer) -> None:
     """Train the picked network on what is annotated."""
     _ask(viewer, "train")
 
 
-def stop(viewer: Viewer) -> None:
+def press_stop(viewer: Viewer) -> None:
     """Stop the training; the best weights so far are kept."""
     _ask(viewer, "stop")
 
@@ -37,6 +37,6 @@ def toggle_field(viewer: Viewer) -> None:
     session.field_overlay = not session.field_overlay
 
 
-def tour(viewer: Viewer) -> None:
+def take_tour(viewer: Viewer) -> None:
     """Show what is where in the main dock, step by step."""
     _ask(viewer, "tour")

@@ -19,7 +19,7 @@ from napari_tem_rf.gui.segment import shortcuts as segment_keys
 from napari_tem_rf.gui.session.viewers import session_of
 
 if TYPE_CHECKING:
-    from napari_tem_rf.gui.segment.tour import Step
+    from napari_tem_rf.gui.segment.tour import TourStep
 
 
 class _Sections(Dock):
@@ -112,50 +112,50 @@ class Workspace(QWidget):
         if name == "tour":
             self.tour.begin()
 
-    def _steps(self) -> "list[Step]":
+    def _steps(self) -> "list[TourStep]":
         """Return where the tour leads: the way from image to mask."""
-        from napari_tem_rf.gui.segment.tour import Step
+        from napari_tem_rf.gui.segment.tour import TourStep
 
         return [
-            Step(
+            TourStep(
                 "Image",
                 "Open a micrograph, or drop its file on the canvas. The pixel size comes from the "
                 "file; where it has none, type it here or draw along the scale bar.",
                 lambda: self.load,
             ),
-            Step(
+            TourStep(
                 "Annotation",
                 "Press New, choose a class, and paint a few strokes with napari's brush: some "
                 "inside particles, some on the background between them. Ctrl+Z takes one back.",
                 lambda: self.annotation,
             ),
-            Step(
+            TourStep(
                 "Live",
                 "While you paint, a prediction follows each stroke. Paint where it is wrong. It "
                 "comes with the first annotation, below it.",
                 lambda: self.live.tick,
             ),
-            Step(
+            TourStep(
                 "Network",
                 "How far a network looks (its receptive field) and how much it can learn (its "
                 "parameters) are picked apart from each other. The first pick does for most "
                 "images; the line below says when it may not.",
                 lambda: self.network,
             ),
-            Step(
+            TourStep(
                 "Train",
                 "Train makes a network that you can keep, use on other images and hand on. It "
                 f"works in the background ({key_of('train')} starts it, {key_of('stop')} stops "
                 "it): go on painting meanwhile.",
                 lambda: self.train.train_button,
             ),
-            Step(
+            TourStep(
                 "Result",
                 "The mask appears as a layer of its own, and here is how good it is. Predict all "
                 "does the other images, Export writes masks and sizes in nm.",
                 lambda: self.result,
             ),
-            Step(
+            TourStep(
                 "More",
                 "Receptive field, Compare, Particles and Movie are docks of their own, in napari's "
                 "Plugins menu. What is preferred from the start is in napari's Preferences, and "

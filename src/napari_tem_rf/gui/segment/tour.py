@@ -21,7 +21,7 @@ from napari_tem_rf.gui.pieces.parts import PrimaryButton, Sentence, column, row
 from napari_tem_rf.gui.pieces.text import PlainLabel
 from napari_tem_rf.settings import read_settings, remember, settings_file
 
-__all__ = ["Step", "Tour", "is_new_here"]
+__all__ = ["Tour", "TourStep", "is_new_here"]
 
 HELP_TITLE = "Tour of TEM segmentation"
 
@@ -33,7 +33,7 @@ _AGAIN = "The tour stays in napari's Help menu."
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TourStep:
     """One sentence or two of the tour, and what they point at.
 
     Attributes
@@ -61,13 +61,13 @@ class Tour(QFrame):
 
     Parameters
     ----------
-    steps : list of Step
+    steps : list of TourStep
         Where it leads.
     show : callable
         Brings a widget into sight.
     """
 
-    def __init__(self, steps: list[Step], show: Callable[[QWidget], None]) -> None:
+    def __init__(self, steps: list[TourStep], show: Callable[[QWidget], None]) -> None:
         super().__init__()
         self.steps = steps
         self.place: int | None = None
