@@ -34,7 +34,8 @@ ROOT = Path(__file__).resolve().parents[1]
 PLACE = ROOT / "build" / "fuzz"
 IMAGES = ("npy", "png", "tif", "mrc", "emd", "hspy", "zspy", "dm3", "dm4", "ser")
 LONGEST_BYTES = 40_000
-LONGEST_S = 30
+LONGEST_S = 300
+"""By the clock: on a machine that does much else, a try may wait for most of it."""
 MOST_MIB = 3_000
 
 Check = Callable[[Path], None]
@@ -59,11 +60,13 @@ def check_image(path: Path) -> None:
 def check_outlines(path: Path) -> None:
     """Read outlines, and draw them."""
     from napari_tem_rf.micrographs.outline_files import holds_outlines, read_outlines
+    from napari_tem_rf.micrographs.outlines import legend_of
     from napari_tem_rf.micrographs.rawimage import ReadingError
 
     holds_outlines(path)
     with suppress(ReadingError):
-        read_outlines(path).labels((61, 83))
+        read = read_outlines(path)
+        read.labels((61, 83), legend_of(read.outlines))
 
 
 def check_run(path: Path) -> None:
