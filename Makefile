@@ -13,13 +13,26 @@ NETWORKS ?= 20
 # two processes, each with whole files of tests; JOBS= for one, with a debugger
 JOBS ?= -n 2 --dist loadfile
 CHAOS_SECONDS ?= 600
+SOAK_SECONDS ?= 3600
+# of each reader, each kind of record
+FUZZ_SECONDS ?= 60
+MUTANTS_SECONDS ?= 3600
 # modules, what wants arguments, and the study, which takes days
-NO_BENCH := chaos paper_unet sparse_series effective_field_widths receptive_field_study \
+NO_BENCH := chaos fuzz mutants soak paper_unet sparse_series effective_field_widths receptive_field_study \
 	shared_models touching_particles
 BENCH ?= $(filter-out $(NO_BENCH:%=benchmarks/%.py),$(sort $(wildcard benchmarks/*.py)))
 
+# an environment ($1) that finds what is in .venv too; $2 is touched
+define on-top
+@$(1)/$(SCRIPTS)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(2).path
+@$(BIN)/python -c "import sysconfig; \
+	print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+	> "$$(cat $(2).path)/program.pth"
+@touch $(2)
+endef
+
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench bioimage bioimage-env chaos test-prerelease dist check-dist \
+.PHONY: help setup run test lint bench bioimage bioimage-env chaos soak fuzz mutants test-prerelease dist check-dist \
 	check-lowest check-workflows docs docs-links docs-pictures clean
 
 help: ## what there is to make
@@ -81,6 +94,20 @@ chaos: $(KERNELS) ## workers killed, stopped and starved while jobs run and stro
 	@.ci/install-screen
 	.ci/with-screen $(BIN)/python benchmarks/chaos.py --window --seconds $(CHAOS_SECONDS)
 
+soak: $(KERNELS) ## an hour of work in a window while workers are killed: memory and files stay level (SOAK_SECONDS=3600)
+	@.ci/install-screen
+	.ci/with-screen $(BIN)/python benchmarks/soak.py --seconds $(SOAK_SECONDS)
+
+# on top of the environment with the program
+build/fuzz-env/.on-top build/mutants-env/.on-top: build/%-env/.on-top: build/%-env $(READY)
+	$(call on-top,$<,$@)
+
+fuzz: build/fuzz-env/.on-top ## files that nobody thought of, for each reader and record (FUZZ_SECONDS=60 for each)
+	build/fuzz-env/$(SCRIPTS)/python benchmarks/fuzz.py --seconds $(FUZZ_SECONDS) $(ARGS)
+
+mutants: build/mutants-env/.on-top ## which changes of the code no unit test notices; goes on where it was stopped
+	build/mutants-env/$(SCRIPTS)/python benchmarks/mutants.py --seconds $(MUTANTS_SECONDS) $(ARGS)
+
 # What is needed for one thing only has an environment of its own, with a group of pyproject.toml.
 build/%-env: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $@
@@ -114,11 +141,7 @@ check-workflows: build/workflows-env ## the workflows and forms in .github
 
 # on top of the environment with the program, whose docstrings and commands are pages
 build/docs-env/.on-top: build/docs-env $(READY)
-	@$</$(SCRIPTS)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $@.path
-	@$(BIN)/python -c "import sysconfig; \
-		print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
-		> "$$(cat $@.path)/program.pth"
-	@touch $@
+	$(call on-top,$<,$@)
 
 docs: build/docs-env/.on-top ## the documentation site in build/docs; warnings are errors
 	build/docs-env/$(SCRIPTS)/python -m sphinx -W --keep-going -q -j auto \

@@ -46,7 +46,7 @@ LATE_S = 0.05
 """A beat so late is looked into with ``--profile``."""
 
 
-def process_until(holds: Callable[[], bool], seconds: float = 120) -> None:
+def process_until(holds: Callable[[], bool], seconds: float = 300) -> None:
     """Let the window work until something holds."""
     end = time.perf_counter() + seconds
     while not holds():

@@ -61,6 +61,7 @@ class Window:
         self.dock, self.workspace = self.viewer.window.add_plugin_dock_widget(
             "napari-tem-rf", "TEM segmentation"
         )
+        self.workspace.tour.end()
         self.viewer.window._qt_window.resizeDocks([self.dock], [400], Qt.Orientation.Horizontal)
         let_settle()
 

@@ -19,7 +19,13 @@ from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan
 from napari_tem_rf.result_folders import read_results, result_kind
-from napari_tem_rf.run_archive import is_run_archive, is_unpacked, unpacked
+from napari_tem_rf.run_archive import (
+    ArchiveError,
+    is_run_archive,
+    is_unpacked,
+    pack_run,
+    unpacked,
+)
 from napari_tem_rf.runs import RunError, read_run, run_folder
 from napari_tem_rf.starting import read_start, start_file
 
@@ -393,3 +399,22 @@ def test_masks_of_an_unpacked_run_stand_where_runs_are_kept(shared, run, monkeyp
 def test_labels_of_a_run_keep_their_pixel_size(tmp_path):
     write_labels(tmp_path / "annotation.ome.tif", scene()[1], (0.03, 0.03))
     assert (tmp_path / "annotation.ome.tif").read_bytes()[:4] in run_archive._TIFF
+
+
+@pytest.mark.parametrize("damage", ["name", "place"])
+def test_headers_that_lie_are_refused(tmp_path, damage):
+    """A name that is no UTF-8 in a file's own header, and a file before the zip's beginning."""
+    path = tmp_path / "gold.zip"
+    pack_run(path, "gold", {"run.json": b"{}"})
+    held = bytearray(path.read_bytes())
+    listed = held.index(b"PK\x01\x02")
+    if damage == "name":
+        held[7] |= 0x08  # names are said to be UTF-8
+        held[30] = 0xBE
+    else:
+        end = held.rindex(b"PK\x05\x06")
+        # zipfile takes what the directory's place is off as the place of the first file
+        held[end + 16 : end + 20] = (listed + 5000).to_bytes(4, "little")
+    path.write_bytes(held)
+    with pytest.raises(ArchiveError, match="damaged zip"):
+        unpacked(path)

@@ -5,11 +5,13 @@ would be found, and what could hold code is refused. What was unpacked is kept b
 zip, so that a run is unpacked once.
 """
 
+import errno
 import hashlib
 import json
 import os
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -54,6 +56,16 @@ _PICKLES = {
     *(".py", ".pyc", ".so", ".dll", ".exe", ".sh", ".bat"),
 }
 _BLOCK = 2**20
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    UnicodeDecodeError,
+)
+"""What Python's zipfile says of one that is not whole."""
 
 
 class ArchiveError(ValueError):
@@ -163,7 +175,12 @@ def _unpacked(path: Path, _size: int, _time: int) -> Path:
             key = hashlib.file_digest(file, "sha256").hexdigest()
             with zipfile.ZipFile(file) as archive:
                 return _in_a_place(path, archive, key)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _DAMAGED as error:
+        raise ArchiveError(f'"{path}" is a damaged zip ({error}): get it again') from error
+    except OSError as error:
+        # a place before the beginning of the file; other troubles are the disk's
+        if error.errno != errno.EINVAL:
+            raise
         raise ArchiveError(f'"{path}" is a damaged zip ({error}): get it again') from error
 
 

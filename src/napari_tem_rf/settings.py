@@ -38,11 +38,14 @@ class Settings:
         Address of the Dask scheduler that work goes to; empty: this machine.
     declined_endings : str
         Endings of files, separated by commas, that other readers are to open without a question.
+    tour : str
+        "seen" once the tour of the window was taken or declined.
     """
 
     runs_folder: str = ""
     scheduler: str = ""
     declined_endings: str = ""
+    tour: str = ""
 
     @property
     def runs_path(self) -> Path:

@@ -309,8 +309,8 @@ def test_cleaning_is_repeated_at_prediction(cli, data, tmp_path):
     spiked[9::17, 4::19] = 8000
     for name, pixels in (("smooth", smooth), ("spiked", spiked)):
         np.save(tmp_path / f"{name}.npy", pixels)
-        where = ("--out", tmp_path / "masks", "--no-finish")
-        cli("predict", run, tmp_path / f"{name}.npy", *where)
+    files = (tmp_path / "smooth.npy", tmp_path / "spiked.npy")
+    cli("predict", run, *files, "--out", tmp_path / "masks", "--no-finish")
     mask = tifffile.imread(tmp_path / "masks" / "smooth.tif")
     assert mask.any()
     differ = np.count_nonzero(mask != tifffile.imread(tmp_path / "masks" / "spiked.tif"))

@@ -32,6 +32,12 @@ def viewer(make_napari_viewer: Callable[..., Any], tmp_path: Path, loaded: None)
     QApplication.processEvents()
 
 
+@pytest.fixture(autouse=True)
+def no_newcomer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Offer no tour: it would stand above what a test looks at."""
+    monkeypatch.setattr("napari_tem_rf.gui.segment.tour.is_new_here", lambda: False)
+
+
 @pytest.fixture
 def session(viewer: Any) -> Session:
     return session_of(viewer)

@@ -32,8 +32,8 @@ def test_every_command_is_there(command: Any) -> None:
 
 def test_the_widgets_are_in_the_menu_layers_segment() -> None:
     items = MANIFEST.contributions.menus["napari/layers/segment"]
-    commands = {widget.command for widget in MANIFEST.contributions.widgets or ()}
-    assert {item.command for item in items} == commands
+    listed = [item.command for item in items if item.group.startswith("1_tem@")]
+    assert listed == [widget.command for widget in MANIFEST.contributions.widgets or ()]
 
 
 @pytest.mark.parametrize("name", WIDGETS)

@@ -1,6 +1,7 @@
 """What finishing does to masks: hand-drawn cases, areas of circles, another library."""
 
 from dataclasses import replace
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -39,8 +40,12 @@ def test_specks_and_holes_go_as_another_library_has_them_go():
     area = 20
     diameter = circle_diameter(area) - 1e-6
     finished = finish(mask, Finishing(smallest_px=diameter, hole_px=diameter))
-    expected = remove_small_objects(mask, max_size=area - 1, connectivity=2)
-    expected = remove_small_holes(expected, max_size=area - 1, connectivity=1)
+    if "max_size" in signature(remove_small_objects).parameters:
+        objects = holes = {"max_size": area - 1}
+    else:  # scikit-image before 0.26
+        objects, holes = {"min_size": area}, {"area_threshold": area}
+    expected = remove_small_objects(mask, connectivity=2, **objects)
+    expected = remove_small_holes(expected, connectivity=1, **holes)
     assert ndimage.label(mask, np.ones((3, 3)))[1] > ndimage.label(expected, np.ones((3, 3)))[1]
     np.testing.assert_array_equal(finished, expected)
     assert finished.dtype == mask.dtype

@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from napari_tem_rf.networks.effective_field import effective_field_of, smallest_square
+from napari_tem_rf.networks.effective_field import (
+    effective_field_of,
+    grid_on,
+    grid_pixels,
+    smallest_square,
+)
 
 
 def test_one_hot_pixel_off_centre_needs_a_square_that_reaches_it():
@@ -43,3 +48,40 @@ def test_no_influence_at_all_has_no_width():
 def test_what_makes_no_sense_is_refused(at, fraction):
     with pytest.raises(ValueError, match=r"fraction|pixel"):
         smallest_square(np.ones((5, 7)), at, fraction)
+
+
+def test_a_field_says_where_its_heat_lies_and_of_how_many_pixels_it_is():
+    heat = np.zeros((5, 7))
+    heat[1, 4] = 3.0  # the pixel itself: a square of 1 px holds all
+    field = effective_field_of(heat, (3, 2), (4, 6), pixels=9)
+    assert field.heat.dtype == np.float32
+    assert np.array_equal(field.heat, heat)
+    assert (field.origin, field.at, field.pixels) == ((3, 2), (4, 6), 9)
+    assert (field.total, field.w50_px, field.w95_px) == (3.0, 1, 1)
+    assert effective_field_of(heat, (3, 2), (4, 6)).pixels == 1
+
+
+def test_half_and_nearly_all_are_told_apart():
+    heat = np.zeros((9, 11))
+    heat[4, 5], heat[3, 5], heat[1, 5] = 6.0, 3.5, 0.5  # 60 %, 95 % and 100 %
+    field = effective_field_of(heat, (0, 0), (4, 5))
+    assert (field.w50_px, field.w95_px) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "number", "grid"),
+    [
+        ((60, 90), 6, (2, 3)),  # squares of 30 px
+        ((100, 100), 100, (10, 10)),
+        ((5, 500), 4, (1, 20)),  # squares of 25 px: half of one is one
+        ((3, 4), 1000, (3, 4)),  # no more squares than pixels
+    ],
+)
+def test_a_grid_of_squares(shape, number, grid):
+    rows, columns = grid_on(shape, number)
+    assert (rows, columns) == grid
+
+
+def test_a_grid_measures_the_middles_of_its_cells():
+    assert grid_pixels(100, 4) == [12, 37, 62, 87]
+    assert grid_pixels(7, 7) == [0, 1, 2, 3, 4, 5, 6]

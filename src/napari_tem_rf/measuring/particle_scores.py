@@ -130,8 +130,10 @@ class _Overlaps:
         union = self.found_px[self.i] + self.true_px[self.j] - self.shared_px
         same = self.shared_px >= iou * union
         i, j = self.i[same], self.j[same]
+        # SciPy before 1.15 matches graphs of 32 bit alone
         graph = sparse.csr_array(
-            (np.ones(len(i)), (i, j)), shape=(len(self.found_px), len(self.true_px))
+            (np.ones(len(i)), (i.astype(np.int32), j.astype(np.int32))),
+            shape=(len(self.found_px), len(self.true_px)),
         )
         # above an IoU of 0.5 partners are unique, at exactly 0.5 one particle can have two
         partner = sparse.csgraph.maximum_bipartite_matching(graph, perm_type="column")

@@ -5,15 +5,20 @@ The parts scroll; what is pressed again and again stays in sight below them.
 The parts are imported where they are used: a dock that shows one of them opens without the others.
 """
 
+from typing import TYPE_CHECKING
+
 import napari
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from napari_tem_rf.gui.field import shortcuts as field_keys
 from napari_tem_rf.gui.field.overlay import FieldOverlay
-from napari_tem_rf.gui.pieces.parts import Dock, Fold, column
-from napari_tem_rf.gui.pieces.shortcuts import hold_in_window
+from napari_tem_rf.gui.pieces.parts import Dock, Fold, column, listen
+from napari_tem_rf.gui.pieces.shortcuts import hold_in_window, key_of
 from napari_tem_rf.gui.segment import shortcuts as segment_keys
 from napari_tem_rf.gui.session.viewers import session_of
+
+if TYPE_CHECKING:
+    from napari_tem_rf.gui.segment.tour import TourStep
 
 
 class _Sections(Dock):
@@ -68,6 +73,7 @@ class Workspace(QWidget):
         from napari_tem_rf.gui.segment.place import PlaceWidget
         from napari_tem_rf.gui.segment.reader_offer import ReaderOffer
         from napari_tem_rf.gui.segment.result import ExportWidget
+        from napari_tem_rf.gui.segment.tour import Tour
         from napari_tem_rf.gui.segment.train import TrainWidget
 
         super().__init__()
@@ -96,7 +102,67 @@ class Workspace(QWidget):
             last=self.place,
         )
         self.actions = ActionBar(self.train, self.result)
-        column(self, [self.sections, self.actions], spacing=0).setStretch(0, 1)
+        self.tour = Tour(self._steps(), self.ensureWidgetVisible)
+        column(self, [self.tour, self.sections, self.actions], spacing=0).setStretch(1, 1)
+        listen(self, self.session.requested, self._on_request)
+        self.tour.enter_help_menu(viewer)
+        self.tour.offer()
+
+    def _on_request(self, name: str) -> None:
+        if name == "tour":
+            self.tour.begin()
+
+    def _steps(self) -> "list[TourStep]":
+        """Return where the tour leads: the way from image to mask."""
+        from napari_tem_rf.gui.segment.tour import TourStep
+
+        return [
+            TourStep(
+                "Image",
+                "Open a micrograph, or drop its file on the canvas. The pixel size comes from the "
+                "file; where it has none, type it here or draw along the scale bar.",
+                lambda: self.load,
+            ),
+            TourStep(
+                "Annotation",
+                "Press New, choose a class, and paint a few strokes with napari's brush: some "
+                "inside particles, some on the background between them. Ctrl+Z takes one back.",
+                lambda: self.annotation,
+            ),
+            TourStep(
+                "Live",
+                "While you paint, a prediction follows each stroke. Paint where it is wrong. It "
+                "comes with the first annotation, below it.",
+                lambda: self.live.tick,
+            ),
+            TourStep(
+                "Network",
+                "How far a network looks (its receptive field) and how much it can learn (its "
+                "parameters) are picked apart from each other. The first pick does for most "
+                "images; the line below says when it may not.",
+                lambda: self.network,
+            ),
+            TourStep(
+                "Train",
+                "Train makes a network that you can keep, use on other images and hand on. It "
+                f"works in the background ({key_of('train')} starts it, {key_of('stop')} stops "
+                "it): go on painting meanwhile.",
+                lambda: self.train.train_button,
+            ),
+            TourStep(
+                "Result",
+                "The mask appears as a layer of its own, and here is how good it is. Predict all "
+                "does the other images, Export writes masks and sizes in nm.",
+                lambda: self.result,
+            ),
+            TourStep(
+                "More",
+                "Receptive field, Compare, Particles and Movie are docks of their own, in napari's "
+                "Plugins menu. What is preferred from the start is in napari's Preferences, and "
+                "so are the keys.",
+                lambda: self.place.settings_button,
+            ),
+        ]
 
     def ensureWidgetVisible(self, widget: QWidget) -> None:  # noqa: N802 - Qt's name
         """Scroll to a widget, as `QScrollArea` does; what is in the action bar is in sight."""

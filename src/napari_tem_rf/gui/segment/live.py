@@ -20,6 +20,7 @@ from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.learning_on import LearningOn
 from napari_tem_rf.gui.session.background import Latest, Request, run_in_thread
 from napari_tem_rf.gui.session.predictions import live_layer, show_live
+from napari_tem_rf.gui.session.preferences import preferences
 from napari_tem_rf.gui.session.request import window_in_view
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
@@ -98,7 +99,7 @@ class LivePart(QWidget):
         self._frames: dict[str, tuple[Image, int]] = {}
 
         self.tick = QCheckBox("Live")
-        self.tick.setChecked(True)
+        self.tick.setChecked(preferences().live)
         set_tip(
             self.tick,
             "Predict what is in view after each stroke, in a layer of its own.\n"

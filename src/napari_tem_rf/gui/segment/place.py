@@ -47,10 +47,14 @@ class PlaceWidget(QWidget):
             "Where runs are kept and where work runs, for this and later sessions"
         )
         self.settings_button.clicked.connect(self.open_settings)
+        self.tour_button = QToolButton()
+        self.tour_button.setText("Tour")
+        self.tour_button.setToolTip("What is where in this dock, step by step")
+        self.tour_button.clicked.connect(lambda: self.session.requested.emit("tour"))
         column(
             self,
             [
-                row(self.words, self.settings_button, stretch=0),
+                row(self.words, self.tour_button, self.settings_button, stretch=0),
                 row(self.here_button, self.again_button),
             ],
             spacing=4,

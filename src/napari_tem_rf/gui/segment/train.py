@@ -29,6 +29,7 @@ from napari_tem_rf.gui.pieces.parts import (
 from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, preload
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import PlainLabel, set_tip
+from napari_tem_rf.gui.pieces.windows import canvas_of
 from napari_tem_rf.gui.segment.curve import CurveCanvas
 from napari_tem_rf.gui.segment.train_settings import TrainSettings
 from napari_tem_rf.gui.segment.training import begin_training, resume_training
@@ -218,7 +219,9 @@ class TrainWidget(QWidget):
             begin_training(self.session)
         except (OSError, ValueError) as error:
             self.words.say(str(error), "error")
-        self.session.viewer.window._qt_viewer.canvas.native.setFocus()
+        canvas = canvas_of(self.session.viewer)
+        if canvas is not None:
+            canvas.setFocus()
 
     def _on_request(self, name: str) -> None:
         if name == "train":

@@ -48,6 +48,7 @@ from napari_tem_rf.gui.session.annotations import (
 )
 from napari_tem_rf.gui.session.background import Latest, run_in_thread
 from napari_tem_rf.gui.session.label_counts import label_counts
+from napari_tem_rf.gui.session.preferences import preferences
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.locking import BusyError, Lock
@@ -56,7 +57,6 @@ from napari_tem_rf.protocol import LabelsAre, Unlabelled
 from napari_tem_rf.runs import array_hash
 from napari_tem_rf.storage import StorageError, write_aside
 
-PERIOD_MS = 60_000
 ENDING = ".autosave.npz"
 
 FILE_BY_NAME = "annotation.autosave.npz"
@@ -333,7 +333,9 @@ def _write(place: _Place, *_: object) -> None:
 
 
 class Autosave:
-    """Saves the annotations of a session a minute after they were painted, and at its end.
+    """Saves the annotations of a session some time after they were painted, and at its end.
+
+    The time is that of napari's Preferences, a minute by itself.
 
     Signals
     -------
@@ -353,7 +355,7 @@ class Autosave:
         self._is_closed = False
         self._timer = QTimer()
         self._timer.setSingleShot(True)
-        self._timer.setInterval(PERIOD_MS)
+        self._timer.setInterval(1000 * preferences().autosave_seconds)
         self._timer.timeout.connect(self.save)
         session.on(lambda now: now.edits, self._on_edited)
         session.on(

@@ -26,7 +26,8 @@ from napari_tem_rf.gui.layers.layers import frame_pixels, history, image_shape, 
 from napari_tem_rf.gui.layers.marks import AnnotationMark, note
 from napari_tem_rf.gui.pieces.observable import Observable
 from napari_tem_rf.gui.session.annotations import classes_of, note_classes, owner_of
-from napari_tem_rf.gui.session.choices import Activity, Choices, Round, TrainedRun
+from napari_tem_rf.gui.session.choices import FIRST_PLAN, Activity, Choices, Round, TrainedRun
+from napari_tem_rf.gui.session.preferences import preferences
 from napari_tem_rf.gui.session.situation import (
     Situation,
     choose_annotation,
@@ -57,7 +58,7 @@ class Session(Observable[Situation]):
         The situation is another one; a change made by a listener is emitted after all listeners got
         the change before.
     requested(str)
-        A keyboard shortcut was pressed: "train", "stop" or "toggle_prediction".
+        A shortcut or a command of napari asks for "train", "stop", "toggle_prediction" or "tour".
     closed()
         The viewer is closing.
     """
@@ -70,13 +71,17 @@ class Session(Observable[Situation]):
         self._parts: dict[type, Any] = {}
         self._named: set[Path] = set()
         self._is_closed = False
-        self._background = BackgroundWork(read_settings().address)
+        preferred = preferences()
+        self._background = BackgroundWork(read_settings().address, preferred.workers)
         self._heard: tuple[Image | None, Labels | None] = (None, None)
         self._painted = (0, 0)
         self._edit_pause = QSignalDebouncer()
         self._edit_pause.setTimeout(_EDIT_PAUSE_MS)
         self._edit_pause.triggered.connect(self._on_pause)
-        self._situation = resolve(viewer, Choices())
+        first = Choices(
+            plan=replace(FIRST_PLAN, device=preferred.device), finishing=preferred.chosen_finishing
+        )
+        self._situation = resolve(viewer, first)
         self._listen()
         viewer.layers.events.inserted.connect(self._on_layers)
         viewer.layers.events.removed.connect(self._on_layers)

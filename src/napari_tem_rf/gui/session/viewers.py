@@ -5,6 +5,7 @@ from functools import partial
 from napari.viewer import Viewer
 
 from napari_tem_rf.gui.pieces.lifetimes import when_gone
+from napari_tem_rf.gui.pieces.windows import main_window
 from napari_tem_rf.gui.session.autosave import Autosave
 from napari_tem_rf.gui.session.session import Session
 
@@ -19,7 +20,7 @@ def session_of(viewer: Viewer) -> Session:
         session = _SESSIONS[id(viewer)] = Session(viewer)
         session.part(Autosave)
         # napari says nothing public when a window closes; the Qt window does
-        when_gone(viewer.window._qt_window, partial(_close, id(viewer)))
+        when_gone(main_window(viewer), partial(_close, id(viewer)))
     return session
 
 

@@ -72,13 +72,22 @@ class Work:
 
 
 class BackgroundWork:
-    """Hands work to the engine and brings what comes back into the window's thread."""
+    """Hands work to the engine and brings what comes back into the window's thread.
+
+    Parameters
+    ----------
+    address : str
+        Of the scheduler that work goes to; empty: this machine.
+    workers : int
+        Number of worker processes on this machine; 0: as many as the engine takes by itself.
+    """
 
     engine_changed = Signal()
     """The engine's state changed, or work goes elsewhere from now on."""
 
-    def __init__(self, address: str = "") -> None:
+    def __init__(self, address: str = "", workers: int = 0) -> None:
         self._address = address
+        self._options: dict[str, Any] = {"workers": workers} if workers else {}
         self._thread = WindowThread()
         self._works: list[Work] = []
         self._engine: Engine | None = None
@@ -90,7 +99,7 @@ class BackgroundWork:
         if self._is_closed:
             raise RuntimeError("the viewer is closed: no more work can be done for it")
         if self._engine is None:
-            self._engine = Engine(self._address) if self._address else Engine()
+            self._engine = Engine(self._address) if self._address else Engine(**self._options)
             self._engine.on_state(lambda _state: self._in_window(self.engine_changed.emit))
         return self._engine
 
