@@ -104,6 +104,25 @@ def test_held_out_particles_say_how_sure_the_network_must_be():
     assert "20 held-out particles" in chosen.reason
 
 
+def test_an_outline_that_is_off_is_no_reason_to_leave_a_particle_out():
+    """Of twenty squares of which the network is less sure only the middle is found: a third."""
+    found = squares([12] * 40).astype(np.uint8)
+    truth = found.astype(np.int16)
+    numbers, _ = ndimage.label(found)
+    unsure = (numbers > 20) & (found > 0)
+    middle = ndimage.binary_erosion(found, np.ones((3, 3)), iterations=2)
+    found[unsure & ~middle] = 0
+    likely = np.where(unsure, 0.7, 0.97) * found
+    # beside as many that are none, of which it is no surer
+    false = np.zeros(SHAPE, np.uint8)
+    false[-30:-4, 4:-4] = squares([12] * 14)[4:30, 4:-4]
+    likely += np.where((false > 0) & (found == 0), 0.6, 0)
+    found |= false
+    choice = CertaintyChoice(FIRST.finishing)
+    choice.add(found, likely[None].astype(np.float32), truth, held_out=True)
+    assert 0.5 < choice.choose(FIRST).finishing.certainty < 0.7
+
+
 def test_where_all_are_found_nothing_is_asked_that_costs_one():
     choice = CertaintyChoice(FIRST.finishing)
     choice.add(*prediction(20, 0, 0.6, 0.6), held_out=True)
