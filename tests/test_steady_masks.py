@@ -194,6 +194,24 @@ def test_a_few_frames_and_then_the_others(
     np.testing.assert_array_equal(read_labels(again.target), expected)
 
 
+def test_a_series_with_a_black_frame_comes_to_its_end(
+    run: Run, movie: tuple[np.ndarray, np.ndarray], tmp_path: Path
+) -> None:
+    """What comes after it is made with what comes before it."""
+    broken = movie[0].copy()
+    broken[4] = 0
+    file = mask_of(run, tmp_path, broken, 2)
+    with InlineEngine() as engine:
+        *_, last = predict_masks(engine, [file])
+    assert last.event == "finished"
+    assert file.neighbours(5) == (3, 5, 6, 7)
+    expected = [each.labels for each in predict_movie(run, broken, steady=2)]
+    np.testing.assert_array_equal(read_labels(file.target), expected)
+    made = read_provenance(file.target)
+    assert made is not None
+    assert list(made["drift"]["left_out"]) == ["4"]
+
+
 def test_few_frames_are_held_however_long_the_series(
     run: Run, movie: tuple[np.ndarray, np.ndarray], tmp_path: Path, monkeypatch: Any
 ) -> None:

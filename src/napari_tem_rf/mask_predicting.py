@@ -209,8 +209,9 @@ class _Mask:
         """Return what the job of the frame that is ready needs; forget what no other does."""
         frame = self.coming.popleft()
         arguments = self.file.steady_arguments(frame, self.said)
-        first = self.file.neighbours(self.coming[0])[0] if self.coming else frame + 1
-        for each in [each for each in self.said if each < min(first, *self.coming, frame + 1)]:
+        # also what a frame that is left out does not need itself
+        first = self.coming[0] - self.file.steadying.frames if self.coming else frame + 1
+        for each in [each for each in self.said if each < first]:
             del self.said[each]
         return arguments
 
