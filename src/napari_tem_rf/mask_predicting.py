@@ -443,7 +443,7 @@ def predict_series(
     yield Step(f"predicting {micrograph.name}", 0.0, file=file)
     if file.is_done:
         return outcome
-    yield from _drift_steps(file, 0.0, stopped)
+    yield from _drift_steps(file, stopped)
     if stopped():
         outcome.stopped = True
         return outcome
@@ -468,12 +468,12 @@ def predict_series(
     return outcome
 
 
-def _drift_steps(file: MaskFile, fraction: float, stopped: Stopped) -> Iterator[Step]:
+def _drift_steps(file: MaskFile, stopped: Stopped) -> Iterator[Step]:
     """Measure the drift along which masks are made steady."""
     name, frames = file.micrograph.name, file.micrograph.frames
     for done in file.measure_drift(stopped):
         what = f"measuring the drift of {name}, frame {round(done * frames)} of {frames}"
-        yield Step(what, fraction, file=file)
+        yield Step(what, 0.0, file=file)
 
 
 def _what(step: MaskStep) -> str:

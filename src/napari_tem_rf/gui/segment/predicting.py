@@ -249,6 +249,8 @@ class Predicting:
 
     def _begin_series(self, task: _Task) -> None:
         session = self._session
+        if self._steadying.frames:
+            session.part(Refinishing).forget(task.image)
         steps = partial(
             predict_series,
             session.engine,
