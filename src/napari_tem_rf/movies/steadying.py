@@ -34,7 +34,7 @@ class Steadying:
         "In a series, average the network's probabilities over so many frames before and after "
         "each, along the drift, before the mask is finished: steadier against noise. For particles "
         "that move by less than a part of their size in that time",
-        unit="frames",
+        unit="frames each side",
         least=0,
         most=20,
         least_is="none",
