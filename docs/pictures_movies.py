@@ -21,16 +21,17 @@ import tifffile
 from driving import Window, let_settle, process_until
 from PIL import Image
 
-from napari_tem_rf import predict, train
+from napari_tem_rf import predict_movie, train
 from napari_tem_rf.figures import LIGHT, new_figure
 from napari_tem_rf.figures.movies import particles_over_time
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.movies import SeriesParticles, frame_table, measure_series
 from napari_tem_rf.protocol import default_plan
+from napari_tem_rf.runs import Run
 
 SCRIPT = Path(__file__).parents[1] / "sample_data" / "movie.py"
 NM, STEP_S = 0.5, 0.5
-SIDE_PX, PARTICLES, STEPS = 384, 170, 150
+SIDE_PX, PARTICLES, STEPS, STEADY = 384, 170, 150, 2
 WINDOW_FRAMES = 24
 
 
@@ -48,12 +49,16 @@ def simulated(frames: int) -> Any:
     return module.simulate(recipe)
 
 
-def predicted(movie: Any, run: Path) -> Any:
-    """Return the masks of all frames by a network that was trained on the first."""
+def trained(movie: Any, folder: Path) -> Run:
+    """Return a run that was trained on the first frame."""
     plan = replace(default_plan(), epochs=None, seconds=None, steps=STEPS)
     mask = (movie.labels[0] > 0).astype(np.uint8)
-    train([movie.images[0]], [mask], run, plan=plan, unlabelled="background")
-    return np.stack([predict(run, image).labels for image in movie.images])
+    return train([movie.images[0]], [mask], folder, plan=plan, unlabelled="background")
+
+
+def predicted(movie: Any, run: Run, steady: int) -> Any:
+    """Return the masks of all frames, steady over so many."""
+    return np.stack([each.labels for each in predict_movie(run, movie.images, steady=steady)])
 
 
 def measured(masks: Any) -> SeriesParticles:
@@ -68,33 +73,43 @@ def measured(masks: Any) -> SeriesParticles:
     return found
 
 
-def draw_truth(movie: Any, found: Any, path: Path) -> None:
-    """Draw number and coverage against what was simulated."""
+def draw_truth(movie: Any, found: dict[str, Any], path: Path) -> None:
+    """Draw number and coverage against what was simulated; print how far they are off."""
     smallest = Finding().smallest_px
-    number = [int((np.bincount(plane.ravel())[1:] >= smallest).sum()) for plane in movie.labels]
-    coverage = (movie.labels > 0).mean(axis=(1, 2))
+    truth = {
+        "number": np.array(
+            [(np.bincount(plane.ravel())[1:] >= smallest).sum() for plane in movie.labels]
+        ),
+        "coverage": (movie.labels > 0).mean(axis=(1, 2)),
+    }
     figure = new_figure(6.4, 2.6, LIGHT, dpi=110)
-    for axes, column, label, truth in zip(
+    for axes, column, label in zip(
         figure.subplots(1, 2),
         ("number", "coverage"),
         ("number of particles", "coverage"),
-        (number, coverage),
         strict=True,
     ):
-        axes.plot(found["time_s"], truth, color=LIGHT.colors[1], linewidth=1.2, label="simulated")
-        particles_over_time(axes, found, column, label, LIGHT)
-        axes.lines[-1].set_label("found")
+        time_s = next(iter(found.values()))["time_s"]
+        axes.plot(time_s, truth[column], color=LIGHT.colors[1], linewidth=1.2, label="simulated")
+        first, *others = found
+        particles_over_time(axes, found[first], column, label, LIGHT)
+        axes.lines[-1].set_label(first)
+        for color, name in zip(LIGHT.colors[2:], others, strict=False):
+            axes.plot(time_s, found[name][column], color=color, linewidth=1.2, label=name)
         axes.set_ylim(bottom=0)
         axes.legend(frameon=False, fontsize=LIGHT.font_pt)
     figure.savefig(path)
-    difference = np.abs(found["number"] - number) / number
-    cover = np.abs(found["coverage"] - coverage) / coverage
-    print(
-        f"{path}: number off by {100 * difference.mean():.1f} % on average and "
-        f"{100 * difference.max():.1f} % at most, coverage by {100 * cover.mean():.1f} and "
-        f"{100 * cover.max():.1f} %",
-        flush=True,
-    )
+    for name, table in found.items():
+        for column, values in truth.items():
+            ratio = table[column].to_numpy() / values
+            # from frame to frame, whatever the trend
+            jump = np.diff(ratio).std() / np.sqrt(2)
+            print(
+                f"{name}, {column}: {100 * (ratio.mean() - 1):+.1f} % on average, at most "
+                f"{100 * np.abs(ratio - 1).max():.1f} % off, {100 * jump:.2f} % from frame to "
+                "frame",
+                flush=True,
+            )
 
 
 def draw_window(movie: Any, folder: Path, out: Path) -> None:
@@ -142,8 +157,12 @@ def main() -> None:
         folder = Path(name)
         if options.only != "window":
             movie = simulated(options.frames)
-            masks = predicted(movie, folder / "run")
-            found = frame_table(measured(masks).track(time_step_s=STEP_S))
+            run = trained(movie, folder / "run")
+            print(run.record.finishing.sentence, flush=True)
+            found = {
+                name: frame_table(measured(predicted(movie, run, steady)).track(time_step_s=STEP_S))
+                for name, steady in (("found", 0), ("found, steady", STEADY))
+            }
             path = options.out / "movie_truth.png"
             draw_truth(movie, found, path)
             colors = Image.open(path).convert("RGB").quantize(64, dither=Image.Dither.NONE)

@@ -17,7 +17,7 @@ from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.measuring.populations import PopulationSettings
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.cleaning import Cleaning
-from napari_tem_rf.movies import DriftSettings, Limits
+from napari_tem_rf.movies import DriftSettings, Limits, Steadying
 from napari_tem_rf.protocol import default_plan
 
 DOCS = Path(__file__).parent
@@ -31,6 +31,7 @@ PLANS = {
     "comparison": ComparisonSettings(),
     "export": ExportSettings(),
     "drift": DriftSettings(),
+    "steady masks": Steadying(),
     "tracks": Limits(),
 }
 """What can be told, by the name of its table."""

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
     from napari_tem_rf.networks.spec import NetworkSpec
     from napari_tem_rf.protocol import TrainingPlan
     from napari_tem_rf.runs import read_run
-    from napari_tem_rf.workflow import adopt, effective_field, predict, share, train
+    from napari_tem_rf.workflow import (
+        adopt,
+        effective_field,
+        predict,
+        predict_movie,
+        share,
+        train,
+    )
 
 __all__ = [
     "Cleaning",
@@ -31,6 +38,7 @@ __all__ = [
     "effective_field",
     "nearest_networks",
     "predict",
+    "predict_movie",
     "read_labels",
     "read_micrographs",
     "read_run",
@@ -52,6 +60,7 @@ _MODULES = {
     "effective_field": "workflow",
     "nearest_networks": "networks.catalog",
     "predict": "workflow",
+    "predict_movie": "workflow",
     "read_labels": "micrographs.reading",
     "read_micrographs": "micrographs.reading",
     "read_run": "runs",

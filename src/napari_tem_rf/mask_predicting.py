@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 
 from napari_tem_rf import jobs
 from napari_tem_rf.engine import (
@@ -22,9 +22,11 @@ from napari_tem_rf.engine import (
     Task,
     run_all,
 )
-from napari_tem_rf.jobs.mask_files import MaskFile, own_mask_file
+from napari_tem_rf.jobs.mask_files import NOT_STEADIED, MaskFile, own_mask_file
+from napari_tem_rf.jobs.predicting import FrameSaid
 from napari_tem_rf.locking import BusyError, wait_for
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.movies.steadying import Steadying
 from napari_tem_rf.protocol import Device, ProgressReport, Stopped
 from napari_tem_rf.run_archive import is_unpacked
 from napari_tem_rf.runs import Run, RunError
@@ -119,13 +121,17 @@ def predict_masks(
     while True:
         masks = _Masks(files, frames, tile_px, device, kind)
         try:
-            for event in run_all(engine, masks.tasks(), stopped=stopped, on_stop=Job.cancel):
-                mask, frame = event.key
-                if not isinstance(event, Said):
-                    yield from mask.take(frame, event.job)
-                elif isinstance(event.report, ProgressReport):
-                    yield mask.progress(frame, event.report.fraction)
-                yield from masks.ended()
+            # the last frames of a steady series are made when all was said of their neighbours
+            for tasks in (masks.tasks(), masks.steady_tasks()):
+                for event in run_all(engine, tasks, stopped=stopped, on_stop=Job.cancel):
+                    mask, key = event.key
+                    if not isinstance(event, Said):
+                        yield from mask.take(key, event.job)
+                    elif isinstance(event.report, ProgressReport):
+                        yield mask.progress(key, event.report.fraction)
+                    yield from masks.ended()
+                if stopped():
+                    masks.break_off()
             yield from masks.ended()
         finally:
             masks.release()
@@ -135,6 +141,14 @@ def predict_masks(
         files = masks.busy
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A job's part in a mask: a frame of it, or what the run says of a frame of a steady one."""
+
+    frame: int
+    says: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class _Mask:
     """A mask on its way."""
@@ -142,9 +156,14 @@ class _Mask:
     file: MaskFile
     wanted: int = 0
     written: int = 0
+    parts: int = 0
+    done: int = 0
     is_handed_out: bool = False
     was_stopped: bool = False
-    on_the_way: dict[int, float] = field(default_factory=dict)
+    on_the_way: dict[_Part, float] = field(default_factory=dict)
+    coming: deque[int] = field(default_factory=deque)
+    """Frames of a steady mask for which what the run says of their neighbours is waited for."""
+    said: dict[int, FrameSaid] = field(default_factory=dict)
     failed_frame: int | None = None
     failure: str = ""
     is_busy: bool = False
@@ -152,32 +171,76 @@ class _Mask:
 
     @property
     def fraction(self) -> float:
-        return (self.written + sum(self.on_the_way.values())) / max(1, self.wanted)
+        return (self.done + sum(self.on_the_way.values())) / max(1, self.parts)
 
     @property
     def is_over(self) -> bool:
-        return self.is_handed_out and not self.on_the_way
+        return self.is_handed_out and not self.on_the_way and not self.coming
 
     def fail(self, error: Exception, frame: int | None = None) -> None:
         if not self.failure:
             self.failed_frame, self.failure = frame, str(error)
+        self.break_off()
 
-    def progress(self, frame: int, fraction: float) -> MaskStep:
-        self.on_the_way[frame] = min(fraction, 1.0)
-        return MaskStep(self.file, "predicting", self.fraction, frame)
+    def break_off(self) -> None:
+        """Wait for no frame any more."""
+        self.coming.clear()
+        self.said.clear()
 
-    def take(self, frame: int, job: Job) -> Iterator[MaskStep]:
+    def begin(self, missing: tuple[int, ...]) -> tuple[int, ...]:
+        """Note which frames are to be made; return those of which a run has to say something."""
+        self.wanted = self.parts = len(missing)
+        if not self.file.is_steadied:
+            return missing
+        self.coming.extend(missing)
+        looked_at = sorted({each for frame in missing for each in self.file.neighbours(frame)})
+        self.parts += len(looked_at)
+        return tuple(looked_at)
+
+    @property
+    def ready(self) -> int | None:
+        """The next frame of a steady mask, where all is said that it is made from."""
+        if not self.coming:
+            return None
+        frame = self.coming[0]
+        return frame if all(each in self.said for each in self.file.neighbours(frame)) else None
+
+    def next_steady(self) -> tuple[Any, ...]:
+        """Return what the job of the frame that is ready needs; forget what no other does."""
+        frame = self.coming.popleft()
+        arguments = self.file.steady_arguments(frame, self.said)
+        # also what a frame that is left out does not need itself
+        first = self.coming[0] - self.file.steadying.frames if self.coming else frame + 1
+        for each in [each for each in self.said if each < first]:
+            del self.said[each]
+        return arguments
+
+    def progress(self, part: _Part, fraction: float) -> MaskStep:
+        self.on_the_way[part] = min(fraction, 1.0)
+        return MaskStep(self.file, "predicting", self.fraction, part.frame)
+
+    def take(self, part: _Part, job: Job) -> Iterator[MaskStep]:
         """Write what a job predicted."""
-        del self.on_the_way[frame]
+        del self.on_the_way[part]
+        frame = part.frame
         try:
             result = job.result(0)
             assert result is not None
-            self.file.write(frame, result)
+            if part.says:
+                if not self.failure:
+                    self.said[frame] = result
+            else:
+                self.file.write(frame, result)
         except JobCancelledError:
             self.was_stopped = True
+            self.break_off()
         except (EngineError, ValueError) as error:
             self.fail(error, frame)
         else:
+            self.done += 1
+            if part.says:
+                yield MaskStep(self.file, "predicting", self.fraction, frame)
+                return
             self.written += 1
             self.notes.update(result.notes)
             yield MaskStep(
@@ -218,7 +281,7 @@ class _Masks:
         self.busy: list[MaskFile] = []
         """What others make; to be tried again."""
 
-    def tasks(self) -> Iterator[Task[tuple[_Mask, int]]]:
+    def tasks(self) -> Iterator[Task[tuple[_Mask, _Part]]]:
         """Yield one prediction after the other."""
         for file in self._files:
             mask = _Mask(file)
@@ -235,18 +298,39 @@ class _Masks:
                 mask.fail(error)
             mask.is_handed_out = True
 
-    def _tasks_of(self, mask: _Mask) -> Iterator[Task[tuple[_Mask, int]]]:
+    def _tasks_of(self, mask: _Mask) -> Iterator[Task[tuple[_Mask, _Part]]]:
         missing = mask.file.begin()
         if self._frames is not None:
             missing = tuple(frame for frame in missing if frame in self._frames)
-        mask.wanted = len(missing)
-        for frame in missing:
+        name = f"predicting {mask.file.micrograph.name}"
+        for frame in mask.begin(missing):
+            yield from self.steady_tasks()
             if mask.failure:
                 return
-            arguments = mask.file.arguments(frame, self._tile_px, self._device)
-            mask.on_the_way[frame] = 0.0
-            name = f"predicting {mask.file.micrograph.name}"
-            yield Task((mask, frame), jobs.predict_with_run, arguments, name, self._kind)
+            part = _Part(frame, says=mask.file.is_steadied)
+            mask.on_the_way[part] = 0.0
+            if part.says:
+                arguments = mask.file.look_arguments(frame, self._tile_px, self._device)
+                yield Task((mask, part), jobs.look_at_frame, arguments, name, self._kind)
+            else:
+                arguments = mask.file.arguments(frame, self._tile_px, self._device)
+                yield Task((mask, part), jobs.predict_with_run, arguments, name, self._kind)
+
+    def steady_tasks(self) -> Iterator[Task[tuple[_Mask, _Part]]]:
+        """Yield the frames of steady masks for which all is said that they are made from."""
+        for mask in list(self._open):
+            while (frame := mask.ready) is not None:
+                part = _Part(frame)
+                arguments = mask.next_steady()
+                mask.on_the_way[part] = 0.0
+                name = f"steadying {mask.file.micrograph.name}"
+                yield Task((mask, part), jobs.predict_steadily, arguments, name, self._kind)
+
+    def break_off(self) -> None:
+        """Wait for no frame any more: what is on the way is over."""
+        for mask in self._open:
+            mask.was_stopped |= bool(mask.coming)
+            mask.break_off()
 
     def ended(self) -> Iterator[MaskStep]:
         """End the masks that are over."""
@@ -342,6 +426,7 @@ def predict_series(
     frames: Sequence[int] | None,
     resample: bool | None,
     stopped: Stopped,
+    steadying: Steadying = NOT_STEADIED,
 ) -> Generator[Step, None, Outcome]:
     """Predict a series, or some frames of it, into an OME-Zarr beside the run.
 
@@ -351,10 +436,16 @@ def predict_series(
     outcome = Outcome(folder=masks_folder(run.folder), files=1)
     yield Step(f"reading {micrograph.name}", 0.0)
     file = own_mask_file(
-        run, micrograph, masks_folder(run.folder), name, ".ome.zarr", resample=resample
+        *(run, micrograph, masks_folder(run.folder), name, ".ome.zarr"),
+        resample=resample,
+        steadying=steadying,
     )
     yield Step(f"predicting {micrograph.name}", 0.0, file=file)
     if file.is_done:
+        return outcome
+    yield from _drift_steps(file, stopped)
+    if stopped():
+        outcome.stopped = True
         return outcome
     wanted = None if frames is None else set(frames)
     clock = _Clock()
@@ -377,6 +468,14 @@ def predict_series(
     return outcome
 
 
+def _drift_steps(file: MaskFile, stopped: Stopped) -> Iterator[Step]:
+    """Measure the drift along which masks are made steady."""
+    name, frames = file.micrograph.name, file.micrograph.frames
+    for done in file.measure_drift(stopped):
+        what = f"measuring the drift of {name}, frame {round(done * frames)} of {frames}"
+        yield Step(what, 0.0, file=file)
+
+
 def _what(step: MaskStep) -> str:
     name, frames = step.file.micrograph.name, step.file.micrograph.frames
     if frames == 1:
@@ -393,6 +492,7 @@ def predict_folder(
     out: Path,
     resample: bool | None,
     stopped: Stopped,
+    steadying: Steadying = NOT_STEADIED,
 ) -> Generator[Step, None, Outcome]:
     """Predict files into calibrated TIFF masks of their names.
 
@@ -403,7 +503,7 @@ def predict_folder(
     if not paths:
         return outcome
     yield Step(f"{paths[0].name}, 1 of {len(paths)}", 0.0)
-    folder = _Folder(run, paths, out, resample, outcome)
+    folder = _Folder(run, paths, out, resample, steadying, outcome)
     clock = _Clock()
     failures = 0
     for step in predict_masks(engine, folder.files(stopped), stopped=stopped):
@@ -427,10 +527,16 @@ class _Folder:
     """Which masks each file of a folder has, and how far they are."""
 
     def __init__(
-        self, run: Run, paths: Sequence[Path], out: Path, resample: bool | None, outcome: Outcome
+        self,
+        run: Run,
+        paths: Sequence[Path],
+        out: Path,
+        resample: bool | None,
+        steadying: Steadying,
+        outcome: Outcome,
     ) -> None:
         self._run, self._paths, self._out = run, paths, out
-        self._resample, self._outcome = resample, outcome
+        self._resample, self._steadying, self._outcome = resample, steadying, outcome
         self._path_of: dict[Path, Path] = {}
         self._parts: dict[Path, dict[Path, float]] = {}
         self._read: set[Path] = set()
@@ -453,6 +559,10 @@ class _Folder:
                     self._path_of[file.target] = path
                     self._parts[path][file.target] = float(file.is_done)
                     self._outcome.note(f"{micrograph.name}: {note}" for note in micrograph.notes)
+                    for _ in file.measure_drift(stopped):
+                        pass
+                    if stopped():
+                        return
                     if not file.is_done:
                         yield file
             except RunError:
@@ -466,7 +576,9 @@ class _Folder:
         for number in count(1):
             stem = name if number == 1 else f"{name}_{number}"
             file = own_mask_file(
-                self._run, micrograph, self._out, stem, ".tif", resample=self._resample
+                *(self._run, micrograph, self._out, stem, ".tif"),
+                resample=self._resample,
+                steadying=self._steadying,
             )
             if file.target not in self._path_of:
                 return file

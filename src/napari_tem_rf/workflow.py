@@ -3,10 +3,10 @@
 Everything runs in this process; `napari_tem_rf.engine` gives the same work to other processes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,8 @@ from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.label_meaning import find_meaning, in_words
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.movies.drift import measure_drift
+from napari_tem_rf.movies.steadying import Steadying, neighbours_of
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.effective_field import EffectiveField
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -37,7 +39,18 @@ from napari_tem_rf.run_record import Method
 from napari_tem_rf.runs import Run, read_run
 from napari_tem_rf.starting import DEFAULT, named_start
 
-__all__ = ["adopt", "effective_field", "fit_baseline", "predict", "repeat", "share", "train"]
+__all__ = [
+    "adopt",
+    "effective_field",
+    "fit_baseline",
+    "predict",
+    "predict_movie",
+    "repeat",
+    "share",
+    "train",
+]
+
+Result = TypeVar("Result")
 
 
 def _silent(report: Report) -> None:
@@ -299,6 +312,106 @@ def predict(
     return replace(result, notes=(*result.notes, said)) if said else result
 
 
+def predict_movie(
+    run: str | Path | Run,
+    series: Micrograph | Sequence[ArrayLike],
+    *,
+    steady: int = 0,
+    tile_px: int | None = None,
+    probabilities: bool = False,
+    resample: bool | None = None,
+    finishing: Finishing | None = None,
+    instances: bool = False,
+    neck: float = Finding().neck,
+) -> Iterator[jobs.PredictionResult]:
+    """Predict a series frame by frame, steadily if wished.
+
+    Whatever its length, no more frames are in the memory than the masks are steadied over.
+
+    Parameters
+    ----------
+    run : str, Path or Run
+        The run.
+    series : Micrograph or sequence of arrays, each of shape (row, column)
+        May be lazy: frames are asked for one by one, twice where masks are made steady.
+    steady : int
+        Over how many frames before and after each the network's probabilities are averaged, along
+        the drift of the series, before the mask is finished. Frames that are black are left out
+        of it.
+    tile_px, probabilities, resample, finishing, instances, neck
+        As for `predict`.
+
+    Yields
+    ------
+    PredictionResult
+        Of each frame in turn.
+
+    Raises
+    ------
+    ValueError
+        When there is no frame, frames are of several sizes, or pixels are too large to resample
+        from.
+    """
+    reach = Steadying(steady).frames
+    size = series.pixel_size_nm if isinstance(series, Micrograph) else None
+    count = series.frames if isinstance(series, Micrograph) else len(series)
+    if not count:
+        raise ValueError("the series has no frames: give at least one")
+
+    def frame(index: int) -> NDArray[Any]:
+        return _pixels(series.frame(index) if isinstance(series, Micrograph) else series[index])
+
+    folder, record = _folder(run), read_run(_folder(run)).record
+    shape = frame(0).shape
+    resampling = wished_resampling(record, size, shape, resample)
+    finish = finishing_for(record, size, finishing)
+    if not reach or count < 2:
+        for index in range(count):
+            result = jobs.predict_with_run(
+                *(folder, frame(index), tile_px, probabilities, "auto", resampling, finish),
+                *(False, instances, neck, size, True),
+                report=_silent,
+                stopped=lambda: False,
+            )
+            assert result is not None
+            yield result
+        return
+    drift = _end_of(measure_drift(frame, count))
+    said: dict[int, jobs.FrameSaid] = {}
+    for index in range(count):
+        around = neighbours_of(index, count, reach, drift.left_out)
+        for each in around:
+            if each not in said:
+                pixels = frame(each)
+                if pixels.shape != shape:
+                    raise ValueError(
+                        f"frame {each} is {pixels.shape[0]} x {pixels.shape[1]} px and the first "
+                        f"is {shape[0]} x {shape[1]}: steady masks need frames of one size"
+                    )
+                looked = jobs.look_at_frame(
+                    *(folder, pixels, tile_px, "auto", resampling, size, True),
+                    report=_silent,
+                    stopped=lambda: False,
+                )
+                assert looked is not None
+                said[each] = looked
+        yield jobs.predict_steadily(
+            folder,
+            [said[each] for each in around],
+            drift.offsets_px[list(around)] - drift.offsets_px[index],
+            around.index(index),
+            probabilities=probabilities,
+            resampling=resampling,
+            finishing=finish,
+            instances=instances,
+            neck=neck,
+            report=_silent,
+            stopped=lambda: False,
+        )
+        for old in [each for each in said if each <= index - reach]:
+            del said[old]
+
+
 def effective_field(
     run: str | Path | Run, image: Micrograph | ArrayLike, at: tuple[int, int]
 ) -> EffectiveField:
@@ -451,6 +564,16 @@ def adopt(
     )
     jobs.adopt_weights(request, report=on_report, stopped=lambda: False)
     return read_run(run)
+
+
+def _end_of(job: Generator[float, None, Result]) -> Result:
+    """Run a job to its end, and return what it returns."""
+    while True:
+        try:
+            next(job)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
 
 def _folder(run: str | Path | Run) -> Path:

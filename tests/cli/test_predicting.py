@@ -557,3 +557,29 @@ def test_masks_are_finished_as_the_run_suggests_or_the_options_say(cli, run, dat
     assert not read_labels(tmp_path / "none" / "gold_0.tif").any()
     refused = cli("predict", run, image, "--out", tmp_path / "off")
     assert "is not from this run" in refused.error
+
+
+def test_a_series_is_made_steady_where_asked_for(cli, run, data, tmp_path):
+    """Frames of one specimen that stands still, each with noise of its own."""
+    pixels, _ = discs(0)
+    rng = np.random.default_rng(3)
+    frames = np.stack([pixels + rng.normal(0, 60, SHAPE) for _ in range(4)]).astype(np.float32)
+    np.save(tmp_path / "film.npy", frames)
+    found = {}
+    for steady in ((), ("--steady", 2)):
+        out = tmp_path / f"steady{len(steady)}"
+        answer = cli(
+            *("predict", run, tmp_path / "film.npy", "--pixel-size", PIXEL_SIZE_NM),
+            *("--out", out, "--no-finish", *steady),
+        )
+        assert answer.code == 0
+        assert ("averaged over the 2 frames before and after each" in answer.err) == bool(steady)
+        found[len(steady)] = read_labels(out / "film.tif")
+    # the four frames are of one specimen: what differs between them is noise
+    flicker = {key: np.mean(masks.std(axis=0) > 0) for key, masks in found.items()}
+    assert flicker[2] < 0.6 * flicker[0]
+    made = json.loads((tmp_path / "steady2" / "film.tif.json").read_text())
+    assert made["steady"]["frames"] == 2
+    np.testing.assert_allclose(made["drift"]["offsets_px"], 0, atol=0.3)
+    same = ("predict", run, tmp_path / "film.npy", "--pixel-size", PIXEL_SIZE_NM, "--no-finish")
+    assert "ask for the same (--steady)" in cli(*same, "--out", tmp_path / "steady2").error

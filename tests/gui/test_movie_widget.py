@@ -26,8 +26,10 @@ from napari_tem_rf.gui.movies.layers import tracks_layer
 from napari_tem_rf.gui.pieces.parts import DOCK_WIDTH
 from napari_tem_rf.gui.session.annotations import start_annotation
 from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.predictions import show_live, show_prediction
 from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.movies import Drift
 from napari_tem_rf.networks.spec import NetworkSpec
 
@@ -100,6 +102,24 @@ def test_a_single_image_is_told_what_it_takes(widget: MovieWidget, image: Image)
         assert not button.isEnabled()
     assert "single image" in widget.drift.measure_button.toolTip()
     assert widget.strip.isHidden()
+
+
+def test_what_follows_the_strokes_is_not_what_is_tracked_first(
+    widget: MovieWidget, series: Image, session: Session, tmp_path: Path
+) -> None:
+    """It knows some frames only; a prediction is taken before it, whichever came last."""
+    classes = Classes((0, 1), ("", ""), ("#000000", "#ffffff"))
+    plane = np.ones(series.data.shape[1:], np.uint8)
+    predicted = show_prediction(
+        session, series, plane, classes, NetworkSpec(pools=(2,)), run=tmp_path
+    )
+    live = show_live(session, series, plane, classes)
+    assert set(widget.movie.masks) == {predicted, live}
+    assert widget.movie.mask is predicted
+    for visible in (True, False):
+        live.visible, predicted.visible = visible, not visible
+        session.refresh()
+        assert widget.movie.mask is predicted
 
 
 def test_the_drift_is_measured_and_drawn_in_nm(

@@ -21,6 +21,7 @@ from napari_tem_rf.mask_predicting import masks_folder
 from napari_tem_rf.micrographs.reading import read_labels, read_micrographs
 from napari_tem_rf.micrographs.series_labels import SeriesLabels
 from napari_tem_rf.micrographs.writing import write_labels
+from napari_tem_rf.movies import Steadying
 
 from .conftest import fake_train
 
@@ -222,6 +223,53 @@ def test_one_frame_of_a_series_is_kept_for_the_others(
     assert not layer.data[3].any()
     predict_series(qtbot, widget, series)
     assert answers.asked == [2, 0, 1, 3, 4, 5, 6]
+
+
+def test_steady_masks_are_made_with_the_frames_beside_each(
+    answers: Worker,
+    widget: ExportWidget,
+    session: Session,
+    run: TrainedRun,
+    viewer: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    qtbot: Any,
+) -> None:
+    """Also of a series in the memory; the setting shows for series alone."""
+    rng = np.random.default_rng(2)
+    one = rng.normal(1000, 100, (ROWS, COLUMNS)).astype(np.int16)
+    pixels = np.stack([one] * 5)
+    pixels[:, 0, 0] = range(5)
+    film = viewer.add_image(pixels, name="film")
+    seen: list[tuple[int, list[int]]] = []
+
+    def look(folder: Path, frame: Any, *options: Any, report: Any, stopped: Any) -> Any:
+        number = int(frame[0, 0])
+        return jobs.FrameSaid(np.full((1, ROWS, COLUMNS), number, np.uint8), (ROWS, COLUMNS))
+
+    def steady(
+        folder: Path, said: Any, ahead: Any, at: int, *options: Any, report: Any, stopped: Any
+    ) -> jobs.PredictionResult:
+        numbers = [int(each.shares.max()) for each in said]
+        seen.append((numbers[at], numbers))
+        assert np.abs(ahead).max() < 0.1  # it stands still
+        return jobs.PredictionResult(of_frame(numbers[at]), None)
+
+    monkeypatch.setattr(jobs, "look_at_frame", look)
+    monkeypatch.setattr(jobs, "predict_steadily", steady)
+    session.image = film
+    assert not widget.steadying.isHidden()
+    session.choose(steadying=Steadying(1))
+    assert widget.steadying.plan.frames == 1
+    widget._predict([(film, frame) for frame in range(5)])
+    qtbot.waitUntil(lambda: session.predicting is None, timeout=60_000)
+    assert "5 frames predicted" in widget.words.text()
+    assert seen == [(0, [0, 1]), (1, [0, 1, 2]), (2, [1, 2, 3]), (3, [2, 3, 4]), (4, [3, 4])]
+    (layer,) = session.refresh().scene.predictions
+    np.testing.assert_array_equal(layer.data[3], of_frame(3))
+    made = json.loads((masks_folder(run.folder) / "film.ome.zarr.json").read_text())
+    assert made["steady"]["frames"] == 1
+    session.image = viewer.layers["gold"]
+    assert widget.steadying.isHidden()
 
 
 def test_a_failed_frame_is_said_and_the_others_stay(

@@ -190,3 +190,26 @@ def test_what_cannot_be_finished_is_named():
         finish(np.zeros(SHAPE), Finishing(smallest_px=3))
     with pytest.raises(ValueError, match="3 axes"):
         finish(np.zeros((2, *SHAPE), np.uint8), Finishing(smallest_px=3))
+
+
+@pytest.mark.parametrize("level", [0.3, 0.4, 0.5, 0.6])
+def test_pixels_are_of_a_particle_from_the_level_on(level):
+    rng = np.random.default_rng(4)
+    likely = rng.random((41, 53)).astype(np.float32)
+    finishing = Finishing(level=level)
+    classes = (likely > 0.5).astype(np.uint8)
+    found = finish_prediction(classes, likely[None], finishing)
+    np.testing.assert_array_equal(found, likely > level)
+    # without probabilities there is nothing to decide
+    np.testing.assert_array_equal(finish_prediction(classes, None, finishing), classes)
+    assert finishing.changes_something == finishing.needs_probabilities == (level != 0.5)
+    assert (f"{level:.0%}" in finishing.sentence) == (level != 0.5)
+
+
+def test_of_three_classes_the_odds_of_the_background_are_weighed():
+    likely = np.array([[0.3, 0.2, 0.1], [0.1, 0.25, 0.1]], np.float32)[:, None]
+    classes = decide(likely)
+    np.testing.assert_array_equal(classes, [[0, 0, 0]])
+    # 0.6, 0.55 and 0.8 of background count as two thirds of that at 40 %
+    np.testing.assert_array_equal(decide(likely, level=0.4), [[0, 0, 0]])
+    np.testing.assert_array_equal(decide(likely, level=0.3), [[1, 2, 0]])

@@ -10,6 +10,7 @@ from napari_tem_rf.measuring.finishing_suggestion import (
     CertaintyChoice,
     Suggestion,
     best_certainty,
+    best_level,
     suggest_finishing,
 )
 
@@ -104,6 +105,25 @@ def test_held_out_particles_say_how_sure_the_network_must_be():
     assert "20 held-out particles" in chosen.reason
 
 
+def test_an_outline_that_is_off_is_no_reason_to_leave_a_particle_out():
+    """Of twenty squares of which the network is less sure only the middle is found: a third."""
+    found = squares([12] * 40).astype(np.uint8)
+    truth = found.astype(np.int16)
+    numbers, _ = ndimage.label(found)
+    unsure = (numbers > 20) & (found > 0)
+    middle = ndimage.binary_erosion(found, np.ones((3, 3)), iterations=2)
+    found[unsure & ~middle] = 0
+    likely = np.where(unsure, 0.7, 0.97) * found
+    # beside as many that are none, of which it is no surer
+    false = np.zeros(SHAPE, np.uint8)
+    false[-30:-4, 4:-4] = squares([12] * 14)[4:30, 4:-4]
+    likely += np.where((false > 0) & (found == 0), 0.6, 0)
+    found |= false
+    choice = CertaintyChoice(FIRST.finishing)
+    choice.add(found, likely[None].astype(np.float32), truth, held_out=True)
+    assert 0.5 < choice.choose(FIRST).finishing.certainty < 0.7
+
+
 def test_where_all_are_found_nothing_is_asked_that_costs_one():
     choice = CertaintyChoice(FIRST.finishing)
     choice.add(*prediction(20, 0, 0.6, 0.6), held_out=True)
@@ -190,6 +210,46 @@ def test_the_certainty_is_where_f1_is_highest():
         reached.append(f1[np.count_nonzero(sure >= least) - 1])
     assert np.mean(reached) > f1.max() - 0.02
     assert f1[np.count_nonzero(sure >= usual) - 1] < f1.max() - 0.03
+
+
+@pytest.mark.parametrize("doubt", [0.3, 0.5, 1.0])
+def test_pixels_are_best_taken_from_half_of_the_best_dice_on(doubt):
+    """Of very many pixels whose probabilities are right; best by trying all levels."""
+    rng = np.random.default_rng(3)
+    likely = expit(rng.normal(-2, 3, 400_000) / doubt)
+    is_particle = rng.random(len(likely)) < likely
+    steps = np.minimum((likely * 256).astype(int), 255)
+    particle, background = (
+        np.bincount(steps[which], minlength=256).astype(float)
+        for which in (is_particle, ~is_particle)
+    )
+    levels = np.linspace(0.2, 0.6, 81)
+    dice = [
+        2 * (is_particle & (likely > level)).sum() / (is_particle.sum() + (likely > level).sum())
+        for level in levels
+    ]
+    found = best_level(particle, background)
+    assert found == pytest.approx(max(dice) / 2, abs=0.006)
+    assert np.interp(found, levels, dice) > max(dice) - 0.001
+    # at 50 % more area is lost than there
+    true = is_particle.sum()
+    assert abs((likely > found).sum() - true) < abs((likely > 0.5).sum() - true)
+
+
+def test_a_network_in_doubt_takes_pixels_from_less_on_and_a_sure_one_does_not():
+    rng = np.random.default_rng(5)
+    truth = squares([12] * 24)
+    for spread, expected in ((0.1, 0.5), (1.3, 0.38)):
+        choice = CertaintyChoice(FIRST.finishing)
+        odds = np.where(truth > 0, 2, -2) + spread * rng.normal(size=SHAPE)
+        likely = expit(odds).astype(np.float32)
+        choice.add((likely > 0.5).astype(np.uint8), likely[None], truth, held_out=True)
+        chosen = choice.choose(FIRST)
+        assert chosen.finishing.level == pytest.approx(expected, abs=0.07)
+        assert ("pixels agree best" in chosen.reason) == (chosen.finishing.level < 0.5)
+    few = CertaintyChoice(FIRST.finishing)
+    few.add((likely > 0.5).astype(np.uint8)[:30], likely[None, :30], truth[:30], held_out=False)
+    assert few.choose(FIRST).finishing.level == 0.5
 
 
 def test_sureness_that_says_nothing_decides_nothing():

@@ -243,3 +243,15 @@ def test_a_large_mask_is_split_at_once():
     begun = process_time()
     assert split(data, 0.2, 64, seed=752).kind == "blocks"
     assert process_time() - begun < 3
+
+
+def test_what_is_left_of_a_mask_is_no_strokes():
+    """Most of it may be held out or lie in the gap; of strokes both parts stay strokes."""
+    halves = split(set_of(image_of(mask())), 0.2, 60, 752)
+    left = halves.training.images[0].labels
+    assert (left >= 0).mean() < 0.5
+    assert not halves.training.is_sparse
+    assert not halves.validation.is_sparse
+    drawn = split(set_of(image_of(strokes())), 0.2, 10, 752)
+    assert drawn.training.is_sparse
+    assert drawn.validation.is_sparse

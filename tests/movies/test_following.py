@@ -1,5 +1,6 @@
 """Masks of a series: classes or numbers, their drift, a stop."""
 
+from collections import UserList
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,11 @@ def discs(values: tuple[int, int, int], frames: int = 4) -> Any:
             radius = 5 if value != values[2] else 7
             planes[frame][(rows - place[0]) ** 2 + (columns - place[1]) ** 2 < radius**2] = value
     return planes
+
+
+def planes_of(frames: list[Any]) -> Any:
+    """Return frames of several shapes or types as one thing with a length."""
+    return UserList(frames)
 
 
 def measured(planes: Any, **more: Any) -> SeriesParticles | None:
@@ -55,7 +61,61 @@ def test_without_a_drift_it_is_measured_from_the_masks() -> None:
     assert (tracks.number, tracks.time_step_s) == (2, 2.0)
 
 
-@pytest.mark.parametrize("after", [0, 3, 6, 10])
+@pytest.mark.parametrize("after", [0, 2, 4])
 def test_a_stop_is_heard_at_any_time(after: int) -> None:
     asked = iter(range(100))
     assert measured(discs((1, 1, 1)), stopped=lambda: next(asked) >= after) is None
+
+
+@pytest.mark.parametrize("with_drift", [False, True])
+def test_each_mask_is_read_once(with_drift: bool) -> None:
+    planes = discs((1, 1, 1), frames=13)
+    read: list[int] = []
+
+    def plane(frame: int) -> Any:
+        read.append(frame)
+        return planes[frame]
+
+    given = np.arange(13)[:, None] * (1, 2) if with_drift else None
+    job = measure_series(plane, 13, Finding(split=False), offsets_px=given)
+    found = None
+    while found is None:
+        try:
+            next(job)
+        except StopIteration as end:
+            found = end.value
+    assert sorted(read) == list(range(13))
+    assert {len(table) for table in found.tables.values()} == {2}
+
+
+def test_values_that_turn_out_to_be_numbers_are_measured_again() -> None:
+    """Ten frames with one value, and then a number for each of eighty squares."""
+    planes = np.zeros((12, 64, 80), np.uint8)
+    numbers = 1 + np.arange(80).reshape(8, 10)
+    inside = np.zeros((8, 8), bool)
+    inside[1:7, 1:7] = True
+    planes[10:] = np.kron(numbers, np.ones((8, 8), int)) * np.tile(inside, (8, 10))
+    planes[:10] = np.where(planes[11] == 44, 44, 0)
+    found = measured(planes)
+    assert found is not None
+    assert found.numbered
+    assert found.tables[2]["label"].tolist() == [44]
+    assert found.tables[11]["label"].tolist() == list(range(1, 81))
+    assert "class" not in found.tables[2]
+
+
+def test_frames_that_are_left_out_decide_nothing() -> None:
+    planes = list(discs((1, 1, 1), frames=6))
+    planes[0] = planes[0][:40]
+    found = measured(planes_of(planes), left_out={0: "it is smaller"})
+    assert found is not None
+    assert found.shape == (64, 80)
+    assert sorted(found.tables) == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose(np.diff(found.offsets_px[1:], axis=0), [(1, 2)] * 4, atol=0.15)
+
+
+def test_what_cannot_be_measured_is_an_error_and_not_left_out() -> None:
+    planes = list(discs((1, 1, 1), frames=4))
+    planes[2] = planes[2] + 0.5
+    with pytest.raises(ValueError, match="whole numbers"):
+        measured(planes_of(planes))

@@ -10,7 +10,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from napari_tem_rf.cli.inputs import meaning_of_masks, named_files, named_masks, read_sized
+from napari_tem_rf.cli.inputs import named_files, named_masks, read_sized
 from napari_tem_rf.cli.options import (
     LABELS_ARE,
     NOT_SAID,
@@ -22,7 +22,6 @@ from napari_tem_rf.cli.options import (
 from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, say, tell
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.measuring.series import Finding
-from napari_tem_rf.micrographs.label_meaning import LabelMeaning
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.reading import open_labels, read_micrographs
 from napari_tem_rf.movie_files import (
@@ -35,16 +34,11 @@ from napari_tem_rf.movie_files import (
 )
 from napari_tem_rf.movies.aligning import write_aligned
 from napari_tem_rf.movies.drift import Drift, DriftSettings, measure_drift
-from napari_tem_rf.movies.following import MASK_DRIFT, measure_frames
+from napari_tem_rf.movies.following import measure_series
 from napari_tem_rf.movies.linking import Limits
-from napari_tem_rf.movies.tracks import (
-    Tracks,
-    frame_table,
-    mean_squared_displacement,
-    track_particles,
-)
+from napari_tem_rf.movies.tracks import Tracks, frame_table, mean_squared_displacement
 from napari_tem_rf.protocol import ProgressReport
-from napari_tem_rf.provenance import provenance_path, write_provenance
+from napari_tem_rf.provenance import provenance_path, read_provenance, write_provenance
 from napari_tem_rf.spreadsheets import csv_of
 from napari_tem_rf.storage import refuse_existing, write_text
 
@@ -153,27 +147,28 @@ def track(
         raise ValueError(f'"{figure.name}": figures are written as {", ".join(_FIGURES)}')
     check_labels_are(labels_are)
     series = _Series.of_masks(masks, pixel_size)
-    meaning = series.meaning(labels_are)
-    if meaning.unexpected:
-        say(f'labels "{masks[0]}" {meaning.reason}')
     wish = Finding(**finding)
-    offsets = _offsets(drift_file, series)
-    whole = [index for index in range(len(series)) if index not in series.left_out]
-    tables = _run(
+    offsets = _offsets(drift_file, len(series))
+    by_record = labels_are == "auto" and series.are_numbered
+    found = _run(
         "measuring particles",
-        measure_frames(series.read, whole, meaning, wish, series.pixel_size_nm),
+        measure_series(
+            series.read,
+            len(series),
+            wish,
+            offsets_px=offsets,
+            labels_are="particles" if by_record else labels_are,  # type: ignore[arg-type]
+            left_out=series.left_out,
+            pixel_size_nm=series.pixel_size_nm,
+        ),
     )
-    assert tables is not None  # nobody stops it
-    tracks = track_particles(
-        tables,
-        len(series),
-        series.shape,
-        limits,
-        offsets_px=offsets,
-        left_out=series.left_out,
-        pixel_size_nm=series.pixel_size_nm,
-        time_step_s=time_step,
-    )
+    assert found is not None  # nobody stops it
+    meaning = found.meaning
+    if by_record:
+        say(f'labels "{masks[0]}" are numbered particles, as the record beside them says')
+    elif meaning.unexpected:
+        say(f'labels "{masks[0]}" {meaning.reason}')
+    tracks = found.track(limits, time_step, series.left_out)
     record = track_record(
         tracks,
         series.source,
@@ -207,15 +202,13 @@ def track(
     )
 
 
-def _offsets(path: Path | None, series: "_Series") -> NDArray[np.float64]:
-    """Return the drift of a series of masks: that of a table, or what the masks show."""
+def _offsets(path: Path | None, frames: int) -> NDArray[np.float64] | None:
+    """Return the drift of a table; None where the masks have to show it."""
     if path is not None:
-        return _read_path(path, len(series))
-    if len(series) < 2:
-        return np.zeros((len(series), 2))
-    say("the drift is measured from the masks; give the images' own with --drift")
-    job = measure_drift(lambda index: series.read(index) > 0, len(series), MASK_DRIFT)
-    return _run("measuring drift", job).offsets_px
+        return _read_path(path, frames)
+    if frames > 1:
+        say("the drift is measured from the masks; give the images' own with --drift")
+    return None
 
 
 class _Series:
@@ -299,9 +292,10 @@ class _Series:
 
         return cls(frames, shapes, read, size, files)
 
-    def meaning(self, labels_are: str) -> LabelMeaning:
-        """Return what the values of masks mean."""
-        return meaning_of_masks({path: open_labels(path) for path in self._paths}, labels_are)
+    @property
+    def are_numbered(self) -> bool:
+        """Whether the records beside masks say that each particle has a number."""
+        return all((read_provenance(path) or {}).get("instances") for path in self._paths)
 
     @property
     def source(self) -> SeriesSource:

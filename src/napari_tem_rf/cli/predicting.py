@@ -22,19 +22,20 @@ from napari_tem_rf.cli.output import JSON_OPTION, Progress, print_json, tell
 from napari_tem_rf.cli.scheduling import SCHEDULER, engine_at
 from napari_tem_rf.describing import settings_of
 from napari_tem_rf.engine import AnyEngine
-from napari_tem_rf.jobs.mask_files import EXPECTED, MaskFile
+from napari_tem_rf.jobs.mask_files import EXPECTED, NOT_STEADIED, MaskFile
 from napari_tem_rf.jobs.pixel_sizes import size_sentence
 from napari_tem_rf.mask_predicting import predict_masks
 from napari_tem_rf.measuring.expected_dice import ExpectedDice
 from napari_tem_rf.measuring.finishing import Finishing, nm_sentence
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.reading import read_micrographs
+from napari_tem_rf.movies.steadying import Steadying
 from napari_tem_rf.protocol import Device, ProgressReport
 from napari_tem_rf.run_record import RunRecord
 from napari_tem_rf.runs import Run, RunError, read_run
 
 
-@told_by_options(finish=settings_of(Finishing()))
+@told_by_options(finish=settings_of(Finishing()), steady=settings_of(Steadying()))
 def predict(
     run: Path = typer.Argument(..., help="Run folder, or the zip of a shared run."),
     images: list[Path] = typer.Argument(..., help="Image files or folders."),
@@ -58,6 +59,7 @@ def predict(
         "field still finds room.",
     ),
     finish: Given = NOT_SAID,
+    steady: Given = NOT_SAID,
     device: str = DEVICE,
     scheduler: str = SCHEDULER,
     json: bool = JSON_OPTION,
@@ -80,8 +82,11 @@ def predict(
         resample,
         instances,
         neck,
+        Steadying(**steady),
     )
     progress = Progress("predicting")
+    if wish.steadying.frames:
+        progress.line(f"series: {wish.steadying.sentence}")
     progress.line(_finishing_line(opened.record))
     with engine_at(scheduler) as engine:
         written, failed = predict_files(
@@ -157,6 +162,7 @@ class MaskWish:
     resample: bool | None = None
     instances: bool = False
     neck: float = Finding().neck
+    steadying: Steadying = NOT_STEADIED
 
     def masks(self, path: Path, name: str, progress: Progress) -> Iterator[MaskFile]:
         """Yield the masks of a file, one a micrograph, and say what the user should know."""
@@ -178,6 +184,7 @@ class MaskWish:
                 resample=self.resample,
                 instances=self.instances,
                 neck=self.neck,
+                steadying=self.steadying,
             )
             if file.is_done:
                 progress.line(f'"{target}" is there from this run and is kept')
@@ -185,6 +192,10 @@ class MaskWish:
                 self.run.record, micrograph.pixel_size_nm, micrograph.image_shape, self.resample
             ):
                 progress.line(f"{micrograph.name}: {sentence}")
+            if file.is_steadied and not file.is_done:
+                progress.line(f"{micrograph.name}: measuring its drift")
+            for done in file.measure_drift():
+                progress(ProgressReport(done, None))
             yield file
 
 

@@ -21,8 +21,11 @@ from napari_tem_rf.jobs.live import (
     predict_live,
 )
 from napari_tem_rf.jobs.predicting import (
+    FrameSaid,
     PredictionResult,
     label_values,
+    look_at_frame,
+    predict_steadily,
     predict_with_run,
     time_network,
 )
@@ -34,6 +37,7 @@ __all__ = [
     "SHARED_AS",
     "AdoptRequest",
     "FitRequest",
+    "FrameSaid",
     "Judgement",
     "LiveAnswer",
     "LiveRequest",
@@ -53,10 +57,12 @@ __all__ = [
     "keep_live_image",
     "label_values",
     "learn_on",
+    "look_at_frame",
     "map_effective_field",
     "measure_effective_field",
     "measure_mean_effective_field",
     "predict_live",
+    "predict_steadily",
     "predict_with_run",
     "prepare",
     "share_run",

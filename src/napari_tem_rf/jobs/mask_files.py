@@ -4,6 +4,7 @@ The command line and the window write the same files, so that one continues wher
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.jobs.pixel_sizes import finishing_for, wished_resampling
-from napari_tem_rf.jobs.predicting import PredictionResult
+from napari_tem_rf.jobs.predicting import FrameSaid, PredictionResult
 from napari_tem_rf.locking import BusyError, Lock
 from napari_tem_rf.measuring.expected_dice import ExpectedDice
 from napari_tem_rf.measuring.series import Finding
 from napari_tem_rf.micrographs.label_series import LabelSeries
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.micrographs.writing import write_labels, write_probabilities
-from napari_tem_rf.protocol import Device
+from napari_tem_rf.movies.drift import Drift, DriftSettings, measure_drift
+from napari_tem_rf.movies.steadying import Steadying, neighbours_of
+from napari_tem_rf.protocol import Device, Stopped
 from napari_tem_rf.provenance import (
     known_hash,
     provenance_of,
@@ -29,7 +32,7 @@ from napari_tem_rf.provenance import (
 from napari_tem_rf.runs import Run, array_hash
 from napari_tem_rf.storage import sweep_once
 
-__all__ = ["ForeignMaskError", "MaskFile", "own_mask_file"]
+__all__ = ["NOT_STEADIED", "ForeignMaskError", "MaskFile", "own_mask_file"]
 
 
 _MOST_NOTES = 500
@@ -38,6 +41,11 @@ a long one has a number for each frame."""
 
 EXPECTED = "expected_dice"
 """Key of what is expected of a mask in its provenance."""
+
+STEADY = "steady"
+"""Key of how masks were made steady in their provenance."""
+
+NOT_STEADIED = Steadying()
 
 _NUMBERS = np.uint16
 """Numbered particles have at least 16 bits, however few they are: no mask of classes needs them."""
@@ -73,6 +81,9 @@ class MaskFile:
         of classes.
     neck : float
         How narrow a neck has to be, where the run cannot tell particles apart by their border.
+    steadying : Steadying
+        Over how many neighbouring frames of a series probabilities are averaged along its drift; a
+        single image has none.
 
     Raises
     ------
@@ -92,6 +103,7 @@ class MaskFile:
         resample: bool | None = None,
         instances: bool = False,
         neck: float = Finding().neck,
+        steadying: Steadying = NOT_STEADIED,
     ) -> None:
         self.target = target
         self.micrograph = micrograph
@@ -115,6 +127,13 @@ class MaskFile:
         }
         if instances:
             self._identity["instances"] = told_apart(run, neck)
+        self.steadying = steadying if micrograph.frames > 1 else NOT_STEADIED
+        self._drift: Drift | None = None
+        if self.is_steadied:
+            self._identity[STEADY] = {
+                **asdict(self.steadying),
+                "drift": asdict(DriftSettings()),
+            }
         if micrograph.source is None:
             # without a file the first frame must do
             self._identity["pixels_sha256"] = array_hash(micrograph.frame())
@@ -162,6 +181,13 @@ class MaskFile:
         made = provenance_of(self._run, self.micrograph.name, None, size)
         source = self.micrograph.source
         made["source"] = None if source is None else str(source.resolve())
+        if self.is_steadied:
+            drift = self._known_drift()
+            made["drift"] = {
+                "offsets_px": np.round(drift.offsets_px, 3).tolist(),
+                "spread_px": drift.spread_px,
+                "left_out": {str(frame): why for frame, why in drift.left_out.items()},
+            }
         if self._is_series:
             # of frames that were predicted before a break
             made[EXPECTED] = self.expected
@@ -184,6 +210,90 @@ class MaskFile:
             index
             for index in range(self.micrograph.frames)
             if self._wants_mask(index) or self._wants_probabilities(index)
+        )
+
+    @property
+    def is_steadied(self) -> bool:
+        """Whether a frame's mask is made from its neighbours too: see `steady_arguments`."""
+        return self.steadying.frames > 0
+
+    def measure_drift(self, stopped: Stopped = lambda: False) -> Iterator[float]:
+        """Measure the drift along which the masks are made steady; yields the fraction done.
+
+        Nothing is done where they are not, or where it is known. `begin` does the same at once.
+        """
+        if not self.is_steadied or self._drift is not None or self.is_done:
+            return
+        frames = self.micrograph.frames
+        self._drift = self._noted_drift()
+        if self._drift is None:
+            found = yield from measure_drift(self.micrograph.frame, frames, stopped=stopped)
+            if found.frames == frames:
+                self._drift = found
+
+    def _known_drift(self) -> Drift:
+        for _ in self.measure_drift():
+            pass
+        assert self._drift is not None
+        return self._drift
+
+    def _noted_drift(self) -> Drift | None:
+        """Return the drift that was measured before a break."""
+        made = read_provenance(self.target) or {}
+        try:
+            noted = made["drift"]
+            offsets = np.array(noted["offsets_px"], np.float64)
+            left_out = {int(frame): str(why) for frame, why in noted["left_out"].items()}
+            spread = None if noted["spread_px"] is None else float(noted["spread_px"])
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return None
+        is_ours = all(made.get(key) == value for key, value in self._identity.items())
+        if not is_ours or offsets.shape != (self.micrograph.frames, 2):
+            return None
+        return Drift(offsets, left_out, spread)
+
+    def neighbours(self, index: int) -> tuple[int, ...]:
+        """Return the frames that the mask of a frame is made from, in order, itself among them."""
+        if not self.is_steadied:
+            return (index,)
+        left_out = self._known_drift().left_out
+        return neighbours_of(index, self.micrograph.frames, self.steadying.frames, left_out)
+
+    def look_arguments(
+        self, index: int, tile_px: int | None = None, device: Device = "auto"
+    ) -> tuple[Any, ...]:
+        """Return what `napari_tem_rf.jobs.look_at_frame` is to be called with for a frame."""
+        return (
+            self._run.folder,
+            self.micrograph.frame(index),
+            tile_px,
+            device,
+            self.resampling,
+            self.micrograph.pixel_size_nm,
+            True,
+        )
+
+    def steady_arguments(self, index: int, said: Mapping[int, FrameSaid]) -> tuple[Any, ...]:
+        """Return what `napari_tem_rf.jobs.predict_steadily` is to be called with for a frame.
+
+        Parameters
+        ----------
+        index : int
+        said : mapping of int to FrameSaid
+            What the run says of each of the frame's `neighbours`.
+        """
+        around = self.neighbours(index)
+        offsets = self._known_drift().offsets_px
+        return (
+            self._run.folder,
+            tuple(said[frame] for frame in around),
+            offsets[list(around)] - offsets[index],
+            around.index(index),
+            self._wants_probabilities(index),
+            self.resampling,
+            self.finishing,
+            self.instances,
+            self._neck,
         )
 
     def arguments(
@@ -299,6 +409,13 @@ class MaskFile:
                     f'"{there[0]}" exists and holds numbered particles: name another --out folder '
                     "for masks of classes; nothing is overwritten"
                 )
+            steady = (made or {}).get(STEADY)
+            if made and others <= {STEADY} and steady != self._identity.get(STEADY):
+                way = "not steady" if steady is None else f"steady over {steady['frames']} frames"
+                raise ForeignMaskError(
+                    f'"{there[0]}" exists and its masks are {way}: ask for the same (--steady) or '
+                    "name another --out folder; nothing is overwritten"
+                )
         else:
             is_ours = begun is None or begun == self._made_by()
         if is_ours:
@@ -375,6 +492,7 @@ def own_mask_file(
     ending: str,
     *,
     resample: bool | None = None,
+    steadying: Steadying = NOT_STEADIED,
 ) -> MaskFile:
     """Return the mask file of a micrograph in a folder that may hold others of its name.
 
@@ -384,7 +502,11 @@ def own_mask_file(
     for number in count(1):
         stem = name if number == 1 else f"{name}_{number}"
         try:
-            return MaskFile(run, micrograph, folder / f"{stem}{ending}", resample=resample)
+            return MaskFile(
+                *(run, micrograph, folder / f"{stem}{ending}"),
+                resample=resample,
+                steadying=steadying,
+            )
         except ForeignMaskError:
             continue
     raise AssertionError("there is always another number")

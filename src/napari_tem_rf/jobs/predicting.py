@@ -1,6 +1,6 @@
 """Predict images with a run, and say how long that takes here."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from napari_tem_rf.micrographs.resampling import (
     resample_labels,
     resample_probabilities,
 )
+from napari_tem_rf.movies.steadying import averaged_along
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.networks.speed import Speed
 from napari_tem_rf.protocol import (
@@ -86,6 +87,29 @@ class PredictionResult:
     expected: ExpectedDice | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameSaid:
+    """What a run says of a frame of a series, before anything is made of it.
+
+    Attributes
+    ----------
+    shares : ndarray of uint8, shape (class, row, column)
+        Probabilities in 255ths of all that the network tells apart but the background, on the
+        pixels that it saw.
+    shape : tuple of int
+        (row, column) of the frame.
+    notes : tuple of str
+        Sentences for the user.
+    expected : ExpectedDice, optional
+        The Dice to expect of its mask, and why; None where it was not asked for.
+    """
+
+    shares: NDArray[np.uint8]
+    shape: tuple[int, int]
+    notes: tuple[str, ...] = ()
+    expected: ExpectedDice | None = None
+
+
 def predict_with_run(
     run: Path,
     pixels: NDArray[Any],
@@ -118,16 +142,155 @@ def predict_with_run(
     image, takes part in it.
     """
     record = read_run(run).record
-    if finishing is None:
-        finishing = finishing_for(record, None if resampling is None else resampling.image_nm)
-    shape = (pixels.shape[0], pixels.shape[1])
+    said = _what_it_says(
+        *(run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
+        probabilities=probabilities or (instances and record.parts_particles),
+        shares=keep or _finishing(record, finishing, resampling).needs_probabilities,
+        report=report,
+        stopped=stopped,
+    )
+    if said is None:
+        return None
+    network, notes, expected = said
+    return _result(
+        *(record, network, (pixels.shape[0], pixels.shape[1]), probabilities, resampling),
+        finishing=_finishing(record, finishing, resampling),
+        keep=keep,
+        instances=instances,
+        neck=neck,
+        notes=notes,
+        expected=expected,
+    )
+
+
+def look_at_frame(
+    run: Path,
+    pixels: NDArray[Any],
+    tile_px: int | None = None,
+    device: Device = "auto",
+    resampling: Resampling | None = None,
+    pixel_size_nm: tuple[float, float] | None = None,
+    judged: bool = False,
+    *,
+    report: Reporter,
+    stopped: Stopped,
+) -> FrameSaid | None:
+    """Return what a run says of a frame, for `predict_steadily`; None when stopped.
+
+    Parameters are those of `predict_with_run`.
+    """
+    parts = read_run(run).record.parts_particles
+    said = _what_it_says(
+        *(run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
+        probabilities=parts,
+        shares=not parts,
+        report=report,
+        stopped=stopped,
+    )
+    if said is None:
+        return None
+    network, notes, expected = said
+    shares = network.shares
+    if parts:
+        shares = np.rint(255 * network.probabilities[1:]).astype(np.uint8)
+    return FrameSaid(shares, (pixels.shape[0], pixels.shape[1]), notes, expected)
+
+
+def predict_steadily(
+    run: Path,
+    frames: Sequence[FrameSaid],
+    ahead_px: NDArray[np.float64],
+    frame: int,
+    probabilities: bool = False,
+    resampling: Resampling | None = None,
+    finishing: Finishing | None = None,
+    instances: bool = False,
+    neck: float = Finding().neck,
+    *,
+    report: Reporter,
+    stopped: Stopped,
+) -> PredictionResult:
+    """Predict a frame of a series from what a run says of it and of its neighbours.
+
+    Probabilities are averaged along the drift, then everything is done as `predict_with_run` does
+    it. Notes and what is expected are those of the frame by itself.
+
+    Parameters
+    ----------
+    run : Path
+    frames : sequence of FrameSaid
+    ahead_px : ndarray, shape (frame, 2)
+        How much further what is seen has moved in each of them than in the one that is predicted,
+        (row, column) in px of the image.
+    frame : int
+        Which of them is predicted.
+    probabilities, resampling, finishing, instances, neck
+        As for `predict_with_run`; probabilities are of 255ths.
+    report, stopped : callable
+    """
+    record, own = read_run(run).record, frames[frame]
+    # the network may have seen the image with other pixels
+    ratios = np.divide(own.shares.shape[1:], own.shape)
+    likely = averaged_along([each.shares for each in frames], list(ahead_px * ratios))
+    background = np.maximum(1 - likely.sum(axis=0, keepdims=True), 0)
+    told = likely
+    if record.border_px is not None:
+        told = np.concatenate([likely[:-2], likely[-2:].sum(axis=0, keepdims=True)])
+    network = _Said(
+        np.concatenate([background, told]).argmax(axis=0).astype(np.uint8),
+        np.concatenate([background, likely]),
+        np.rint(255 * told).astype(np.uint8),
+    )
+    return _result(
+        *(record, network, own.shape, probabilities, resampling),
+        finishing=_finishing(record, finishing, resampling),
+        instances=instances,
+        neck=neck,
+        notes=own.notes,
+        expected=own.expected,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Said:
+    """What a network says of an image on the pixels that it saw; see `learning.prediction`."""
+
+    classes: NDArray[np.uint8]
+    probabilities: NDArray[np.float32] | None
+    shares: NDArray[np.uint8] | None
+
+
+def _finishing(
+    record: RunRecord, finishing: Finishing | None, resampling: Resampling | None
+) -> Finishing:
+    if finishing is not None:
+        return finishing
+    return finishing_for(record, None if resampling is None else resampling.image_nm)
+
+
+def _what_it_says(
+    run: Path,
+    pixels: NDArray[Any],
+    tile_px: int | None,
+    device: Device,
+    resampling: Resampling | None,
+    pixel_size_nm: tuple[float, float] | None,
+    judged: bool,
+    *,
+    probabilities: bool,
+    shares: bool,
+    report: Reporter,
+    stopped: Stopped,
+) -> tuple[Any, tuple[str, ...], ExpectedDice | None] | None:
+    """Return what a run says of an image, notes for the user and what is expected of it."""
+    record = read_run(run).record
     clean_pixels = standardise(_seen(pixels, record.cleaning, resampling))
     predict_tiles = _network_tiles(run, device) if record.is_network else _baseline_strips(run)
     result = predict_tiles(
         clean_pixels,
         tile_px=tile_px,
-        probabilities=probabilities or (instances and record.parts_particles),
-        shares=keep or finishing.needs_probabilities,
+        probabilities=probabilities,
+        shares=shares,
         **({"border": True} if record.parts_particles else {}),
         progress=lambda fraction: report(ProgressReport(fraction, None)),
         stopped=stopped,
@@ -138,7 +301,25 @@ def predict_with_run(
     if judged:
         nm = pixel_size_nm if resampling is None else resampling.network_nm
         expected = _judged(run, record, device, clean_pixels, result.classes, nm)
-    classes, probable, shares = result.classes, result.probabilities, result.shares
+    return result, _notes(pixels, clean_pixels, record.cleaning), expected
+
+
+def _result(
+    record: RunRecord,
+    network: Any,
+    shape: tuple[int, int],
+    probabilities: bool,
+    resampling: Resampling | None,
+    *,
+    finishing: Finishing,
+    instances: bool,
+    neck: float,
+    keep: bool = False,
+    notes: tuple[str, ...],
+    expected: ExpectedDice | None,
+) -> PredictionResult:
+    """Return what comes of what a network says: on the image's own pixels, finished, numbered."""
+    classes, probable, shares = network.classes, network.probabilities, network.shares
     numbered: NDArray[np.int32] | None = None
     binning = record.cleaning.binning
     if probable is not None and record.border_px is not None:
@@ -146,11 +327,13 @@ def predict_with_run(
         if instances:
             width_px = record.border_px / binning
             numbered = np.where(
-                result.classes > 0,
+                network.classes > 0,
                 particles_of_probabilities(inside, border, width_px),
                 np.int32(0),
             )
         probable = np.stack([*probable[:-2], inside + border]) if probabilities else None
+    elif not probabilities:
+        probable = None
     if resampling is not None:
         classes = resample_labels(classes, shape)
         numbered = None if numbered is None else resample_labels(numbered, shape)
@@ -171,7 +354,7 @@ def predict_with_run(
     return PredictionResult(
         labels,
         probable,
-        _notes(pixels, clean_pixels, record.cleaning),
+        notes,
         classes if keep else None,
         shares if keep else None,
         finishing,

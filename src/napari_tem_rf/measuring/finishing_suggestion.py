@@ -17,12 +17,14 @@ from scipy.special import expit, logit
 
 from napari_tem_rf.measuring.finishing import (
     ANY_CERTAINTY,
+    EVEN,
     Finishing,
     circle_diameter,
     finish_prediction,
     holes_of,
     own_probability,
     patches_of,
+    smoothed,
 )
 
 __all__ = [
@@ -52,7 +54,9 @@ _FEWEST_PAINTED = 3
 _WHOLE_STROKE = 0.9
 _BELOW_PAINTED = 0.02  # other images are a little less sure
 _USUAL_PART = 0.4
-_SAME_IOU = 0.5
+_ON_PARTICLE = 0.5
+_LEVELS = 256
+_LEAST_LEVEL = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +150,7 @@ class CertaintyChoice:
         self._is_true: list[bool] = []
         self._true = 0
         self._least_painted = 1.0
+        self._held_out: list[tuple[NDArray[Any], NDArray[Any], NDArray[Any]]] = []
         self._right = 0.0
         self._right_px = 0
 
@@ -177,7 +182,7 @@ class CertaintyChoice:
         self._right += float(own_probability(probabilities, classes)[right].sum(dtype=float))
         self._right_px += int(np.count_nonzero(right))
         if held_out:
-            self._compare(classes, probabilities, truth)
+            self._held_out.append((classes, probabilities, truth))
         if strokes:
             self._keep_painted(classes, probabilities, truth)
 
@@ -225,8 +230,7 @@ class CertaintyChoice:
         found = np.where(known, finish_prediction(classes, probabilities, self._finishing), 0)
         true = np.where(known, truth, 0)
         patches, number = patches_of(found)
-        true_patches, true_number = patches_of(true)
-        self._true += true_number
+        self._true += patches_of(true)[1]
         if not number:
             return
         inside = patches.ravel()
@@ -234,8 +238,7 @@ class CertaintyChoice:
         sure = np.bincount(
             inside, own_probability(probabilities, found).ravel(), minlength=number + 1
         )
-        is_true = np.zeros(number + 1, bool)
-        is_true[_matched(patches, true_patches, found == true, sizes)] = True
+        is_true = _on_particles(patches, (found == true) & (found > 0), sizes)
         self._sure += (sure[1:] / sizes[1:]).tolist()
         self._is_true += is_true[1:].tolist()
 
@@ -243,6 +246,10 @@ class CertaintyChoice:
         """Return the suggestion with a least certainty."""
         if not self._right_px:
             return suggestion
+        level = self._best_level()
+        self._finishing = replace(self._finishing, level=level)
+        for each in self._held_out:
+            self._compare(*each)
         typical = max(ANY_CERTAINTY, self._right / self._right_px)
         usual = ANY_CERTAINTY + _USUAL_PART * (typical - ANY_CERTAINTY)
         why = f"the network is {typical:.0%} sure of annotated particles in the mean"
@@ -253,10 +260,12 @@ class CertaintyChoice:
                 f"with a least certainty of {usual:.0%} the {self._true:,} held-out particles are "
             )
             why += "found best"
+        if level != EVEN:
+            why += f"; their pixels agree best, at a Dice of {2 * level:.2f}, from half of that on"
         if usual > (least := max(ANY_CERTAINTY, self._least_painted - _BELOW_PAINTED)):
             usual = least
             why = "no particle that was painted on is left out"
-        finishing = replace(suggestion.finishing, certainty=round(usual, 2))
+        finishing = replace(suggestion.finishing, certainty=round(usual, 2), level=level)
         because = suggestion.reason
         number = len(self._painted_sizes)
         if number >= _FEWEST_PAINTED:
@@ -269,6 +278,40 @@ class CertaintyChoice:
                     f"all are wider than {painted:.3g} px: {part} of that area is let pass"
                 )
         return Suggestion(finishing, f"{because}; {why}")
+
+    def _best_level(self) -> float:
+        """Return the level that is best for the pixels of held-out particles; even without them."""
+        number = sum(patches_of(np.maximum(truth, 0))[1] for *_, truth in self._held_out)
+        if number < _FEWEST_HELD_OUT:
+            return EVEN
+        particle, background = np.zeros(_LEVELS), np.zeros(_LEVELS)
+        for _, probabilities, truth in self._held_out:
+            likely = sum(smoothed(plane, self._finishing.smoothing_px) for plane in probabilities)
+            steps = np.clip(np.asarray(likely) * _LEVELS, 0, _LEVELS - 1).astype(np.int64)
+            particle += np.bincount(steps[truth > 0], minlength=_LEVELS)
+            background += np.bincount(steps[truth == 0], minlength=_LEVELS)
+        return best_level(particle, background)
+
+
+def best_level(particle: NDArray[np.floating[Any]], background: NDArray[np.floating[Any]]) -> float:
+    """Return the probability from which pixels are best given to particles: half of the best Dice.
+
+    Dice is the F1 of pixels, and F1 is highest where everything is taken whose chance to be true is
+    above half of that F1 [1]_. A network that is sure stays near 50 %; one that is in doubt would
+    lose area there, for where all say 45 % nearly half are of a particle.
+
+    Parameters
+    ----------
+    particle, background : ndarray, shape (level,)
+        How many pixels of particles and of background have a probability of each level, from 0 on.
+
+    References
+    ----------
+    .. [1] As for `best_certainty`.
+    """
+    taken = np.cumsum(particle[::-1]), np.cumsum(background[::-1])
+    dice = 2 * taken[0] / np.maximum(taken[0] + taken[1] + particle.sum(), 1)
+    return float(np.clip(round(float(dice.max()) / 2, 2), _LEAST_LEVEL, EVEN))
 
 
 def best_certainty(
@@ -359,22 +402,17 @@ def _smallest(sizes: Sequence[float]) -> float:
     return max(by_number, by_area)
 
 
-def _matched(
-    patches: NDArray[np.int32],
-    true: NDArray[np.int32],
-    same_class: NDArray[np.bool_],
-    sizes: NDArray[np.integer],
-) -> NDArray[np.integer]:
-    """Return the patches that are a true one by an intersection over union of more than half."""
-    both = (patches > 0) & (true > 0) & same_class
-    true_sizes = np.bincount(true.ravel())
-    pairs, shared = np.unique(
-        patches[both].astype(np.int64) * len(true_sizes) + true[both], return_counts=True
-    )
-    patch, partner = pairs // len(true_sizes), pairs % len(true_sizes)
-    union = sizes[patch] + true_sizes[partner] - shared
-    matched: NDArray[np.integer] = patch[shared > _SAME_IOU * union]
-    return matched
+def _on_particles(
+    patches: NDArray[np.int32], right: NDArray[np.bool_], sizes: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """Return which patches lie by more than half of their area on annotated particles.
+
+    No outline is asked for: one that is off is no reason to leave a particle out, for then its
+    place is wrong and its number too.
+    """
+    on = np.bincount(patches.ravel(), right.ravel(), minlength=len(sizes))
+    found: NDArray[np.bool_] = on > _ON_PARTICLE * sizes
+    return found
 
 
 def _rounded(length: float) -> float:

@@ -106,12 +106,16 @@ class TrainingSet:
     border_px : float, optional
         Width in px of the border of numbered particles, which is learned besides the classes; None
         where classes alone are.
+    of_strokes : bool, optional
+        Whether the annotation is strokes and not masks, where that is known of the whole that this
+        is a part of: a block of a mask is none the less a mask.
     """
 
     images: tuple[AnnotatedImage, ...]
     classes: Classes
     unlabelled: Unlabelled = "ignore"
     border_px: float | None = None
+    of_strokes: bool | None = None
 
     @property
     def learned(self) -> int:
@@ -135,6 +139,8 @@ class TrainingSet:
     @property
     def is_sparse(self) -> bool:
         """Whether the annotation is strokes and not masks, on the images that have one."""
+        if self.of_strokes is not None:
+            return self.of_strokes
         area = sum(image.labels.size for image in self.images if (image.labels >= 0).any())
         return int(self.counts().sum()) < SPARSE * area
 

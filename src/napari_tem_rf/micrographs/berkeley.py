@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_tem_rf.micrographs.frame_interval import interval_terms
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_dataset
 from napari_tem_rf.micrographs.hdf5_images import hdf5_pixels
 from napari_tem_rf.micrographs.named_axes import Meaning, image_axes, meaning_of
@@ -109,8 +110,13 @@ def _image(path: Path, group: Any, dataset: Any, name: str) -> RawImage:
     elif row.step is not None and column.step is not None:
         steps = (row.step, row.unit), (column.step, column.unit)
     units = tuple(axes[axis].unit or "" for axis in found.leading)
+    terms: dict[str, float] = {}
+    if len(found.leading) == 1:
+        frames = axes[found.leading[0]]
+        if frames.even and frames.unit:
+            terms = interval_terms(frames.step, frames.unit)
     pixels = hdf5_pixels(path, dataset, found)
-    return RawImage(pixels, name, steps, axis_units=units, notes=notes)
+    return RawImage(pixels, name, steps, axis_units=units, metadata=terms, notes=notes)
 
 
 def _axis(dim: Any, length: int, by_py4dstem: bool) -> _Axis:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from napari_tem_rf.micrographs.digitalmicrograph_check import refuse_damaged_tags
-from napari_tem_rf.micrographs.frame_interval import INTERVAL, frame_interval_s
+from napari_tem_rf.micrographs.frame_interval import interval_terms
 from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES, mapped_frames
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 from napari_tem_rf.micrographs.terms import microscope_terms, tag_at
@@ -97,8 +97,7 @@ def _raw(signal: Mapping[str, Any], pixels: Any, terms: dict[str, Any]) -> RawIm
         (float(axes[-1]["scale"]), units[-1]),
     )
     if len(axes) == 3 and units[0]:
-        seconds = frame_interval_s(axes[0]["scale"], units[0])
-        terms |= {} if seconds is None else {INTERVAL: seconds}
+        terms |= interval_terms(axes[0]["scale"], units[0])
     return RawImage(
         pixels, name, steps, colour, tuple(str(unit or "") for unit in units[:-2]), terms
     )

@@ -1,12 +1,16 @@
 """The time from frame to frame of a series, as files write it, in s."""
 
 import math
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
-__all__ = ["INTERVAL", "frame_interval_s", "interval_of"]
+__all__ = ["INTERVAL", "frame_interval_s", "interval_of", "interval_of_times", "interval_terms"]
 
 INTERVAL = "frame_interval_s"
 """The term of `Micrograph` for it."""
+
+_COARSEST = 0.05
 
 _SECONDS = {
     **dict.fromkeys(("", "s", "sec", "secs", "second", "seconds"), 1.0),
@@ -32,10 +36,40 @@ def frame_interval_s(value: Any, unit: str | None = None) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    factor = _SECONDS.get((unit or "").strip().lower())
+    # Berkeley's EMD writes [m_s]
+    factor = _SECONDS.get((unit or "").strip(" []").replace("_", "").lower())
     if factor is None or not math.isfinite(number) or number <= 0:
         return None
     return number * factor
+
+
+def interval_of_times(times_s: Sequence[float], resolution_s: float = 0.0) -> float | None:
+    """Return the mean time between frames of which the file says when each was taken.
+
+    None where they do not follow each other, or where the clock is too coarse to say it to a
+    twentieth.
+
+    Parameters
+    ----------
+    times_s : sequence of float
+        From any beginning.
+    resolution_s : float
+        To what the clock was rounded.
+    """
+    if len(times_s) < 2 or not all(map(math.isfinite, times_s)):
+        return None
+    if any(later < earlier for earlier, later in pairwise(times_s)):
+        return None
+    whole = times_s[-1] - times_s[0]
+    if resolution_s > _COARSEST * whole:
+        return None
+    return frame_interval_s(whole / (len(times_s) - 1))
+
+
+def interval_terms(value: Any, unit: str | None = None) -> dict[str, float]:
+    """Return the term of `Micrograph` for a time between frames; empty where it is none."""
+    seconds = frame_interval_s(value, unit)
+    return {} if seconds is None else {INTERVAL: seconds}
 
 
 def interval_of(metadata: Any) -> float | None:

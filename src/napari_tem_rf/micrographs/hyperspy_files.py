@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.frame_interval import interval_terms
 from napari_tem_rf.micrographs.frames import lazy_frames
 from napari_tem_rf.micrographs.hdf5 import open_hdf5
 from napari_tem_rf.micrographs.hdf5_check import refuse_absurd_hdf5
@@ -90,6 +91,8 @@ def _image(experiment: Any, title: str) -> RawImage:
         row, column = ((float(axis["scale"]), _text(axis.get("units"))) for axis in axes[-2:])
         steps = row, column
     units = tuple(_text(axis.get("units")) or "" for axis in axes[:-2])
+    if len(axes) == 3 and units[0]:
+        metadata |= interval_terms(axes[0].get("scale"), units[0])
     return RawImage(_pixels(data, colour), name, steps, colour, units, metadata)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.frame_interval import interval_of_times, interval_terms
 from napari_tem_rf.micrographs.frames import lazy_frames, mapped_frames
 from napari_tem_rf.micrographs.named_axes import axes_of_map
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
@@ -31,6 +32,8 @@ _IMOD_SIGNED, _IMOD_HALF_BYTES = 1, 16
 
 # FEI's first extended header: 1024 records of 32 numbers of 4 bytes
 _FEI_RECORD, _FEI_RECORDS = 128, 1024
+# days since 1899 have no more digits
+_DAY_S, _CLOCK_S = 86400.0, 1e-5
 _SMALLEST_FEI_M, _LARGEST_FEI_M = 1e-13, 1e-4
 
 
@@ -317,7 +320,7 @@ def _along(header: _Header, axis: int) -> float | None:
 def _extended(path: Path, header: _Header) -> _ExtendedHeader:
     if header.extended_kind in (b"FEI1", b"FEI2") and header.extended > 0:
         try:
-            return _fei(path)
+            return _fei(path, header)
         except Exception:
             # a damaged extended header must not hide a good image
             return _ExtendedHeader(False, None, {})
@@ -345,7 +348,7 @@ def _first_fei(path: Path, header: _Header) -> _ExtendedHeader:
     return _ExtendedHeader(is_fei, (size, size) if size > 0 else None, terms)
 
 
-def _fei(path: Path) -> _ExtendedHeader:
+def _fei(path: Path, header: _Header) -> _ExtendedHeader:
     """Read the extended headers of the types FEI1 and FEI2, whose fields mrcfile knows."""
     import mrcfile
 
@@ -355,6 +358,7 @@ def _fei(path: Path) -> _ExtendedHeader:
             table = mrc.indexed_extended_header
             if table is None or len(table) == 0:
                 return _ExtendedHeader(False, None, {})
+            table = np.array(table)
             first = table[0]
 
     def value(key: str) -> float | None:
@@ -372,6 +376,9 @@ def _fei(path: Path) -> _ExtendedHeader:
             terms[term] = number * factor
     if "Camera name" in first.dtype.names and first["Camera name"]:
         terms["detector"] = bytes(first["Camera name"]).rstrip(b"\0").decode("utf-8", "replace")
+    if len(table) >= header.sections > 1 and "Timestamp" in first.dtype.names:
+        days = np.asarray(table["Timestamp"][: header.sections], np.float64)
+        terms |= interval_terms(interval_of_times((days * _DAY_S).tolist(), _CLOCK_S))
     column_m, row_m = value("Pixel size X"), value("Pixel size Y")
     size = None
     if column_m is not None and row_m is not None and min(column_m, row_m) > 0:

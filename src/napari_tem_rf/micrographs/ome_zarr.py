@@ -8,13 +8,14 @@ versions are 0.1 to 0.5 (https://ngff.openmicroscopy.org/specifications/).
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.micrographs.frame_interval import interval_terms
 from napari_tem_rf.micrographs.frames import is_small, lazy_frames
 from napari_tem_rf.micrographs.named_axes import ImageAxes, Meaning, image_axes, meaning_of
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
@@ -168,6 +169,7 @@ class _Level:
     steps: tuple[Step, Step] | None = None
     axis_units: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    terms: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def is_one_image(self) -> bool:
@@ -234,7 +236,12 @@ def _described(
         if row[1] is None or column[1] is None:
             notes = ("no pixel size: its axes have a scale, but no unit",)
     leading_units = tuple(units[axis] or "" for axis in found.leading)
-    return _Level(array, found, name, steps, leading_units, notes)
+    terms: Mapping[str, Any] = {}
+    several = [axis for axis in found.leading if array.shape[axis] > 1]
+    # a scale without a unit is the 1 that the format asks for where nothing is known
+    if scale is not None and len(several) == 1 and units[several[0]]:
+        terms = interval_terms(scale[several[0]], units[several[0]])
+    return _Level(array, found, name, steps, leading_units, notes, terms)
 
 
 def _refuse_one_axis(array: Any, name: str) -> None:
@@ -281,7 +288,12 @@ def _raw(level: _Level, path: Path, at_once: bool) -> RawImage:
         frames = math.prod(lengths)
         pixels = lazy_frames(reader, frames, image_shape, level.array.dtype, at_once=False)
     return RawImage(
-        pixels, level.name, level.steps, axis_units=level.axis_units, notes=tuple(notes)
+        pixels,
+        level.name,
+        level.steps,
+        axis_units=level.axis_units,
+        metadata=level.terms,
+        notes=tuple(notes),
     )
 
 

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from napari_tem_rf.micrographs.frame_interval import interval_of_times, interval_terms
 from napari_tem_rf.micrographs.frames import mapped_frames
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
 from napari_tem_rf.micrographs.special_files import refuse_special_file
@@ -35,6 +36,9 @@ _TYPES = {
     9: "<c8",
     10: "<c16",
 }
+# with each frame the time, or the time and the place of the beam
+_TAGS = (0x4152, 0x4142)
+_TAG = struct.Struct("<HHI")
 # from here on offsets take 8 bytes
 _LONG_OFFSETS = 0x0220
 _ELEMENT = struct.Struct("<ddIddIHII")
@@ -78,7 +82,8 @@ def read_ser(path: Path, title: str = "") -> list[RawImage]:
     unit = "1/m" if _is_diffraction(description) else "m"
     pixels = mapped_frames(path, series.offsets, series.image_shape, series.dtype, upside_down=True)
     steps: tuple[Step, Step] = (series.step_m[0], unit), (series.step_m[1], unit)
-    return [RawImage(pixels, title, steps, metadata=_terms(description))]
+    terms = _terms(description) | interval_terms(interval_of_times(series.times_s, 1.0))
+    return [RawImage(pixels, title, steps, metadata=terms)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +94,14 @@ class _Series:
     image_shape: tuple[int, int]
     dtype: np.dtype[Any]
     step_m: tuple[float, float]
+    times_s: tuple[float, ...] = ()
+    """When the frames were taken, to a second; empty where that is not written."""
 
 
 def _series(file: BinaryIO, path: Path) -> _Series | None:
     """Return where the frames are; None if the file holds spectra."""
     size = path.stat().st_size
-    order, magic, version, kind, _, _, valid = struct.unpack("<HHHIIII", file.read(22))
+    order, magic, version, kind, tag_kind, total, valid = struct.unpack("<HHHIIII", file.read(22))
     if order != 0x4949 or magic != _MAGIC:
         raise ReadingError(f'"{path.name}" does not start as a TIA series: it is not a .ser file')
     if kind == _SPECTRA:
@@ -135,7 +142,29 @@ def _series(file: BinaryIO, path: Path) -> _Series | None:
                 f"{size:,} bytes: it was cut off or damaged"
             )
     starts = tuple(offset + _ELEMENT.size for offset in offsets)
-    return _Series(starts, (rows, columns), dtype, step_m)
+    times_s = _times(file, tag_kind, table + total * width, valid, width)
+    return _Series(starts, (rows, columns), dtype, step_m, times_s)
+
+
+def _times(file: BinaryIO, kind: int, table: int, number: int, width: int) -> tuple[float, ...]:
+    """Return when the frames were taken; empty where no tags say it, or not all can be read."""
+    if kind not in _TAGS:
+        return ()
+    file.seek(table)
+    data = file.read(number * width)
+    if len(data) < number * width:
+        return ()
+    times = []
+    for offset in np.frombuffer(data, f"<u{width}").tolist():
+        file.seek(offset)
+        tag = file.read(_TAG.size)
+        if len(tag) < _TAG.size:
+            return ()
+        said, _, seconds = _TAG.unpack(tag)
+        if said != kind:
+            return ()
+        times.append(float(seconds))
+    return tuple(times)
 
 
 def _description(path: Path) -> ElementTree.Element | None:

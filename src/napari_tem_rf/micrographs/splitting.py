@@ -143,9 +143,11 @@ def _split_blocks(data: TrainingSet, fraction: float, gap_px: int) -> Split:
             data,
             f"nothing is held out: for a score, {_what_to_paint(data, gap_px)}",
         )
+    # what was left out of a mask makes no strokes of it
+    whole = replace(data, of_strokes=data.is_sparse)
     return Split(
-        _annotated(replace(data, images=tuple(training))),
-        _annotated(replace(data, images=tuple(validation))),
+        _annotated(replace(whole, images=tuple(training))),
+        _annotated(replace(whole, images=tuple(validation))),
         "blocks",
         tuple(names),
         f"a block of each image held out, {gap_px} px away from the training: "

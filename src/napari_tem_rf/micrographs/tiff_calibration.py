@@ -16,7 +16,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from xml.etree import ElementTree
 
-from napari_tem_rf.micrographs.frame_interval import INTERVAL, frame_interval_s
+from napari_tem_rf.micrographs.frame_interval import (
+    INTERVAL,
+    interval_of_times,
+    interval_terms,
+)
 from napari_tem_rf.micrographs.pixel_size import LARGEST_BARE_NM, Step
 
 __all__ = ["Calibration", "calibrations", "same_steps"]
@@ -185,12 +189,7 @@ def _imagej_terms(tiff: Any) -> Terms:
     terms = _digital_micrograph_terms(str(description.get("Info", "")))
     if not terms and description.get("Labels"):
         terms = _digital_micrograph_terms(str(description["Labels"][0]))
-    return terms | _interval(description.get("finterval"), description.get("tunit"))
-
-
-def _interval(value: Any, unit: Any) -> Terms:
-    seconds = frame_interval_s(value, None if unit is None else str(unit))
-    return {} if seconds is None else {INTERVAL: seconds}
+    return terms | interval_terms(description.get("finterval"), description.get("tunit"))
 
 
 def _digital_micrograph_terms(info: str) -> Terms:
@@ -243,8 +242,27 @@ def _ome_steps(image: Any) -> Steps | None:
 
 def _ome_terms(image: Any) -> Terms:
     date = _words(("date", child.text) for child in image if child.tag.endswith("}AcquisitionDate"))
-    pixels = next(child for child in image if child.tag.endswith("}Pixels")).attrib
-    return date | _interval(pixels.get("TimeIncrement"), pixels.get("TimeIncrementUnit"))
+    pixels = next(child for child in image if child.tag.endswith("}Pixels"))
+    said = interval_terms(
+        pixels.attrib.get("TimeIncrement"), pixels.attrib.get("TimeIncrementUnit")
+    )
+    return date | (said or _ome_times(pixels))
+
+
+def _ome_times(pixels: Any) -> Terms:
+    """Return the time between frames by when each was taken (DeltaT), where all say it."""
+    times: dict[int, float] = {}
+    for plane in pixels:
+        if not plane.tag.endswith("}Plane") or plane.attrib.get("TheC", "0") != "0":
+            continue
+        seconds = _number(plane.attrib.get("DeltaT"))
+        unit = interval_terms(1, plane.attrib.get("DeltaTUnit"))
+        if seconds is None or not unit:
+            return {}
+        times.setdefault(int(plane.attrib.get("TheT", 0)), seconds * unit[INTERVAL])
+    if sorted(times) != list(range(int(pixels.attrib.get("SizeT", 0)))):
+        return {}
+    return interval_terms(interval_of_times([times[frame] for frame in sorted(times)]))
 
 
 # the others: of a page

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 import numpy as np
 
+from napari_tem_rf.micrographs.frame_interval import interval_terms
 from napari_tem_rf.micrographs.hdf5_images import hdf5_pixels
 from napari_tem_rf.micrographs.named_axes import ImageAxes
 from napari_tem_rf.micrographs.rawimage import RawImage, ReadingError, Step
@@ -76,8 +77,18 @@ def _image(path: Path, group: Any, title: str) -> RawImage:
     if start is not None and str(start).isdigit() and int(start) > 0:
         with suppress(OverflowError, ValueError, OSError):
             terms["date"] = datetime.fromtimestamp(int(start), UTC).isoformat()
+    if dataset.ndim == 3 and dataset.shape[2] > 1:
+        terms |= interval_terms(_frame_time(about))
     pixels = hdf5_pixels(path, dataset, axes)
     return RawImage(pixels, name, _steps(about), metadata=terms, notes=notes)
+
+
+def _frame_time(about: Mapping[str, Any]) -> Any:
+    """Return the time of a frame in s: of the scan, or what the camera was exposed for."""
+    if (scan := tag_at(about, "Scan.FrameTime")) is not None:
+        return scan
+    number = tag_at(about, "BinaryResult.DetectorIndex")
+    return tag_at(about, f"Detectors.Detector-{number}.ExposureTime")
 
 
 def _about(group: Any) -> tuple[Mapping[str, Any], tuple[str, ...]]:

@@ -6,6 +6,7 @@ from napari_tem_rf.movies.course import Course, courses_of
 from napari_tem_rf.movies.drift import Drift, DriftSettings, measure_drift
 from napari_tem_rf.movies.following import SeriesParticles, measure_series
 from napari_tem_rf.movies.linking import Limits, suggest_limits
+from napari_tem_rf.movies.steadying import Steadying
 from napari_tem_rf.movies.tracks import (
     Correction,
     Tracks,
@@ -23,6 +24,7 @@ __all__ = [
     "EditedTracks",
     "Limits",
     "SeriesParticles",
+    "Steadying",
     "Tracks",
     "correct",
     "courses_of",

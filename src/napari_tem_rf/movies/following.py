@@ -3,7 +3,9 @@
 from collections import Counter
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from itertools import islice
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +20,13 @@ from napari_tem_rf.protocol import LabelsAre
 if TYPE_CHECKING:
     import pandas as pd
 
-Result = TypeVar("Result")
-
 __all__ = ["MASK_DRIFT", "SeriesParticles", "measure_frames", "measure_series"]
 
 MASK_DRIFT = DriftSettings(reach=2, steps=10)
 """How the drift is measured from masks: they have no noise, and whole pixels are enough."""
 
-_PLANES_LOOKED_AT = 8
-
-_COUNTING, _DRIFTING = 0.05, 0.25
-"""Shares of the work that come before the particles are measured."""
+_LOOKED_AT = 8
+"""In so many frames it is seen what the values of the masks mean."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,8 +49,8 @@ class SeriesParticles:
         Whether the drift was measured from the masks, for want of another.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel.
-    numbered : bool
-        Whether the masks had a number for each particle.
+    meaning : LabelMeaning
+        What the values of the masks were taken for.
     """
 
     tables: "Mapping[int, pd.DataFrame]"
@@ -61,11 +59,19 @@ class SeriesParticles:
     finding: Finding
     offsets_px: NDArray[np.float64]
     drift_is_of_masks: bool
-    pixel_size_nm: tuple[float, float] | None = None
-    numbered: bool = False
+    pixel_size_nm: tuple[float, float] | None
+    meaning: LabelMeaning
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the masks had a number for each particle."""
+        return self.meaning.numbered
 
     def track(
-        self, limits: Limits | Mapping[str, Any] | None = None, time_step_s: float | None = None
+        self,
+        limits: Limits | Mapping[str, Any] | None = None,
+        time_step_s: float | None = None,
+        left_out: Mapping[int, str] | None = None,
     ) -> Tracks:
         """Find the particles again from frame to frame; see `track_particles`."""
         return track_particles(
@@ -74,6 +80,7 @@ class SeriesParticles:
             self.shape,
             limits,
             offsets_px=self.offsets_px,
+            left_out=left_out,
             pixel_size_nm=self.pixel_size_nm,
             time_step_s=time_step_s,
         )
@@ -86,12 +93,14 @@ def measure_series(
     *,
     offsets_px: NDArray[np.float64] | None = None,
     labels_are: LabelsAre = "auto",
+    left_out: Mapping[int, str] = MappingProxyType({}),
     pixel_size_nm: tuple[float, float] | None = None,
     stopped: Callable[[], bool] = lambda: False,
 ) -> Generator[float, None, SeriesParticles | None]:
     """Measure the particles of all frames of a series of masks; yields the fraction done.
 
-    Returns None when stopped.
+    Returns None when stopped. Each frame is asked for once; a second time only where the last
+    frames show that values which looked like classes are numbers of particles.
 
     Parameters
     ----------
@@ -104,49 +113,76 @@ def measure_series(
         The drift, (row, column); measured from the masks where None.
     labels_are : {"auto", "classes", "particles"}
         Whether the masks hold classes, or a number for each particle.
+    left_out : mapping of int to str
+        Frames that cannot be measured, and why.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel.
     stopped : callable
         Asked between frames.
     """
+    ahead = {
+        frame: np.asarray(planes(frame))
+        for frame in islice((each for each in range(frames) if each not in left_out), _LOOKED_AT)
+    }
+    shape: tuple[int, ...] = next(iter(ahead.values())).shape if ahead else (0, 0)
+    some = [plane for plane in ahead.values() if plane.any()]
+    guess = find_meaning(some, "background", labels_are)
     counts: Counter[int] = Counter()
-    some: list[NDArray[Any]] = []
-    for frame in range(frames):
-        if stopped():
-            return None
-        plane = np.asarray(planes(frame))
-        counts.update(count_labels(plane))
-        if len(some) < _PLANES_LOOKED_AT and plane.any():
-            some.append(plane)
-        yield _COUNTING * (frame + 1) / frames
-    # a few numbers look like classes until it is seen where they lie
-    meaning = find_meaning(some, "background", labels_are, counts)
-    begun, of_masks = _COUNTING, offsets_px is None
-    if offsets_px is None:
-        offsets_px = np.zeros((frames, 2))
-        if frames > 1:
-            found = yield from _share_of(
-                measure_drift(
-                    lambda frame: np.asarray(planes(frame)) > 0, frames, MASK_DRIFT, stopped=stopped
-                ),
-                begun,
-                _DRIFTING,
-            )
+    tables: dict[int, pd.DataFrame] = {}
+    troubles: list[ValueError] = []
+
+    def look(frame: int) -> NDArray[np.bool_]:
+        """Measure a frame and return where its particles are: it is read once for all."""
+        if frame in left_out:
+            raise ValueError(left_out[frame])
+        try:
+            plane = ahead.pop(frame) if frame in ahead else np.asarray(planes(frame))
+            counts.update(count_labels(plane))
+            if len(some) < _LOOKED_AT and plane.any():
+                some.append(plane)
+            (found, _), *_ = survey_frames(lambda _: plane, [frame], guess, finding, pixel_size_nm)
+        except ValueError as trouble:  # not that of a frame that only the drift leaves out
+            troubles.append(trouble)
+            raise
+        tables[frame] = counted_table(found, finding, guess.numbered)
+        where: NDArray[np.bool_] = plane != guess.background if guess.background else plane > 0
+        return where
+
+    of_masks = offsets_px is None
+    if offsets_px is not None or frames < 2:
+        for frame in range(frames):
             if stopped():
                 return None
-            offsets_px = found.offsets_px
-        begun += _DRIFTING
-    tables = yield from _share_of(
-        measure_frames(planes, range(frames), meaning, finding, pixel_size_nm, stopped=stopped),
-        begun,
-        1 - begun,
-    )
-    if tables is None:
-        return None
-    rows, columns = np.asarray(planes(0)).shape
+            if frame not in left_out:
+                look(frame)
+            yield (frame + 1) / frames
+        offsets_px = np.zeros((frames, 2)) if offsets_px is None else offsets_px
+    else:
+        drifting = measure_drift(look, frames, MASK_DRIFT, stopped=stopped)
+        while of_masks:
+            try:
+                yield next(drifting)
+            except StopIteration as end:
+                offsets_px = end.value.offsets_px
+                break
+            if troubles:
+                raise troubles[0]
+        if stopped():
+            return None
+    if troubles:
+        raise troubles[0]
+    # a few numbers look like classes until it is seen where all of them lie
+    meaning = find_meaning(some, "background", labels_are, counts)
+    if (meaning.numbered, meaning.background) != (guess.numbered, guess.background):
+        again = yield from measure_frames(
+            planes, list(tables), meaning, finding, pixel_size_nm, stopped=stopped
+        )
+        if again is None:
+            return None
+        tables = again
     return SeriesParticles(
-        *(tables, frames, (rows, columns), finding),
-        *(np.asarray(offsets_px), of_masks, pixel_size_nm, meaning.numbered),
+        *(tables, frames, (shape[0], shape[1]), finding),
+        *(np.asarray(offsets_px), of_masks, pixel_size_nm, meaning),
     )
 
 
@@ -185,15 +221,3 @@ def measure_frames(
         tables[frame] = counted_table(found, finding, meaning.numbered)
         yield len(tables) / len(frames)
     return tables
-
-
-def _share_of(
-    job: Generator[float, None, Result], begun: float, share: float
-) -> Generator[float, None, Result]:
-    """Run a job as a share of a larger one, and return what it returns."""
-    while True:
-        try:
-            yield begun + share * next(job)
-        except StopIteration as end:
-            result: Result = end.value
-            return result

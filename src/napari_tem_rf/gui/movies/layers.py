@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Labels
 from napari.layers import Tracks as TracksLayer
 from numpy.typing import NDArray
 
@@ -17,6 +17,7 @@ from napari_tem_rf.gui.layers.marks import (
     mark_of,
 )
 from napari_tem_rf.gui.particles.layers import masks, strokes_background
+from napari_tem_rf.gui.session.predictions import live_layer
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.movies import Tracks
 
@@ -32,12 +33,12 @@ _TAIL_FRAMES = 30
 def series_masks(session: Session, image: Image | None) -> list[Labels]:
     """Return the layers whose particles can be tracked: particles last, as what is best known.
 
-    Strokes are on some frames only, and are not among them.
+    Strokes are on some frames only, and are not among them; what follows them comes first.
     """
     if image is None:
         return []
     shape = image_shape(image)
-    found: list[Layer] = [
+    found: list[Labels] = [
         layer
         for layer in masks(session)
         if image_shape(layer) == shape and not strokes_background(session, layer)
@@ -50,7 +51,9 @@ def series_masks(session: Session, image: Image | None) -> list[Labels]:
         and image_shape(layer) == shape
         and layer not in found
     ]
-    return found
+    # what follows the strokes knows the frames that were painted on or looked at
+    live = live_layer(session, image)
+    return sorted(found, key=lambda layer: layer is not live)
 
 
 def tracks_layer(session: Session, image: Image | None) -> TracksLayer | None:

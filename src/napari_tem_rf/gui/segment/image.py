@@ -214,7 +214,8 @@ class LoadWidget(QWidget):
                 self.table.setItem(place, at, item)
         height = self.table.verticalHeader().length() + 2 * self.table.frameWidth()
         self.table.setFixedHeight(min(height, _TALLEST_TABLE_PX))
-        self.fold.set_title(f"What the file says ({len(lines)} entries)")
+        entries = "1 entry" if len(lines) == 1 else f"{len(lines)} entries"
+        self.fold.set_title(f"What the file says ({entries})")
         self.fold.setVisible(bool(lines))
 
     def _show_other_sizes(self, now: Situation) -> None:

@@ -78,6 +78,7 @@ class Predicting:
         self._session = session
         self._run = run
         self._resample = resample
+        self._steadying = session.situation.choices.steadying
         self._tasks: list[_Task] = []
         self._at = 0
         self._frames = 0
@@ -89,7 +90,7 @@ class Predicting:
 
     def begin(self, targets: Sequence[Target]) -> None:
         """Predict images, in order; returns at once."""
-        self._tasks = _tasks(targets)
+        self._tasks = _tasks(targets, self._steadying.frames > 0)
         self._open()
         self._next()
 
@@ -107,7 +108,9 @@ class Predicting:
         out = masks_folder(self._run.folder) / folder.name
         self._open()
         steps = partial(
-            predict_folder, self._session.engine, self._opened(), paths, out, self._resample
+            predict_folder,
+            *(self._session.engine, self._opened(), paths, out, self._resample),
+            steadying=self._steadying,
         )
         self._in_thread(steps, self._on_folder_step, self._on_folder)
 
@@ -246,6 +249,8 @@ class Predicting:
 
     def _begin_series(self, task: _Task) -> None:
         session = self._session
+        if self._steadying.frames:
+            session.part(Refinishing).forget(task.image)
         steps = partial(
             predict_series,
             session.engine,
@@ -254,6 +259,7 @@ class Predicting:
             session.image_folder(task.image).name,
             task.frames,
             self._resample,
+            steadying=self._steadying,
         )
         self._in_thread(steps, self._on_series_step, self._on_series)
 
@@ -320,11 +326,14 @@ class Predicting:
         )
 
 
-def _tasks(targets: Sequence[Target]) -> list[_Task]:
-    """Return what is predicted in a go: each frame in memory, the frames on disk of an image."""
+def _tasks(targets: Sequence[Target], is_steady: bool = False) -> list[_Task]:
+    """Return what is predicted in a go: each frame in memory, the frames on disk of an image.
+
+    Masks that are made steady go to the disk, where they are made with their neighbours.
+    """
     tasks: list[_Task] = []
     for image, frame in targets:
-        on_disk = goes_to_disk(image)
+        on_disk = goes_to_disk(image) or (is_steady and len(image_shape(image)) == 3)
         if on_disk and tasks and tasks[-1].image is image:
             tasks[-1] = _Task(image, (*tasks[-1].frames, frame), True)
         else:

@@ -87,6 +87,11 @@ class Refinishing:
         while held > MOST_BYTES and len(self._kept) > 1:
             held -= self._kept.popitem(last=False)[1].size
 
+    def forget(self, image: Image) -> None:
+        """Forget what is kept of an image whose masks are made in another way from now on."""
+        for key in [key for key, kept in self._kept.items() if kept.image() is image]:
+            del self._kept[key]
+
     @property
     def frames(self) -> int:
         """How many frames can be finished again."""

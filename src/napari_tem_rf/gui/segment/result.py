@@ -11,6 +11,7 @@ from superqt.utils import signals_blocked
 from napari_tem_rf.gui.export.mask_export import MaskExport
 from napari_tem_rf.gui.export.sharing import ShareButton
 from napari_tem_rf.gui.layers.layers import image_shape, pixel_size_nm
+from napari_tem_rf.gui.pieces.forms import Form
 from napari_tem_rf.gui.pieces.parts import (
     Choice,
     Fold,
@@ -92,6 +93,8 @@ class ExportWidget(QWidget):
         self.resample.setChecked(True)
         self.resample.toggled.connect(self._say_sizes)
         self.resample.hide()
+        self.steadying = Form(self.session.situation.choices.steadying)
+        self.steadying.changed.connect(lambda plan: self.session.choose(steadying=plan))
         self.stop_button = QPushButton("Stop")
         self.stop_button.setToolTip("Stop predicting; what is done stays")
         self.stop_button.clicked.connect(self._stop)
@@ -116,6 +119,7 @@ class ExportWidget(QWidget):
                 self.score,
                 self.sizes,
                 self.resample,
+                self.steadying,
                 row(self.predict_button, self.all_button, self.folder_button, self.show_button),
                 row(self.bar, self.stop_button, stretch=0),
                 self.words,
@@ -128,7 +132,10 @@ class ExportWidget(QWidget):
         session = self.session
         session.watch(
             self,
-            lambda now: (now.choices.runs, now.choices.run, now.choices.image, now.scene),
+            lambda now: (
+                *(now.choices.runs, now.choices.run, now.choices.image, now.scene),
+                now.choices.steadying,
+            ),
             self._show,
         )
         session.watch(self, lambda now: now.activity.predicting, self._on_predicting)
@@ -146,6 +153,11 @@ class ExportWidget(QWidget):
             self.runs.addItems([run.title for run in runs] or ["no run yet: train, or open one"])
             if choices.run in runs:
                 self.runs.setCurrentIndex(runs.index(choices.run))
+        self.steadying.show_plan(choices.steadying)
+        image = choices.image
+        self.steadying.setVisible(
+            image is not None and len(image_shape(image)) == 3 and choices.run is not None
+        )
         self._say_score(choices.run)
         self._say_sizes()
         self.show_button.setEnabled(bool(now.scene.predictions))

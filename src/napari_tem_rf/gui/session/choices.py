@@ -10,6 +10,7 @@ from napari_tem_rf import jobs
 from napari_tem_rf.gui.session.work import Work
 from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.micrographs.cleaning import Cleaning
+from napari_tem_rf.movies.steadying import Steadying
 from napari_tem_rf.networks.catalog import FIRST_NETWORK
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -30,6 +31,7 @@ __all__ = ["Activity", "Choices", "Interrupted", "Round", "TrainedRun"]
 
 FIRST_PLAN = default_plan()
 NOTHING_CLEANED = Cleaning()
+NOT_STEADIED = Steadying()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +114,8 @@ class Choices:
     finishing : Finishing, optional
         How predicted masks are finished, lengths in px of the images trained on; None: as each run
         says.
+    steadying : Steadying
+        Over how many frames of a series what is predicted is averaged.
     """
 
     image: Image | None = None
@@ -128,6 +132,7 @@ class Choices:
     field_overlay: bool = False
     side_by_side: bool = False
     finishing: Finishing | None = None
+    steadying: Steadying = NOT_STEADIED
 
 
 @dataclass(frozen=True, slots=True, eq=False)
