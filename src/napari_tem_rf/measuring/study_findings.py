@@ -36,8 +36,8 @@ What = Literal["field", "forest", "fourier"]
 Verdict = Literal["better", "worse", "as good", "not told"]
 
 _PAPER: dict[Level, str] = {
-    "amplitude": " (the paper found that the field hardly matters there)",
-    "phase": " (the paper found that the field decides there)",
+    "amplitude": "on such images the receptive field hardly mattered",
+    "phase": "on such images the receptive field decided",
 }
 """What Sytwu, Groschner and Scott (2022) found at such contrasts, said where the study does not
 tell."""
@@ -144,8 +144,7 @@ def expectation(level: Level, taught: Taught, findings: Sequence[StudyFinding]) 
         Those of the study; others in tests.
     """
     here = {each.what: each for each in findings if each.level == level and each.taught == taught}
-    about_field, field = _about_field(here.get("field"))
-    paper = _PAPER.get(level, "") if field == "not told" else ""
+    about_field, field = _about_field(here.get("field"), level)
     good = [
         name for name in _BASELINES if name in here and here[name].verdict in ("better", "as good")
     ]
@@ -155,15 +154,18 @@ def expectation(level: Level, taught: Taught, findings: Sequence[StudyFinding]) 
     about_baseline = _about_baseline(here, baseline)
     return Expectation(
         field,
-        f"{about_field}{paper}.{about_baseline}",
+        f"{about_field}.{about_baseline}",
         baseline,
         tuple(each.figures for each in here.values()),
     )
 
 
-def _about_field(found: StudyFinding | None) -> tuple[str, Verdict]:
+def _about_field(found: StudyFinding | None, level: Level) -> tuple[str, Verdict]:
     if found is None or found.verdict == "not told":
-        return "no difference between receptive fields was measured on such images", "not told"
+        paper = _PAPER.get(level)
+        if paper is None:
+            return "whether the receptive field matters there was not measured yet", "not told"
+        return f"{paper}, by the paper; this program's own study does not tell yet", "not told"
     how = {
         "better": f"did better than {found.other}",
         "worse": f"did worse than {found.other}",
