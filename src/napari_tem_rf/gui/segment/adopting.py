@@ -26,6 +26,9 @@ __all__ = ["AdoptWidget", "Answers", "adopt_request"]
 _RARE = ("dilations", "class_names", "decoder", "norm_epsilon", "licence", "source")
 """Settings that are seldom needed."""
 
+_END = 18
+"""Letters of each end of a long file name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answers:
@@ -56,8 +59,8 @@ class Answers:
         "layer",
         choices={
             "": "choose...",
-            "standardised": "each mean 0 and deviation 1",
-            "other": "another mean and deviation",
+            "standardised": "each mean 0, deviation 1",
+            "other": "other mean, deviation",
         },
     )
     mean: float = told(
@@ -220,7 +223,7 @@ class AdoptWidget(QWidget):
         self.file, self._found = file, ()
         self.answers = Answers()
         self._asked.hide()
-        self._say(f"Looking into {file.name}...")
+        self._say(f"Looking into {_shortened(file.name)}...")
         self.show()
         self.session.submit(
             jobs.look_into_weights,
@@ -243,7 +246,8 @@ class AdoptWidget(QWidget):
         self._asked.show()
         self._show()
         self.session.part(Status).say(
-            f"{file.name} holds a network: say below what the file does not.", "advice"
+            f"{_shortened(file.name)} holds a network: say under 5 Result what the file does not.",
+            "advice",
         )
 
     @property
@@ -280,7 +284,7 @@ class AdoptWidget(QWidget):
 
     @property
     def _name(self) -> str:
-        return "" if self.file is None else self.file.name
+        return "" if self.file is None else _shortened(self.file.name)
 
     def _request(self) -> jobs.AdoptRequest:
         assert self.file is not None
@@ -292,7 +296,7 @@ class AdoptWidget(QWidget):
             return
         file, request = self.file, self._request()
         self._asked.hide()
-        self._say(f"Adopting {file.name}...")
+        self._say(f"Adopting {_shortened(file.name)}...")
         self.session.submit(
             jobs.adopt_weights,
             request,
@@ -304,8 +308,8 @@ class AdoptWidget(QWidget):
     def _on_adopted(self, file: Path, folder: Path, record: RunRecord) -> None:
         self.session.add_run(TrainedRun(folder, record))
         self.session.part(Status).say(
-            f"{file.name} is adopted: Predict and Predict all use it. It has no scores until masks "
-            "of it are evaluated.",
+            f"{_shortened(file.name)} is adopted: Predict and Predict all use it. It has no scores "
+            "until masks of it are evaluated.",
             "good",
         )
         if file == self.file:
@@ -318,7 +322,9 @@ class AdoptWidget(QWidget):
             self.reason.say(sentence(trouble), "error")
 
     def _refuse(self, file: Path, trouble: str) -> None:
-        self.session.part(Status).say(sentence(trouble), "error")
+        self.session.part(Status).say(
+            f"{_shortened(file.name)} is not adopted: 5 Result says why.", "error"
+        )
         if file == self.file:
             self.words.say(sentence(trouble), "error")
             self.file = None
@@ -326,6 +332,11 @@ class AdoptWidget(QWidget):
     def _say(self, words: str) -> None:
         self.words.say(words, "quiet")
         self.session.part(Status).say(words, "quiet")
+
+
+def _shortened(name: str) -> str:
+    """Return a file's name, its middle left out where it would be wider than the dock."""
+    return name if len(name) <= 2 * _END else f"{name[:_END]}…{name[-_END:]}"
 
 
 def _free(parent: Path, name: str) -> Path:
