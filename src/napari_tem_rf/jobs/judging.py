@@ -23,7 +23,7 @@ _SHARE = 0.15
 """Pixels that are looked at once more, as a part of the image's."""
 
 _WINDOW_PX = 1024
-_CONTRAST_PX = 2**20
+_CONTRAST_PX = 2**16
 
 
 @dataclass(frozen=True, slots=True)
