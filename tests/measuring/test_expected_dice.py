@@ -121,11 +121,11 @@ def test_whatever_differs_lowers_what_is_expected(dice):
 
 
 def test_a_worse_prediction_is_warned_of():
-    found = expected(own_dice=0.6, agreement=0.5, distance=6.0, contrast=0.4)
+    found = expected(own_dice=0.6, agreement=0.5, distance=6.0, unsure=0.3, contrast=0.4)
     assert found.warns
     assert found.trust in ("doubtful", "bad")
     assert found.dice < expected().dice - calibrated_model().warn_from
-    assert any("what is found stands out by 0.3 sigma" in each for each in found.reasons)
+    assert any("what is found stands out by 0.4 sigma" in each for each in found.reasons)
     assert any("turned and mirrored" in each for each in found.reasons)
 
 
