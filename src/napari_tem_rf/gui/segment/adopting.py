@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import napari
 from qtpy.QtWidgets import QPushButton, QWidget
@@ -261,7 +262,8 @@ class AdoptWidget(QWidget):
         self._show()
 
     def _typed(self, name: str, text: str) -> None:
-        self.answers = replace(self.answers, **{name: text})
+        changes: dict[str, Any] = {name: text}
+        self.answers = replace(self.answers, **changes)
         self._show()
 
     def _show(self) -> None:
