@@ -55,7 +55,7 @@ $(READY): pyproject.toml constraints.txt | $(BIN)/python$(if $(filter Windows_NT
 	@touch $@
 
 # Numba compiles again where the file of a function changed, not where one that it calls did.
-$(KERNELS): $(addprefix $(FAST)/,bands.py kernels.py levels.py) $(READY)
+$(KERNELS): $(addprefix $(FAST)/,bands.py kernels.py levels.py rolling.py) $(READY)
 	@rm -f $(FAST)/__pycache__/*.nb[ci]
 	@$(BIN)/python -c 'from napari_tem_rf.learning.fast import compiled; compiled.warm_up()'
 	@touch $@

@@ -1,4 +1,4 @@
-"""Prediction of a large image: ours, one pass over the whole image, and MONAI's sliding window.
+"""Prediction of a large image: ours, one pass over the whole, OpenVINO, MONAI's sliding window.
 
 For receptive fields of 44, 120 and 392 px with the paper's 8,074 parameters: the time, the peak of
 memory beyond the image, and the share of labels that differ from those of the whole pass. The whole
@@ -12,7 +12,8 @@ memory to larger images. Every way runs in a process of its own.
     python benchmarks/prediction.py [--fields 44 120 392] [--side 4096] [--large 8192 16384]
         [--repeats 3]
 
-MONAI is no dependency: pip install -c constraints.txt monai, or its rows are left out.
+"Ours by torch" is our tiles without the kernels of prediction. MONAI and OpenVINO are no
+dependencies: pip install -c constraints.txt monai openvino, or their rows are left out.
 """
 
 import argparse
@@ -69,24 +70,31 @@ def predictor(way: str, field: int, weights: Path) -> Callable[[np.ndarray], np.
     from paper_unet import PaperUNet
 
     state = torch.load(weights, weights_only=True)
-    if way in ("ours", "folded"):
+    if way in ("ours", "torch", "folded"):
         from napari_tem_rf.learning.device import keep_pages
-        from napari_tem_rf.learning.fast.network import accelerated
+        from napari_tem_rf.learning.fast import compiled
+        from napari_tem_rf.learning.fast.network import accelerated, fastest_pass
         from napari_tem_rf.learning.network import Network
+        from napari_tem_rf.learning.passes import cheapest_pass
         from napari_tem_rf.learning.prediction import predict
         from napari_tem_rf.networks.spec import NetworkSpec
 
         network = Network(NetworkSpec(POOLS[field], filters=4))
         network.load_state_dict(state)
         folded = accelerated(network).folded()
-        if way == "ours":
+        if way != "folded":
             keep_pages()
-            return lambda pixels: predict(folded, pixels).classes
+            compiled.warm_up()
+            chosen = fastest_pass if way == "ours" else cheapest_pass
+            return lambda pixels: predict(folded, pixels, pass_over=chosen).classes
         plain = folded
     else:
         plain = PaperUNet(POOLS[field])
         plain.load_state_dict(state)
         plain.eval()
+
+    if way == "openvino":
+        return by_openvino(field, state)
 
     def labels(logits) -> np.ndarray:
         return logits[0].argmax(0).to(torch.uint8).numpy()
@@ -112,6 +120,45 @@ def predictor(way: str, field: int, weights: Path) -> Callable[[np.ndarray], np.
         )
 
     return sliding
+
+
+def by_openvino(field: int, state: dict) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what OpenVINO predicts by the graph that is shared, tile by tile."""
+    import onnx
+    import openvino
+    from onnx import TensorProto, helper
+
+    from napari_tem_rf.learning.tiles import cut_tiles
+    from napari_tem_rf.networks.receptive_field import receptive_field
+    from napari_tem_rf.networks.spec import NetworkSpec
+    from napari_tem_rf.sharing import onnx_graph
+
+    graph, spec = onnx_graph._Graph(), NetworkSpec(POOLS[field], filters=4)
+    weights = {name: value.numpy() for name, value in state.items()}
+    logits = onnx_graph._network(graph, spec, weights)
+    sides = ("image", "row", "column")
+    of_image, of_classes = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [sides[0], number, *sides[1:]])
+        for name, number in (("image", 1), (logits, spec.classes))
+    )
+    made = helper.make_model(
+        helper.make_graph(graph.nodes, "network", [of_image], [of_classes], graph.constants),
+        opset_imports=[helper.make_opsetid("", onnx_graph.OPSET)],
+        ir_version=8,
+    )
+    onnx.checker.check_model(made)
+    settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+    core = openvino.Core()
+    network = core.compile_model(core.read_model(made.SerializeToString()), "CPU", settings)
+
+    def tiled(pixels: np.ndarray) -> np.ndarray:
+        classes = np.empty(pixels.shape, np.uint8)
+        for tile in cut_tiles(pixels.shape, 1024, spec.period, receptive_field(spec).halo):
+            (found,) = network(np.ascontiguousarray(pixels[tile.read])[None, None])[0]
+            classes[tile.write] = (found[1] > found[0])[tile.keep]
+        return classes
+
+    return tiled
 
 
 class Peak:
@@ -190,8 +237,12 @@ def compare(bench: Bench, image: Path, quarter: Path) -> None:
         f"{'MiB':>6}  {'of whole':>8}  labels that differ from the whole pass"
     )
     for field in bench.fields:
-        whole, ours, folded = (bench.run(way, field, image) for way in ("whole", "ours", "folded"))
-        rows = {"whole pass": whole, "ours": ours, "folded, one pass": folded}
+        ways = ("whole", "ours", "torch", "folded")
+        whole, ours, by_torch, folded = (bench.run(way, field, image) for way in ways)
+        rows = {"whole pass": whole, "ours": ours, "ours by torch": by_torch}
+        rows["folded, one pass"] = folded
+        if importlib.util.find_spec("openvino") is not None:
+            rows["OpenVINO, tiles of 1024"] = bench.run("openvino", field, image)
         if with_monai:
             for mode in ("gaussian", "constant"):
                 result = bench.monai(mode, field, image, quarter)

@@ -30,8 +30,8 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import default_plan
 from napari_tem_rf.runs import RunRecord, create_run
 
-TESTED = 240
-"""Seconds that the test of one model may take."""
+TESTED = 900
+"""Seconds that the test of one model may take, on a busy machine."""
 
 
 def drawn(number: int, seed: int, most_gmacs: float) -> list[NetworkSpec]:

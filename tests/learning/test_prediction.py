@@ -251,7 +251,7 @@ def test_memory_does_not_grow_with_the_image():
 def test_kept_maps_do_not_grow_with_the_image(monkeypatch):
     made = []
     monkeypatch.setattr(
-        passes, "_empty", lambda network, channels, shape: made.append(channels * np.prod(shape))
+        LayeredPass, "_empty", lambda _, channels, shape: made.append(channels * np.prod(shape))
     )
     for side in (4096, 16384):
         assert LayeredPass(Network(NetworkSpec(pools=(4, 4))), (side, side)).macs

@@ -41,7 +41,7 @@ def expected(dice=0.9, image=SEEN, **changes):
 
 def test_what_is_as_in_the_training_is_expected_to_be_as_good():
     found = expected()
-    assert features_of(TRAINED, USUAL, SEEN)[:8] == (0,) * 8
+    assert features_of(TRAINED, USUAL, SEEN)[:-2] == (0,) * (len(FEATURES) - 2)
     assert found.dice == pytest.approx(0.9, abs=0.06)
     assert found.low < found.dice < found.high
     assert not found.warns
@@ -65,6 +65,33 @@ def test_reasons_are_told_in_words(image, words):
     found = expected(own_dice=0.5, agreement=0.5, image=replace(SEEN, **image))
     assert words in found.reasons
     assert found.sentence.startswith("expected Dice ")
+
+
+def test_how_much_is_found_is_compared_with_all_of_the_training():
+    two = replace(TRAINED, evidence=(USUAL, replace(USUAL, foreground=0.4)))
+
+    def of(name, **changes):
+        return features_of(two, replace(USUAL, **changes), SEEN)[FEATURES.index(name)]
+
+    assert of("less", foreground=0.3) == of("more", foreground=0.3) == 0
+    assert of("less", foreground=0.05) == pytest.approx(2)  # a quarter of 0.2
+    assert of("more", foreground=0.8) == pytest.approx(1)  # twice 0.4
+    assert of("less", foreground=0.0) == of("less", foreground=0.003) == pytest.approx(6.0589)
+    said = expect_dice(two, 0.9, replace(USUAL, foreground=0.8, own_dice=0.5), SEEN).reasons
+    assert "twice as much of it is particle as of any in training" in said
+    said = expect_dice(two, 0.9, replace(USUAL, foreground=0.05, own_dice=0.5), SEEN).reasons
+    assert "particle is a part of it 4.0 times smaller than of any in training" in said
+
+
+def test_unsure_where_there_are_no_outlines():
+    def of(name, **changes):
+        return features_of(TRAINED, replace(USUAL, **changes), SEEN)[FEATURES.index(name)]
+
+    assert of("vague", unsure=0.43) == pytest.approx(2)  # 0.44 to 0.11
+    assert of("vague", unsure=0.05) == of("edges", unsure=0.05) == 0
+    # half of the image is particle: there are more outlines to be unsure at than at a fifth
+    assert of("edges", unsure=0.1 / 0.64, foreground=0.5) == 0
+    assert of("edges", unsure=0.3) == pytest.approx(0.2 / 0.64, abs=1e-3)
 
 
 def test_a_lattice_that_was_not_there_in_training():
@@ -94,11 +121,11 @@ def test_whatever_differs_lowers_what_is_expected(dice):
 
 
 def test_a_worse_prediction_is_warned_of():
-    found = expected(own_dice=0.6, agreement=0.5, distance=6.0, contrast=0.3)
+    found = expected(own_dice=0.6, agreement=0.5, distance=6.0, unsure=0.3, contrast=0.4)
     assert found.warns
     assert found.trust in ("doubtful", "bad")
     assert found.dice < expected().dice - calibrated_model().warn_from
-    assert any("what is found stands out by 0.3 sigma" in each for each in found.reasons)
+    assert any("what is found stands out by 0.4 sigma" in each for each in found.reasons)
     assert any("turned and mirrored" in each for each in found.reasons)
 
 

@@ -4,7 +4,13 @@ Every function is called as ``function(*arguments, report=..., stopped=...)``; t
 inside, so that importing this package loads none. No other package above `learning` imports torch.
 """
 
-from napari_tem_rf.jobs.adopting import AdoptRequest, UntoldError, adopt_weights
+from napari_tem_rf.jobs.adopting import (
+    AdoptRequest,
+    UntoldError,
+    WeightsFound,
+    adopt_weights,
+    look_into_weights,
+)
 from napari_tem_rf.jobs.fields import (
     map_effective_field,
     measure_effective_field,
@@ -49,6 +55,7 @@ __all__ = [
     "TrainRequest",
     "UntoldError",
     "Watched",
+    "WeightsFound",
     "adopt_weights",
     "asdict_split",
     "finish_again",
@@ -58,6 +65,7 @@ __all__ = [
     "label_values",
     "learn_on",
     "look_at_frame",
+    "look_into_weights",
     "map_effective_field",
     "measure_effective_field",
     "measure_mean_effective_field",

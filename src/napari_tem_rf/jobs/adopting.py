@@ -17,7 +17,7 @@ from napari_tem_rf.protocol import NoteReport, Reporter, Stopped, default_plan
 from napari_tem_rf.run_record import Adoption
 from napari_tem_rf.runs import RunRecord, create_run, file_hash, library_versions, now
 
-__all__ = ["AdoptRequest", "UntoldError", "adopt_weights"]
+__all__ = ["AdoptRequest", "UntoldError", "WeightsFound", "adopt_weights", "look_into_weights"]
 
 STANDARDISED = (0.0, 1.0)
 """Mean and standard deviation of an image that this program shows to a network."""
@@ -86,6 +86,61 @@ class AdoptRequest:
     source: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class WeightsFound:
+    """A network in a file of weights, as far as the file says what it is.
+
+    Attributes
+    ----------
+    part : str
+        Name of the part that holds it; empty in a plain file.
+    widths : tuple of int
+        Channels of each level, then of the bottleneck.
+    outputs : int
+        1 where a sigmoid decides between two classes.
+    norm_epsilon : float
+        What batch norms of such files add to the variance, unless they were told another number.
+    """
+
+    part: str
+    widths: tuple[int, ...]
+    outputs: int
+    norm_epsilon: float
+
+    @property
+    def levels(self) -> int:
+        """How many pools it has."""
+        return len(self.widths) - 1
+
+    @property
+    def classes(self) -> int:
+        """How many classes it tells apart."""
+        return max(2, self.outputs)
+
+
+def look_into_weights(
+    file: Path, *, report: Reporter, stopped: Stopped
+) -> tuple[WeightsFound, ...]:
+    """Return the networks of a file, at least one.
+
+    Raises
+    ------
+    ValueError
+        When the file holds no network of the family that can be adopted.
+    """
+    from napari_tem_rf.learning.tensor_files import read_tensors
+
+    held = read_tensors(file)
+    found = _networks_in(file, held.parts)
+    grey = {name: each for name, each in found.items() if each.channels == 1}
+    if not grey:
+        _refuse_colours(file, next(iter(found.values())))
+    return tuple(
+        WeightsFound(name, each.widths, each.outputs, held.norm_epsilon)
+        for name, each in grey.items()
+    )
+
+
 def adopt_weights(request: AdoptRequest, *, report: Reporter, stopped: Stopped) -> RunRecord:
     """Make a run of somebody's weights, and return its record.
 
@@ -101,11 +156,7 @@ def adopt_weights(request: AdoptRequest, *, report: Reporter, stopped: Stopped) 
 
     held = read_tensors(request.file)
     part, found = _network_in(request, held.parts)
-    if found.channels != 1:
-        raise ValueError(
-            f'the network in "{request.file}" takes {found.channels} channels: this program shows '
-            "a network one, the grey values; adopt one that was trained on grey images"
-        )
+    _refuse_colours(request.file, found)
     pools, size, sees = _told(request, found)
     spec = NetworkSpec(
         pools,
@@ -162,23 +213,38 @@ def _network_in(
             listed = ", ".join(sorted(name for name in parts if name)) or "one set of weights"
             raise ValueError(f'"{request.file}" has no part "{request.part}": it holds {listed}')
         parts = {request.part: parts[request.part]}
+    found = _networks_in(request.file, parts)
+    if len(found) == 1:
+        return next(iter(found.items()))
+    raise ValueError(
+        f'"{request.file}" holds {len(found)} sets of weights, {", ".join(sorted(found))}: name '
+        "one with --part"
+    )
+
+
+def _networks_in(
+    file: Path, parts: Mapping[str, Mapping[str, NDArray[Any]]]
+) -> dict[str, Recognised]:
+    """Return the networks of a file by the parts that hold them: at least one."""
     found, trouble = {}, None
     for name, tensors in parts.items():
         try:
             found[name] = recognise(tensors)
         except UnknownNetworkError as error:
             trouble = trouble or error
-    if len(found) == 1:
-        return next(iter(found.items()))
     if not found:
         raise UnknownNetworkError(
-            f'"{request.file}" holds no network of this family, a U-Net of residual blocks: '
-            f"{trouble}"
+            f'"{file}" holds no network of this family, a U-Net of residual blocks: {trouble}'
         )
-    raise ValueError(
-        f'"{request.file}" holds {len(found)} sets of weights, {", ".join(sorted(found))}: name '
-        "one with --part"
-    )
+    return found
+
+
+def _refuse_colours(file: Path, found: Recognised) -> None:
+    if found.channels != 1:
+        raise ValueError(
+            f'the network in "{file}" takes {found.channels} channels: this program shows '
+            "a network one, the grey values; adopt one that was trained on grey images"
+        )
 
 
 def _told(

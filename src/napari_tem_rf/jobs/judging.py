@@ -23,7 +23,7 @@ _SHARE = 0.15
 """Pixels that are looked at once more, as a part of the image's."""
 
 _WINDOW_PX = 1024
-_CONTRAST_PX = 2**20
+_CONTRAST_PX = 2**16
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def evidence_of(
     from napari_tem_rf.learning.inspecting import TURNS, crop_side, inspect_crops
 
     side, _ = crop_side(network, seen.shape)
-    turns = TURNS if TURNS * side**2 <= 0.3 * seen.size else 2
+    turns = TURNS if TURNS * side**2 <= _SHARE * seen.size else 2
     number = int(np.clip(_SHARE * seen.size / (turns * side**2), 1, _MOST_CROPS))
     crops = np.stack([seen[window] for window in _telling(classes, side, number)])
     found = inspect_crops(network, crops, turns=turns, border=border)

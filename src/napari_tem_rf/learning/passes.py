@@ -114,6 +114,24 @@ class TiledPass(Pass):
 class LayeredPass(Pass):
     """Area after area, each layer by layer; the network has at least one pool."""
 
+    layout = torch.channels_last
+    """Of the maps that are kept from stage to stage."""
+
+    def go_down(self, image: Tensor) -> Tensor:
+        """Return the output of the first block, pooled."""
+        return functional.max_pool2d(self.network.encoder[0](image), self.network.spec.pools[0])
+
+    def pass_below(self, maps: Tensor) -> Tensor:
+        """Return the output of the level below the first pool for its input."""
+        return self.network.features(maps, level=1)
+
+    def come_up(self, image: Tensor, below: Tensor, keep: Window) -> Tensor:
+        """Return the logits of the kept part of a tile, (class, row, column)."""
+        network = self.network
+        x = joined(network.encoder[0](image), below, network.spec.pools[0])
+        logits: Tensor = network.head(network.decoder[-1](x))[(0, ..., *keep)]
+        return logits
+
     def stages(self, read: Read, write: Write) -> Iterator[list[TileJob]]:
         """Yield three stages an area."""
         spec = self.network.spec
@@ -124,7 +142,7 @@ class LayeredPass(Pass):
             yield from self._stages_of(area, read, write)
 
     def _stages_of(self, area: Tile, read: Read, write: Write) -> Iterator[list[TileJob]]:
-        network, spec = self.network, self.network.spec
+        spec = self.network.spec
         pool, reach = spec.pools[0], 2 * spec.dilations[0]
         first, *_, last = spec.blocks()
         below = NetworkSpec(spec.pools[1:], spec.dilations[1:])
@@ -132,25 +150,23 @@ class LayeredPass(Pass):
         macs_below = spec.macs_per_pixel - first.macs - last.macs - macs_of_head
         shape = shape_of(area.read)
         small = (shape[0] // pool, shape[1] // pool)
-        going_down, coming_up = (_empty(network, width, small) for width in spec.widths[:2])
+        going_down, coming_up = (self._empty(width, small) for width in spec.widths[:2])
 
         @torch.inference_mode()
         def encode(tile: Tile) -> None:
-            x = network.encoder[0](read(moved(tile.read, area.read)))
-            x = functional.max_pool2d(x, pool)[(..., *shrunk(tile.keep, pool))]
-            going_down[(..., *shrunk(tile.write, pool))] = x
+            x = self.go_down(read(moved(tile.read, area.read)))
+            going_down[(..., *shrunk(tile.write, pool))] = x[(..., *shrunk(tile.keep, pool))]
 
         @torch.inference_mode()
         def pass_below(tile: Tile) -> None:
-            x = network.features(going_down[(..., *tile.read)], level=1)
+            x = self.pass_below(going_down[(..., *tile.read)])
             coming_up[(..., *tile.write)] = x[(..., *tile.keep)]
 
         @torch.inference_mode()
         def decode(tile: Tile) -> None:
-            skip = network.encoder[0](read(moved(tile.read, area.read)))
-            x = joined(skip, coming_up[(..., *shrunk(tile.read, pool))], pool)
-            x = network.head(network.decoder[-1](x))
-            write(x[(0, ..., *tile.keep)], moved(tile.write, area.read))
+            image = read(moved(tile.read, area.read))
+            x = self.come_up(image, coming_up[(..., *shrunk(tile.read, pool))], tile.keep)
+            write(x, moved(tile.write, area.read))
 
         side = self.tile_px or TILE_PX
         tiles = cut_tiles(shape, side, pool, round_up(reach, pool))
@@ -159,6 +175,16 @@ class LayeredPass(Pass):
         yield _jobs(pass_below, tiles, macs_below * pool**2)
         tiles = cut_tiles(shape, side, pool, round_up(2 * reach, pool), within=area.keep)
         yield _jobs(decode, tiles, first.macs + last.macs + macs_of_head)
+
+    def _empty(self, channels: int, shape: tuple[int, int]) -> Tensor:
+        """Return a map (1, channel, row, column) to be filled by tiles."""
+        weight = self.network.head.weight
+        return torch.empty(
+            (1, channels, *shape),
+            dtype=weight.dtype,
+            device=weight.device,
+            memory_format=self.layout,
+        )
 
 
 def cheapest_pass(network: Network, shape: tuple[int, int], tile_px: int | None = None) -> Pass:
@@ -175,17 +201,6 @@ def _jobs(work: Callable[[Tile], None], tiles: list[Tile], macs_per_px: float) -
         TileJob(tile, round(macs_per_px * math.prod(shape_of(tile.read))), partial(work, tile))
         for tile in tiles
     ]
-
-
-def _empty(network: Network, channels: int, shape: tuple[int, int]) -> Tensor:
-    """Return a map (1, channel, row, column) to be filled by tiles."""
-    weight = network.head.weight
-    return torch.empty(
-        (1, channels, *shape),
-        dtype=weight.dtype,
-        device=weight.device,
-        memory_format=torch.channels_last,
-    )
 
 
 def _never(*arguments: Any) -> Any:

@@ -10,8 +10,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_tem_rf.learning.device import out_of_memory
+from napari_tem_rf.learning.fast.network import fastest_pass
 from napari_tem_rf.learning.network import Network
-from napari_tem_rf.learning.passes import Pass, cheapest_pass
+from napari_tem_rf.learning.passes import Pass
 from napari_tem_rf.learning.tiles import Window, shape_of
 from napari_tem_rf.learning.workers import workers_for
 
@@ -45,7 +46,7 @@ def predict(
     border: bool = False,
     progress: Callable[[float], None] = lambda fraction: None,
     stopped: Callable[[], bool] = lambda: False,
-    pass_over: Callable[[Network, tuple[int, int], int | None], Pass] = cheapest_pass,
+    pass_over: Callable[[Network, tuple[int, int], int | None], Pass] = fastest_pass,
 ) -> Prediction | None:
     """Predict an image tile by tile.
 
@@ -72,8 +73,8 @@ def predict(
     stopped : callable
         Asked before each tile; when true, None is returned.
     pass_over : callable
-        Chooses how the network passes an image of a shape: `cheapest_pass`, `TiledPass` or
-        `LayeredPass`.
+        Chooses how the network passes an image of a shape: `fastest_pass`, `cheapest_pass`,
+        `TiledPass` or `LayeredPass`.
 
     Raises
     ------

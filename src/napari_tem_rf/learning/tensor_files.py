@@ -115,7 +115,7 @@ def _of_torch(path: Path) -> dict[str, Arrays]:
     try:
         held = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # it may hold anything, and torch says so in many ways
-        named = re.search(r"(?:GLOBAL|global)[: ]+([\w.]+)", str(error))
+        named = re.search(r"(?:GLOBAL|global)[: ]+(?:GLOBAL )?([\w.]+)", str(error))
         if named is not None or "weights_only" in str(error):
             what = f"an object of {named[1]}" if named else "objects"
             raise TensorFileError(

@@ -42,6 +42,10 @@ FEATURES = (
     "noise",
     "lattice",
     "contrast",
+    "less",
+    "more",
+    "vague",
+    "edges",
     "own",
     "turned",
 )
@@ -56,6 +60,10 @@ _SAME_PERIOD = 0.08
 _LEAST_SHARE = 0.02
 _SURE = 0.98
 _LITTLE = 0.03
+_OFTEN = 1.5
+_LEAST_FOUND = 0.003
+_LEAST_ENTROPY = 0.01
+_LEAST_EDGES = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +248,7 @@ def expect_dice(
             basis="the image is farther from those of the training than any that this was tried on",
         )
     dice = line.dice(features, held_out_dice)
-    usual = line.dice((0.0,) * 8 + usual_own(trained_on), held_out_dice)
+    usual = line.dice(usual_features(trained_on), held_out_dice)
     low, high = model.interval(dice)
     warns = usual - dice >= model.warn_from
     basis = (
@@ -270,19 +278,47 @@ def features_of(
         "noise": log2(max(1.0, noise_ratio(trained_on, image) or 1.0)),
         "lattice": float(_lattice_change(trained_on, image) in ("new", "lost")),
         "contrast": _contrast_lost(trained_on, evidence),
+        "less": log2(max(1.0, 1 / found_ratio(trained_on, evidence))),
+        "more": log2(max(1.0, found_ratio(trained_on, evidence))),
+        "vague": log2(max(1.0, _vagueness(trained_on, evidence))),
+        "edges": max(0.0, _per_edge(evidence) - median(_per_edge(each) for each in known)),
         "own": 1 - evidence.own_dice,
         "turned": 1 - evidence.agreement,
     }
     return tuple(round(values[name], 4) for name in FEATURES)
 
 
-def usual_own(trained_on: TrainedOn) -> tuple[float, float]:
-    """Return the last two features as they are on images like those of the training."""
+def usual_features(trained_on: TrainedOn) -> tuple[float, ...]:
+    """Return the features as they are on images like those of the training."""
     known = trained_on.evidence
-    return (
+    own, turned = (
         1 - fmean(each.own_dice for each in known),
         1 - fmean(each.agreement for each in known),
     )
+    return (*(0.0,) * (len(FEATURES) - 2), own, turned)
+
+
+def found_ratio(trained_on: TrainedOn, evidence: Evidence) -> float:
+    """Return how many times more is found than on any image of the training, or less than on all.
+
+    Specimens differ in how much they hold; but a network that goes wrong mostly finds far too
+    little or too much.
+    """
+    known = [max(each.foreground, _LEAST_FOUND) for each in trained_on.evidence]
+    found = max(evidence.foreground, _LEAST_FOUND)
+    return found / min(max(found, min(known)), max(known))
+
+
+def _vagueness(trained_on: TrainedOn, evidence: Evidence) -> float:
+    """Return how many times vaguer the probabilities are than in training."""
+    usual = median(each.unsure for each in trained_on.evidence)
+    return (evidence.unsure + _LEAST_ENTROPY) / (usual + _LEAST_ENTROPY)
+
+
+def _per_edge(evidence: Evidence) -> float:
+    """Return the entropy beside what is found: a network is unsure where there are outlines."""
+    found = evidence.foreground
+    return evidence.unsure / max(4 * found * (1 - found), _LEAST_EDGES)
 
 
 def size_ratio(trained_on: TrainedOn, image: ImageStatistics) -> float | None:
@@ -379,6 +415,14 @@ def _reasons(
             "turned and mirrored it is predicted otherwise (agreement "
             f"{evidence.agreement:.2f}, in training {agreed:.2f})",
         )
+    ratio = found_ratio(trained_on, evidence)
+    if evidence.foreground >= _LEAST_SHARE and ratio < 1 / _OFTEN:
+        say(
+            "less",
+            f"particle is a part of it {1 / ratio:.1f} times smaller than of any in training",
+        )
+    if ratio > _OFTEN:
+        say("more", f"{times_in_words(ratio)} as much of it is particle as of any in training")
     own = fmean(each.own_dice for each in trained_on.evidence)
     if features[FEATURES.index("unsure")] > 0.05:
         say(

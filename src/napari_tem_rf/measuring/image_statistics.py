@@ -22,6 +22,9 @@ BANDS = (1 / 64, 1 / 40, 1 / 25, 1 / 16, 1 / 10, 1 / 6.4, 1 / 4, 1 / 2.9, 1 / 2.
 _TILE_PX = 128
 _MOST_TILES = 9
 _LEAST_SIDE_PX = 24
+_GREY_PX = 2**16
+"""Pixels whose grey levels are looked at, of a larger image."""
+
 _TINIEST = 1e-12
 _STRONGEST = 1e6
 
@@ -170,7 +173,7 @@ def _band_powers(tiles: NDArray[np.float32]) -> list[float]:
 
 def _grey_levels(pixels: NDArray[Any]) -> tuple[float, float]:
     """Return mean and standard deviation of the finite values, of a part of a large image."""
-    step = max(1, int(sqrt(pixels.size / 2**20)))
+    step = max(1, int(sqrt(pixels.size / _GREY_PX)))
     values = np.asarray(pixels[::step, ::step], np.float64)
     values = values[np.isfinite(values)]
     if not values.size:

@@ -35,6 +35,7 @@ from napari_tem_rf.gui.segment.image_line import ImageLine
 from napari_tem_rf.gui.segment.scale_bar import ScaleBar
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread
 from napari_tem_rf.gui.session.current_image import CurrentImage
+from napari_tem_rf.gui.session.foreign_weights import ForeignWeights, is_weights
 from napari_tem_rf.gui.session.shared_runs import open_shared_run
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.status import Status
@@ -250,7 +251,10 @@ class LoadWidget(QWidget):
         runs = [path for path in paths if is_run_archive(path)]
         for path in runs:
             open_shared_run(self.session, path)
-        paths = [path for path in paths if path not in runs]
+        weights = [path for path in paths if is_weights(path)]
+        for path in weights[:1]:
+            self.session.part(ForeignWeights).offered.emit(path)
+        paths = [path for path in paths if path not in (*runs, *weights)]
         if not paths:
             return
         names = paths[0].name if len(paths) == 1 else f"{len(paths)} files"

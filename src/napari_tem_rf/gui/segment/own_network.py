@@ -56,13 +56,13 @@ class OwnNetwork(QWidget):
     def _read(self) -> None:
         shown = self._shown
         try:
-            pools = _numbers("pools", self.pools.text())
-            filters = _numbers("filters", self.filters.text())
+            pools = whole_numbers("pools", self.pools.text())
+            filters = whole_numbers("filters", self.filters.text())
             if len(filters) != 1:
                 raise ValueError(f'filters "{self.filters.text()}": type one whole number')
             spec = NetworkSpec(
                 pools=pools,
-                dilations=_numbers("dilations", self.dilations.text()),
+                dilations=whole_numbers("dilations", self.dilations.text()),
                 filters=filters[0],
                 growth=2.0 if shown is None else shown.growth,
             )
@@ -75,7 +75,14 @@ class OwnNetwork(QWidget):
             self._on_picked(spec)
 
 
-def _numbers(name: str, text: str) -> tuple[int, ...]:
+def whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    """Return the whole numbers of a typed list.
+
+    Raises
+    ------
+    ValueError
+        When something else is typed.
+    """
     words = [word for word in re.split(r"[\s,;]+", text.strip()) if word]
     if not all(re.fullmatch(r"\d+", word) for word in words):
         raise ValueError(f'{name} "{text}": type whole numbers with commas between them')

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import napari
 from napari.layers import Image
-from qtpy.QtWidgets import QCheckBox, QFileDialog, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QCheckBox, QFileDialog, QMenu, QProgressBar, QPushButton, QWidget
 from superqt.utils import signals_blocked
 
 from napari_tem_rf.gui.export.mask_export import MaskExport
@@ -25,18 +25,22 @@ from napari_tem_rf.gui.pieces.parts import (
 )
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
+from napari_tem_rf.gui.segment.adopting import AdoptWidget
 from napari_tem_rf.gui.segment.expected import ExpectedWidget
 from napari_tem_rf.gui.segment.finishing import FinishingWidget
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.segment.results import ResultsLine
 from napari_tem_rf.gui.session.annotations import owner_of
 from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.foreign_weights import ForeignWeights
+from napari_tem_rf.gui.session.shared_runs import open_shared_run
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.gui.session.status import Status
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.jobs.pixel_sizes import size_sentence, wished_resampling
 from napari_tem_rf.protocol import fit_in_words
 from napari_tem_rf.result_folders import result_kind
+from napari_tem_rf.run_archive import is_run_archive
 from napari_tem_rf.runs import read_run
 
 _WHY_NOT_DICE = (
@@ -63,12 +67,15 @@ class ExportWidget(QWidget):
         self.runs.activated.connect(self._choose_run)
         self.open_button = QPushButton("Open run...")
         self.open_button.setToolTip(
-            "Use a run of an earlier day: choose its folder.\n"
-            "A folder of masks can be chosen too: it is shown with its images.\n"
-            "The zip of a run that somebody shared is dropped on the window."
+            "Use a run of an earlier day, one that somebody shared, or somebody's weights.\n"
+            "Zips and weights can be dropped on the dock, too."
         )
-        self.open_button.clicked.connect(self._ask_run)
+        menu = QMenu(self.open_button)
+        menu.addAction("Folder of a run, or of masks...", self._ask_run)
+        menu.addAction("Shared run or weights (zip, pt, safetensors, h5)...", self._ask_file)
+        self.open_button.setMenu(menu)
         self.share_button = ShareButton(viewer)
+        self.adopting = AdoptWidget(viewer)
         self.score = Sentence()
         self.sizes = Sentence()
 
@@ -116,6 +123,7 @@ class ExportWidget(QWidget):
             self,
             [
                 row(self.runs, self.open_button, self.share_button, stretch=0),
+                self.adopting,
                 self.score,
                 self.sizes,
                 self.resample,
@@ -219,8 +227,28 @@ class ExportWidget(QWidget):
         if folder:
             self.open_run(Path(folder))
 
+    def _ask_file(self) -> None:
+        name, _ = QFileDialog.getOpenFileName(
+            self,
+            "Open a shared run or weights",
+            str(self.session.runs_folder),
+            "Shared runs and weights (*.zip *.pt *.pth *.ckpt *.safetensors *.h5 *.hdf5);;All (*)",
+        )
+        if name:
+            self.open_run(Path(name))
+
     def open_run(self, folder: Path) -> None:
-        """Use a run of an earlier session; a folder of masks is offered to be shown."""
+        """Use a run of an earlier session, the zip of one, or the weights in a file.
+
+        A folder of masks is offered to be shown.
+        """
+        if folder.is_file() and folder.name != "run.json":
+            self.words.say("")
+            if is_run_archive(folder):
+                open_shared_run(self.session, folder)
+            else:
+                self.session.part(ForeignWeights).offered.emit(folder)
+            return
         if result_kind(folder) == "masks":
             self.words.say("")
             self.results.name_folder(folder)

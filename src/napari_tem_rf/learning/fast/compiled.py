@@ -24,11 +24,12 @@ from platformdirs import user_cache_path
 
 from napari_tem_rf.storage import write_text
 
-__all__ = ["kernels", "trial_file", "trouble_once", "warm_up"]
+__all__ = ["kernels", "prediction_kernels", "trial_file", "trouble_once", "warm_up"]
 
 TRIAL = (
     "import sys; sys.path[:] = sys.argv[1:]; "
-    "from napari_tem_rf.learning.fast import planar; planar.warm_up()"
+    "from napari_tem_rf.learning.fast import planar, rolled; "
+    "planar.warm_up(); rolled.warm_up_rolling()"
 )
 """What the other process does: compile every kernel and run it."""
 
@@ -53,10 +54,27 @@ def kernels() -> ModuleType | None:
     return _found().module
 
 
+def prediction_kernels() -> ModuleType | None:
+    """Return `learning.fast.rolled`, or None where the kernels were not compiled here before.
+
+    No image waits until they are: compiling takes longer than what they save.
+    """
+    if not _finding.acquire(blocking=False):
+        return None  # another thread compiles them
+    try:
+        known = _find.cache_info().currsize or _worked_before()
+        if not known or _find().module is None:
+            return None
+    finally:
+        _finding.release()
+    return import_module("napari_tem_rf.learning.fast.rolled")
+
+
 def warm_up() -> None:
     """Compile the kernels, or load what was compiled before: else the first block would wait."""
     if (module := kernels()) is not None:
         module.warm_up()
+        import_module("napari_tem_rf.learning.fast.rolled").warm_up_rolling()
 
 
 def trouble_once() -> str:
@@ -99,10 +117,18 @@ def _tried() -> str:
     return trouble
 
 
+def _worked_before() -> bool:
+    """Whether the kernels were tried on this machine, and work."""
+    try:
+        return not json.loads(trial_file().read_text(encoding="utf-8"))["trouble"]
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+
+
 def trial_file() -> Path:
     """Return where the outcome of the trial is kept, for these kernels, libraries and machine."""
     key = hashlib.sha256()
-    for name in ("bands", "kernels", "levels", "planar"):
+    for name in ("bands", "kernels", "levels", "planar", "rolled", "rolling"):
         key.update((Path(__file__).parent / f"{name}.py").read_bytes())
     machine = (sys.version, platform.system(), platform.machine(), platform.node())
     libraries = (_version(name) for name in ("numba", "llvmlite", "numpy"))

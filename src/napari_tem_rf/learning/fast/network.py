@@ -3,7 +3,8 @@
 - Training on a CPU, the kernels compute networks of few channels (`learning.fast.planar`).
 - Training others on a CPU, convs see the level below before it is upsampled.
 - 1x1 convs take the fastest of torch's ways.
-- For prediction, batch norms are folded into the convs.
+- For prediction, batch norms are folded into the convs; large images on a CPU pass networks of few
+  channels by kernels of their own (`learning.fast.rolled`).
 """
 
 import copy
@@ -18,14 +19,26 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from napari_tem_rf.learning.fast import compiled
 from napari_tem_rf.learning.network import Block, Network, joined
+from napari_tem_rf.learning.passes import Pass, cheapest_pass
 from napari_tem_rf.networks.spec import NetworkSpec
 
-__all__ = ["FastNetwork", "accelerated", "suits_kernels", "threads_for", "with_layout"]
+__all__ = [
+    "FastNetwork",
+    "accelerated",
+    "fastest_pass",
+    "suits_kernels",
+    "threads_for",
+    "with_layout",
+]
 
 FEW_FILTERS, NARROW = 12, 128
 """Networks with at most this many filters, and nowhere wider than this many channels, train faster
 by the kernels. All of their blocks use them or none: between the kernels and torch's layers threads
 and layouts change."""
+
+
+LARGE_PX = 3 * 2**20
+"""Images of at least so many pixels are predicted by the kernels: to load them takes a second."""
 
 
 def accelerated(network: Network) -> "FastNetwork":
@@ -72,6 +85,11 @@ class FastNetwork(Network):
             assert isinstance(block, FastBlock)
             x = block.decode(skips.pop(), x, pool)
         return x
+
+    @property
+    def is_folded(self) -> bool:
+        """Whether its batch norms are folded into the convs."""
+        return not isinstance(self.bottleneck.norm1, nn.BatchNorm2d)
 
     def folded(self) -> "FastNetwork":
         """Return a copy for prediction, its batch norms folded into the convs."""
@@ -217,6 +235,21 @@ def suits_kernels(spec: NetworkSpec) -> bool:
     """Whether the kernels train a network on a CPU."""
     few = spec.filters <= FEW_FILTERS and max(spec.widths) <= NARROW
     return few and max(spec.dilations) == 1
+
+
+def fastest_pass(network: Network, shape: tuple[int, int], tile_px: int | None = None) -> Pass:
+    """Return the fastest pass over an image: by the kernels, where they suit and are there."""
+    if (
+        isinstance(network, FastNetwork)
+        and network.is_folded
+        and shape[0] * shape[1] >= LARGE_PX
+        and _computable(network.head.weight)
+        and (kernels := compiled.prediction_kernels()) is not None
+        and kernels.suits_rolling(network.spec)
+    ):
+        way: Pass = kernels.RolledPass(network, shape, tile_px)
+        return way
+    return cheapest_pass(network, shape, tile_px)
 
 
 @contextmanager
