@@ -19,6 +19,7 @@ from qtpy.QtWidgets import QApplication, QFileDialog
 from scipy import ndimage
 
 from napari_tem_rf.engine import InlineEngine
+from napari_tem_rf.gui.session.predictions import live_name
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import read_run
@@ -188,7 +189,11 @@ def test_the_walk_of_a_new_user(
     qtbot.waitUntil(lambda: session.predicting is None, timeout=SLOW)
     assert "3 images predicted" in train.words.text()
     predictions = session.refresh().scene.predictions
+    # beside them the layers that followed the strokes, as far as there were any
+    live = [live_name(image) for image in session.situation.scene.images]
+    predictions = [layer for layer in predictions if layer.name not in live]
     assert len(predictions) == 3
+    assert not any(layer.visible for layer in viewer.layers if layer.name in live)
     # those of the other images wait for their image
     assert [layer.name for layer in predictions if layer.visible] == ["train_03: field 44 px"]
 
