@@ -81,7 +81,7 @@ bench: $(KERNELS) ## every benchmark; each prints a table (BENCH=benchmarks/one.
 # pydantic: what bioimageio.spec 0.5.12 works with
 $(BIOIMAGE)/.ready:
 	$(PYTHON) -m venv $(BIOIMAGE)
-	$(BIOIMAGE)/bin/python -m pip install --quiet torch
+	$(BIOIMAGE)/bin/python -m pip install --quiet -c constraints.txt torch
 	$(BIOIMAGE)/bin/python -m pip install --quiet "bioimageio.core==0.11.0" onnxruntime "pydantic<2.13"
 	@touch $@
 

@@ -211,6 +211,13 @@ def test_a_training_killed_in_mid_epoch_goes_on_from_the_last_one(tmp_path):
     assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "unbroken")
 
 
+def test_a_training_whose_seconds_the_beginning_took_makes_a_step(tmp_path):
+    """As on a busy machine: there is a result, of an epoch that was begun."""
+    record, _ = train(request_of(tmp_path / "run", plan=replace(PLAN, epochs=None, seconds=1e-6)))
+    assert (record.state, record.epochs, record.steps) == ("finished", 1, 1)
+    assert read_run(tmp_path / "run").read_weights()
+
+
 @pytest.mark.usefixtures("few_steps")
 def test_a_training_that_ended_before_its_first_epoch_begins_again(tmp_path):
     with pytest.raises(ValueError, match="was stopped before its first step: resume it"):

@@ -189,9 +189,8 @@ def _train_run(
             last = message = replace(message, held_out=held_out)
         report(message)
     if last is None:
-        ended = "stopped" if model.stopped else "over"
         raise ValueError(
-            f"the training was {ended} before its first step: resume it, and give it more time"
+            "the training was stopped before its first step: resume it, and give it more time"
         )
     # an epoch that was stopped counts when the run is used, not when it is continued
     ensure_folder()

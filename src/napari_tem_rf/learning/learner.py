@@ -127,8 +127,11 @@ class Learner:
 
     @property
     def is_over(self) -> bool:
-        """Whether the plan's epochs, seconds or steps are over."""
-        return self.clock.over(len(self.history), self.steps)
+        """Whether the plan's epochs, seconds or steps are over; never before the first step.
+
+        On a busy machine the beginning may take all the seconds that there are.
+        """
+        return self.steps > 0 and self.clock.over(len(self.history), self.steps)
 
     @property
     def waits_in_vain(self) -> bool:
