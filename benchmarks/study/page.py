@@ -339,7 +339,8 @@ def _method() -> list[str]:
         "recipe otherwise. From strokes too few pixels are annotated to hold any back: "
         f"{STROKE_STEPS} steps, the last weights, crops as the program chooses them. (An earlier "
         "run of this study with 30 megapixels a training left a fifth of the networks untrained on "
-        "graphene: it said more of the schedule than of the field, and is not shown.)",
+        "graphene: there it says more of the schedule than of the field. It is kept on "
+        "[a page of its own](study_short_schedule.md).)",
         "",
         "**Splits.** Exposures, specimens or, of the dislocation loops, columns of tiles are put "
         "into three parts once and for all; each part is scored by trainings on the other two "
