@@ -14,6 +14,7 @@ SECTIONS = {
     "Training and prediction": (
         "train",
         "predict",
+        "predict_movie",
         "effective_field",
         "read_run",
         "TrainingPlan",

@@ -18,6 +18,7 @@ from napari_tem_rf.engine.forkserver import (
     give_server_back,
 )
 from napari_tem_rf.engine.local import Process, ending_in_words, server_environment
+from napari_tem_rf.engine.member import members_of
 
 pytestmark = [
     pytest.mark.timeout(120),
@@ -134,6 +135,15 @@ def test_one_that_is_not_there_yet_can_be_killed():
     process = Process("training-0", server_environment(), server)
     process.release()
     assert not process.alive
+    # what was taken back does not start; the one asked for after it does
+    other = Process("training-1", server_environment(), server)
+    mine = []
+    while not mine:
+        assert other.alive
+        time.sleep(0.01)
+        mine = members_of(psutil.Process(server._process.pid).children())
+    assert [role for role, _ in mine] == ["training-1"]
+    other.release()
     server.close()
 
 

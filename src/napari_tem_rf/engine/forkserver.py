@@ -120,12 +120,17 @@ class ForkServer:
         except OSError:  # it was removed in the meantime
             here = "/"
         with self._lock:
-            member = Forked(self)
             number = len(self._members)
+            member = Forked(self, number)
             message = {"role": role, "environment": environment, "folder": here, "number": number}
             socket.send_fds(self._channel, [json.dumps(message).encode()], list(streams))
             self._members[number] = member
         return member
+
+    def take_back(self, number: int) -> None:
+        """Have a worker that was asked for not start, or end."""
+        with self._lock, contextlib.suppress(OSError):
+            self._channel.send(json.dumps({"back": number}).encode())
 
     def listen(self) -> None:
         """Take in what the process says, without waiting for it."""
@@ -163,8 +168,8 @@ class ForkServer:
 class Forked:
     """A worker that is a copy; as much of `subprocess.Popen` as its owner asks for."""
 
-    def __init__(self, server: ForkServer) -> None:
-        self._server = server
+    def __init__(self, server: ForkServer, number: int) -> None:
+        self._server, self._number = server, number
         self._handle: int | None = None  # a pidfd: stays that process's when its number is reused
         self._ended_at = 0.0
         self.pid: int | None = None
@@ -208,9 +213,10 @@ class Forked:
     def kill(self) -> None:
         """End the process by force.
 
-        One that is not there yet counts as ended: it will find its standard input closed.
+        One that is not there yet counts as ended, and does not come.
         """
         if self.poll() is None and self.pid is None:
+            self._server.take_back(self._number)
             self._end(UNKNOWN_CODE)
         elif self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
@@ -281,7 +287,17 @@ def main() -> None:
                 said, streams, *_ = socket.recv_fds(channel, MESSAGE_BYTES, 3)
                 if not said:
                     os._exit(0)
-                waiting.append((json.loads(said), streams))
+                message = json.loads(said)
+                if "back" not in message:
+                    waiting.append((message, streams))
+                    continue
+                for number, pid in born.values():
+                    if number == message["back"]:
+                        os.kill(pid, signal.SIGKILL)
+                for other in [each for each in waiting if each[0]["number"] == message["back"]]:
+                    waiting.remove(other)
+                    for stream in other[1]:
+                        os.close(stream)
             else:
                 number, pid = born.pop(handle)
                 os.close(handle)
@@ -313,8 +329,9 @@ def _load(role: str, modules: tuple[str, ...]) -> None:
             importlib.import_module(f"napari_tem_rf.{module}")
         if role == "training":
             torch = importlib.import_module("torch")
-            # the first optimizer of a process has PyTorch load its compiler, used or not
-            torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+            ready = importlib.import_module("napari_tem_rf.learning.ready")
+            # has PyTorch load its compiler, used or not
+            ready.adam([torch.zeros(1, requires_grad=True)])
     gc.collect()
     gc.freeze()  # copies share what is not touched
 

@@ -14,6 +14,7 @@ from napari_tem_rf.learning.crops import Batch
 from napari_tem_rf.learning.device import computing_threads
 from napari_tem_rf.learning.fast.network import threads_for
 from napari_tem_rf.learning.network import Network
+from napari_tem_rf.learning.ready import adam
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
 from napari_tem_rf.protocol import Frozen, TrainingPlan
 
@@ -85,9 +86,9 @@ class Stepper:
         taught = gentle and sparse and plan.agreement > 0
         return cls(
             network,
-            torch.optim.Adam(
+            adam(
                 network.parameters(),
-                lr=plan.learning_rate * (GENTLE if gentle else 1),
+                plan.learning_rate * (GENTLE if gentle else 1),
                 fused=weight.device.type in FUSED_ON,
             ),
             weight,

@@ -92,6 +92,7 @@ class LivePart(QWidget):
         self._latest = Latest()
         self._asked: _Asked | None = None
         self._shown: _Asked | None = None
+        self._trained: tuple[jobs.LiveStrokes, ...] | None = None
         self._said = ""
         self.learning = LearningOn(self.session)
         self._heard: Labels | None = None
@@ -172,6 +173,7 @@ class LivePart(QWidget):
 
     def _on_tick(self, is_on: bool) -> None:
         self._forget()
+        self._trained = None
         if is_on:
             self.follow()
         else:
@@ -186,8 +188,9 @@ class LivePart(QWidget):
 
     def _on_training(self, now: Situation) -> None:
         if now.activity.training is None:
-            self._asked = self._gathered(now)  # until the next stroke the training's is shown
-            if self.tick.isChecked() and self._asked is not None:
+            # until the next stroke the training's prediction is shown, whatever comes into view
+            self._trained = tuple(self._strokes(now))
+            if self.tick.isChecked() and now.choices.annotation is not None:
                 self.words.say("Paint on, and a quick prediction follows again.", "quiet")
             return
         self._forget()
@@ -242,6 +245,10 @@ class LivePart(QWidget):
         asked = self._gathered(now)
         if asked is None or asked.is_same(self._asked):
             return
+        if self._trained is not None:
+            if _same_strokes(asked.request.strokes, self._trained):
+                return
+            self._trained = None
         self._asked = asked
         self._rest.stop()
         self.learning.stop()  # it goes on from the newest strokes once they are answered
