@@ -327,15 +327,26 @@ class Trouble:
 
 def members() -> list[tuple[psutil.Process, str]]:
     """Return the processes of engines, and their roles."""
-    everybody = psutil.Process().children(recursive=True)
-    return [(process, role) for role, process in members_of(everybody)]
+    return [(process, role) for role, process in members_of(family())]
+
+
+def family() -> list[psutil.Process]:
+    """Return the processes of this one's session: workers whose loader was killed too."""
+    if not hasattr(os, "getsid"):
+        return psutil.Process().children(recursive=True)
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(OSError):
+            if os.getsid(process.pid) == os.getsid(0) and process.pid != os.getpid():
+                found.append(process)
+    return found
 
 
 def loaders() -> list[tuple[psutil.Process, str]]:
     """Return the processes of which others are copies."""
     copies = {process.pid for process, _ in members()}
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in family():
         with contextlib.suppress(psutil.Error):
             is_one = "napari_tem_rf.engine.forkserver" in process.cmdline()
             if is_one and process.pid not in copies:
