@@ -135,7 +135,7 @@ class ForkServer:
     def listen(self) -> None:
         """Take in what the process says, without waiting for it."""
         with self._lock:
-            while not self._gone and select.select([self._channel], [], [], 0)[0]:
+            while not self._gone and _says_something(self._channel.fileno()):
                 try:
                     said = self._channel.recv(MESSAGE_BYTES)
                 except OSError:
@@ -154,7 +154,7 @@ class ForkServer:
         if self._gone:
             time.sleep(min(seconds, 0.01))
         else:
-            select.select([self._channel], [], [], seconds)
+            _says_something(self._channel.fileno(), seconds)
 
     def close(self) -> None:
         """End the process; workers stay."""
@@ -208,7 +208,7 @@ class Forked:
         return self.returncode
 
     def _has_ended(self) -> bool:
-        return self._handle is not None and bool(select.select([self._handle], [], [], 0)[0])
+        return self._handle is not None and _says_something(self._handle)
 
     def kill(self) -> None:
         """End the process by force.
@@ -227,6 +227,14 @@ class Forked:
         while (code := self.poll()) is None:
             self._server.await_news(0.05)
         return code
+
+
+def _says_something(handle: int, seconds: float = 0) -> bool:
+    """Return whether there is something to read, or a process has ended; waits for that time."""
+    # unlike select, for handles of any number: a window may hold many files
+    waiting = select.poll()
+    waiting.register(handle, select.POLLIN)
+    return bool(waiting.poll(1000 * seconds))
 
 
 _servers: list[ForkServer] = []

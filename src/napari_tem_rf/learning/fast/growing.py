@@ -22,6 +22,18 @@ _FEW = 32
 """Examples up to which a node's are sorted."""
 
 
+STEP = np.uint64(0x9E3779B97F4A7C15)
+"""What the state of the random numbers grows by from one to the next."""
+
+
+@njit(inline="always")
+def _drawn(state: Any, below: int) -> Any:
+    """Return a random number from 0, by splitmix64: Steele, Lea and Flood (OOPSLA 2014)."""
+    z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.int64((z ^ (z >> np.uint64(31))) % np.uint64(below))
+
+
 @njit(inline="always")
 def _purity(below: Any, total: Any, under: int, size: int) -> float:
     """Return what is the larger, the more each side is of one class: Gini's impurity turned."""
@@ -54,11 +66,8 @@ def _grow(
     state = seed
     mine = np.empty(examples, np.int32)
     for place in range(examples):
-        # splitmix64: Steele, Lea and Flood (OOPSLA 2014)
-        state += np.uint64(0x9E3779B97F4A7C15)
-        z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mine[place] = (z ^ (z >> np.uint64(31))) % np.uint64(examples)
+        state += STEP
+        mine[place] = _drawn(state, examples)
     counts, keys = np.empty((BINS, classes), np.int32), np.empty(_FEW, np.int32)
     total, below = np.empty(classes, np.int32), np.empty(classes, np.int32)
     order = np.arange(features)
@@ -86,10 +95,8 @@ def _grow(
         for draw in range(features):
             if tried == candidates:
                 break
-            state += np.uint64(0x9E3779B97F4A7C15)
-            z = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            other = draw + np.int64((z ^ (z >> np.uint64(31))) % np.uint64(features - draw))
+            state += STEP
+            other = draw + _drawn(state, features - draw)
             order[draw], order[other] = order[other], order[draw]
             asked = order[draw]
             if size <= _FEW:

@@ -15,6 +15,7 @@ it can see that what is written is not read.
 import numpy as np
 
 from napari_tem_rf.learning.fast.bands import kernel
+from napari_tem_rf.learning.fast.levels import interleave
 
 LINE = 576
 """Floats of a row of a roll."""
@@ -376,27 +377,6 @@ def _add_phases(line, small, w, z):
 
 
 @kernel
-def _widen(left, middle, right, pool, wide):
-    """Write a row of cells from their first, inner and last columns."""
-    if pool == 2:
-        for k in range(len(left)):
-            wide[2 * k] = left[k]
-            wide[2 * k + 1] = right[k]
-    elif pool == 4:
-        for k in range(len(left)):
-            wide[4 * k] = left[k]
-            wide[4 * k + 1] = middle[k]
-            wide[4 * k + 2] = middle[k]
-            wide[4 * k + 3] = right[k]
-    else:
-        for k in range(len(left)):
-            wide[k * pool] = left[k]
-            for j in range(1, pool - 1):
-                wide[k * pool + j] = middle[k]
-            wide[(k + 1) * pool - 1] = right[k]
-
-
-@kernel
 def _widen_cells(kinds, small, pool, wide):
     """Write the rows that a row of cells adds to the first conv: first, inner, last."""
     for o in range(wide.shape[0]):
@@ -406,7 +386,9 @@ def _widen_cells(kinds, small, pool, wide):
             begin = (9 * o + 3 * kind) * LINE
             z = kinds[begin : begin + 3 * LINE]
             target = wide[o, kind * LINE : kind * LINE + small * pool]
-            _widen(z[:small], z[LINE : LINE + small], z[2 * LINE : 2 * LINE + small], pool, target)
+            interleave(
+                z[:small], z[LINE : LINE + small], z[2 * LINE : 2 * LINE + small], target, pool
+            )
 
 
 @kernel
@@ -419,7 +401,7 @@ def _shortcut_below(below, q, left, small, pool, weight, own, bias, sums, wide):
             x, p = below[i, q, left : left + small], weight[o, own + i]
             for k in range(small):
                 z[k] += p * x[k]
-        _widen(z, z, z, pool, wide[o, : small * pool])
+        interleave(z, z, z, wide[o, : small * pool], pool)
 
 
 @kernel
