@@ -15,6 +15,7 @@ from napari_tem_rf.gui.layers.marks import AnnotationMark, PredictionMark, mark_
 from napari_tem_rf.gui.segment.live import LivePart, view_step
 from napari_tem_rf.gui.segment.training import begin_training
 from napari_tem_rf.gui.session.annotations import STROKES, start_annotation
+from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.predictions import live_layer, show_live, show_prediction
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -209,6 +210,26 @@ def test_strokes_of_all_images_teach_the_current_one(
     assert len({each.key for each in request.strokes}) == 2
     assert request.key in live_worker.kept
     assert len(live_worker.kept) == 2
+
+
+def test_an_answer_for_an_image_that_is_left_shows_nothing(
+    part: LivePart, viewer: Any, session: Session, strokes: Labels, qtbot: Any, live_worker: Worker
+) -> None:
+    gold = session.image
+    CurrentImage(session)
+    qtbot.waitUntil(settled(part))
+    layer, asked = live_layer(session, gold), part._shown
+    assert layer is not None
+    other = viewer.add_image(np.random.default_rng(4).normal(size=SHAPE), name="silver")
+    session.image = other
+    assert not layer.visible
+    # a busy loop comes to the answer before it comes to what follows the view
+    part._show(asked, np.ones(SHAPE, np.uint8), part._latest.ask())
+    assert not layer.visible
+    session.image = gold
+    assert layer.visible
+    stroke(strokes, 2, 50)
+    qtbot.waitUntil(lambda: bool(layer.data[50, 30] == 2))
 
 
 def test_the_tick_ends_it(

@@ -158,10 +158,12 @@ def test_a_stop_keeps_what_is_done_and_again_goes_on_there(
 ) -> None:
     answers.held_at = 3
     widget._predict([(series, frame) for frame in range(FRAMES)])
+    # the frames come while it runs; the answers go through the window's loop
     qtbot.waitUntil(lambda: 3 in answers.asked, timeout=30_000)
+    qtbot.waitUntil(lambda: len(session.refresh().scene.predictions) == 1, timeout=30_000)
     (layer,) = session.refresh().scene.predictions
+    qtbot.waitUntil(lambda: bool(np.asarray(layer.data[2]).any()), timeout=30_000)
     viewer.dims.set_point(0, 1)
-    # the frames come while it runs
     qtbot.waitUntil(lambda: bool((layer._slice.image.raw == of_frame(1)).all()), timeout=30_000)
     viewer.dims.set_point(0, 6)
     assert not layer._slice.image.raw.any()

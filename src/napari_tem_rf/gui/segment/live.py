@@ -233,6 +233,7 @@ class LivePart(QWidget):
         now = self.session.situation
         if not self.tick.isChecked() or now.choices.annotation is None:
             self._latest.drop()
+            self._asked = None
             self.words.say("")
             return
         if now.activity.training is not None:
@@ -378,8 +379,8 @@ class LivePart(QWidget):
 
     def _show(self, asked: _Asked, found: NDArray[np.uint8], newest: Request) -> None:
         image, window = asked.image, asked.request.window
-        if image not in self.session.viewer.layers:
-            return
+        if image not in self.session.viewer.layers or not self._is_in_view(image):
+            return  # another image was chosen while the answer came
         classes = asked.classes
         before = live_layer(self.session, image)
         layer = show_live(
@@ -470,6 +471,10 @@ class LivePart(QWidget):
             f"{ending}.",
             "quiet",
         )
+
+    def _is_in_view(self, image: Image) -> bool:
+        choices = self.session.situation.choices
+        return choices.side_by_side or image is choices.image
 
     def _hide_others(self, image: Image, layer: Labels) -> None:
         """Hide other predictions of the image: two masks on each other say nothing."""
