@@ -1,6 +1,7 @@
 """What the user chose, and what is running: two frozen values that all docks of a viewer share."""
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -76,7 +77,12 @@ class TrainedRun:
         """The network's field and parameters, or the baseline's name."""
         if self.spec is None:
             return METHODS[self.record.method]
-        return f"{nominal_receptive_field(self.spec)} px, {count(self.spec.parameters)}"
+        return _told(self.spec)
+
+
+@lru_cache(maxsize=1024)  # asked of every run, whatever changes
+def _told(spec: NetworkSpec) -> str:
+    return f"{nominal_receptive_field(spec)} px, {count(spec.parameters)}"
 
 
 @dataclass(frozen=True, slots=True)

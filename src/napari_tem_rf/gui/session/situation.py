@@ -5,6 +5,7 @@ answer, and nothing else asks the layers.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from napari_tem_rf.gui.session.label_counts import Counts, label_counts
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.label_meaning import LabelMeaning
+from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.starting import SIMULATED, usual_start
 
 __all__ = [
@@ -346,12 +348,18 @@ def _starts(choices: Choices) -> tuple[Start, ...]:
     The paper's protocol starts from nothing; either can continue an earlier run.
     """
     spec, starts = choices.spec, []
+    network = _for_two_classes(spec)
     if usual_start(spec, choices.plan.preset) == SIMULATED:
         starts.append(Start("simulated micrographs", SIMULATED))
     starts.append(Start("new weights", None))
     starts += [
         Start(run.title, run.folder)
         for run in reversed(choices.runs)
-        if run.spec is not None and run.spec == spec.with_classes(run.spec.classes)
+        if run.spec is not None and _for_two_classes(run.spec) == network
     ]
     return tuple(starts)
+
+
+@lru_cache(maxsize=1024)  # asked of every run, whatever changes
+def _for_two_classes(spec: NetworkSpec) -> NetworkSpec:
+    return spec.with_classes(2)
