@@ -24,6 +24,9 @@ __all__ = ["DivergedError", "Learner", "TrainingState", "Weights"]
 
 Weights = dict[str, Tensor]
 
+LEAST_OF_HIGHEST_DICE = 0.5
+"""Share of the highest held-out Dice so far that an epoch must have to be the best by its loss."""
+
 
 class DivergedError(FloatingPointError):
     """The loss of a training is no longer finite; the text is one sentence for the user."""
@@ -207,14 +210,7 @@ class Learner:
         """Put the current epoch into the history, and keep its weights where it is the best."""
         best_epoch, best_dice = self.epoch, result.dice if result else None
         best = self.history[self.history[-1].best_epoch - 1] if self.history else None
-        # Dice of a few images jumps from epoch to epoch, and an early jump is easily the highest;
-        # the loss moves steadily with what the network has learned.
-        if (
-            self.chooses
-            and best is not None
-            and best.validation_loss is not None
-            and not (result is not None and result.loss < best.validation_loss)
-        ):
+        if self.chooses and best is not None and not self._is_better(result, best):
             best_epoch, best_dice = best.epoch, best.validation_dice
         keeps_best = self.plan.keep == "best"
         report = EpochReport(
@@ -233,6 +229,23 @@ class Learner:
             self.best = _copy(self.averaged)
         self.history = (*self.history, report)
         return report
+
+    def _is_better(self, result: ValidationResult | None, best: EpochReport) -> bool:
+        """Whether the current epoch takes the place of the best one before it.
+
+        Dice of a few images jumps from epoch to epoch, and an early jump is easily the highest; the
+        loss moves steadily with what the network has learned. But where particles are rare it may
+        be lowest for a network that calls everything background.
+        """
+        if best.validation_loss is None or best.validation_dice is None:
+            return True
+        if result is None:
+            return False
+        dices = [each.validation_dice for each in self.history if each.validation_dice is not None]
+        least = LEAST_OF_HIGHEST_DICE * max(*dices, result.dice)
+        if (best.validation_dice < least) != (result.dice < least):
+            return result.dice >= least
+        return result.loss < best.validation_loss
 
     @property
     def kept_epoch(self) -> int:
