@@ -17,7 +17,7 @@ from napari_tem_rf.engine.forkserver import (
     borrow_server,
     give_server_back,
 )
-from napari_tem_rf.engine.local import Process, ending_in_words, server_environment
+from napari_tem_rf.engine.local import LocalCluster, Process, ending_in_words, server_environment
 from napari_tem_rf.engine.member import members_of
 
 pytestmark = [
@@ -176,6 +176,23 @@ def test_a_copy_that_dies_at_once_is_followed_by_an_interpreter_of_its_own(monke
         with contextlib.suppress(Exception):
             engine.submit(parent_of).result(60)
         assert engine.submit(parent_of).result(60)[1] == os.getpid()
+
+
+def test_a_scheduler_that_is_killed_at_its_start_is_started_once_more(monkeypatch):
+    start, killed = LocalCluster._start, []
+
+    def start_and_kill(cluster, role):
+        process = start(cluster, role)
+        if role == "scheduler" and not killed:
+            killed.append(process)
+            process.kill()
+        return process
+
+    monkeypatch.setattr(LocalCluster, "_start", start_and_kill)
+    with Engine(workers=1) as engine:
+        # the second time nothing is copied: it may have been for that
+        assert engine.submit(parent_of).result(100)[1] == os.getpid()
+    assert len(killed) == 1
 
 
 def test_the_process_ends_with_its_owner(scratch):

@@ -154,6 +154,12 @@ class Process:
             self.output.close()
         self.log.close()
 
+    @property
+    def was_killed(self) -> bool:
+        """Whether the process did not end by itself, or nobody saw how."""
+        code = self._process.returncode
+        return code is not None and (code < 0 or code == UNKNOWN_CODE)
+
     def ending(self) -> str:
         """Say how the process ended."""
         return ending_in_words(self._process.returncode)
@@ -270,6 +276,22 @@ class LocalCluster:
         EngineUnavailableError
             The scheduler did not come up.
         """
+        for is_last in (False, True):
+            ended, in_time = await self._come_up()
+            if ended is None:
+                return
+            if is_last or not in_time or not ended.was_killed:
+                raise EngineUnavailableError(
+                    f"the local cluster did not start, {ended.ending()}: "
+                    "restart the program, or give the address of another Dask scheduler",
+                    ended.last_words(),
+                )
+            # somebody or a lack of memory ended it: once more, with as little as can be
+            self._copies = False
+            self.kill()
+
+    async def _come_up(self) -> tuple[Process | None, bool]:
+        """Start the processes; return the scheduler where it ended, and whether it did in time."""
         # first of all: it loads while this process does
         self._server = borrow_server(server_environment())
         # Dask's own choice is a name in the common folder, which another user may have taken
@@ -279,19 +301,18 @@ class LocalCluster:
             self.workers[role] = self._start(role)
         assert scheduler.output is not None
         reading = asyncio.to_thread(scheduler.output.readline)
+        in_time = True
         try:
             self.address = (await asyncio.wait_for(reading, START_SECONDS)).decode().strip()
         except TimeoutError:
+            in_time = False
             scheduler.kill()
         if not self.address:
             scheduler.wait()
-            raise EngineUnavailableError(
-                f"the local cluster did not start, {scheduler.ending()}: "
-                "restart the program, or give the address of another Dask scheduler",
-                scheduler.last_words(),
-            )
+            return scheduler, in_time
         for process in self.workers.values():
             process.tell(self.address)
+        return None, in_time
 
     def _start(self, role: str) -> Process:
         server = self._server if self._copies else None
