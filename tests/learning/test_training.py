@@ -182,7 +182,9 @@ def test_the_best_epochs_weights_are_returned(disc_set, monkeypatch):
 @pytest.mark.usefixtures("few_steps")
 def test_an_epoch_that_calls_all_background_is_not_the_best(disc_set, monkeypatch):
     # rare particles: the loss is lowest where nothing is found, and rises once they are
-    asked = scripted(monkeypatch, [(0.01, 0.3), (0.0001, 0.2), (0.4, 0.35), (0.5, 0.33), (0.1, 0.1)])
+    asked = scripted(
+        monkeypatch, [(0.01, 0.3), (0.0001, 0.2), (0.4, 0.35), (0.5, 0.33), (0.1, 0.1)]
+    )
     data = disc_set()
     model, reports = run(data, data, SPEC, replace(PLAN, epochs=5))
     assert [report.best_epoch for report in epochs_of(reports)] == [1, 1, 3, 4, 4]
