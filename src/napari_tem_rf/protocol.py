@@ -89,7 +89,8 @@ class TrainingPlan:
         half of the crops, so that the lattice teaches and not how dark a particle is; "auto": where
         the annotation shows a lattice and no strong amplitude contrast.
     true_context : bool
-        Let only pixels with context inside the image count in the loss.
+        Let only pixels with context inside the image count in the loss, but in a quarter of the
+        crops, whose edges stand for the border of an image.
     keep : {"best", "last"}
         Which epoch's weights are kept: those of the lowest validation loss, or the last. Where too
         few pixels are held out to tell epochs apart, it is the last.

@@ -7,6 +7,7 @@ from itertools import chain, islice
 import numpy as np
 import pytest
 
+from napari_tem_rf.learning import crops
 from napari_tem_rf.learning.crops import (
     CropGeometry,
     CropSampler,
@@ -82,9 +83,14 @@ def test_counted_pixels_keep_away_from_every_cut_edge(context):
                 assert at[counts].max() == length - 1
 
 
-def test_all_drawn_crops_keep_the_context_and_their_labels():
-    """With every augmentation of position: none of the labels leaves its pixel."""
-    image = numbered((131, 149))
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_all_drawn_crops_keep_the_context_and_their_labels(monkeypatch, share):
+    """With every augmentation of position: none of the labels leaves its pixel.
+
+    Those whose edges stand for the border of an image have no context at all.
+    """
+    monkeypatch.setattr(crops, "BORDER_CROPS", share)
+    image, borders = numbered((131, 149)), []
     sampler = sampler_of(set_of(image), replace(PLAN, augmentation="dihedral", batch=9))
     context = sampler.geometry.context
     assert context == 8
@@ -95,12 +101,15 @@ def test_all_drawn_crops_keep_the_context_and_their_labels():
             np.testing.assert_array_equal(
                 labels[counts], image.labels[rows[counts], columns[counts]]
             )
+            borders.append(bool(counts.all()))
             for at, length in ((rows, 131), (columns, 149)):
                 first, last = at.min(), at.max()
-                assert at[counts].min() == first + (context if first > 0 else 0)
-                assert at[counts].max() == last - (context if last < length - 1 else 0)
+                kept = 0 if borders[-1] else context
+                assert at[counts].min() == first + (kept if first > 0 else 0)
+                assert at[counts].max() == last - (kept if last < length - 1 else 0)
             # a crop is one piece of the image: each pixel once
             assert len(np.unique(crop)) == 64 * 64
+    assert abs(np.mean(borders) - share) <= 4 * np.sqrt(share * (1 - share) / len(borders))
 
 
 def test_every_pixel_of_the_image_comes_to_count():

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,9 @@ VARIED_CROPS = 0.5
 
 SLOW_PX = (3.0, 12.0)
 """Standard deviations in px beyond which changes are slow: above a lattice, below a particle."""
+
+BORDER_CROPS = 0.25
+"""Share of the crops whose cut edges stand for the border of an image."""
 
 PX_PER_STEP = 8 * 128 * 128
 FEWEST_CROPS = 2
@@ -140,6 +143,9 @@ class CropSampler:
             holders = [i for i, places in enumerate(self.places) if places.counts[wanted]]
             index = int(rng.choice(holders))
             row, column = self.places[index].of_class(wanted, rng)
+        if geometry.context and rng.random() < BORDER_CROPS:
+            # beyond them is zero as beyond an image: so strokes inside teach that too
+            geometry = replace(geometry, context=0)
         shape = self.images[index].pixels.shape
         start = [
             _start(at, length, side, geometry.context, rng)
