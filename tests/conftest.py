@@ -1,5 +1,6 @@
 """What all tests share: nothing of the user's is read, no window stays, the real data are found."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -22,6 +23,12 @@ os.environ["TEM_RF_CACHE"] = str(Path(_settings.name, "cache"))
 for _name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
     os.environ[_name] = str(Path(_settings.name, _name.lower()))
 os.environ.pop("TEM_RF_SCHEDULER", None)
+
+
+def pytest_collection_finish() -> None:
+    """Let collections of garbage leave out what was imported: each viewer asks for some."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_unconfigure() -> None:

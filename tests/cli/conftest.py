@@ -11,6 +11,7 @@ import tifffile
 import torch
 
 from napari_tem_rf.cli import main
+from napari_tem_rf.learning import crops
 
 SHAPE = (67, 83)
 PIXEL_SIZE_NM = 0.05
@@ -45,6 +46,13 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def few_steps(monkeypatch) -> None:
+    """Let epochs be of two steps, where nothing is to be learned in them."""
+    monkeypatch.setattr(crops, "FEWEST_STEPS", 2)
+    monkeypatch.setattr(crops, "MOST_STEPS", 2)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ def shared(cli, run, tmp_path) -> Path:
     return tmp_path / "gold.zip"
 
 
-@pytest.mark.usefixtures("fresh_home")
+@pytest.mark.usefixtures("fresh_home", "few_steps")
 def test_a_zip_stands_for_the_folder_in_every_command(cli, run, shared, data, tmp_path):
     image = data.images / "gold_3.tif"
     for which, out in ((run, "here"), (shared, "there")):

@@ -133,7 +133,7 @@ def test_what_no_training_can_have_is_refused_and_leaves_no_folder(
     assert not folder.exists()
 
 
-def test_the_largest_seed_trains(tmp_path, data, cli):
+def test_the_largest_seed_trains(tmp_path, data, cli, few_steps):
     answer = cli(
         *("train", data.images / "gold_0.tif", "--labels", data.masks, "--run", tmp_path / "run"),
         *("--epochs", 1, "--seed", 2**32 - 1, *QUICK),
@@ -187,7 +187,13 @@ def test_a_pattern_without_end_is_refused(tmp_path, cli, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
-PROGRAM = "from napari_tem_rf.cli import main; main()"
+PROGRAM = """
+from napari_tem_rf.cli import main
+from napari_tem_rf.learning import crops
+
+crops.FEWEST_STEPS = crops.MOST_STEPS = 2
+main()
+"""
 
 
 @pytest.mark.skipif(os.name != "posix", reason="shells close streams there")

@@ -78,7 +78,7 @@ def test_measure_takes_numbers_as_they_are(cli, run, data, tmp_path):
         np.testing.assert_allclose(rows["area_nm2"], pixels * PIXEL_SIZE_NM**2, rtol=1e-6)
 
 
-def test_train_says_what_it_takes_labels_for(cli, data, numbers, tmp_path):
+def test_train_says_what_it_takes_labels_for(cli, data, numbers, tmp_path, few_steps):
     """Three particles in each of four images, and nobody said what labels or zeros are."""
     arguments = ("train", data.images, "--labels", numbers, *QUICK)
     answer = cli(*arguments, "--run", tmp_path / "run", "--labels-are", "particles", "--json")

@@ -16,21 +16,16 @@ from napari_tem_rf import storage
 from napari_tem_rf.cli import comparing, main
 from napari_tem_rf.comparison import report
 from napari_tem_rf.engine import InlineEngine
-from napari_tem_rf.learning import crops
 from napari_tem_rf.storage import write_text
 
 from .conftest import QUICK, SHAPE, discs
+
+pytestmark = pytest.mark.usefixtures("few_steps")
 
 OF_THE_MOMENT = {"created", "seconds", "date", "device", "threads", "versions"}
 """What a record says of when and how long; all else must be the same."""
 
 COSTS = {"train_seconds", "predict_seconds_per_megapixel", "predict_memory_mib"}
-
-
-@pytest.fixture(autouse=True)
-def few_steps(monkeypatch):
-    monkeypatch.setattr(crops, "FEWEST_STEPS", 2)
-    monkeypatch.setattr(crops, "MOST_STEPS", 2)
 
 
 @pytest.fixture

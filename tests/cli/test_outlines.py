@@ -17,6 +17,8 @@ from .conftest import QUICK, SHAPE
 
 pytest.importorskip("roifile")
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 
 @pytest.fixture
 def numbered(data):

@@ -10,6 +10,7 @@ import tifffile
 from napari_tem_rf import jobs
 from napari_tem_rf.cli import main
 from napari_tem_rf.jobs.repeating import largest_difference, repetition
+from napari_tem_rf.learning import crops
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan
@@ -24,6 +25,15 @@ def changed(folder, **values):
     path = folder / RECORD
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | values))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def few_steps():
+    """Let epochs be of two steps, in the first training and when it is repeated."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(crops, "FEWEST_STEPS", 2)
+        patched.setattr(crops, "MOST_STEPS", 2)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,8 @@ from napari_tem_rf.runs import read_run
 
 from .conftest import PIXEL_SIZE_NM, QUICK, SHAPE, discs
 
+pytestmark = pytest.mark.usefixtures("few_steps")
+
 
 def weights_of(folder):
     return {name: value.tobytes() for name, value in read_run(folder).read_weights().items()}

@@ -1,12 +1,15 @@
 """What the tests of the window share: a viewer, its session, a worker that answers at once."""
 
+import gc
 from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.layers import Image
+from npe2 import PluginManifest
 from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf import jobs
@@ -19,10 +22,25 @@ from napari_tem_rf.runs import RunRecord, create_run
 SHAPE = (61, 83)
 NM = (0.02, 0.025)
 
+_openings = count()
+
+
+@pytest.fixture(autouse=True, scope="package")
+def manifests_read_once() -> Iterator[None]:
+    """Keep what napari reads of all plugins for each new viewer."""
+    found = list(PluginManifest.discover())
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
 
 @pytest.fixture
 def viewer(make_napari_viewer: Callable[..., Any], tmp_path: Path, loaded: None) -> Iterator[Any]:
     """A viewer whose runs go into the test's own folder."""
+    if next(_openings) % 25 == 1:
+        # what others loaded meanwhile is left out when its garbage is collected
+        gc.collect()
+        gc.freeze()
     viewer = make_napari_viewer()
     session_of(viewer).runs_folder = tmp_path / "runs"
     yield viewer
