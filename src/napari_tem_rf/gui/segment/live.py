@@ -90,6 +90,7 @@ class LivePart(QWidget):
             place.addWidget(self)
         self.session: Session = session_of(viewer)
         self._latest = Latest()
+        self._is_warm = False
         self._asked: _Asked | None = None
         self._shown: _Asked | None = None
         self._trained: tuple[jobs.LiveStrokes, ...] | None = None
@@ -185,6 +186,7 @@ class LivePart(QWidget):
             self._soon.start()
         else:
             self._asked = None  # what was asked went with the workers
+            self._is_warm = False
 
     def _on_training(self, now: Situation) -> None:
         if now.activity.training is None:
@@ -265,6 +267,8 @@ class LivePart(QWidget):
                 return
         if lacking:  # so that the first prediction is there at once
             asked = replace(asked, request=replace(asked.request, strokes=()))
+        if not self._is_warm:  # first an answer for which nothing has to be loaded
+            asked = replace(asked, request=replace(asked.request, early=True))
         self._ask(asked, self._latest.ask(), lacking == "")
 
     def _gathered(self, now: Situation) -> _Asked | None:
@@ -328,22 +332,31 @@ class LivePart(QWidget):
         if not newest:
             return
 
+        early = asked.request.early
+
         def answered(answer: jobs.LiveAnswer) -> None:
             if answer.missing:
                 self._send(asked, answer.missing[0], newest, shows)
             elif answer.left:
-                if shows and self._shown is None:
+                if shows and self._shown is None and early is not self._is_warm:
                     self.words.say("Looking at the image for the first time.", "quiet")
                 self._ask(asked, newest, shows)
-            elif answer.classes is not None and shows:
-                self._show(asked, answer.classes, newest)
+            elif early:
+                if answer.classes is not None and shows:
+                    self._show_early(asked, answer.classes)
+                self._ask_better(asked, newest, shows)
+            else:
+                self._is_warm = True
+                if answer.classes is not None and shows:
+                    self._show(asked, answer.classes, newest)
 
         work = self.session.submit(
             jobs.predict_live,
             asked.request,
             name="live prediction",
+            is_light=early,
             on_done=newest.only(answered),
-            on_failed=newest.only(self._say_failed),
+            on_failed=newest.only(lambda words: self._go_without(words, asked, newest, shows)),
         )
         newest.holds(work)
 
@@ -360,8 +373,9 @@ class LivePart(QWidget):
                 pixels,
                 asked.request.cleaning,
                 name="live prediction",
+                is_light=asked.request.early,
                 on_done=newest.only(lambda _: self._ask(asked, newest, shows)),
-                on_failed=newest.only(self._say_failed),
+                on_failed=newest.only(lambda words: self._go_without(words, asked, newest, shows)),
             )
 
         run_in_thread(
@@ -371,16 +385,47 @@ class LivePart(QWidget):
             owner=self,
         )
 
+    def _go_without(self, words: str, asked: _Asked, newest: Request, shows: bool) -> None:
+        if asked.request.early:
+            self._ask_better(asked, newest, shows)
+        else:
+            self._say_failed(words)
+
+    def _ask_better(self, asked: _Asked, newest: Request, shows: bool) -> None:
+        """Ask the networks too, once the answer without them is there or will not come."""
+        better = replace(asked, request=replace(asked.request, early=False))
+        self._ask(better, newest, shows)
+
     def _say_failed(self, words: str) -> None:
         self._asked = None
         self.words.say(sentence(words), "error")
 
     # showing
 
+    def _show_early(self, asked: _Asked, found: NDArray[np.uint8]) -> None:
+        if self._put(asked, found):
+            self.words.say(
+                f"A first prediction from grey level and texture of {_painted_px(asked):,} painted "
+                "px is shown; a better one follows in a moment.",
+                "quiet",
+            )
+
     def _show(self, asked: _Asked, found: NDArray[np.uint8], newest: Request) -> None:
+        if not self._put(asked, found):
+            return
+        self._shown = asked
+        by = asked.request.step
+        coarse = f", in blocks of {by} px until you zoom in" if by > 1 else ""
+        self._said = f"A quick prediction from {_painted_px(asked):,} painted px is shown{coarse}"
+        self.words.say(f"{self._said}; it follows each stroke.", "quiet")
+        self._rest.start()
+        self._go_on(asked, newest)
+
+    def _put(self, asked: _Asked, found: NDArray[np.uint8]) -> bool:
+        """Show what was found; whether the image is still in view."""
         image, window = asked.image, asked.request.window
         if image not in self.session.viewer.layers or not self._is_in_view(image):
-            return  # another image was chosen while the answer came
+            return False  # another image was chosen while the answer came
         classes = asked.classes
         before = live_layer(self.session, image)
         layer = show_live(
@@ -394,14 +439,7 @@ class LivePart(QWidget):
         if before is None or not layer.visible:
             layer.visible = True
             self._hide_others(image, layer)
-        self._shown = asked
-        pixels = sum(each.classes.size for each in asked.request.strokes)
-        by = asked.request.step
-        coarse = f", in blocks of {by} px until you zoom in" if by > 1 else ""
-        self._said = f"A quick prediction from {pixels:,} painted px is shown{coarse}"
-        self.words.say(f"{self._said}; it follows each stroke.", "quiet")
-        self._rest.start()
-        self._go_on(asked, newest)
+        return True
 
     # the network
 
@@ -546,6 +584,10 @@ def _painted(layer: Labels, frame: int, classes: Classes, key: str) -> jobs.Live
         return None
     rows, columns = np.divmod(at.astype(np.int32), np.int32(plane.shape[1]))
     return jobs.LiveStrokes(key, rows, columns, indices.astype(np.uint8))
+
+
+def _painted_px(asked: _Asked) -> int:
+    return sum(each.classes.size for each in asked.request.strokes)
 
 
 def _lacking(asked: _Asked) -> str:
