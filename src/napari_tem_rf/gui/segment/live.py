@@ -33,6 +33,9 @@ __all__ = ["MOST_VIEW_PX", "LivePart", "view_step"]
 MOST_VIEW_PX = 1_200_000
 """Pixels that are predicted at a time, at most; a larger view is seen in blocks."""
 
+MOST_EARLY_PX = 300_000
+"""The same for the first answer, which is there before PyTorch is loaded."""
+
 MOST_WHOLE_PX = 4_200_000
 """Images of at most this many pixels, or blocks, are predicted beyond the view too."""
 
@@ -91,6 +94,7 @@ class LivePart(QWidget):
         self.session: Session = session_of(viewer)
         self._latest = Latest()
         self._is_warm = False
+        self._sent_early: set[str] = set()
         self._asked: _Asked | None = None
         self._shown: _Asked | None = None
         self._trained: tuple[jobs.LiveStrokes, ...] | None = None
@@ -187,6 +191,7 @@ class LivePart(QWidget):
         else:
             self._asked = None  # what was asked went with the workers
             self._is_warm = False
+            self._sent_early.clear()
 
     def _on_training(self, now: Situation) -> None:
         if now.activity.training is None:
@@ -267,8 +272,9 @@ class LivePart(QWidget):
                 return
         if lacking:  # so that the first prediction is there at once
             asked = replace(asked, request=replace(asked.request, strokes=()))
-        if not self._is_warm:  # first an answer for which nothing has to be loaded
-            asked = replace(asked, request=replace(asked.request, early=True))
+        if not self._is_warm:  # first an answer that waits for no PyTorch
+            step = view_step(asked.request.window, asked.request.cleaning.binning, MOST_EARLY_PX)
+            asked = replace(asked, request=replace(asked.request, early=True, step=step))
         self._ask(asked, self._latest.ask(), lacking == "")
 
     def _gathered(self, now: Situation) -> _Asked | None:
@@ -331,8 +337,11 @@ class LivePart(QWidget):
     def _ask(self, asked: _Asked, newest: Request, shows: bool) -> None:
         if not newest:
             return
-
-        early = asked.request.early
+        early, key = asked.request.early, asked.request.key
+        if early and key not in self._sent_early:  # that it lacks the image need not be asked
+            self._sent_early.add(key)
+            self._send(asked, key, newest, shows)
+            return
 
         def answered(answer: jobs.LiveAnswer) -> None:
             if answer.missing:
@@ -393,7 +402,8 @@ class LivePart(QWidget):
 
     def _ask_better(self, asked: _Asked, newest: Request, shows: bool) -> None:
         """Ask the networks too, once the answer without them is there or will not come."""
-        better = replace(asked, request=replace(asked.request, early=False))
+        step = view_step(asked.request.window, asked.request.cleaning.binning)
+        better = replace(asked, request=replace(asked.request, early=False, step=step))
         self._ask(better, newest, shows)
 
     def _say_failed(self, words: str) -> None:
@@ -406,7 +416,7 @@ class LivePart(QWidget):
         if self._put(asked, found):
             self.words.say(
                 f"A first prediction from grey level and texture of {_painted_px(asked):,} painted "
-                "px is shown; a better one follows in a moment.",
+                f"px is shown{_coarse(asked)}; a better one follows in a moment.",
                 "quiet",
             )
 
@@ -414,8 +424,7 @@ class LivePart(QWidget):
         if not self._put(asked, found):
             return
         self._shown = asked
-        by = asked.request.step
-        coarse = f", in blocks of {by} px until you zoom in" if by > 1 else ""
+        coarse = f"{_coarse(asked)} until you zoom in" if asked.request.step > 1 else ""
         self._said = f"A quick prediction from {_painted_px(asked):,} painted px is shown{coarse}"
         self.words.say(f"{self._said}; it follows each stroke.", "quiet")
         self._rest.start()
@@ -564,11 +573,11 @@ class LivePart(QWidget):
         newest.holds(work)
 
 
-def view_step(window: Window, binning: int) -> int:
+def view_step(window: Window, binning: int, most_px: int = MOST_VIEW_PX) -> int:
     """Return the side of the blocks that a view is seen in: 1, 2, 4, ..., as fine as it may be."""
     step = 1
     pixels = (window[0].stop - window[0].start) * (window[1].stop - window[1].start)
-    while pixels > MOST_VIEW_PX * (step * binning) ** 2:
+    while pixels > most_px * (step * binning) ** 2:
         step *= 2
     return step
 
@@ -584,6 +593,10 @@ def _painted(layer: Labels, frame: int, classes: Classes, key: str) -> jobs.Live
         return None
     rows, columns = np.divmod(at.astype(np.int32), np.int32(plane.shape[1]))
     return jobs.LiveStrokes(key, rows, columns, indices.astype(np.uint8))
+
+
+def _coarse(asked: _Asked) -> str:
+    return f", in blocks of {asked.request.step} px" if asked.request.step > 1 else ""
 
 
 def _painted_px(asked: _Asked) -> int:
