@@ -4,6 +4,7 @@ Importing this loads no PyTorch: the early worker has none.
 """
 
 from collections.abc import Iterable
+from importlib import import_module
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -40,6 +41,9 @@ def get_ready(trains: bool) -> None:
     if trains:
         compiled.warm_up()
         _make_optimizer()
+        # a training that starts from weights fits a last layer, and borders, before its first step
+        import_module("sklearn.linear_model")
+        import_module("sklearn.ensemble")
     else:
         _try_forest(waits=True)
 
