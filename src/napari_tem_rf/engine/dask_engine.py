@@ -43,9 +43,6 @@ class Engine(AnyEngine):
         eight. With two and more, the last one takes the quick jobs and the others train, each one
         training at a time. With one, and on a cluster, every worker takes a training and beside
         it quick jobs, which go where nothing trains if there is such a place.
-    early : bool
-        Whether light jobs are expected at once: of several local workers one more then takes them
-        while the others load PyTorch.
 
     Raises
     ------
@@ -53,7 +50,7 @@ class Engine(AnyEngine):
         `workers` is below 1 or above what the machine can bear.
     """
 
-    def __init__(self, address: str | None = None, workers: int = 2, early: bool = False) -> None:
+    def __init__(self, address: str | None = None, workers: int = 2) -> None:
         if workers < 1:
             raise ValueError(f"workers is {workers}: it must be at least 1")
         if workers > most_workers():
@@ -64,7 +61,6 @@ class Engine(AnyEngine):
             )
         self.address = address or os.environ.get(ADDRESS_VARIABLE) or None
         self.local_workers = workers
-        self._early = early
         self.state: EngineState = "stopped"
         self._connection: Connection | None = None
         self._watchers: list[Callable[[EngineState], object]] = []
@@ -134,7 +130,7 @@ class Engine(AnyEngine):
             if connection is None:
                 atexit.register(self.close)
             connection = self._connection = Connection(
-                self.address, self.local_workers, self._on_connection_state, self._early
+                self.address, self.local_workers, self._on_connection_state, self.early
             )
         return connection
 

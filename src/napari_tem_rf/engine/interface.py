@@ -15,6 +15,9 @@ class AnyEngine:
     width = 1
     """How many jobs can run at once."""
     state: EngineState
+    early = False
+    """Whether light jobs are expected at once, to be said before the engine starts: beside several
+    workers on this machine one more then takes them while the others load PyTorch."""
 
     def submit(
         self,

@@ -99,9 +99,8 @@ class BackgroundWork:
         if self._is_closed:
             raise RuntimeError("the viewer is closed: no more work can be done for it")
         if self._engine is None:
-            self._engine = (
-                Engine(self._address) if self._address else Engine(**self._options, early=True)
-            )
+            self._engine = Engine(self._address) if self._address else Engine(**self._options)
+            self._engine.early = True  # strokes are answered at once
             self._engine.on_state(lambda _state: self._in_window(self.engine_changed.emit))
         return self._engine
 
