@@ -28,7 +28,7 @@ from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes, index_labels
 from napari_tem_rf.protocol import PreviewReport
 
-__all__ = ["MOST_VIEW_PX", "LivePart", "view_step"]
+__all__ = ["MOST_EARLY_PX", "MOST_VIEW_PX", "LivePart", "view_step"]
 
 MOST_VIEW_PX = 1_200_000
 """Pixels that are predicted at a time, at most; a larger view is seen in blocks."""
