@@ -19,6 +19,7 @@ from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.learning_on import LearningOn
 from napari_tem_rf.gui.session.background import Latest, Request, run_in_thread
+from napari_tem_rf.gui.session.label_counts import painted_rows
 from napari_tem_rf.gui.session.predictions import live_layer, show_live
 from napari_tem_rf.gui.session.preferences import preferences
 from napari_tem_rf.gui.session.request import window_in_view
@@ -585,7 +586,8 @@ def view_step(window: Window, binning: int, most_px: int = MOST_VIEW_PX) -> int:
 def _painted(layer: Labels, frame: int, classes: Classes, key: str) -> jobs.LiveStrokes | None:
     """Return what is painted of the classes on a frame; None where nothing is."""
     plane = frame_labels(layer, frame)
-    at = np.flatnonzero(plane)
+    among = painted_rows(plane)
+    at = np.flatnonzero(plane[among]) + among.start * plane.shape[1]
     at = at[:: 1 + len(at) // MOST_STROKE_PX]
     indices = index_labels(plane.ravel()[at], classes, "ignore")
     at, indices = at[indices >= 0], indices[indices >= 0]
