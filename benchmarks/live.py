@@ -3,8 +3,8 @@
 A real window with the whole dock; strokes are painted by a hand that the program plays on the
 canvas, button down, moves, button up. Measured from the release of the button to the moment when
 the labels of the live layer changed and were drawn. Warm: the worker is up, the image's features
-are there. Cold: from opening the dock to the first labels, which grey level and texture tell, and to
-those of all features, with two strokes painted as soon as there is a canvas. Stalls: the longest
+are there. Cold: from opening the dock to the first labels, which grey level and texture tell, and
+to those of all features, with two strokes painted as soon as there is a canvas. Stalls: the longest
 time for which the window answered nothing meanwhile. Needs a screen (`xvfb-run` will do) and a
 machine with nothing else to do.
 

@@ -15,6 +15,7 @@ from napari_tem_rf.engine.places import EARLY, WorkerSlots, kinds_of, place
 from napari_tem_rf.jobs import live
 from napari_tem_rf.learning.fast import compiled
 from napari_tem_rf.learning.forest import Forest
+from napari_tem_rf.learning.live import live_features
 from napari_tem_rf.measuring.scores import dice
 from napari_tem_rf.micrographs.cleaning import Cleaning
 
@@ -68,6 +69,19 @@ def test_the_early_answer_is_the_forests_and_the_later_one_its_own() -> None:
     assert not np.array_equal(early, later)
     np.testing.assert_array_equal(answer(request(early=True)), early)
     np.testing.assert_array_equal(answer(request(early=False)), later)
+
+
+def test_a_tile_of_the_early_answer_is_that_of_the_whole_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "TILE_PX", 64)
+    live._features.clear()
+    answer(request(early=True))
+    whole = live_features(live._level("discs", 1), ())
+    tile = live._features.get(("discs", 1, 64, 64, "early"))
+    assert tile is not None
+    np.testing.assert_allclose(tile, whole[64:128, 64:128], atol=2e-3)  # halves of precision
+    live._features.clear()
 
 
 def test_the_early_answer_needs_no_pytorch() -> None:

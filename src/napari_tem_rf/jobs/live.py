@@ -248,13 +248,15 @@ def _kept_as(request: LiveRequest, *tile: Hashable) -> Hashable:
 
 
 def _make_features(request: LiveRequest, key: str, step: int, row: int, column: int) -> None:
+    from napari_tem_rf.learning.baselines import FOREST_REACH_PX
     from napari_tem_rf.learning.live import LIVE_MARGIN_PX, live_features
 
+    margin = FOREST_REACH_PX if request.early else LIVE_MARGIN_PX
     level = _level(key, step)
     rows, columns = level.shape
-    top, left = max(0, row - LIVE_MARGIN_PX), max(0, column - LIVE_MARGIN_PX)
-    bottom = min(rows, row + TILE_PX + LIVE_MARGIN_PX)
-    right = min(columns, column + TILE_PX + LIVE_MARGIN_PX)
+    top, left = max(0, row - margin), max(0, column - margin)
+    bottom = min(rows, row + TILE_PX + margin)
+    right = min(columns, column + TILE_PX + margin)
     networks = () if request.early else _networks()
     made = live_features(np.ascontiguousarray(level[top:bottom, left:right]), networks)
     inside = made[row - top : row - top + TILE_PX, column - left : column - left + TILE_PX]
