@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,7 @@ from napari.layers import Labels
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.marks import AnnotationMark, PredictionMark, mark_of
-from napari_tem_rf.gui.segment.live import LivePart, view_step
+from napari_tem_rf.gui.segment.live import MOST_EARLY_PX, LivePart, view_step
 from napari_tem_rf.gui.segment.training import begin_training
 from napari_tem_rf.gui.session.annotations import STROKES, start_annotation
 from napari_tem_rf.gui.session.current_image import CurrentImage
@@ -34,12 +35,19 @@ class Worker:
         self.learners: list[str] = []
         self.dices: tuple[float, ...] = ()
         self.is_endless = False
+        self.networks = Event()
+        self.networks.set()
+        self.fails_early = False
 
     def keep(self, key: str, pixels: Any, cleaning: Any, *, report: Any, stopped: Any) -> None:
         self.kept[key] = pixels
 
     def predict(self, request: jobs.LiveRequest, *, report: Any, stopped: Any) -> jobs.LiveAnswer:
         self.requests.append(request)
+        if request.early and self.fails_early:
+            raise ValueError("no forest grows here")
+        while not (request.early or self.networks.wait(0.005) or stopped()):
+            pass
         keys = dict.fromkeys([request.key, *(each.key for each in request.strokes)])
         missing = tuple(key for key in keys if key not in self.kept)
         if missing:
@@ -131,7 +139,7 @@ def test_the_pixels_travel_once(
         qtbot.waitUntil(lambda asked=asked: len(live_worker.requests) > asked)
         qtbot.waitUntil(settled(part))
     assert len(live_worker.kept) == 1
-    # the first answer says what is missing; then one a stroke
+    # an answer without the networks and one with them; then one a stroke
     assert len(live_worker.requests) == 2 + 3
 
 
@@ -402,3 +410,40 @@ def test_a_large_view_is_seen_in_blocks() -> None:
     assert view_step((slice(0, 4096), slice(0, 4096)), 1) == 4
     assert view_step((slice(0, 4096), slice(0, 4096)), 4) == 1
     assert view_step((slice(1000, 1700), slice(0, 900)), 1) == 1
+
+
+def test_a_first_answer_without_the_networks_comes_before_theirs(
+    part: LivePart, session: Session, strokes: Labels, qtbot: Any, live_worker: Worker
+) -> None:
+    live_worker.networks.clear()  # they are not loaded yet
+    qtbot.waitUntil(lambda: part.words.text().startswith("A first"))
+    assert part.words.text() == (
+        "A first prediction from grey level and texture of 300 painted px is shown; a better one "
+        "follows in a moment."
+    )
+    layer = live_layer(session, session.image)
+    assert layer is not None
+    assert layer.visible
+    np.testing.assert_array_equal(layer.data == 2, strokes.data == 2)
+    assert part._shown is None  # nothing is judged by it, and no network begins to learn
+    live_worker.networks.set()
+    qtbot.waitUntil(settled(part))
+    assert part.words.text().startswith("A quick prediction from 300 painted px is shown;")
+    assert [each.early for each in live_worker.requests] == [True, False]
+    stroke(strokes, 2, 50)
+    qtbot.waitUntil(lambda: bool(layer.data[50, 30] == 2))
+    assert not live_worker.requests[-1].early
+
+
+def test_without_a_first_answer_the_networks_come_all_the_same(
+    part: LivePart, session: Session, strokes: Labels, qtbot: Any, live_worker: Worker
+) -> None:
+    live_worker.fails_early = True
+    qtbot.waitUntil(settled(part))
+    assert part.words.text().startswith("A quick prediction from 300 painted px is shown;")
+
+
+def test_the_first_answer_sees_large_views_in_larger_blocks() -> None:
+    window = (slice(1000, 1700), slice(0, 900))
+    assert view_step(window, 1) == 1
+    assert view_step(window, 1, MOST_EARLY_PX) == 2  # 630,000 px are 157,500 blocks

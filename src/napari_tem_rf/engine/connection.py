@@ -14,7 +14,7 @@ from typing import Any
 from napari_tem_rf.engine.addresses import security_for
 from napari_tem_rf.engine.job import EngineError, EngineState, EngineUnavailableError, Job
 from napari_tem_rf.engine.local import LocalCluster
-from napari_tem_rf.engine.places import WorkerSlots, claim, kinds_of, place, unclaim
+from napari_tem_rf.engine.places import EARLY, WorkerSlots, claim, kinds_of, place, unclaim
 from napari_tem_rf.engine.reports import Reports
 from napari_tem_rf.engine.worker import JobOutcome, ask_to_stop, load_libraries
 
@@ -24,6 +24,8 @@ CONNECT_SECONDS = 15.0
 LOOK_SECONDS = 0.1
 REFRESH_SECONDS = 2.0
 KEPT_MESSAGES = 4
+EARLY_STAYS_SECONDS = 5.0
+"""How long the early worker stays without a job once the others are up."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,6 +45,8 @@ class Connection:
         Number of local workers.
     on_state : callable
         Called with the connection and ``"starting"``, ``"ready"`` or ``"lost"``, in its thread.
+    early : bool
+        Whether one more local worker takes light jobs until the others are up.
     """
 
     def __init__(
@@ -50,11 +54,12 @@ class Connection:
         address: str | None,
         workers: int,
         on_state: Callable[["Connection", EngineState], object],
+        early: bool = False,
     ) -> None:
         self.address = address
         self.trouble = ""
         self.workers: dict[str, WorkerSlots] = {}
-        self._local = None if address else LocalCluster(workers)
+        self._local = None if address else LocalCluster(workers, early)
         self._on_state = on_state
         self._waiting: list[Job] = []
         self._tasks: dict[Job, asyncio.Task[None]] = {}
@@ -234,8 +239,10 @@ class Connection:
             for address in [known for known in self.workers if known not in present]:
                 self._lose_worker(address, "it ended, or the connection to it did")
         for address, info in present.items():
-            if address not in self.workers and info["status"] == "running":
-                self._welcome(address, str(info["name"]))
+            name = str(info["name"])
+            is_leaving = self._local is not None and name not in self._local.workers
+            if address not in self.workers and info["status"] == "running" and not is_leaving:
+                self._welcome(address, name)
 
     def _look_after_processes(self, local: LocalCluster) -> None:
         assert local.scheduler is not None
@@ -244,10 +251,18 @@ class Connection:
         for dead in local.replace_dead():
             for worker in [w for w in self.workers.values() if w.name == dead.role]:
                 self._lose_worker(worker.address, dead.ending, dead.last_words)
+        for worker in [w for w in self.workers.values() if w.name == EARLY]:
+            rests = self._loop.time() - worker.used_at
+            if self._ready and not worker.jobs and rests > EARLY_STAYS_SECONDS:
+                del self.workers[worker.address]
+                local.dismiss(EARLY)
 
     def _welcome(self, address: str, name: str) -> None:
         shared = self._local is None or len(self._local.roles) == 1
         worker = self.workers[address] = WorkerSlots(address, name, kinds_of(name, shared))
+        worker.used_at = self._loop.time()
+        if worker.kinds == ("light",):
+            return
         warming = self._loop.create_task(self._warm(worker))
         self._warming.add(warming)
         warming.add_done_callback(self._warming.discard)
@@ -271,7 +286,8 @@ class Connection:
                 "the workers run"
             )
         wanted = 1 if self._local is None else len(self._local.roles)
-        warm = len(self.workers) >= wanted and all(w.device for w in self.workers.values())
+        lasting = [w for w in self.workers.values() if w.name != EARLY]
+        warm = len(lasting) >= wanted and all(w.device for w in lasting)
         if warm and not self._ready:
             self._ready = True
             self._on_state(self, "ready")
@@ -353,6 +369,7 @@ class Connection:
             self._tasks.pop(job, None)
             if worker.jobs.get(job.kind) is job:
                 del worker.jobs[job.kind]
+                worker.used_at = self._loop.time()
             self._wake.set()
         if outcome.failed:
             job.finish("failed", error=EngineError(outcome.sentence, outcome.details))

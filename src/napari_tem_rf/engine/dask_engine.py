@@ -130,7 +130,7 @@ class Engine(AnyEngine):
             if connection is None:
                 atexit.register(self.close)
             connection = self._connection = Connection(
-                self.address, self.local_workers, self._on_connection_state
+                self.address, self.local_workers, self._on_connection_state, self.early
             )
         return connection
 

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_tem_rf.engine import interpreters
+from napari_tem_rf.engine.places import EARLY
 
 __all__ = ["UNKNOWN_CODE", "ForkServer", "Forked", "borrow_server", "give_server_back"]
 
@@ -47,10 +48,14 @@ LOADING = (
 
 STAGES = (
     ("scheduler", ("engine.member",)),
+    (EARLY, ("jobs.live", "learning.live")),
     ("quick", ("learning.prediction", "learning.effective_field", "jobs.live", "learning.live")),
-    ("training", ("learning.training", "jobs.training", "learning.ready")),
+    ("training", ("learning.training", "jobs.training")),
 )
-"""What is loaded, one after the other, and who waits for no more than that."""
+"""What is loaded, one after the other, and who waits for no more than that.
+
+What the early worker needs is loaded first only where there is to be one.
+"""
 
 
 class ForkServer:
@@ -286,9 +291,10 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
     waiting: list[tuple[dict[str, Any], list[int]]] = []
     born: dict[int, tuple[int, int]] = {}  # pidfd: (number, process)
-    loaded = 0
+    loaded: set[str] = set()
     while True:
-        idle = 0 if waiting or loaded < len(STAGES) else None
+        stage = _next_stage(loaded, {message["role"] for message, _ in waiting})
+        idle = 0 if waiting or stage else None
         ready, _, _ = select.select([channel.fileno(), *born], [], [], idle)
         for handle in ready:
             if handle == channel.fileno():
@@ -311,10 +317,9 @@ def main() -> None:
                 os.close(handle)
                 code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
                 channel.send(json.dumps({"number": number, "code": code}).encode())
-        can_start = {role for role, _ in STAGES[:loaded]}
         still = []
         for message, streams in waiting:
-            if message["role"].partition("-")[0] not in can_start:
+            if message["role"].partition("-")[0] not in loaded:
                 still.append((message, streams))
                 continue
             pid = os.fork()
@@ -325,9 +330,17 @@ def main() -> None:
             born[os.pidfd_open(pid)] = message["number"], pid
             channel.send(json.dumps({"number": message["number"], "pid": pid}).encode())
         waiting = still
-        if loaded < len(STAGES):
-            _load(*STAGES[loaded])
-            loaded += 1
+        if stage := _next_stage(loaded, {message["role"] for message, _ in waiting}):
+            _load(stage, dict(STAGES)[stage])
+            loaded.add(stage)
+
+
+def _next_stage(loaded: set[str], waiting: set[str]) -> str:
+    """Return what to load next; empty where there is nothing."""
+    for role, _ in STAGES:
+        if role not in loaded and (role != EARLY or role in waiting):
+            return role
+    return ""
 
 
 def _load(role: str, modules: tuple[str, ...]) -> None:
@@ -335,11 +348,7 @@ def _load(role: str, modules: tuple[str, ...]) -> None:
     with contextlib.suppress(Exception):
         for module in modules:
             importlib.import_module(f"napari_tem_rf.{module}")
-        if role == "training":
-            torch = importlib.import_module("torch")
-            ready = importlib.import_module("napari_tem_rf.learning.ready")
-            # has PyTorch load its compiler, used or not
-            ready.adam([torch.zeros(1, requires_grad=True)])
+        importlib.import_module("napari_tem_rf.learning.ready").load(role)
     gc.collect()
     gc.freeze()  # copies share what is not touched
 

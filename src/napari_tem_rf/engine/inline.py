@@ -16,7 +16,7 @@ class InlineEngine(AnyEngine):
     Parameters
     ----------
     threaded : bool
-        Run jobs in threads, one for each kind, instead of at once inside `submit`.
+        Run jobs in two threads, one for trainings, instead of at once inside `submit`.
     """
 
     state: EngineState = "ready"
@@ -27,9 +27,11 @@ class InlineEngine(AnyEngine):
         self._jobs: set[Job] = set()
         self._pools: dict[Kind, ThreadPoolExecutor] = {}
         if threaded:
+            quick = ThreadPoolExecutor(1, "tem-rf quick")
             self._pools = {
                 "training": ThreadPoolExecutor(1, "tem-rf training"),
-                "quick": ThreadPoolExecutor(1, "tem-rf quick"),
+                "quick": quick,
+                "light": quick,
             }
 
     def describe(self) -> str:

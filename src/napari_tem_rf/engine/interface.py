@@ -15,6 +15,9 @@ class AnyEngine:
     width = 1
     """How many jobs can run at once."""
     state: EngineState
+    early = False
+    """Whether light jobs are expected at once, to be said before the engine starts: beside several
+    workers on this machine one more then takes them while the others load PyTorch."""
 
     def submit(
         self,
@@ -45,10 +48,11 @@ class AnyEngine:
             Called with the job's state when it changes.
         name : str, optional
             What the job is called in sentences; the function's name without it.
-        kind : {"training", "quick"}
+        kind : {"training", "quick", "light"}
             ``"training"`` for whatever takes more than a second or so; one at a time per worker,
             others wait. ``"quick"`` for answers that somebody waits for: they never queue
-            behind a training.
+            behind a training. ``"light"`` for those that need no PyTorch: they do not wait until
+            it is loaded.
         remains : callable, optional
             Called when the process that did the job is gone. Says in words what is left and what
             to do, as the end of a sentence: "go on from the end of epoch 3". Without it:

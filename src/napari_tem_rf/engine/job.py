@@ -16,7 +16,7 @@ __all__ = [
     "Kind",
 ]
 
-Kind = Literal["training", "quick"]
+Kind = Literal["training", "quick", "light"]
 EngineState = Literal["stopped", "starting", "ready", "lost"]
 JobState = Literal["waiting", "running", "done", "failed", "cancelled"]
 
@@ -61,8 +61,9 @@ class Job:
     ----------
     name : str
         What the job is called in sentences.
-    kind : {"training", "quick"}
-        ``"training"``: may take long. ``"quick"``: somebody waits for the answer.
+    kind : {"training", "quick", "light"}
+        ``"training"``: may take long. ``"quick"``: somebody waits for the answer. ``"light"``: so
+        they do, and it needs no PyTorch.
     state : {"waiting", "running", "done", "failed", "cancelled"}
         ``"waiting"``: given to the engine, not yet to a worker.
     """

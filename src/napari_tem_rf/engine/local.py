@@ -31,6 +31,7 @@ from napari_tem_rf.engine.forkserver import (
     give_server_back,
 )
 from napari_tem_rf.engine.job import EngineUnavailableError
+from napari_tem_rf.engine.places import EARLY
 
 __all__ = ["LocalCluster", "Process", "server_environment", "worker_environment"]
 
@@ -254,16 +255,21 @@ class LocalCluster:
     ----------
     workers : int
         Number of workers; with two and more the last one takes the quick jobs.
+    early : bool
+        Whether one more takes light jobs until the others are up. Only where workers are copies of
+        a process that loads: elsewhere it would be up no sooner than they are.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, early: bool = False) -> None:
         self._trainers = max(1, workers - 1)
         self.roles = [f"training-{i}" for i in range(self._trainers)] + ["quick"] * (workers > 1)
         self.address = ""
         self.key = secrets.token_bytes(32)
         self._scratch = ""
         self._early_deaths = 0
+        self._early = early and workers > 1
         self.scheduler: Process | None = None
+        self._leaving: list[Process] = []
         self.workers: dict[str, Process] = {}
         self._server: ForkServer | None = None
         self._copies = True
@@ -297,7 +303,8 @@ class LocalCluster:
         # Dask's own choice is a name in the common folder, which another user may have taken
         self._scratch = tempfile.mkdtemp(prefix=interpreters.SCRATCH)
         self.scheduler = scheduler = self._start("scheduler")
-        for role in self.roles:
+        early = [EARLY] if self._early and self._server is not None else []
+        for role in [*early, *self.roles]:
             self.workers[role] = self._start(role)
         assert scheduler.output is not None
         reading = asyncio.to_thread(scheduler.output.readline)
@@ -322,6 +329,12 @@ class LocalCluster:
         process.tell(json.dumps(self._scratch))
         return process
 
+    def dismiss(self, role: str) -> None:
+        """Let a worker end for good."""
+        process = self.workers.pop(role)
+        process.hang_up()
+        self._leaving.append(process)
+
     def replace_dead(self) -> list[Obituary]:
         """Start new workers in the places of those that ended, and return how these ended.
 
@@ -330,6 +343,9 @@ class LocalCluster:
         EngineUnavailableError
             Workers end again and again soon after their start.
         """
+        for process in [each for each in self._leaving if not each.alive]:
+            process.release()
+            self._leaving.remove(process)
         dead = []
         for role, process in list(self.workers.items()):
             if process.alive:
@@ -369,9 +385,10 @@ class LocalCluster:
 
     def kill(self) -> None:
         """End all processes by force, now."""
-        for process in [*self.workers.values(), *([self.scheduler] if self.scheduler else [])]:
+        scheduler = [self.scheduler] if self.scheduler else []
+        for process in [*self.workers.values(), *self._leaving, *scheduler]:
             process.release()
-        self.workers, self.scheduler = {}, None
+        self.workers, self._leaving, self.scheduler = {}, [], None
         server, self._server = self._server, None
         if server is not None:
             give_server_back(server)

@@ -11,7 +11,10 @@ from typing import Any
 
 from napari_tem_rf.engine.job import Job, Kind
 
-__all__ = ["WorkerSlots", "claim", "kinds_of", "place", "unclaim"]
+__all__ = ["EARLY", "WorkerSlots", "claim", "kinds_of", "place", "unclaim"]
+
+EARLY = "early"
+"""Name of the worker that is up before PyTorch is loaded, and goes when the others are up."""
 
 _CLAIMS = "napari-tem-rf trainings"
 
@@ -27,13 +30,17 @@ class WorkerSlots:
     device: str = ""
     taken_until: float = -math.inf
     """Time of the event loop until which another program is assumed to train there."""
+    used_at: float = -math.inf
+    """Time of the event loop when its last job ended."""
 
 
 def kinds_of(name: str, shared: bool) -> tuple[Kind, ...]:
     """Return what a worker takes: everything if they are `shared`, otherwise what its name says."""
     if shared:
-        return ("training", "quick")
-    return ("quick",) if name == "quick" else ("training",)
+        return ("training", "quick", "light")
+    if name == EARLY:
+        return ("light",)
+    return ("quick", "light") if name == "quick" else ("training",)
 
 
 def place(workers: Iterable[WorkerSlots], kind: Kind, now: float) -> WorkerSlots | None:
@@ -43,7 +50,7 @@ def place(workers: Iterable[WorkerSlots], kind: Kind, now: float) -> WorkerSlots
         for worker in workers
         if kind in worker.kinds
         and kind not in worker.jobs
-        and (kind == "quick" or worker.taken_until <= now)
+        and (kind != "training" or worker.taken_until <= now)
     ]
     # a quick job goes where nothing trains, if there is such a place
     return min(free, key=lambda worker: len(worker.jobs) + (worker.taken_until > now), default=None)

@@ -28,7 +28,7 @@ class Task(Generic[Key]):
         As for `AnyEngine.submit`.
     name : str
         What it is called in sentences.
-    kind : {"training", "quick"}
+    kind : {"training", "quick", "light"}
     """
 
     key: Key

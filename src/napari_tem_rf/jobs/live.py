@@ -21,7 +21,7 @@ from napari_tem_rf.micrographs.splitting import in_judging_block
 from napari_tem_rf.protocol import Reporter, Stopped
 
 if TYPE_CHECKING:
-    from napari_tem_rf.learning.live import LiveClassifier
+    from napari_tem_rf.learning.live import EarlyClassifier, LiveClassifier
 
 __all__ = ["LiveAnswer", "LiveRequest", "LiveStrokes", "keep_live_image", "predict_live"]
 
@@ -84,6 +84,8 @@ class LiveRequest:
         Side of the blocks of cleaned pixels that are seen as one, where a large view is shown.
     cleaning : Cleaning
     seed : int
+    early : bool
+        Whether to answer by grey level and texture alone, for which no PyTorch has to be loaded.
     """
 
     strokes: tuple[LiveStrokes, ...]
@@ -92,6 +94,7 @@ class LiveRequest:
     step: int = 1
     cleaning: Cleaning = field(default_factory=Cleaning)
     seed: int = 0
+    early: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +148,7 @@ class _Kept:
 
 _images = _Kept(KEPT_IMAGES_BYTES)
 _features = _Kept(KEPT_FEATURES_BYTES)
-_fitted: "OrderedDict[bytes, LiveClassifier]" = OrderedDict()
+_fitted: "OrderedDict[bytes, LiveClassifier | EarlyClassifier]" = OrderedDict()
 
 
 def keep_live_image(
@@ -169,10 +172,10 @@ def predict_live(request: LiveRequest, *, report: Reporter, stopped: Stopped) ->
     if missing:
         return LiveAnswer(missing=missing)
     tiles = _tiles_of(request)
-    lacking = [tile for tile in tiles if _features.get(tile) is None]
+    lacking = [tile for tile in tiles if _features.get(_kept_as(request, *tile)) is None]
     begun = time.perf_counter()
     while lacking:
-        _make_features(*lacking.pop(0))
+        _make_features(request, *lacking.pop(0))
         if lacking and (stopped() or time.perf_counter() - begun > LONGEST_S):
             return LiveAnswer(left=len(lacking))
     if not request.strokes:  # nothing is painted yet: what is there is kept for the first stroke
@@ -239,17 +242,25 @@ def _level(key: str, step: int) -> NDArray[np.float32]:
     return found
 
 
-def _make_features(key: str, step: int, row: int, column: int) -> None:
+def _kept_as(request: LiveRequest, *tile: Hashable) -> Hashable:
+    """Return what the features of a tile are known by."""
+    return (*tile, "early") if request.early else tile
+
+
+def _make_features(request: LiveRequest, key: str, step: int, row: int, column: int) -> None:
+    from napari_tem_rf.learning.baselines import FOREST_REACH_PX
     from napari_tem_rf.learning.live import LIVE_MARGIN_PX, live_features
 
+    margin = FOREST_REACH_PX if request.early else LIVE_MARGIN_PX
     level = _level(key, step)
     rows, columns = level.shape
-    top, left = max(0, row - LIVE_MARGIN_PX), max(0, column - LIVE_MARGIN_PX)
-    bottom = min(rows, row + TILE_PX + LIVE_MARGIN_PX)
-    right = min(columns, column + TILE_PX + LIVE_MARGIN_PX)
-    made = live_features(np.ascontiguousarray(level[top:bottom, left:right]), _networks())
+    top, left = max(0, row - margin), max(0, column - margin)
+    bottom = min(rows, row + TILE_PX + margin)
+    right = min(columns, column + TILE_PX + margin)
+    networks = () if request.early else _networks()
+    made = live_features(np.ascontiguousarray(level[top:bottom, left:right]), networks)
     inside = made[row - top : row - top + TILE_PX, column - left : column - left + TILE_PX]
-    _features.put((key, step, row, column), np.ascontiguousarray(inside))
+    _features.put(_kept_as(request, key, step, row, column), np.ascontiguousarray(inside))
 
 
 @cache
@@ -272,18 +283,24 @@ def _networks() -> tuple[Any, ...]:
 # fit and predict
 
 
-def _classifier(request: LiveRequest) -> "LiveClassifier":
+def _classifier(request: LiveRequest) -> "LiveClassifier | EarlyClassifier":
     """Return the classifier of some strokes: the last ones' are kept."""
-    from napari_tem_rf.learning.live import fit_live
+    from napari_tem_rf.learning.live import fit_early, fit_live
 
-    digest = hashlib.sha256(repr((request.step, request.cleaning, request.seed)).encode())
+    asked = request.step, request.cleaning, request.seed, request.early
+    digest = hashlib.sha256(repr(asked).encode())
     for each in request.strokes:
         digest.update(each.key.encode())
         for part in (each.rows, each.columns, each.classes):
             digest.update(part.tobytes())
     key = digest.digest()
     if key not in _fitted:
-        _fitted[key] = fit_live(*_examples(request), request.seed)
+        features, classes, squares = _examples(request)
+        _fitted[key] = (
+            fit_early(features, classes, request.seed)
+            if request.early
+            else fit_live(features, classes, squares, request.seed)
+        )
         while len(_fitted) > 2:
             _fitted.popitem(last=False)
     return _fitted[key]
@@ -330,7 +347,8 @@ def _examples(
         corners = np.stack([rows, columns], axis=1) // TILE_PX * TILE_PX
         for corner in np.unique(corners, axis=0):
             here = (corners == corner).all(axis=1)
-            tile = _features.get((each.key, request.step, int(corner[0]), int(corner[1])))
+            place = each.key, request.step, int(corner[0]), int(corner[1])
+            tile = _features.get(_kept_as(request, *place))
             if tile is None:  # strokes lie in more tiles than are kept
                 continue
             features.append(tile[rows[here] - corner[0], columns[here] - corner[1]])
@@ -355,7 +373,9 @@ def _examples(
     )
 
 
-def _predict(request: LiveRequest, classifier: "LiveClassifier") -> NDArray[np.uint8]:
+def _predict(
+    request: LiveRequest, classifier: "LiveClassifier | EarlyClassifier"
+) -> NDArray[np.uint8]:
     by = request.cleaning.binning * request.step
     shape = _level(request.key, request.step).shape
     inner = [_below(side, by, length) for side, length in zip(request.window, shape, strict=True)]
@@ -368,7 +388,7 @@ def _predict(request: LiveRequest, classifier: "LiveClassifier") -> NDArray[np.u
         left, right = max(columns.start, column), min(columns.stop, column + TILE_PX)
         if top >= bottom or left >= right:
             continue
-        tile = _features.get((key, step, row, column))
+        tile = _features.get(_kept_as(request, key, step, row, column))
         if tile is None:
             continue
         part = tile[top - row : bottom - row, left - column : right - column]

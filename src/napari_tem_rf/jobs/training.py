@@ -57,7 +57,7 @@ from napari_tem_rf.starting import SIMULATED, known_rows, read_start, start_file
 PREVIEW_SECONDS = 3.0
 """Time between two predictions of the watched image."""
 
-FIRST_PREVIEW_SECONDS = 2.0
+FIRST_PREVIEW_SECONDS = 1.0
 """Time to the first one where the network has yet to learn what it shows."""
 
 _MOST_NOTES = 3

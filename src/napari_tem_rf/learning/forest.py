@@ -97,6 +97,7 @@ class Forest:
         trees: int,
         seed: int,
         fewest_in_leaf: int = 3,
+        waits: bool = True,
     ) -> "Forest":
         """Return a forest that learned from examples; the same seed gives the same one.
 
@@ -111,10 +112,13 @@ class Forest:
         trees, seed : int
         fewest_in_leaf : int
             Examples of a leaf, those drawn twice counted twice.
+        waits : bool
+            Whether to wait where Numba has yet to be tried on this machine; else scikit-learn
+            grows the forest, which is another one.
         """
-        from napari_tem_rf.learning.fast.compiled import kernels
+        from napari_tem_rf.learning.fast.compiled import forest_kernels
 
-        if kernels() is None:
+        if not forest_kernels(waits):
             from sklearn.ensemble import RandomForestClassifier
 
             grown = RandomForestClassifier(
@@ -231,23 +235,27 @@ class Forest:
         """How many trees vote."""
         return len(self.roots)
 
-    def probabilities(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+    def probabilities(
+        self, features: NDArray[np.float32], waits: bool = True
+    ) -> NDArray[np.float64]:
         """Return the mean of the trees' shares.
 
         Parameters
         ----------
         features : ndarray of float32, shape (pixel, feature)
+        waits : bool
+            As for `grow`; the shares are the same.
 
         Returns
         -------
         ndarray of float64, shape (pixel, class)
         """
-        from napari_tem_rf.learning.fast.compiled import kernels
+        from napari_tem_rf.learning.fast.compiled import forest_kernels
 
         features = np.ascontiguousarray(features, np.float32)
         sums = np.zeros((len(features), self.values.shape[1]))
         blocks = [slice(at, at + _BLOCK_PX) for at in range(0, len(features), _BLOCK_PX)]
-        if kernels() is None:
+        if not forest_kernels(waits):
             for block in blocks:
                 self._walk_slowly(features[block], sums[block])
         else:

@@ -6,24 +6,35 @@ pixel where amplitude contrast shows the particles, and lost where only a lattic
 regression sees the last maps of networks that were trained on simulated micrographs, which tell
 lattices from amorphous matter, but draw borders less exactly. How much each counts is decided by
 how well it does on parts of the strokes that it did not learn from.
+
+While the networks are loaded and look at the image, the forest answers alone, by grey level and
+texture: neither it nor importing this needs PyTorch.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
-from scipy.optimize import minimize
 
 from napari_tem_rf.learning.baselines import feature_strips
-from napari_tem_rf.learning.fast.network import FastNetwork
 from napari_tem_rf.learning.forest import Forest
 
-__all__ = ["LIVE_MARGIN_PX", "LIVE_NETWORKS", "LiveClassifier", "fit_live", "live_features"]
+if TYPE_CHECKING:
+    from napari_tem_rf.learning.fast.network import FastNetwork
+
+__all__ = [
+    "LIVE_MARGIN_PX",
+    "LIVE_NETWORKS",
+    "EarlyClassifier",
+    "LiveClassifier",
+    "fit_early",
+    "fit_live",
+    "live_features",
+]
 
 LIVE_NETWORKS = (((2, 2), 8), ((4, 4), 8), ((4, 8), 8))
 """Pools and first filters of the networks whose last maps are features."""
@@ -81,28 +92,63 @@ class LiveClassifier:
         return _softmax(self.share * grey + (1 - self.share) * maps)
 
     def predict(self, features: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-        """Return class indices, shape (row, column), of features, shape (row, column, feature).
+        """Return class indices, shape (row, column), of features, shape (row, column, feature)."""
+        return self.classes[_most_probable(features, self.probabilities)]
 
-        Every second row and column is asked first; the pixels between only where those around
-        them do not agree, which takes a third of the time.
-        """
-        rows, columns, number = features.shape
-        sparse = features[::2, ::2]
-        first = self._most_probable(sparse.reshape(-1, number)).reshape(sparse.shape[:2])
-        agree = maximum_filter(first, 3) == minimum_filter(first, 3)
-        found = first.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns]
-        between = ~agree.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns]
-        between[::2, ::2] = False
-        if between.any():
-            found[between] = self._most_probable(features[between])
-        return self.classes[found]
 
-    def _most_probable(self, features: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
-        return self.probabilities(features).argmax(axis=1)
+@dataclass(frozen=True, slots=True, eq=False)
+class EarlyClassifier:
+    """What answers until the networks are there: a forest of the baseline's features.
+
+    Attributes
+    ----------
+    classes : ndarray of uint8, shape (class,)
+        The class indices that were painted.
+    forest : Forest
+    waits : bool
+        As for `Forest.probabilities`.
+    """
+
+    classes: NDArray[np.uint8]
+    forest: Forest
+    waits: bool
+
+    def predict(self, features: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
+        """Return class indices, shape (row, column), of features, shape (row, column, feature)."""
+
+        def voted(seen: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+            return self.forest.probabilities(seen.astype(np.float32), self.waits)
+
+        return self.classes[_most_probable(features, voted)]
+
+
+def _most_probable(
+    features: NDArray[np.floating[Any]],
+    probabilities: Callable[[NDArray[np.floating[Any]]], NDArray[np.floating[Any]]],
+) -> NDArray[np.intp]:
+    """Return the places of the most probable classes, shape (row, column).
+
+    Every second row and column is asked first; the pixels between only where those around them do
+    not agree, which takes a third of the time.
+    """
+    rows, columns, number = features.shape
+
+    def told(seen: NDArray[np.floating[Any]]) -> NDArray[np.intp]:
+        return probabilities(seen).argmax(axis=1)
+
+    sparse = features[::2, ::2]
+    first = told(sparse.reshape(-1, number)).reshape(sparse.shape[:2])
+    agree = maximum_filter(first, 3) == minimum_filter(first, 3)
+    found = first.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns]
+    between = ~agree.repeat(2, axis=0).repeat(2, axis=1)[:rows, :columns]
+    between[::2, ::2] = False
+    if between.any():
+        found[between] = told(features[between])
+    return found
 
 
 def live_features(
-    pixels: NDArray[np.float32], networks: Sequence[FastNetwork]
+    pixels: NDArray[np.float32], networks: Sequence["FastNetwork"]
 ) -> NDArray[np.float16]:
     """Return what the live classifier sees of each pixel, shape (row, column, feature).
 
@@ -112,15 +158,17 @@ def live_features(
         Part of a standardised image. Features further than `LIVE_MARGIN_PX` from its cut edges are
         those of the whole image if it starts on a multiple of the networks' periods.
     networks : sequence of FastNetwork
-        Folded, on the CPU.
+        Folded, on the CPU; none for what the early classifier sees.
     """
     parts = [np.concatenate([strip for _, strip in feature_strips(pixels)])]
     parts += [_last_maps(network, pixels) for network in networks]
     return np.concatenate([part.astype(np.float16) for part in parts], axis=-1)
 
 
-def _last_maps(network: FastNetwork, pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+def _last_maps(network: "FastNetwork", pixels: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the input of a network's last layer, shape (row, column, feature)."""
+    import torch
+
     period = network.spec.period
     rows, columns = pixels.shape
     fill = [(0, -length % period) for length in pixels.shape]
@@ -161,6 +209,25 @@ def fit_live(
         return LiveClassifier(painted, forest, joint, weight, bias, share.result())
 
 
+def fit_early(
+    features: NDArray[np.float32], classes: NDArray[np.uint8], seed: int, waits: bool = False
+) -> EarlyClassifier:
+    """Return the classifier that answers first.
+
+    Parameters
+    ----------
+    features : ndarray of float32, shape (pixel, feature)
+        The baseline's, as `live_features` makes them without networks.
+    classes : ndarray of uint8, shape (pixel,)
+        At least two different ones.
+    seed : int
+    waits : bool
+        As for `Forest.grow`.
+    """
+    painted, known = np.unique(classes, return_inverse=True)
+    return EarlyClassifier(painted, Forest.grow(features, known, TREES, seed, waits=waits), waits)
+
+
 def _fit_maps(
     features: NDArray[np.float32], known: NDArray[np.intp]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -168,6 +235,8 @@ def _fit_maps(
 
     Multinomial logistic regression with a ridge, by L-BFGS.
     """
+    from scipy.optimize import minimize
+
     mean, deviation = features.mean(axis=0), features.std(axis=0) + 1e-3
     seen = ((features - mean) / deviation).astype(np.float64)
     pixels, classes = len(known), int(known.max()) + 1

@@ -1,33 +1,80 @@
-"""What a worker loads behind its first answers, so that no job has to wait for it."""
+"""What a worker loads ahead, or behind its first answers, so that no job has to wait for it.
+
+Importing this loads no PyTorch: the early worker has none.
+"""
 
 from collections.abc import Iterable
+from importlib import import_module
 from threading import Lock
+from typing import TYPE_CHECKING
 
-import torch
+import numpy as np
 
 from napari_tem_rf.learning.fast import compiled
 
-__all__ = ["adam", "get_ready"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["adam", "get_ready", "load"]
 
 _one_at_a_time = Lock()
 
 
+def load(role: str) -> None:
+    """Load what workers of a role share, in the process of which they are copies.
+
+    Parameters
+    ----------
+    role : {"early", "quick", "training"}
+    """
+    if role == "early":
+        _try_forest(waits=False)
+    elif role == "training":
+        _make_optimizer()
+
+
 def get_ready(trains: bool) -> None:
-    """Load what the first training, or the first prediction from strokes, would wait for."""
+    """Load what the first training, or the first prediction from strokes, would wait for.
+
+    What is compiled is compiled now on a machine that sees it for the first time.
+    """
     if trains:
-        compiled.warm_up()  # compiles on a machine for the first time
-        adam([torch.zeros(1, requires_grad=True)])
+        compiled.warm_up()
+        _make_optimizer()
+        # a training that starts from weights fits a last layer, and borders, before its first step
+        import_module("sklearn.linear_model")
+        import_module("sklearn.ensemble")
     else:
-        from napari_tem_rf.learning import live  # noqa: F401 - the features come with it
+        _try_forest(waits=True)
+
+
+def _try_forest(waits: bool) -> None:
+    """Predict from strokes, as small as may be."""
+    from napari_tem_rf.learning.baselines import feature_strips
+    from napari_tem_rf.learning.live import fit_early
+
+    pixels = np.random.default_rng(0).normal(size=(24, 24)).astype(np.float32)
+    features = np.concatenate([strip for _, strip in feature_strips(pixels)])
+    classes = np.arange(24, dtype=np.uint8).repeat(24) // 12
+    classifier = fit_early(features.reshape(24 * 24, -1), classes, 0, waits=waits)
+    classifier.predict(features)
+
+
+def _make_optimizer() -> None:
+    import torch
+
+    adam([torch.zeros(1, requires_grad=True)])
 
 
 def adam(
-    parameters: Iterable[torch.Tensor], learning_rate: float = 1e-3, fused: bool = False
-) -> torch.optim.Adam:
+    parameters: Iterable["torch.Tensor"], learning_rate: float = 1e-3, fused: bool = False
+) -> "torch.optim.Adam":
     """Return an optimizer, made by one thread after the other.
 
     The first of a process has PyTorch load its compiler, used or not, whose modules import each
     other in a circle: of two threads that load it at once one finds half a module.
     """
+    import torch
+
     with _one_at_a_time:
         return torch.optim.Adam(parameters, lr=learning_rate, fused=fused)

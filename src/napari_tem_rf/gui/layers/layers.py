@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pint
 from napari.layers import Image, Labels, Layer
-from napari.utils.colormaps import CyclicLabelColormap, DirectLabelColormap
+from napari.utils.colormaps import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from napari_tem_rf.figures.palette import CLASS_COLORS
+from napari_tem_rf.gui.layers.class_colors import ClassColors
 from napari_tem_rf.gui.layers.marks import MARK, AnnotationMark, ImageMark, PredictionMark, mark_of
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.frames import IN_MEMORY_BYTES
@@ -141,7 +142,7 @@ def source_of(layer: Layer) -> Path | None:
     return None if layer.source.path is None else Path(layer.source.path)
 
 
-def label_colors(classes: Classes, *, background: bool = True) -> DirectLabelColormap:
+def label_colors(classes: Classes, *, background: bool = True) -> ClassColors:
     """Return the colours of an annotation (or, without background, of a prediction).
 
     Classes without a colour of their own, as in runs of the command line, get the palette's.
@@ -151,7 +152,7 @@ def label_colors(classes: Classes, *, background: bool = True) -> DirectLabelCol
         own = classes.colors[place] if place < len(classes.colors) else ""
         if value != 0 and (background or place > 0):
             colors[value] = own or CLASS_COLORS[place % len(CLASS_COLORS)]
-    return DirectLabelColormap(color_dict=colors)
+    return ClassColors(color_dict=colors)
 
 
 def number_colors() -> CyclicLabelColormap:

@@ -19,6 +19,7 @@ from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.learning_on import LearningOn
 from napari_tem_rf.gui.session.background import Latest, Request, run_in_thread
+from napari_tem_rf.gui.session.label_counts import painted_rows
 from napari_tem_rf.gui.session.predictions import live_layer, show_live
 from napari_tem_rf.gui.session.preferences import preferences
 from napari_tem_rf.gui.session.request import window_in_view
@@ -28,10 +29,13 @@ from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.annotation import Classes, index_labels
 from napari_tem_rf.protocol import PreviewReport
 
-__all__ = ["MOST_VIEW_PX", "LivePart", "view_step"]
+__all__ = ["MOST_EARLY_PX", "MOST_VIEW_PX", "LivePart", "view_step"]
 
 MOST_VIEW_PX = 1_200_000
 """Pixels that are predicted at a time, at most; a larger view is seen in blocks."""
+
+MOST_EARLY_PX = 300_000
+"""The same for the first answer, which is there before PyTorch is loaded."""
 
 MOST_WHOLE_PX = 4_200_000
 """Images of at most this many pixels, or blocks, are predicted beyond the view too."""
@@ -90,6 +94,8 @@ class LivePart(QWidget):
             place.addWidget(self)
         self.session: Session = session_of(viewer)
         self._latest = Latest()
+        self._is_warm = False
+        self._sent_early: set[str] = set()
         self._asked: _Asked | None = None
         self._shown: _Asked | None = None
         self._trained: tuple[jobs.LiveStrokes, ...] | None = None
@@ -185,6 +191,8 @@ class LivePart(QWidget):
             self._soon.start()
         else:
             self._asked = None  # what was asked went with the workers
+            self._is_warm = False
+            self._sent_early.clear()
 
     def _on_training(self, now: Situation) -> None:
         if now.activity.training is None:
@@ -265,6 +273,9 @@ class LivePart(QWidget):
                 return
         if lacking:  # so that the first prediction is there at once
             asked = replace(asked, request=replace(asked.request, strokes=()))
+        if not self._is_warm:  # first an answer that waits for no PyTorch
+            step = view_step(asked.request.window, asked.request.cleaning.binning, MOST_EARLY_PX)
+            asked = replace(asked, request=replace(asked.request, early=True, step=step))
         self._ask(asked, self._latest.ask(), lacking == "")
 
     def _gathered(self, now: Situation) -> _Asked | None:
@@ -327,23 +338,35 @@ class LivePart(QWidget):
     def _ask(self, asked: _Asked, newest: Request, shows: bool) -> None:
         if not newest:
             return
+        early, key = asked.request.early, asked.request.key
+        if early and key not in self._sent_early:  # that it lacks the image need not be asked
+            self._sent_early.add(key)
+            self._send(asked, key, newest, shows)
+            return
 
         def answered(answer: jobs.LiveAnswer) -> None:
             if answer.missing:
                 self._send(asked, answer.missing[0], newest, shows)
             elif answer.left:
-                if shows and self._shown is None:
+                if shows and self._shown is None and early is not self._is_warm:
                     self.words.say("Looking at the image for the first time.", "quiet")
                 self._ask(asked, newest, shows)
-            elif answer.classes is not None and shows:
-                self._show(asked, answer.classes, newest)
+            elif early:
+                if answer.classes is not None and shows:
+                    self._show_early(asked, answer.classes)
+                self._ask_better(asked, newest, shows)
+            else:
+                self._is_warm = True
+                if answer.classes is not None and shows:
+                    self._show(asked, answer.classes, newest)
 
         work = self.session.submit(
             jobs.predict_live,
             asked.request,
             name="live prediction",
+            is_light=early,
             on_done=newest.only(answered),
-            on_failed=newest.only(self._say_failed),
+            on_failed=newest.only(lambda words: self._go_without(words, asked, newest, shows)),
         )
         newest.holds(work)
 
@@ -360,8 +383,9 @@ class LivePart(QWidget):
                 pixels,
                 asked.request.cleaning,
                 name="live prediction",
+                is_light=asked.request.early,
                 on_done=newest.only(lambda _: self._ask(asked, newest, shows)),
-                on_failed=newest.only(self._say_failed),
+                on_failed=newest.only(lambda words: self._go_without(words, asked, newest, shows)),
             )
 
         run_in_thread(
@@ -371,16 +395,47 @@ class LivePart(QWidget):
             owner=self,
         )
 
+    def _go_without(self, words: str, asked: _Asked, newest: Request, shows: bool) -> None:
+        if asked.request.early:
+            self._ask_better(asked, newest, shows)
+        else:
+            self._say_failed(words)
+
+    def _ask_better(self, asked: _Asked, newest: Request, shows: bool) -> None:
+        """Ask the networks too, once the answer without them is there or will not come."""
+        step = view_step(asked.request.window, asked.request.cleaning.binning)
+        better = replace(asked, request=replace(asked.request, early=False, step=step))
+        self._ask(better, newest, shows)
+
     def _say_failed(self, words: str) -> None:
         self._asked = None
         self.words.say(sentence(words), "error")
 
     # showing
 
+    def _show_early(self, asked: _Asked, found: NDArray[np.uint8]) -> None:
+        if self._put(asked, found):
+            self.words.say(
+                f"A first prediction from grey level and texture of {_painted_px(asked):,} painted "
+                f"px is shown{_coarse(asked)}; a better one follows in a moment.",
+                "quiet",
+            )
+
     def _show(self, asked: _Asked, found: NDArray[np.uint8], newest: Request) -> None:
+        if not self._put(asked, found):
+            return
+        self._shown = asked
+        coarse = f"{_coarse(asked)} until you zoom in" if asked.request.step > 1 else ""
+        self._said = f"A quick prediction from {_painted_px(asked):,} painted px is shown{coarse}"
+        self.words.say(f"{self._said}; it follows each stroke.", "quiet")
+        self._rest.start()
+        self._go_on(asked, newest)
+
+    def _put(self, asked: _Asked, found: NDArray[np.uint8]) -> bool:
+        """Show what was found; whether the image is still in view."""
         image, window = asked.image, asked.request.window
         if image not in self.session.viewer.layers or not self._is_in_view(image):
-            return  # another image was chosen while the answer came
+            return False  # another image was chosen while the answer came
         classes = asked.classes
         before = live_layer(self.session, image)
         layer = show_live(
@@ -394,14 +449,7 @@ class LivePart(QWidget):
         if before is None or not layer.visible:
             layer.visible = True
             self._hide_others(image, layer)
-        self._shown = asked
-        pixels = sum(each.classes.size for each in asked.request.strokes)
-        by = asked.request.step
-        coarse = f", in blocks of {by} px until you zoom in" if by > 1 else ""
-        self._said = f"A quick prediction from {pixels:,} painted px is shown{coarse}"
-        self.words.say(f"{self._said}; it follows each stroke.", "quiet")
-        self._rest.start()
-        self._go_on(asked, newest)
+        return True
 
     # the network
 
@@ -526,11 +574,11 @@ class LivePart(QWidget):
         newest.holds(work)
 
 
-def view_step(window: Window, binning: int) -> int:
+def view_step(window: Window, binning: int, most_px: int = MOST_VIEW_PX) -> int:
     """Return the side of the blocks that a view is seen in: 1, 2, 4, ..., as fine as it may be."""
     step = 1
     pixels = (window[0].stop - window[0].start) * (window[1].stop - window[1].start)
-    while pixels > MOST_VIEW_PX * (step * binning) ** 2:
+    while pixels > most_px * (step * binning) ** 2:
         step *= 2
     return step
 
@@ -538,7 +586,8 @@ def view_step(window: Window, binning: int) -> int:
 def _painted(layer: Labels, frame: int, classes: Classes, key: str) -> jobs.LiveStrokes | None:
     """Return what is painted of the classes on a frame; None where nothing is."""
     plane = frame_labels(layer, frame)
-    at = np.flatnonzero(plane)
+    among = painted_rows(plane)
+    at = np.flatnonzero(plane[among]) + among.start * plane.shape[1]
     at = at[:: 1 + len(at) // MOST_STROKE_PX]
     indices = index_labels(plane.ravel()[at], classes, "ignore")
     at, indices = at[indices >= 0], indices[indices >= 0]
@@ -546,6 +595,14 @@ def _painted(layer: Labels, frame: int, classes: Classes, key: str) -> jobs.Live
         return None
     rows, columns = np.divmod(at.astype(np.int32), np.int32(plane.shape[1]))
     return jobs.LiveStrokes(key, rows, columns, indices.astype(np.uint8))
+
+
+def _coarse(asked: _Asked) -> str:
+    return f", in blocks of {asked.request.step} px" if asked.request.step > 1 else ""
+
+
+def _painted_px(asked: _Asked) -> int:
+    return sum(each.classes.size for each in asked.request.strokes)
 
 
 def _lacking(asked: _Asked) -> str:

@@ -21,14 +21,33 @@ COUNTED_AT_ONCE_PX = 4_000_000
 _LARGEST_VALUE = 65_535
 
 
+_BAND_PX = 1 << 16
+"""Pixels that are counted at a time: NumPy makes eight bytes of each."""
+
+
+def painted_rows(plane: NDArray[np.integer]) -> slice:
+    """Return the rows from the first to the last that hold anything but zero.
+
+    Strokes cover few rows of a large image: to look for them there takes a fiftieth of the time
+    that it takes everywhere.
+    """
+    rows = np.flatnonzero(plane.any(axis=1))
+    return slice(int(rows[0]), int(rows[-1]) + 1) if len(rows) else slice(0, 0)
+
+
 def count_values(plane: NDArray[np.integer]) -> Count:
     """Return the pixels of each value in one frame, zero left out."""
-    if not plane.any():
+    plane = plane[painted_rows(plane)]
+    if not plane.size:
         return {}
-    if plane.min() < 0 or plane.max() > _LARGEST_VALUE:
+    lowest, highest = int(plane.min()), int(plane.max())
+    if lowest < 0 or highest > _LARGEST_VALUE:
         values, counts = np.unique(plane, return_counts=True)
     else:
-        table = np.bincount(plane.ravel())
+        table = np.zeros(highest + 1, np.intp)
+        band = max(1, _BAND_PX // plane.shape[1])
+        for first in range(0, len(plane), band):
+            table += np.bincount(plane[first : first + band].ravel(), minlength=highest + 1)
         values = np.flatnonzero(table)
         counts = table[values]
     return {

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 from superqt.utils import QSignalDebouncer
 
-from napari_tem_rf.engine import Engine
+from napari_tem_rf.engine import Engine, Kind
 from napari_tem_rf.gui.layers.layers import frame_pixels, history, image_shape, number_colors
 from napari_tem_rf.gui.layers.marks import AnnotationMark, note
 from napari_tem_rf.gui.pieces.observable import Observable
@@ -374,6 +374,7 @@ class Session(Observable[Situation]):
         name: str,
         training: bool = False,
         is_long: bool = False,
+        is_light: bool = False,
         on_report: Callable[[Report], None] | None = None,
         on_done: Callable[[Any], None] | None = None,
         on_failed: Callable[[str], None] | None = None,
@@ -393,6 +394,8 @@ class Session(Observable[Situation]):
             Whether this is the session's training: there is one at a time.
         is_long : bool
             Whether it goes where trainings run although it is none: quick work need not wait.
+        is_light : bool
+            Whether it needs no PyTorch: it does not wait until that is loaded.
         on_report, on_done, on_failed : callable, optional
             Called in the window's thread with a report, the result, or a sentence.
         remains : callable, optional
@@ -403,7 +406,8 @@ class Session(Observable[Situation]):
         Work
             The work, with signals of its own.
         """
-        work = Work(name, function, args, "training" if training or is_long else "quick", remains)
+        kind: Kind = "training" if training or is_long else "light" if is_light else "quick"
+        work = Work(name, function, args, kind, remains)
         slots = ((work.reported, on_report), (work.done, on_done), (work.failed, on_failed))
         for signal, slot in slots:
             if slot is not None:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from psygnal import Signal
 
-from napari_tem_rf.engine import Engine, EngineError, JobCancelledError
+from napari_tem_rf.engine import Engine, EngineError, JobCancelledError, Kind
 from napari_tem_rf.gui.session.background import WindowThread
 
 WorkState = Literal["waiting", "running", "stopping", "done", "failed"]
@@ -45,7 +45,7 @@ class Work:
         name: str,
         function: Callable[..., Any],
         arguments: tuple[Any, ...],
-        kind: Literal["training", "quick"],
+        kind: Kind,
         remains: Callable[[], str] | None = None,
     ) -> None:
         self.name = name
@@ -100,6 +100,7 @@ class BackgroundWork:
             raise RuntimeError("the viewer is closed: no more work can be done for it")
         if self._engine is None:
             self._engine = Engine(self._address) if self._address else Engine(**self._options)
+            self._engine.early = True  # strokes are answered at once
             self._engine.on_state(lambda _state: self._in_window(self.engine_changed.emit))
         return self._engine
 

@@ -24,12 +24,19 @@ from platformdirs import user_cache_path
 
 from napari_tem_rf.storage import write_text
 
-__all__ = ["kernels", "prediction_kernels", "trial_file", "trouble_once", "warm_up"]
+__all__ = [
+    "forest_kernels",
+    "kernels",
+    "prediction_kernels",
+    "trial_file",
+    "trouble_once",
+    "warm_up",
+]
 
 TRIAL = (
     "import sys; sys.path[:] = sys.argv[1:]; "
-    "from napari_tem_rf.learning.fast import planar, rolled; "
-    "planar.warm_up(); rolled.warm_up_rolling()"
+    "from napari_tem_rf.learning.fast import growing, planar, rolled, voting; "
+    "growing.warm_up_growing(); voting.warm_up_voting(); planar.warm_up(); rolled.warm_up_rolling()"
 )
 """What the other process does: compile every kernel and run it."""
 
@@ -68,6 +75,27 @@ def prediction_kernels() -> ModuleType | None:
     finally:
         _finding.release()
     return import_module("napari_tem_rf.learning.fast.rolled")
+
+
+def forest_kernels(waits: bool = True) -> bool:
+    """Whether Numba grows and walks trees.
+
+    Parameters
+    ----------
+    waits : bool
+        Whether to wait while the kernels are tried on this machine for the first time. Else they
+        are used only where that was done, and no PyTorch is loaded to find out.
+    """
+    if waits:
+        return kernels() is not None
+    if not _finding.acquire(blocking=False):
+        return False
+    try:
+        if _find.cache_info().currsize:
+            return _find().module is not None
+        return util.find_spec("numba") is not None and _worked_before()
+    finally:
+        _finding.release()
 
 
 def warm_up() -> None:
@@ -128,7 +156,7 @@ def _worked_before() -> bool:
 def trial_file() -> Path:
     """Return where the outcome of the trial is kept, for these kernels, libraries and machine."""
     key = hashlib.sha256()
-    for name in ("bands", "kernels", "levels", "planar", "rolled", "rolling"):
+    for name in ("bands", "growing", "kernels", "levels", "planar", "rolled", "rolling", "voting"):
         key.update((Path(__file__).parent / f"{name}.py").read_bytes())
     machine = (sys.version, platform.system(), platform.machine(), platform.node())
     libraries = (_version(name) for name in ("numba", "llvmlite", "numpy"))

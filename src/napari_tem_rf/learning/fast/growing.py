@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["BINS", "grow"]
+__all__ = ["BINS", "grow", "warm_up_growing"]
 
 BINS = 128
 
@@ -164,3 +164,12 @@ try:
     grow = njit(cache=True, **_OPTIONS)(_grow)
 except RuntimeError:  # neither the package's folder nor the user's can be written to
     grow = njit(**_OPTIONS)(_grow)
+
+
+def warm_up_growing() -> None:
+    """Compile the kernel, or load what was compiled before, and run it."""
+    known = np.arange(8, dtype=np.intp) % 2
+    bins = np.repeat(known.astype(np.uint8)[None], 2, axis=0)  # (feature, example)
+    feature, left, right = (np.empty(16, np.int32) for _ in range(3))
+    question, values = np.empty(16, np.intp), np.empty((16, 2))
+    grow(bins, known, 2, 1, 1, np.uint64(1), feature, question, left, right, values)

@@ -65,3 +65,12 @@ try:
     walk = njit(cache=True, **_OPTIONS)(_walk)
 except RuntimeError:  # neither the package's folder nor the user's can be written to
     walk = njit(**_OPTIONS)(_walk)
+
+
+def warm_up_voting() -> None:
+    """Compile the kernel, or load what was compiled before, and run it."""
+    leaf = np.full(1, -1, np.int32)
+    walk(
+        np.zeros((5, 1), np.float32), np.zeros(1, np.int64), np.zeros(1, np.int32), np.zeros(1),
+        leaf, leaf, np.ones((1, 2)), np.zeros((5, 2)),
+    )  # fmt: skip
