@@ -100,13 +100,15 @@ def _split(
     """Split components at their necks; each is looked at by itself, in its own box.
 
     Most have one summit of the distance to their outline, and so no neck: these are told from the
-    others on the whole image, in two passes instead of two for each.
+    others on the whole image, in two passes instead of two for each. Components do not touch, so
+    that the distance to what is no component is the distance to each one's own outline.
     """
     from scipy import ndimage
 
     parts = np.zeros_like(components)
     last = 0
-    summits = _summits(components, sides)
+    distance = ndimage.distance_transform_edt(components > 0, sampling=sides)
+    summits = _summits(components, distance)
     for label, box in enumerate(ndimage.find_objects(components), start=1):
         if box is None:  # too small, and left out
             continue
@@ -116,20 +118,19 @@ def _split(
             last += 1
             parts[around][inside] = last
             continue
-        number, here = _parts_of(inside, neck, smallest_px, sides)
+        number, here = _parts_of(inside, distance[around], neck, smallest_px)
         parts[around][inside] = here[inside] + last
         last += number
     return parts
 
 
-def _summits(components: NDArray[np.int32], sides: tuple[float, float]) -> NDArray[np.integer]:
+def _summits(components: NDArray[np.int32], distance: NDArray[np.floating]) -> NDArray[np.integer]:
     """Return how many summits of the distance to its outline each component has, by its label."""
     from scipy import ndimage
     from skimage.morphology import local_maxima
 
-    inside = components > 0
-    distance = ndimage.distance_transform_edt(inside, sampling=sides)
-    summits, _ = ndimage.label(local_maxima(distance, connectivity=2) & inside, _EIGHT_NEIGHBOURS)
+    top = local_maxima(distance, connectivity=2) & (components > 0)
+    summits, _ = ndimage.label(top, _EIGHT_NEIGHBOURS)
     at = np.flatnonzero(summits)
     _, first = np.unique(summits.ravel()[at], return_index=True)
     number = int(components.max(initial=0)) + 1
@@ -145,14 +146,11 @@ def _grown(box: tuple[slice, ...]) -> tuple[slice, ...]:
 
 
 def _parts_of(
-    inside: NDArray[np.bool_], neck: float, smallest_px: int, sides: tuple[float, float]
+    inside: NDArray[np.bool_], distance: NDArray[np.floating], neck: float, smallest_px: int
 ) -> tuple[int, NDArray[np.int32]]:
     """Return into how many parts one component falls at its necks, and their labels from 1 up."""
-    from scipy import ndimage
-
     if np.count_nonzero(inside) < 2 * smallest_px:
         return 1, inside.astype(np.int32)
-    distance = ndimage.distance_transform_edt(inside, sampling=sides)
 
     def is_neck(width: float, lower: float) -> bool:
         return width < neck * lower and lower - width >= _SHALLOWEST_NECK_PX

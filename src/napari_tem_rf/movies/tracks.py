@@ -459,16 +459,19 @@ def mean_squared_displacement(tracks: Tracks, most: int | None = None) -> "pd.Da
     sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
     most = max(1, tracks.frames // 4) if most is None else most
     total, number = np.zeros(most + 1), np.zeros(most + 1, np.int64)
-    for _, table in tracks.particles.groupby("track"):
-        frame = table["frame"].to_numpy()
-        place = np.full((frame[-1] - frame[0] + 1, 2), np.nan)
-        moved = table[["row_px", "column_px"]].to_numpy() - tracks.offsets_px[frame]
-        place[frame - frame[0]] = moved * sides
-        for lag in range(1, min(most, len(place) - 1) + 1):
-            square = ((place[lag:] - place[:-lag]) ** 2).sum(axis=1)
-            known = np.isfinite(square)
-            total[lag] += square[known].sum()
-            number[lag] += int(known.sum())
+    table = tracks.particles
+    track, frame = table["track"].to_numpy(), table["frame"].to_numpy()
+    place = (table[["row_px", "column_px"]].to_numpy() - tracks.offsets_px[frame]) * sides
+    # rows are in the order of tracks and frames: so many rows apart is as many frames, or more
+    here = np.arange(len(table))
+    for apart in range(1, most + 1):
+        here = here[here + apart < len(table)]
+        here = here[track[here + apart] == track[here]]
+        lag = frame[here + apart] - frame[here]
+        here, lag = here[lag <= most], lag[lag <= most]
+        square = ((place[here + apart] - place[here]) ** 2).sum(axis=1)
+        total += np.bincount(lag, square, most + 1)
+        number += np.bincount(lag, minlength=most + 1)
     lags = np.flatnonzero(number)
     time = {} if tracks.time_step_s is None else {"time_s": lags * tracks.time_step_s}
     name = "msd_px2" if tracks.unit == "px" else "msd_nm2"
