@@ -110,7 +110,10 @@ def test_tables_by_hand() -> None:
 
 def test_displacements_over_gaps_are_counted_by_the_frames_between() -> None:
     places = {0: 10, 1: 11, 4: 14, 5: 17, 6: 18}  # two tracks: one is missing in frames 2 and 3
-    planes = row_of_discs([[(20, places[f], 4)] * (f in places) + [(45, 30, 6)] for f in range(7)])
+    still = (45.0, 30.0, 6.0)
+    planes = row_of_discs(
+        [[(20, places[f], 4), still] if f in places else [still] for f in range(7)]
+    )
     tracks = follow(planes, limits=LIMITS)
     assert tracks.number == 2
     moved = mean_squared_displacement(tracks, most=4)

@@ -239,8 +239,9 @@ def _joined(
         parts.append(pd.concat([first, rest], axis=1))
     filled = [part for part in parts if len(part)] or parts[:1]
     if not filled:
-        area = "area_px" if pixel_size_nm is None else "area_nm2"
+        unit, area = ("px", "area_px") if pixel_size_nm is None else ("nm", "area_nm2")
         empty = {"frame": int, "label": int, "row_px": float, "column_px": float, area: float}
+        empty[f"equivalent_diameter_{unit}"] = float
         empty["touches_border"] = bool
         return pd.DataFrame({name: np.zeros(0, kind) for name, kind in empty.items()})
     return pd.concat(filled, ignore_index=True)
@@ -414,28 +415,20 @@ def frame_table(tracks: Tracks) -> "pd.DataFrame":
         the border does not cut), with their unit; ``drift_row`` and ``drift_column``;
         ``left_out`` with the reason.
     """
-    import pandas as pd
-
     unit, sides = tracks.unit, np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
-    by_frame = dict(tuple(tracks.particles.groupby("frame")))
-    rows = []
-    for frame in range(tracks.frames):
-        said = frame_numbers(by_frame.get(frame), tracks.shape, tracks.pixel_size_nm)
-        if frame in tracks.left_out:
-            said = dict.fromkeys(said, np.nan)
-        time = {} if tracks.time_step_s is None else {"time_s": frame * tracks.time_step_s}
-        drift = tracks.offsets_px[frame] * sides
-        rows.append(
-            {
-                "frame": frame,
-                **time,
-                **said,
-                f"drift_row_{unit}": drift[0],
-                f"drift_column_{unit}": drift[1],
-                "left_out": tracks.left_out.get(frame, ""),
-            }
-        )
-    return pd.DataFrame(rows)
+    frames = range(tracks.frames)
+    table = frame_numbers(tracks.particles, frames, tracks.shape, tracks.pixel_size_nm)
+    if tracks.left_out:
+        measured = table.columns.drop("frame")
+        table = table.astype(dict.fromkeys(measured, np.float64))
+        table.loc[list(tracks.left_out), measured] = np.nan
+    if tracks.time_step_s is not None:
+        table.insert(1, "time_s", table["frame"] * tracks.time_step_s)
+    drift = tracks.offsets_px * sides
+    return table.assign(
+        **{f"drift_row_{unit}": drift[:, 0], f"drift_column_{unit}": drift[:, 1]},
+        left_out=[tracks.left_out.get(frame, "") for frame in frames],
+    )
 
 
 def mean_squared_displacement(tracks: Tracks, most: int | None = None) -> "pd.DataFrame":
