@@ -81,8 +81,8 @@ def write_series(path: Path, planes: Any, order: Iterator[int]) -> None:
             )
 
 
-def whole_way(movie: Any, run: Path, frames: int, folder: Path) -> None:
-    """Print what each command takes, and all together."""
+def whole_way(movie: Any, run: Path | None, frames: int, folder: Path) -> None:
+    """Print what each command takes, and all together; without a run of the true masks."""
     series = folder / "series.tif"
     write_series(series, movie.images, there_and_back(len(movie.images), frames))
     path, masks = folder / "path.csv", folder / "masks"
@@ -91,6 +91,11 @@ def whole_way(movie: Any, run: Path, frames: int, folder: Path) -> None:
         "predict": [str(run), str(series), "--out", str(masks)],
         "track": [str(masks / "series.tif"), "--drift", str(path), "--time-step", "0.5"],
     }
+    if run is None:
+        del commands["predict"]
+        masks.mkdir()
+        truth = (movie.labels > 0).astype(np.uint8)
+        write_series(masks / "series.tif", truth, there_and_back(len(truth), frames))
     commands["track"] += ["--out", str(folder / "found.csv")]
     commands["track"] += ["--figure", str(folder / "found.png")]
     total = processor = peak = 0.0
@@ -161,6 +166,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[200])
     parser.add_argument("--seconds", type=float, default=20.0, help="of training")
     parser.add_argument("--run", type=Path, help="a run that is there, in place of training one")
+    parser.add_argument("--true-masks", action="store_true", help="nothing is predicted")
     parser.add_argument("--crowded", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as home:
@@ -170,7 +176,7 @@ def main() -> None:
         simulator = load_simulator()
         movie = simulator.simulate(simulator.Recipe(frames=min(max(options.frames), 200)))
         run = options.run
-        if run is None:
+        if run is None and not options.true_masks:
             first, labels = Path(home) / "first.tif", Path(home) / "labels" / "first.tif"
             labels.parent.mkdir()
             write_series(first, movie.images[:1], iter([0]))

@@ -100,9 +100,7 @@ def main() -> None:
         tifffile.imwrite(Path(name, "movie.tif"), movie.images, **said)
         tifffile.imwrite(Path(name, "masks.tif"), (movie.labels > 0).astype(np.uint8), **said)
         (series,) = viewer.open(Path(name, "movie.tif"), plugin="napari-tem-rf")
-        (masks,) = viewer.open(
-            Path(name, "masks.tif"), plugin="napari-tem-rf", layer_type="labels"
-        )
+        viewer.open(Path(name, "masks.tif"), plugin="napari-tem-rf", layer_type="labels")
         widget.session.image = series
         pause(3.0)
         print(f"{'phase':16}{'longest ms':>11}{'of its own':>11}{'s':>7}")

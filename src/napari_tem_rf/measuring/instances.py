@@ -99,22 +99,24 @@ def _split(
 ) -> NDArray[np.int32]:
     """Split components at their necks; each is looked at by itself, in its own box.
 
-    Most have one summit of the distance to their outline, and so no neck: these are told from the
-    others on the whole image, in two passes instead of two for each. Components do not touch, so
-    that the distance to what is no component is the distance to each one's own outline.
+    Most have one summit of the distance to their outline, or others no higher than roughness, and
+    so no neck: these are told from the rest on the whole image. Components do not touch, so that
+    the distance to what is no component is the distance to each one's own outline.
     """
     from scipy import ndimage
 
     parts = np.zeros_like(components)
     last = 0
     distance = ndimage.distance_transform_edt(components > 0, sampling=sides)
-    summits = _summits(components, distance)
+    second = _second_summits(components, distance)
+    # no pass is lower than the distance of a pixel beside the outline
+    lowest = min(sides) + _SHALLOWEST_NECK_PX
     for label, box in enumerate(ndimage.find_objects(components), start=1):
         if box is None:  # too small, and left out
             continue
         around = _grown(box)
         inside = components[around] == label
-        if summits[label] < 2:
+        if second[label] < lowest:
             last += 1
             parts[around][inside] = last
             continue
@@ -124,8 +126,10 @@ def _split(
     return parts
 
 
-def _summits(components: NDArray[np.int32], distance: NDArray[np.floating]) -> NDArray[np.integer]:
-    """Return how many summits of the distance to its outline each component has, by its label."""
+def _second_summits(
+    components: NDArray[np.int32], distance: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return how high the second summit of each component is, by its label; 0 without one."""
     from scipy import ndimage
     from skimage.morphology import local_maxima
 
@@ -133,8 +137,14 @@ def _summits(components: NDArray[np.int32], distance: NDArray[np.floating]) -> N
     summits, _ = ndimage.label(top, _EIGHT_NEIGHBOURS)
     at = np.flatnonzero(summits)
     _, first = np.unique(summits.ravel()[at], return_index=True)
-    number = int(components.max(initial=0)) + 1
-    return np.bincount(components.ravel()[at[first]], minlength=number)
+    label, height = components.ravel()[at[first]], distance.ravel()[at[first]]
+    order = np.lexsort((-height, label))
+    label, height = label[order], height[order]
+    second = np.zeros(int(components.max(initial=0)) + 1)
+    is_second = label[1:] == label[:-1]
+    # of several the last is kept: backwards, the highest of those that follow another
+    second[label[1:][is_second][::-1]] = height[1:][is_second][::-1]
+    return second
 
 
 def _grown(box: tuple[slice, ...]) -> tuple[slice, ...]:

@@ -63,7 +63,7 @@ def frame_numbers(
         the border does not cut), with their unit.
     """
     import pandas as pd
-    from scipy.stats import t as student
+    from scipy.special import stdtrit  # Student's t; scipy.stats takes a second to import
 
     unit, area = ("px", "area_px") if pixel_size_nm is None else ("nm", "area_nm2")
     whole = float(np.prod(shape) * np.prod(pixel_size_nm or (1.0, 1.0)))
@@ -84,7 +84,7 @@ def frame_numbers(
         square = np.bincount(row, (diameter - mean[row]) ** 2, count)
         # of one particle there is no interval
         error = np.sqrt(square / np.where(of_mean > 1, of_mean - 1, np.nan) / of_mean)
-    half = student.ppf(0.975, np.maximum(of_mean - 1, 1)) * error
+    half = stdtrit(np.maximum(of_mean - 1, 1), 0.975) * error
     return pd.DataFrame(
         {
             **numbers,
