@@ -247,13 +247,13 @@ def test_a_click_on_a_particle_chooses_its_track(
     one = here.sort_values("equivalent_diameter_nm").iloc[-1]
     viewer.layers.selection.active = series
 
-    def click(row: float, column: float) -> None:
+    def click(row: float, column: float, *modifiers: str) -> None:
         event = SimpleNamespace(
             type="mouse_press",
             button=1,
             pos=(50, 60),
             position=tuple(series.data_to_world((3, row, column))),
-            modifiers=(),
+            modifiers=modifiers,
         )
         for callback in list(viewer.mouse_drag_callbacks):
             going = callback(viewer, event)
@@ -265,6 +265,18 @@ def test_a_click_on_a_particle_chooses_its_track(
 
     click(one["row_px"], one["column_px"])
     assert widget.tracks.selected == (int(one["track"]),)
+
+    # with a brush a click paints, unless Ctrl is held; that adds to what is chosen, as everywhere
+    viewer.layers.selection.active = masks
+    masks.mode = "paint"
+    other = here[here["track"] != one["track"]].iloc[0]
+    click(other["row_px"], other["column_px"])
+    assert widget.tracks.selected == (int(one["track"]),)
+    modes: list[str] = []
+    masks.events.mode.connect(lambda event: modes.append(str(event.mode)))
+    click(other["row_px"], other["column_px"], "Control")
+    assert set(widget.tracks.selected) == {int(one["track"]), int(other["track"])}
+    assert modes == ["pan_zoom", "paint"]
     widget.hide()
 
 

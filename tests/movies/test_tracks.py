@@ -108,6 +108,25 @@ def test_tables_by_hand() -> None:
     assert moved["number"].tolist() == [4, 3, 2]
 
 
+def test_displacements_over_gaps_are_counted_by_the_frames_between() -> None:
+    places = {0: 10, 1: 11, 4: 14, 5: 17, 6: 18}  # two tracks: one is missing in frames 2 and 3
+    still = (45.0, 30.0, 6.0)
+    planes = row_of_discs(
+        [[(20, places[f], 4), still] if f in places else [still] for f in range(7)]
+    )
+    tracks = follow(planes, limits=LIMITS)
+    assert tracks.number == 2
+    moved = mean_squared_displacement(tracks, most=4)
+    pairs = [
+        (b - a, float(places[b] - places[a]) ** 2) for a in places for b in places if a < b <= a + 4
+    ]
+    pairs += [(lag, 0.0) for lag in range(1, 5) for _ in range(7 - lag)]
+    for lag, mean, number in moved.itertuples(index=False):
+        squares = [square for each, square in pairs if each == lag]
+        assert number == len(squares)
+        assert mean == pytest.approx(np.mean(squares), abs=0.2)
+
+
 def test_the_drift_is_taken_off() -> None:
     drift = np.array([[0.0, 6.0 * i] for i in range(5)])
     planes = row_of_discs([[(20, 12 + 6 * i, 5), (40, 12 + 6 * i, 5)] for i in range(5)])

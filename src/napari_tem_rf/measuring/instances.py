@@ -99,41 +99,52 @@ def _split(
 ) -> NDArray[np.int32]:
     """Split components at their necks; each is looked at by itself, in its own box.
 
-    Most have one summit of the distance to their outline, and so no neck: these are told from the
-    others on the whole image, in two passes instead of two for each.
+    Most have one summit of the distance to their outline, or others no higher than roughness, and
+    so no neck: these are told from the rest on the whole image. Components do not touch, so that
+    the distance to what is no component is the distance to each one's own outline.
     """
     from scipy import ndimage
 
     parts = np.zeros_like(components)
     last = 0
-    summits = _summits(components, sides)
+    distance = ndimage.distance_transform_edt(components > 0, sampling=sides)
+    second = _second_summits(components, distance)
+    # no pass is lower than the distance of a pixel beside the outline
+    lowest = min(sides) + _SHALLOWEST_NECK_PX
     for label, box in enumerate(ndimage.find_objects(components), start=1):
         if box is None:  # too small, and left out
             continue
         around = _grown(box)
         inside = components[around] == label
-        if summits[label] < 2:
+        if second[label] < lowest:
             last += 1
             parts[around][inside] = last
             continue
-        number, here = _parts_of(inside, neck, smallest_px, sides)
+        number, here = _parts_of(inside, distance[around], neck, smallest_px)
         parts[around][inside] = here[inside] + last
         last += number
     return parts
 
 
-def _summits(components: NDArray[np.int32], sides: tuple[float, float]) -> NDArray[np.integer]:
-    """Return how many summits of the distance to its outline each component has, by its label."""
+def _second_summits(
+    components: NDArray[np.int32], distance: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Return how high the second summit of each component is, by its label; 0 without one."""
     from scipy import ndimage
     from skimage.morphology import local_maxima
 
-    inside = components > 0
-    distance = ndimage.distance_transform_edt(inside, sampling=sides)
-    summits, _ = ndimage.label(local_maxima(distance, connectivity=2) & inside, _EIGHT_NEIGHBOURS)
+    top = local_maxima(distance, connectivity=2) & (components > 0)
+    summits, _ = ndimage.label(top, _EIGHT_NEIGHBOURS)
     at = np.flatnonzero(summits)
     _, first = np.unique(summits.ravel()[at], return_index=True)
-    number = int(components.max(initial=0)) + 1
-    return np.bincount(components.ravel()[at[first]], minlength=number)
+    label, height = components.ravel()[at[first]], distance.ravel()[at[first]]
+    order = np.lexsort((-height, label))
+    label, height = label[order], height[order]
+    second = np.zeros(int(components.max(initial=0)) + 1)
+    is_second = label[1:] == label[:-1]
+    # of several the last is kept: backwards, the highest of those that follow another
+    second[label[1:][is_second][::-1]] = height[1:][is_second][::-1]
+    return second
 
 
 def _grown(box: tuple[slice, ...]) -> tuple[slice, ...]:
@@ -145,14 +156,11 @@ def _grown(box: tuple[slice, ...]) -> tuple[slice, ...]:
 
 
 def _parts_of(
-    inside: NDArray[np.bool_], neck: float, smallest_px: int, sides: tuple[float, float]
+    inside: NDArray[np.bool_], distance: NDArray[np.floating], neck: float, smallest_px: int
 ) -> tuple[int, NDArray[np.int32]]:
     """Return into how many parts one component falls at its necks, and their labels from 1 up."""
-    from scipy import ndimage
-
     if np.count_nonzero(inside) < 2 * smallest_px:
         return 1, inside.astype(np.int32)
-    distance = ndimage.distance_transform_edt(inside, sampling=sides)
 
     def is_neck(width: float, lower: float) -> bool:
         return width < neck * lower and lower - width >= _SHALLOWEST_NECK_PX
@@ -227,17 +235,20 @@ def _passes(
 ) -> tuple[list[int], list[int], list[float]]:
     """Return the pairs of neighbouring basins and the height of their pass, highest first."""
     pairs, widths = [], []
+    base = int(basins.max(initial=0)) + 1
     for here, there in neighbours(basins.shape):
         a, b = basins[here], basins[there]
         apart = (a != b) & (a > 0) & (b > 0)
-        pairs.append(np.sort(np.stack([a[apart], b[apart]], axis=1), axis=1))
+        one, other = a[apart].astype(np.int64), b[apart]
+        # a pair as one number, which sorts faster than two
+        pairs.append(np.minimum(one, other) * base + np.maximum(one, other))
         widths.append(np.minimum(heights[here][apart], heights[there][apart]))
     width = np.concatenate(widths)
     order = np.argsort(-width, kind="stable")
-    unique, first = np.unique(np.concatenate(pairs)[order], axis=0, return_index=True)
-    widest = np.sort(first)
-    sorted_pairs = unique[np.argsort(first)]
-    return sorted_pairs[:, 0].tolist(), sorted_pairs[:, 1].tolist(), width[order][widest].tolist()
+    unique, first = np.unique(np.concatenate(pairs)[order], return_index=True)
+    widest = np.argsort(first)
+    lower, upper = np.divmod(unique[widest], base)
+    return lower.tolist(), upper.tolist(), width[order][first[widest]].tolist()
 
 
 def _renumbered(labels: NDArray[np.int32]) -> NDArray[np.int32]:

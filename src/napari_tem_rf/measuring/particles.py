@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.measuring.feret import feret_diameters
 from napari_tem_rf.measuring.instances import (
     check_frame,
     compact,
@@ -27,10 +28,6 @@ __all__ = [
     "median_diameter",
     "summarise",
 ]
-
-
-_EDGES = np.array([[0.5, 0], [-0.5, 0], [0, 0.5], [0, -0.5]])[:, None]
-"""From a pixel's centre to the midpoints of its edges."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +120,6 @@ def measure_particles(
                 f"(row, column): give the {name} they were made from"
             )
     import pandas as pd
-    from scipy import ndimage
 
     rows_nm, columns_nm = sides = pixel_size_nm or (1.0, 1.0)
     unit, square = ("nm", "nm2") if pixel_size_nm else ("px", "px")
@@ -136,9 +132,7 @@ def measure_particles(
     centres = np.stack(
         [np.bincount(of_pixel, axis, n) / counts for axis in (rows, columns)], axis=1
     )
-    ferets = np.zeros((n, 2))
-    for place, box in enumerate(ndimage.find_objects(numbered)):
-        ferets[place] = _feret(numbered[box] == place + 1, sides)
+    ferets = feret_diameters(numbered, n, sides)
     if mask is not None:
         classes = np.zeros(n, mask.dtype)
         # of several values for one place the last is kept: backwards, that of the first pixel
@@ -223,25 +217,3 @@ def _crofton_perimeters(
         for side in (a, b):
             perimeter += weight / 2 * np.bincount(side[crossing], minlength=n + 1)
     return perimeter[1:]
-
-
-def _feret(shape: NDArray[np.bool_], sides: tuple[float, float]) -> tuple[float, float]:
-    """Return the largest and the smallest Feret diameter of a shape."""
-    from scipy.spatial import ConvexHull
-
-    rows = np.flatnonzero(shape.any(axis=1))
-    first = shape[rows].argmax(axis=1)
-    last = shape.shape[1] - 1 - shape[rows, ::-1].argmax(axis=1)
-    points = np.empty((8, len(rows), 2))
-    points[:4, :, 0], points[4:, :, 0] = rows, rows
-    points[:4, :, 1], points[4:, :, 1] = first, last
-    points.reshape(2, 4, -1, 2)[:] += _EDGES
-    points = points.reshape(-1, 2) * sides
-    hull = points[ConvexHull(points).vertices]
-    across = hull[:, None] - hull
-    edges = np.concatenate([hull[1:], hull[:1]]) - hull
-    normals = np.array([-edges[:, 1], edges[:, 0]]) / np.hypot(edges[:, 0], edges[:, 1])
-    along = hull @ normals
-    widths = along.max(axis=0) - along.min(axis=0)
-    longest = np.einsum("ijk,ijk->ij", across, across).max()
-    return float(np.sqrt(longest)), float(widths.min())

@@ -37,48 +37,62 @@ class Course:
 
 
 def frame_numbers(
-    table: "pd.DataFrame | None",
+    particles: "pd.DataFrame",
+    frames: Sequence[int],
     shape: tuple[int, int],
     pixel_size_nm: tuple[float, float] | None,
-) -> dict[str, float]:
-    """Return what is said of the particles of a frame.
+) -> "pd.DataFrame":
+    """Return what is said of the particles of each frame.
 
     Parameters
     ----------
-    table : DataFrame, optional
-        As `measure_particles` makes it; None: there are none.
+    particles : DataFrame
+        As `measure_particles` makes it, of all frames, with a column ``frame``.
+    frames : sequence of int
+        The frames, in order; there may be some without particles.
     shape : tuple of int
-        (row, column) of the frame in px.
+        (row, column) of a frame in px.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel.
 
     Returns
     -------
-    dict of str to float
-        ``number``; ``coverage``, the fraction of the area; ``mean_diameter`` and the borders of its
-        95 % interval (Student's t of the particles that the border does not cut), with their unit.
+    DataFrame
+        A row a frame: ``frame``; ``number``; ``coverage``, the fraction of the area;
+        ``mean_diameter`` and the borders of its 95 % interval (Student's t of the particles that
+        the border does not cut), with their unit.
     """
-    from scipy.stats import t as student
+    import pandas as pd
+    from scipy.special import stdtrit  # Student's t; scipy.stats takes a second to import
 
     unit, area = ("px", "area_px") if pixel_size_nm is None else ("nm", "area_nm2")
     whole = float(np.prod(shape) * np.prod(pixel_size_nm or (1.0, 1.0)))
-    mean = low = high = np.nan
-    if table is not None:
-        inside = table[~table["touches_border"].astype(bool)]
-        diameters = inside[f"equivalent_diameter_{unit}"].to_numpy()
-        if len(diameters):
-            mean = float(diameters.mean())
-        if len(diameters) > 1:
-            half = student.ppf(0.975, len(diameters) - 1)
-            half *= diameters.std(ddof=1) / np.sqrt(len(diameters))
-            low, high = mean - half, mean + half
-    return {
-        "number": 0 if table is None else len(table),
-        "coverage": 0.0 if table is None else table[area].sum() / whole,
-        f"mean_diameter_{unit}": mean,
-        f"mean_diameter_low_{unit}": low,
-        f"mean_diameter_high_{unit}": high,
+    count = len(frames)
+    row = np.searchsorted(frames, particles["frame"].to_numpy())
+    covered = np.bincount(row, particles[area].to_numpy(np.float64), count)
+    numbers = {
+        "frame": np.asarray(frames, np.intp),
+        "number": np.bincount(row, minlength=count),
+        "coverage": covered / whole,
     }
+    inside = particles[~particles["touches_border"].to_numpy(bool)]
+    diameter = inside[f"equivalent_diameter_{unit}"].to_numpy(np.float64)
+    row = np.searchsorted(frames, inside["frame"].to_numpy())
+    of_mean = np.bincount(row, minlength=count)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.bincount(row, diameter, count) / of_mean
+        square = np.bincount(row, (diameter - mean[row]) ** 2, count)
+        # of one particle there is no interval
+        error = np.sqrt(square / np.where(of_mean > 1, of_mean - 1, np.nan) / of_mean)
+    half = stdtrit(np.maximum(of_mean - 1, 1), 0.975) * error
+    return pd.DataFrame(
+        {
+            **numbers,
+            f"mean_diameter_{unit}": mean,
+            f"mean_diameter_low_{unit}": mean - half,
+            f"mean_diameter_high_{unit}": mean + half,
+        }
+    )
 
 
 def courses_of(frames: Sequence[SurveyedFrame]) -> tuple[Course, ...]:
@@ -94,11 +108,16 @@ def courses_of(frames: Sequence[SurveyedFrame]) -> tuple[Course, ...]:
         if len(members) < _FEWEST_FRAMES:
             continue
         size = members[0].pixel_size_nm
-        rows = []
-        for each in sorted(members, key=lambda one: one.frame or 0):
+        members.sort(key=lambda one: one.frame or 0)
+        tables = []
+        for each in members:
             table = each.table
             if not each.with_border:
                 table = table[~table["touches_border"].astype(bool)]
-            rows.append({"frame": each.frame, **frame_numbers(table, each.shape, size)})
-        courses.append(Course(image, pd.DataFrame(rows), "px" if size is None else "nm"))
+            tables.append(table.assign(frame=each.frame))
+        # a frame without particles has no types either
+        filled = [table for table in tables if len(table)] or tables[:1]
+        shown = [each.frame or 0 for each in members]
+        rows = frame_numbers(pd.concat(filled, ignore_index=True), shown, members[0].shape, size)
+        courses.append(Course(image, rows, "px" if size is None else "nm"))
     return tuple(courses)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.describing import check_settings, told
+from napari_tem_rf.movies.shifts import shift_between
 
 __all__ = ["Drift", "DriftSettings", "measure_drift"]
 
@@ -22,6 +23,9 @@ Frames = Callable[[int], NDArray[Any]]
 
 _LARGEST_SIDE = 1024
 """Larger frames are binned for the comparison, px."""
+
+_SAMPLED_SIDE = 200
+"""From so many rows and columns at least the spread of the grey levels is estimated."""
 
 _CLIP = 3.0
 """Grey levels beyond this many standard deviations count as that many: strong particles that move
@@ -179,8 +183,6 @@ def measure_drift(
     stopped : callable
         Asked between frames.
     """
-    from skimage.registration import phase_cross_correlation
-
     settings = settings or DriftSettings()
     kept: dict[int, NDArray[Any]] = {}
     left_out: dict[int, str] = {}
@@ -196,19 +198,10 @@ def measure_drift(
         except ValueError as trouble:
             left_out[frame] = str(trouble)
         else:
-            for lag in settings.lags:
-                # counted in frames that could be compared, so that a gap breaks no chain
-                if lag > len(good):
-                    break
-                earlier = good[-lag]
-                moved, _, _ = phase_cross_correlation(
-                    kept[earlier],
-                    kept[frame],
-                    upsample_factor=settings.steps,
-                    space="fourier",
-                    normalization=None,
-                )
-                comparisons.append((earlier, frame, -float(moved[0]), -float(moved[1])))
+            # counted in frames that could be compared, so that a gap breaks no chain
+            for earlier in [good[-lag] for lag in settings.lags if lag <= len(good)]:
+                moved = shift_between(kept[earlier], kept[frame], prepare.shape, settings.steps)
+                comparisons.append((earlier, frame, *moved))
             good.append(frame)
         if len(good) > settings.lags[-1]:
             kept.pop(good[-settings.lags[-1] - 1], None)
@@ -230,11 +223,13 @@ class _Preparing:
     def __init__(self, smoothing_px: float) -> None:
         self.smoothing_px = smoothing_px
         self.binning = 1
-        self._shape: tuple[int, ...] = ()
+        self.shape = (0, 0)
+        """Of what is compared, once there was a frame."""
+        self._whole: tuple[int, ...] = ()
         self._window: NDArray[np.float32] = np.zeros((0, 0), np.float32)
 
     def __call__(self, pixels: NDArray[Any]) -> NDArray[np.complex64]:
-        """Return the Fourier transform of a frame.
+        """Return the Fourier transform of a frame, the half that says all of it.
 
         Raises
         ------
@@ -245,14 +240,14 @@ class _Preparing:
         from scipy.signal.windows import tukey
 
         values = np.asarray(pixels, np.float32)
-        if not self._shape:
-            self._shape = values.shape
+        if not self._whole:
+            self._whole = values.shape
             self.binning = -(-max(values.shape) // _LARGEST_SIDE)
-            sides = [side // self.binning for side in values.shape]
-            row, column = (tukey(side, 0.5).astype(np.float32) for side in sides)
+            self.shape = (values.shape[0] // self.binning, values.shape[1] // self.binning)
+            row, column = (tukey(side, 0.5).astype(np.float32) for side in self.shape)
             self._window = row[:, None] * column
-        if values.shape != self._shape:
-            raise ValueError(f"it is {values.shape} and the first is {self._shape} (row, column)")
+        if values.shape != self._whole:
+            raise ValueError(f"it is {values.shape} and the first is {self._whole} (row, column)")
         if not np.isfinite(values).all():
             raise ValueError("it has pixels without a value")
         step = self.binning
@@ -264,14 +259,17 @@ class _Preparing:
         flat = values - ndimage.uniform_filter(values, max(min(values.shape) // 8, 3))
         if self.smoothing_px:
             flat = ndimage.gaussian_filter(flat, self.smoothing_px / step)
-        scale = 1.4826 * float(np.median(np.abs(flat - np.median(flat))))
+        # every few pixels are enough for a median
+        some = flat[tuple(slice(None, None, max(side // _SAMPLED_SIDE, 1)) for side in self.shape)]
+        scale = 1.4826 * float(np.median(np.abs(some - np.median(some))))
         whole = float(flat.std())
         if scale < 0.05 * whole:  # a mask: most of it is of one value
             scale = whole
         if scale <= 1e-6 * max(1.0, float(np.abs(values).max())):
             raise ValueError("it is black or of one grey level")
         clipped = np.clip(flat / scale, -_CLIP, _CLIP)
-        return fft.fft2((clipped - clipped.mean()) * self._window).astype(np.complex64)
+        spectrum: NDArray[np.complex64] = fft.rfft2((clipped - clipped.mean()) * self._window)
+        return spectrum
 
 
 def _solve(

@@ -239,8 +239,9 @@ def _joined(
         parts.append(pd.concat([first, rest], axis=1))
     filled = [part for part in parts if len(part)] or parts[:1]
     if not filled:
-        area = "area_px" if pixel_size_nm is None else "area_nm2"
+        unit, area = ("px", "area_px") if pixel_size_nm is None else ("nm", "area_nm2")
         empty = {"frame": int, "label": int, "row_px": float, "column_px": float, area: float}
+        empty[f"equivalent_diameter_{unit}"] = float
         empty["touches_border"] = bool
         return pd.DataFrame({name: np.zeros(0, kind) for name, kind in empty.items()})
     return pd.concat(filled, ignore_index=True)
@@ -414,28 +415,20 @@ def frame_table(tracks: Tracks) -> "pd.DataFrame":
         the border does not cut), with their unit; ``drift_row`` and ``drift_column``;
         ``left_out`` with the reason.
     """
-    import pandas as pd
-
     unit, sides = tracks.unit, np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
-    by_frame = dict(tuple(tracks.particles.groupby("frame")))
-    rows = []
-    for frame in range(tracks.frames):
-        said = frame_numbers(by_frame.get(frame), tracks.shape, tracks.pixel_size_nm)
-        if frame in tracks.left_out:
-            said = dict.fromkeys(said, np.nan)
-        time = {} if tracks.time_step_s is None else {"time_s": frame * tracks.time_step_s}
-        drift = tracks.offsets_px[frame] * sides
-        rows.append(
-            {
-                "frame": frame,
-                **time,
-                **said,
-                f"drift_row_{unit}": drift[0],
-                f"drift_column_{unit}": drift[1],
-                "left_out": tracks.left_out.get(frame, ""),
-            }
-        )
-    return pd.DataFrame(rows)
+    frames = range(tracks.frames)
+    table = frame_numbers(tracks.particles, frames, tracks.shape, tracks.pixel_size_nm)
+    if tracks.left_out:
+        measured = table.columns.drop("frame")
+        table = table.astype(dict.fromkeys(measured, np.float64))
+        table.loc[list(tracks.left_out), measured] = np.nan
+    if tracks.time_step_s is not None:
+        table.insert(1, "time_s", table["frame"] * tracks.time_step_s)
+    drift = tracks.offsets_px * sides
+    return table.assign(
+        **{f"drift_row_{unit}": drift[:, 0], f"drift_column_{unit}": drift[:, 1]},
+        left_out=[tracks.left_out.get(frame, "") for frame in frames],
+    )
 
 
 def mean_squared_displacement(tracks: Tracks, most: int | None = None) -> "pd.DataFrame":
@@ -459,16 +452,19 @@ def mean_squared_displacement(tracks: Tracks, most: int | None = None) -> "pd.Da
     sides = np.asarray(tracks.pixel_size_nm or (1.0, 1.0))
     most = max(1, tracks.frames // 4) if most is None else most
     total, number = np.zeros(most + 1), np.zeros(most + 1, np.int64)
-    for _, table in tracks.particles.groupby("track"):
-        frame = table["frame"].to_numpy()
-        place = np.full((frame[-1] - frame[0] + 1, 2), np.nan)
-        moved = table[["row_px", "column_px"]].to_numpy() - tracks.offsets_px[frame]
-        place[frame - frame[0]] = moved * sides
-        for lag in range(1, min(most, len(place) - 1) + 1):
-            square = ((place[lag:] - place[:-lag]) ** 2).sum(axis=1)
-            known = np.isfinite(square)
-            total[lag] += square[known].sum()
-            number[lag] += int(known.sum())
+    table = tracks.particles
+    track, frame = table["track"].to_numpy(), table["frame"].to_numpy()
+    place = (table[["row_px", "column_px"]].to_numpy() - tracks.offsets_px[frame]) * sides
+    # rows are in the order of tracks and frames: so many rows apart is as many frames, or more
+    here = np.arange(len(table))
+    for apart in range(1, most + 1):
+        here = here[here + apart < len(table)]
+        here = here[track[here + apart] == track[here]]
+        lag = frame[here + apart] - frame[here]
+        here, lag = here[lag <= most], lag[lag <= most]
+        square = ((place[here + apart] - place[here]) ** 2).sum(axis=1)
+        total += np.bincount(lag, square, most + 1)
+        number += np.bincount(lag, minlength=most + 1)
     lags = np.flatnonzero(number)
     time = {} if tracks.time_step_s is None else {"time_s": lags * tracks.time_step_s}
     name = "msd_px2" if tracks.unit == "px" else "msd_nm2"

@@ -15,6 +15,8 @@ __all__ = ["SMALLEST_ON_SCREEN_PX", "CanvasMarks"]
 SMALLEST_ON_SCREEN_PX = 40
 """The camera zooms in on what is smaller than this."""
 
+_NO_BRUSH = "pan_zoom"
+
 _MOST_MOVED_PX = 4
 """How far the mouse may move between press and release of a click."""
 
@@ -71,18 +73,29 @@ class CanvasMarks:
         raise NotImplementedError
 
     def _on_press(self, viewer: Any, event: Any) -> Generator[None, None, None]:
-        """Choose what is under the mouse, unless the mouse drags or a layer is painted."""
+        """Choose what is under the mouse, unless the mouse drags or a layer is painted.
+
+        While a brush is active it takes a modifier: Space makes napari leave the brush for as long
+        as it is held, Ctrl does it here for the click.
+        """
         under_mouse = self._under_mouse()
         active = viewer.layers.selection.active
-        painting = str(getattr(active, "mode", "pan_zoom")) not in ("pan_zoom", "pick")
-        if under_mouse is None or not self._owner.isVisible() or painting or event.button != 1:
+        brush = getattr(active, "mode", _NO_BRUSH)
+        painting = str(brush) not in (_NO_BRUSH, "pick")
+        if under_mouse is None or not self._owner.isVisible() or event.button != 1:
             return
-        if viewer.dims.ndisplay != 2:
+        if viewer.dims.ndisplay != 2 or (painting and "Control" not in event.modifiers):
             return
+        if painting:
+            active.mode = _NO_BRUSH  # napari asks the layer next, which would paint a dab
         start = np.asarray(event.pos, float)
-        yield
-        while event.type == "mouse_move":
+        try:
             yield
+            while event.type == "mouse_move":
+                yield
+        finally:
+            if painting:
+                active.mode = brush
         if np.hypot(*(np.asarray(event.pos, float) - start)) > _MOST_MOVED_PX:
             return
         self._on_click(under_mouse(event), bool({"Control", "Shift"} & set(event.modifiers)))

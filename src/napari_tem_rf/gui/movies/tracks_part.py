@@ -75,7 +75,10 @@ class TracksPart(QWidget):
         self.stale = Sentence()
         self.table = TrackTable()
         self.table.setMinimumHeight(_TABLE_HEIGHT_PX)
-        self.table.setToolTip("Click on a track to go to it; click on a header to sort")
+        self.table.setToolTip(
+            "Click on a track to go to it; click on a header to sort. On the image click on its "
+            "particle, with Space or Ctrl held while a brush is active"
+        )
         self.table.chosen.connect(self._on_chosen)
         self.join_button = _button("Join", "")
         self.join_button.clicked.connect(self.join_selected)
@@ -89,7 +92,7 @@ class TracksPart(QWidget):
         self.redo_button.clicked.connect(movie.redo)
         self.hint = Sentence(tone="quiet")
         # the table must not jump under the mouse when the words change
-        self.hint.setMinimumHeight(2 * self.hint.fontMetrics().lineSpacing())
+        self.hint.setMinimumHeight(3 * self.hint.fontMetrics().lineSpacing())
         self.hint.setAlignment(Qt.AlignmentFlag.AlignTop)
         for name, keys in _KEYS.items():
             shortcut = QShortcut(QKeySequence(keys), owner)
@@ -255,7 +258,7 @@ class TracksPart(QWidget):
         if not chosen:
             self.hint.say(
                 "Click on a track in the table or on a particle in the image; Ctrl+click adds "
-                "others.",
+                "others. While a brush is active, hold Space or Ctrl.",
                 "quiet",
             )
         elif len(chosen) == 1:
