@@ -248,6 +248,14 @@ def ending_in_words(code: int | None) -> str:
     return f"it ended with exit code {code}"
 
 
+def _not_started(scheduler: Process) -> EngineUnavailableError:
+    return EngineUnavailableError(
+        f"the local cluster did not start, {scheduler.ending()}: "
+        "restart the program, or give the address of another Dask scheduler",
+        scheduler.last_words(),
+    )
+
+
 class LocalCluster:
     """A scheduler and workers in processes of their own.
 
@@ -282,22 +290,17 @@ class LocalCluster:
         EngineUnavailableError
             The scheduler did not come up.
         """
-        for is_last in (False, True):
-            ended, in_time = await self._come_up()
-            if ended is None:
-                return
-            if is_last or not in_time or not ended.was_killed:
-                raise EngineUnavailableError(
-                    f"the local cluster did not start, {ended.ending()}: "
-                    "restart the program, or give the address of another Dask scheduler",
-                    ended.last_words(),
-                )
-            # somebody or a lack of memory ended it: once more, with as little as can be
+        ended = await self._come_up()
+        if ended is not None and ended.was_killed:
+            # by somebody, or for lack of memory: once more, with as little as can be
             self._copies = False
             self.kill()
+            ended = await self._come_up()
+        if ended is not None:
+            raise _not_started(ended)
 
-    async def _come_up(self) -> tuple[Process | None, bool]:
-        """Start the processes; return the scheduler where it ended, and whether it did in time."""
+    async def _come_up(self) -> Process | None:
+        """Start the processes; return the scheduler where it ended instead."""
         # first of all: it loads while this process does
         self._server = borrow_server(server_environment())
         # Dask's own choice is a name in the common folder, which another user may have taken
@@ -308,18 +311,18 @@ class LocalCluster:
             self.workers[role] = self._start(role)
         assert scheduler.output is not None
         reading = asyncio.to_thread(scheduler.output.readline)
-        in_time = True
         try:
             self.address = (await asyncio.wait_for(reading, START_SECONDS)).decode().strip()
         except TimeoutError:
-            in_time = False
             scheduler.kill()
+            scheduler.wait()
+            raise _not_started(scheduler) from None
         if not self.address:
             scheduler.wait()
-            return scheduler, in_time
+            return scheduler
         for process in self.workers.values():
             process.tell(self.address)
-        return None, in_time
+        return None
 
     def _start(self, role: str) -> Process:
         server = self._server if self._copies else None
