@@ -68,16 +68,14 @@ def round_of(number: int) -> tuple[int, int]:
 def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
     """Yield all pieces, the most wanted first.
 
-    Every round has the key networks and the baselines on the masks of all sets. The first three
-    have the other questions too: few strokes, other networks, starts, other sizes of pixels.
+    Every round has the key networks and the baselines on the masks of all sets; the first three
+    come before all else, for without each split there is no interval to speak of. They have the
+    other questions too: few strokes, other networks, starts, other sizes of pixels.
     """
-    yield from _key(sets, 0)
-    yield from _few(sets, 0)
-    yield from _key(sets, 1)
-    yield from _few(sets, 1)
-    yield from _key(sets, 2)
-    yield from _few(sets, 2)
     for number in range(SPLITS):
+        yield from _key(sets, number)
+    for number in range(SPLITS):
+        yield from _few(sets, number)
         yield from _others(sets, number)
         yield from _starts(sets, number)
         yield from _scales(sets, number)
