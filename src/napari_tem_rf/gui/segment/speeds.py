@@ -15,8 +15,8 @@ _PAUSE_MS = 1500
 class Speeds:
     """The speeds of a session's networks.
 
-    A pick is measured once it has stayed for a moment, never beside a training: that would slow
-    the training down and give the wrong time.
+    A pick is measured once it has stayed for a moment and nothing else is worked at: that would be
+    slowed down, and the time be wrong.
 
     Signals
     -------
@@ -50,7 +50,7 @@ class Speeds:
         if self._is_measuring or session.training is not None or spec in self._tried:
             return
         # no worker process is started for this alone
-        if session.engine.state != "ready":
+        if session.engine.state != "ready" or session.works:
             self._later()
             return
         self._is_measuring = True
