@@ -171,12 +171,12 @@ def test_particles_that_were_painted_on_say_how_small_one_is():
         choice = CertaintyChoice(FIRST.finishing.scaled(1 / binning), binning)
         choice.add(found, likely, strokes, held_out=False, strokes=True)
         chosen = choice.choose(FIRST)
-        # half of the area of 256 px, as the diameter of a circle
-        expected = binning * circle_diameter(128)
+        # a quarter of the area of 256 px, as the diameter of a circle
+        expected = binning * circle_diameter(64)
         assert chosen.finishing.smallest_px == pytest.approx(expected, abs=0.5)
         assert "10 particles that were painted on" in chosen.reason
-    # of three or four a quarter of the area; two say nothing
-    for columns, expected in ((100, circle_diameter(64)), (50, FIRST.finishing.smallest_px)):
+    # of three or four an eighth of the area; two say nothing
+    for columns, expected in ((100, circle_diameter(32)), (50, FIRST.finishing.smallest_px)):
         choice = CertaintyChoice(FIRST.finishing)
         few = slice(30), slice(columns)
         choice.add(found[few], likely[:, *few], strokes[few], held_out=False, strokes=True)

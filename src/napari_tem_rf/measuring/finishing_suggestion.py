@@ -270,7 +270,10 @@ class CertaintyChoice:
         number = len(self._painted_sizes)
         if number >= _FEWEST_PAINTED:
             painted = self._binning * _smallest(self._painted_sizes)
-            share, part = (sqrt(0.5), "half") if number >= FEWEST_PARTICLES else (0.5, "a quarter")
+            # people paint on the larger ones
+            share, part = (
+                (0.5, "a quarter") if number >= FEWEST_PARTICLES else (sqrt(0.125), "an eighth")
+            )
             if (smallest := _rounded(share * painted)) > finishing.smallest_px:
                 finishing = replace(finishing, smallest_px=smallest)
                 because += (
