@@ -86,7 +86,7 @@ BOUNDED = ("unsure", "disagrees", "spectrum", "lattice", "own", "turned", "finis
 """Features that are never more than 1."""
 BOUNDLESS, FAR = ("less", "more", "edges", "ragged"), 20.0
 """Features beyond whose usual range the expected Dice is low, not unknown."""
-DROP = 0.1
+DROP, LARGE_DROP = 0.1, 0.3
 PLACES = 4
 """More of each simulated setting that ``scatter`` predicts."""
 INNER = 0.8
@@ -717,7 +717,9 @@ def report(
     together = np.mean([abs(found[i, 0].mean() - true[i].mean()) for i in means.values()])
     usual = np.abs(drops)[known].mean()
     own = np.mean([abs(case.own - case.true) for case in cases])
-    caught, false, clear = alarms((found[:, 1] >= model.warn_from) | ~known, drops)
+    warned = (found[:, 1] >= model.warn_from) | ~known
+    caught, false, clear = alarms(warned, drops)
+    large = warned[drops > LARGE_DROP].mean() if (drops > LARGE_DROP).any() else np.nan
     held = np.mean(
         [
             low <= case.true <= high
@@ -732,7 +734,8 @@ def report(
         f"for a number; mean absolute error {error:.3f} per "
         f"image, {together:.3f} per network and change; the usual Dice would be off by "
         f"{usual:.3f}, the network's own by {own:.3f}; {np.mean(drops > DROP):.0%} drop by more "
-        f"than {DROP}: {caught:.0%} caught, {false:.1%} false alarms ({clear:.1%} of those that "
+        f"than {DROP}: {caught:.0%} caught ({large:.0%} of those by more "
+        f"than {LARGE_DROP}), {false:.1%} false alarms ({clear:.1%} of those that "
         f"lost less than {DROP / 2}); {held:.0%} inside the interval; correlation "
         f"{np.corrcoef(found[known, 0], true[known])[0, 1]:.2f}; in "
         f"{ranked(found[:, 1] + 9 * ~known, drops > DROP):.0%} of pairs a "
