@@ -4,14 +4,22 @@
 of pixels, dose, defocus and thickness, and keeps for each image what is known of its prediction and
 the true Dice. The same for the sample images (multislice) and for the public sets, where an image
 is resampled, noise is added or it is blurred; and for images of another specimen or set. It goes on
-where it was stopped.
+where it was stopped; ``--again`` keeps the trained networks and does the rest anew.
+
+``scatter`` predicts four more places of each simulated specimen at each setting: how much Dice
+scatters from place to place says what somebody would foresee who knew its mean at each setting.
+
+``cost`` says what the score adds to a prediction, in processor time of one thread: the least of
+some repeats, in turns.
 
 ``fit`` fits `CalibratedModel` to the simulated images alone. It says how well that does on networks
 and specimens that were left out of the fit one after the other, on kinds of change that were left
 out with them, and on all other sets; draws the plot of the guide, and with ``--write`` replaces the
 table in the package.
 
-    python benchmarks/expected_dice.py collect --out trust --minutes 4
+    python benchmarks/expected_dice.py collect --out trust --minutes 4 [--again]
+    python benchmarks/expected_dice.py scatter --out trust --minutes 4
+    python benchmarks/expected_dice.py cost --out trust
     python benchmarks/expected_dice.py fit --out trust [--write] [--plot docs/pictures/expected.png]
 """
 
@@ -33,8 +41,10 @@ from scipy.ndimage import gaussian_filter
 from scipy.optimize import least_squares
 
 from napari_tem_rf import jobs, read_labels, read_micrographs
-from napari_tem_rf.jobs.judging import evidence_of, held_out_dice
+from napari_tem_rf.jobs.judging import evidence_of, held_out_dice, what_it_saw
 from napari_tem_rf.jobs.predicting import network_of_run, stamp
+from napari_tem_rf.jobs.request import prepare
+from napari_tem_rf.jobs.training import _gap_px
 from napari_tem_rf.measuring.expected_dice import (
     FEATURES,
     CalibratedModel,
@@ -44,10 +54,11 @@ from napari_tem_rf.measuring.expected_dice import (
 )
 from napari_tem_rf.measuring.image_statistics import ImageStatistics, image_statistics
 from napari_tem_rf.measuring.scores import dice
-from napari_tem_rf.measuring.trained_on import Evidence
+from napari_tem_rf.measuring.trained_on import Evidence, TrainedOn
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import clean, standardise
 from napari_tem_rf.micrographs.resampling import resample_image, resample_labels
+from napari_tem_rf.micrographs.splitting import split
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan
 from napari_tem_rf.records import record_of
@@ -71,11 +82,13 @@ SPECS = (
 )
 KINDS = ("particles", "masses", "sheet")
 REAL = ("graphene-hrtem", "nanoparticles-bf", "dislocation-loops", "sample-hr", "sample-lm")
-BOUNDED = ("unsure", "disagrees", "lattice", "own", "turned")
+BOUNDED = ("unsure", "disagrees", "spectrum", "lattice", "own", "turned", "finished")
 """Features that are never more than 1."""
-BOUNDLESS, FAR = ("less", "more", "vague", "edges"), 20.0
+BOUNDLESS, FAR = ("less", "more", "edges", "ragged"), 20.0
 """Features beyond whose usual range the expected Dice is low, not unknown."""
-DROP = 0.1
+DROP, LARGE_DROP = 0.1, 0.3
+PLACES = 4
+"""More of each simulated setting that ``scatter`` predicts."""
 INNER = 0.8
 """Of the cases, the part that an interval is to hold."""
 MOST_FALSE = 0.05
@@ -89,8 +102,9 @@ class Task:
     family: str
     """What is left out together: one simulated kind and specimen, or a set."""
     images: Callable[[], tuple[LabelledImage, ...]]
-    tests: Callable[[], Iterator[tuple[str, np.ndarray, np.ndarray, float | None]]]
-    """Yields change, pixels, mask and side of a pixel in nm."""
+    tests: Callable[..., Iterator[tuple[str, np.ndarray, np.ndarray, float | None]]]
+    """Yields change, pixels, mask and side of a pixel in nm; simulated, of another place by a
+    number."""
     spec: NetworkSpec
     strokes: bool
     start: str | None
@@ -169,11 +183,15 @@ def simulated(number: int) -> Task:
             for i, settings in enumerate(near)
         )
 
-    def tests() -> Iterator[tuple[str, np.ndarray, np.ndarray, float | None]]:
+    def tests(*another: int) -> Iterator[tuple[str, np.ndarray, np.ndarray, float | None]]:
         chance = np.random.default_rng([seed, 7])
         for place, (change, settings) in enumerate(changes(usual, chance)):
-            drawn = draw_image(specimen, settings, np.random.default_rng([seed, 99, place]))
+            drawn = draw_image(
+                specimen, settings, np.random.default_rng([seed, 99, place, *another])
+            )
             yield change, *drawn, settings.pixel_nm
+        if another:
+            return
         for repeat in range(2):
             drawn = draw_image(other, other.usual, np.random.default_rng([seed, 98, repeat]))
             yield "specimen", *drawn, other.usual.pixel_nm
@@ -298,9 +316,22 @@ def trained(task: Task, folder: Path) -> Run:
     return read_run(folder)
 
 
-def tried(task: Task, run: Run) -> list[dict[str, Any]]:
+def measured(task: Task, run: Run) -> TrainedOn:
+    """Return what the network was trained on, measured by the program as it is now."""
     record = run.record
-    assert record.trained_on is not None
+    data = prepare(
+        task.images(), "ignore" if task.strokes else "background", record.cleaning,
+        labels_are="classes",
+    )  # fmt: skip
+    parts = split(data, record.plan.validation, _gap_px(record.network), record.plan.seed)
+    network = network_of_run(run.folder, stamp(run.folder), "cpu")
+    found = what_it_saw(network, task.images(), parts.training, parts.validation, record.finishing)
+    assert found is not None
+    return found
+
+
+def tried(task: Task, run: Run, trained_on: TrainedOn) -> list[dict[str, Any]]:
+    record = run.record
     network = network_of_run(run.folder, stamp(run.folder), "cpu")
     rows = []
     for change, pixels, mask, nm in task.tests():
@@ -311,7 +342,7 @@ def tried(task: Task, run: Run) -> list[dict[str, Any]]:
         assert result is not None
         assert result.classes is not None
         seen = standardise(clean(pixels, record.cleaning))
-        evidence = evidence_of(network, seen, result.classes, record.trained_on.features)
+        evidence = evidence_of(network, seen, result, result.labels > 0, trained_on.features)
         size = None if nm is None else (nm, nm)
         rows.append(
             {
@@ -333,7 +364,7 @@ def collect(options: argparse.Namespace) -> None:
     if options.backwards:
         tasks.reverse()
     for task in tasks:
-        path = options.out / "rows" / f"{task.name}.json"
+        path = options.out / ("again" if options.again else "rows") / f"{task.name}.json"
         if path.is_file():
             continue
         if time.monotonic() > end:
@@ -342,9 +373,11 @@ def collect(options: argparse.Namespace) -> None:
         begun = time.monotonic()
         run = trained(task, options.out / "runs" / task.name)
         took = time.monotonic() - begun
-        rows = tried(task, run)
+        trained_on = measured(task, run)
+        rows = tried(task, run, trained_on)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps({"name": task.name, "family": task.family, "rows": rows}))
+        held = {"name": task.name, "family": task.family, "trained_on": asdict(trained_on)}
+        write_text(path, json.dumps({**held, "rows": rows}))
         usual = np.mean([row["dice"] for row in rows if row["change"] == "none"])
         print(
             f"{task.name}: held out {run.record.validation_dice}, usual {usual:.3f}, "
@@ -353,6 +386,64 @@ def collect(options: argparse.Namespace) -> None:
             flush=True,
         )
     print("all is collected")
+    if options.again:
+        (options.out / "rows").rename(options.out / f"rows-{time.time():.0f}")
+        (options.out / "again").rename(options.out / "rows")
+
+
+def scatter(options: argparse.Namespace) -> None:
+    """Keep the true Dice at more places of each simulated setting."""
+    torch.set_num_threads(1)
+    end = time.monotonic() + 60 * options.minutes
+    for number in range(options.networks):
+        task = simulated(number)
+        path = options.out / "scatter" / f"{task.name}.json"
+        if path.is_file():
+            continue
+        if time.monotonic() > end:
+            print("time is over: call again to go on")
+            return
+        run = options.out / "runs" / task.name
+        found = []
+        for another in range(PLACES):
+            dices = []
+            for _, pixels, mask, _ in task.tests(another):
+                result = jobs.predict_with_run(
+                    run, pixels, None, False, "cpu",
+                    report=lambda report: None, stopped=lambda: False,
+                )  # fmt: skip
+                assert result is not None
+                dices.append([dice(result.labels > 0, mask > 0), float(np.mean(mask > 0))])
+            found.append(dices)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, json.dumps(found))
+        print(task.name, flush=True)
+    print("all is scattered")
+
+
+def cost(options: argparse.Namespace) -> None:
+    """Print what a prediction takes, and what it takes with the score, of one network."""
+    torch.set_num_threads(1)
+    folder = options.out / "runs" / "simulated_10"
+    record = read_run(folder).record
+    print(f"{record.network}, {record.network.parameters:,} parameters; ms of one thread")
+    size = record.pixel_size_nm
+
+    def predict(pixels: np.ndarray, judged: bool) -> float:
+        begun = time.thread_time()
+        jobs.predict_with_run(
+            folder, pixels, None, False, "cpu", pixel_size_nm=size, judged=judged,
+            report=lambda report: None, stopped=lambda: False,
+        )  # fmt: skip
+        return time.thread_time() - begun
+
+    for side, repeats in ((256, 40), (512, 20), (1024, 6), (2048, 3)):
+        counts = np.random.default_rng(0).normal(1000, 30, (side, side))
+        pixels = gaussian_filter(counts, 1.0).astype(np.uint16)
+        predict(pixels, True)
+        times = [[predict(pixels, judged) for judged in (False, True)] for _ in range(repeats)]
+        alone, both = 1e3 * np.min(times, axis=0)
+        print(f"{side:5d} px: {alone:7.1f}, with the score {both:7.1f}: +{both / alone - 1:.0%}")
 
 
 # fitting
@@ -380,7 +471,7 @@ def read_cases(folder: Path) -> list[Case]:
     for path in sorted((folder / "rows").glob("*.json")):
         held = json.loads(path.read_text())
         record = read_run(folder / "runs" / held["name"]).record
-        assert record.trained_on is not None
+        trained_on = record_of(TrainedOn, held["trained_on"])
         rows = [row for row in held["rows"] if row["truth"] > 0.01]
         plain = [row["dice"] for row in rows if row["change"] == "none"]
         if not plain:
@@ -393,8 +484,8 @@ def read_cases(folder: Path) -> list[Case]:
                     held["name"],
                     held["family"],
                     row["change"],
-                    features_of(record.trained_on, evidence, image),
-                    usual_features(record.trained_on),
+                    features_of(trained_on, evidence, image),
+                    usual_features(trained_on),
                     held_out_dice(record),
                     row["dice"],
                     float(np.mean(plain)) - row["dice"],
@@ -479,9 +570,13 @@ def left_out(cases: list[Case], *, changes: bool = False) -> np.ndarray:
     return found
 
 
-def alarms(drops: np.ndarray, true: np.ndarray, warn_from: float) -> tuple[float, float, float]:
+def is_beyond(case: Case, most: Any) -> bool:
+    """Whether an image is farther from the training than what the model knows."""
+    return bool(np.any(np.array(case.features) > np.array(most)))
+
+
+def alarms(warned: np.ndarray, true: np.ndarray) -> tuple[float, float, float]:
     """Return caught drops, false alarms of all others, and of those that lost at most half."""
-    warned = drops >= warn_from
     caught = warned[true > DROP].mean() if (true > DROP).any() else np.nan
     clear = true <= DROP / 2
     return float(caught), float(warned[true <= DROP].mean()), float(warned[clear].mean())
@@ -499,6 +594,53 @@ def spread_of(values: np.ndarray, residuals: np.ndarray) -> tuple[tuple[float, f
     return tuple(rows)
 
 
+def perfect(folder: Path) -> dict[str, float]:
+    """Say what somebody would foresee who knew the mean Dice of every network at every setting.
+
+    The mean is that of the other places at the same setting: without it, too high is what is
+    foreseen by a mean that the image is part of. What lies between the two is the most that can be
+    known of an image from its setting, as Dice scatters from place to place.
+    """
+    known: dict[str, list[np.ndarray]] = {"others": [], "all": []}
+    true, drops = [], []
+    for path in sorted((folder / "scatter").glob("*.json")):
+        rows = json.loads((folder / "rows" / path.name).read_text())["rows"]
+        rows = [row for row in rows if row["change"] != "specimen"]
+        first = [[row["dice"], row["truth"]] for row in rows]
+        found = np.array([first, *json.loads(path.read_text())])  # (place, setting, Dice and truth)
+        values = np.where(found[..., 1] > 0.01, found[..., 0], np.nan)
+        plain = [number for number, row in enumerate(rows) if row["change"] == "none"]
+        usual = np.nanmean(values[:, plain])
+        # all images without a change are of one setting
+        sums, counts = np.nansum(values, 0), np.isfinite(values).sum(0)
+        sums[plain], counts[plain] = sums[plain].sum(), counts[plain].sum()
+        inside = np.isfinite(values) & (counts > 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            of_others = (sums - values) / (counts - 1)
+            of_all = np.broadcast_to(sums / counts, values.shape)
+        known["others"].append(usual - of_others[inside])
+        known["all"].append(usual - of_all[inside])
+        true.append(values[inside])
+        drops.append(usual - values[inside])
+    if not true:
+        return {}
+    dropped = np.concatenate(drops)
+    said = {}
+    for name, values in known.items():
+        foreseen = np.concatenate(values)
+        warn_from = np.quantile(foreseen[dropped <= DROP], 1 - MOST_FALSE)
+        caught = float(np.mean(foreseen[dropped > DROP] > warn_from))
+        error = float(np.abs(foreseen - dropped).mean())
+        print(
+            f"who knows the mean Dice at each setting, of {name}: mean absolute error "
+            f"{error:.3f} per image, {caught:.0%} of {np.sum(dropped > DROP)} drops caught with "
+            f"{MOST_FALSE:.0%} false alarms, {len(dropped)} images"
+        )
+        said[f"mean of {name} at each setting known: mean absolute error"] = round(error, 3)
+        said[f"mean of {name} at each setting known: drops caught"] = round(caught, 3)
+    return said
+
+
 def fit(options: argparse.Namespace) -> None:
     """Fit to the simulated cases alone; all others only judge."""
     cases = read_cases(options.out)
@@ -507,17 +649,21 @@ def fit(options: argparse.Namespace) -> None:
     loo, harder = left_out(fitted), left_out(fitted, changes=True)
     true = np.array([case.true for case in fitted])
     drops = np.array([case.drop for case in fitted])
-    # the lowest threshold that keeps false alarms rare
-    warn_from = round(float(np.quantile(loo[drops <= DROP, 1], 1 - MOST_FALSE)) + 1e-3, 3)
     lines = fitted_lines(fitted)
     most = np.max([case.features for case in fitted if case.change != "specimen"], 0)
     most = np.where(np.isin(FEATURES, BOUNDED), 1, most)
     most = np.where(np.isin(FEATURES, BOUNDLESS), FAR, most)
+    within = np.array([not is_beyond(case, most) for case in fitted])
+    # the lowest threshold that keeps false alarms rare, those of what cannot be known among them
+    clear = drops <= DROP
+    allowed = MOST_FALSE * clear.sum() - np.sum(clear & ~within)
+    part = 1 - max(0.0, allowed) / np.sum(clear & within)
+    warn_from = round(float(np.quantile(loo[clear & within, 1], part)) + 1e-3, 3)
     model = CalibratedModel(
         with_held_out=lines[0],
         without=lines[1],
         # of kinds of change that were not fitted to: what will come is of no kind of these
-        spread=spread_of(harder[:, 0], true - harder[:, 0]),
+        spread=spread_of(harder[within, 0], (true - harder[:, 0])[within]),
         most=tuple(round(float(each), 3) for each in most),
         warn_from=warn_from,
         source="",
@@ -530,6 +676,7 @@ def fit(options: argparse.Namespace) -> None:
         here = [place for place, case in enumerate(others) if case.family == family]
         some = [others[place] for place in here]
         errors |= report(f"{family}, never in the fit", some, found[here], model)
+    errors |= perfect(options.out)
     model = replace(
         model,
         errors=errors,
@@ -549,34 +696,50 @@ def fit(options: argparse.Namespace) -> None:
         draw_plot(options.plot, fitted, loo, others, found)
 
 
+def ranked(foreseen: np.ndarray, dropped: np.ndarray) -> float:
+    """Return how often a drop is foreseen to be larger than that of an image that lost little."""
+    more = foreseen[dropped][:, None] - foreseen[~dropped]
+    return float(np.mean((more > 0) + 0.5 * (more == 0))) if more.size else float("nan")
+
+
 def report(
     name: str, cases: list[Case], found: np.ndarray, model: CalibratedModel
 ) -> dict[str, float]:
     true = np.array([case.true for case in cases])
     drops = np.array([case.drop for case in cases])
-    error = np.abs(found[:, 0] - true).mean()
+    # there the program gives no number but warns
+    known = np.array([not is_beyond(case, model.most) for case in cases])
+    error = np.abs(found[:, 0] - true)[known].mean()
     means: dict[tuple[str, str], list[int]] = {}
     for place, case in enumerate(cases):
-        means.setdefault((case.network, case.change), []).append(place)
+        if known[place]:
+            means.setdefault((case.network, case.change), []).append(place)
     together = np.mean([abs(found[i, 0].mean() - true[i].mean()) for i in means.values()])
-    usual = np.mean([abs((case.true + case.drop) - case.true) for case in cases])
+    usual = np.abs(drops)[known].mean()
     own = np.mean([abs(case.own - case.true) for case in cases])
-    caught, false, clear = alarms(found[:, 1], drops, model.warn_from)
+    warned = (found[:, 1] >= model.warn_from) | ~known
+    caught, false, clear = alarms(warned, drops)
+    large = warned[drops > LARGE_DROP].mean() if (drops > LARGE_DROP).any() else np.nan
     held = np.mean(
         [
             low <= case.true <= high
-            for case, value in zip(cases, found[:, 0], strict=True)
+            for case, value, is_known in zip(cases, found[:, 0], known, strict=True)
+            if is_known
             for low, high in [model.interval(float(value))]
         ]
     )
     networks = len({case.network for case in cases})
     print(
-        f"{name}: {networks} networks, {len(cases)} images; mean absolute error {error:.3f} per "
+        f"{name}: {networks} networks, {len(cases)} images, {np.sum(~known)} of them too far off "
+        f"for a number; mean absolute error {error:.3f} per "
         f"image, {together:.3f} per network and change; the usual Dice would be off by "
         f"{usual:.3f}, the network's own by {own:.3f}; {np.mean(drops > DROP):.0%} drop by more "
-        f"than {DROP}: {caught:.0%} caught, {false:.1%} false alarms ({clear:.1%} of those that "
+        f"than {DROP}: {caught:.0%} caught ({large:.0%} of those by more "
+        f"than {LARGE_DROP}), {false:.1%} false alarms ({clear:.1%} of those that "
         f"lost less than {DROP / 2}); {held:.0%} inside the interval; correlation "
-        f"{np.corrcoef(found[:, 0], true)[0, 1]:.2f}"
+        f"{np.corrcoef(found[known, 0], true[known])[0, 1]:.2f}; in "
+        f"{ranked(found[:, 1] + 9 * ~known, drops > DROP):.0%} of pairs a "
+        "drop is foreseen to be larger than what is none"
     )
     return {
         f"{name}: mean absolute error": round(float(error), 3),
@@ -623,17 +786,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=("collect", "fit"))
+    parser.add_argument("what", choices=("collect", "scatter", "cost", "fit"))
     parser.add_argument("--out", type=Path, default=Path("trust"))
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
     parser.add_argument("--networks", type=int, default=30, help="on simulated specimens")
     parser.add_argument("--reals", type=int, default=2, help="on each other set")
     parser.add_argument("--minutes", type=float, default=1e6)
     parser.add_argument("--backwards", action="store_true", help="begin with the last network")
+    parser.add_argument("--again", action="store_true", help="measure anew, with the same networks")
     parser.add_argument("--write", action="store_true", help="replace the table in the package")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
-    collect(options) if options.what == "collect" else fit(options)
+    {"collect": collect, "scatter": scatter, "cost": cost, "fit": fit}[options.what](options)
 
 
 if __name__ == "__main__":

@@ -461,6 +461,15 @@ def test_what_the_file_does_not_say_is_asked_for(saved, tmp_path):
         adopt(path, tmp_path / "run", class_names=("a", "b", "c"))
 
 
+def test_weights_that_are_no_numbers_are_refused(saved, tmp_path):
+    network = other()
+    with torch.no_grad():
+        next(each for each in network.parameters() if each.ndim == 4)[0, 0] = float("nan")
+    with pytest.raises(ValueError, match="NaN or infinite, in 1 of its"):
+        adopt(saved(network), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_network_of_colours_is_refused(saved, tmp_path):
     def colours(state):
         return {

@@ -9,6 +9,7 @@ import pytest
 from napari_tem_rf import Micrograph, jobs, predict, train
 from napari_tem_rf.jobs.judging import held_out_dice, judge
 from napari_tem_rf.jobs.pixel_sizes import size_sentence, wished_resampling
+from napari_tem_rf.learning.prediction import Prediction
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import TrainingPlan
 from napari_tem_rf.runs import read_run
@@ -63,6 +64,38 @@ def test_a_run_keeps_what_it_was_trained_on(run):
     assert len(trained_on.evidence) == len(run.record.scores["images"])
     assert trained_on.features.crops > 1
     assert len(trained_on.features.mean) == 2 * 16
+    assert len(trained_on.masks) == 5
+    for each in trained_on.masks:
+        # three discs of 10 to 14 px across the radius; a crossing on either side of each row
+        assert each.foreground == pytest.approx(3 * np.pi * 12**2 / (96 * 139), rel=0.4)
+        assert each.outline == pytest.approx(3 * 2 * 24 / 96 / 139, rel=0.5)
+
+
+def test_a_mask_that_finishing_empties_is_judged_as_it_is(run):
+    """Particles of at least 60 px across are asked for: none is left."""
+    image, _ = micrograph(77)
+    asked = {"judged": True, "pixel_size_nm": NM, **QUIET}
+    usual = jobs.predict_with_run(run.folder, image.frame(), **asked)
+    strict = replace(usual.finishing, enabled=True, smallest_px=60.0)
+    emptied = jobs.predict_with_run(run.folder, image.frame(), finishing=strict, **asked)
+    assert not emptied.labels.any()
+    assert emptied.expected.warns
+    assert any("finishing changes much" in each for each in emptied.expected.reasons)
+    assert not usual.expected.warns
+
+
+def test_a_run_of_before_masks_were_kept_is_judged_all_the_same(run, tmp_path):
+    values = json.loads((run.folder / "run.json").read_text())
+    del values["trained_on"]["masks"]
+    for each in values["trained_on"]["evidence"]:
+        del each["finished"], each["outline"]
+    older = tmp_path / "older"
+    older.mkdir()
+    (older / "run.json").write_text(json.dumps(values))
+    (older / "weights.safetensors").write_bytes((run.folder / "weights.safetensors").read_bytes())
+    found = predict(older, micrograph(77)[0]).expected
+    assert found.dice == pytest.approx(predict(run, micrograph(77)[0]).expected.dice, abs=0.1)
+    assert not found.warns
 
 
 def test_an_image_like_those_of_the_training_is_not_warned_of(run):
@@ -118,12 +151,14 @@ def test_old_runs_and_baselines_leave_nothing_to_judge_by(run, tmp_path):
 
 def test_constant_images_and_several_classes_are_not_judged(run):
     classes = np.zeros(SHAPE, np.uint8)
-    constant = judge(None, run.record, np.zeros(SHAPE, np.float32), classes, NM)
+    said = Prediction(classes, None, classes[None])
+    constant = judge(None, run.record, np.zeros(SHAPE, np.float32), said, classes, NM)
     assert constant.basis == "the image is constant"
     three = replace(
         run.record, classes=replace(run.record.classes, values=(0, 1, 2), names=("a", "b", "c"))
     )
-    assert "not of several" in judge(None, three, np.ones(SHAPE, np.float32), classes, NM).basis
+    ones = np.ones(SHAPE, np.float32)
+    assert "not of several" in judge(None, three, ones, said, classes, NM).basis
 
 
 def test_a_score_on_strokes_is_no_dice_to_begin_with(run):

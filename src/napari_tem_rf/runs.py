@@ -240,7 +240,14 @@ def run_folder(path: str | Path) -> Path:
         When it is a zip, but not one that may be unpacked as a run.
     """
     path = Path(path)
-    if not (path.is_file() and is_zipfile(path)):
+    if not path.is_file():
+        return path
+    if not is_zipfile(path):
+        if path.suffix.lower() == ".zip":
+            raise RunError(
+                f'"{path}" is called a zip, but is none or not a whole one '
+                f"({path.stat().st_size:,} bytes): get it again"
+            )
         return path
     try:
         return unpacked(path)

@@ -16,6 +16,7 @@ from napari_tem_rf.measuring.expected_dice import (
     features_of,
 )
 from napari_tem_rf.measuring.familiarity import feature_space
+from napari_tem_rf.measuring.found_masks import FoundMask
 from napari_tem_rf.measuring.image_statistics import BANDS, ImageStatistics
 from napari_tem_rf.measuring.trained_on import Evidence, TrainedOn, check_trained_on
 from napari_tem_rf.records import RecordError, record_of
@@ -41,7 +42,7 @@ def expected(dice=0.9, image=SEEN, **changes):
 
 def test_what_is_as_in_the_training_is_expected_to_be_as_good():
     found = expected()
-    assert features_of(TRAINED, USUAL, SEEN)[:-2] == (0,) * (len(FEATURES) - 2)
+    assert features_of(TRAINED, USUAL, SEEN)[:-3] == (0,) * (len(FEATURES) - 3)
     assert found.dice == pytest.approx(0.9, abs=0.06)
     assert found.low < found.dice < found.high
     assert not found.warns
@@ -87,11 +88,52 @@ def test_unsure_where_there_are_no_outlines():
     def of(name, **changes):
         return features_of(TRAINED, replace(USUAL, **changes), SEEN)[FEATURES.index(name)]
 
-    assert of("vague", unsure=0.43) == pytest.approx(2)  # 0.44 to 0.11
-    assert of("vague", unsure=0.05) == of("edges", unsure=0.05) == 0
+    assert of("edges", unsure=0.05) == 0
     # half of the image is particle: there are more outlines to be unsure at than at a fifth
     assert of("edges", unsure=0.1 / 0.64, foreground=0.5) == 0
     assert of("edges", unsure=0.3) == pytest.approx(0.2 / 0.64, abs=1e-3)
+
+
+def test_outlines_are_compared_with_those_of_the_training():
+    """Four times as long for the same that is found: two doublings."""
+    mask = FoundMask(0.2, 0.02)
+    kept = replace(TRAINED, masks=(mask, FoundMask(0.2, 0.01)))
+
+    def of(**changes):
+        return features_of(kept, replace(USUAL, **changes), SEEN)[FEATURES.index("ragged")]
+
+    assert of(outline=0.02) == of(outline=0.015) == 0
+    assert of(outline=0.083) == pytest.approx(2)  # 0.084 to 0.021
+    assert of() == 0  # a run of before it was measured
+    assert features_of(TRAINED, replace(USUAL, outline=0.08), SEEN) == features_of(
+        TRAINED, USUAL, SEEN
+    )
+    said = expect_dice(kept, 0.9, replace(USUAL, outline=0.083, own_dice=0.5), SEEN).reasons
+    assert "its outlines are 4.0 times as long, for what they hold, as any in training" in said
+
+
+def test_what_is_found_is_compared_with_all_masks_that_are_known():
+    kept = replace(TRAINED, masks=(FoundMask(0.2, 0.02), FoundMask(0.4, 0.02)))
+    place = FEATURES.index("more")
+    assert features_of(kept, replace(USUAL, foreground=0.4), SEEN)[place] == 0
+    assert features_of(kept, replace(USUAL, foreground=0.8), SEEN)[place] == pytest.approx(1)
+
+
+def test_a_mask_that_finishing_takes_away_is_not_trusted():
+    found = expected(finished=0.1, own_dice=0.3, foreground=0.01)
+    assert found.warns
+    assert (
+        "finishing changes much of what the network found (agreement 0.10, in training 1.00)"
+        in found.reasons
+    )
+    assert found.dice < expected(own_dice=0.3, foreground=0.01).dice
+
+
+def test_a_spectrum_decides_nothing_by_itself():
+    place = FEATURES.index("spectrum")
+    far = replace(SEEN, spectrum=(9.0,) * (len(BANDS) - 1))
+    assert features_of(TRAINED, USUAL, far)[place] == 0.8
+    assert expected(image=far).dice is not None
 
 
 def test_a_lattice_that_was_not_there_in_training():
@@ -192,6 +234,9 @@ def test_what_was_trained_on_is_checked_when_it_is_read():
         (replace(TRAINED, images=(replace(SEEN, spectrum=(1.0,)),)), "1 bands"),
         (replace(TRAINED, images=(replace(SEEN, pixel_size_nm=(0.0, 1.0)),)), "not more than 0"),
         (replace(TRAINED, evidence=(replace(USUAL, own_dice=1.5),)), "not from 0 to 1"),
+        (replace(TRAINED, evidence=(replace(USUAL, outline=-0.5),)), "not from 0 to 1"),
+        (replace(TRAINED, masks=(FoundMask(0.2, 7.0),)), "not from 0 to 1"),
+        (replace(TRAINED, masks=(FoundMask(0.2, 0.1),) * 25), "there are 25"),
     ):
         with pytest.raises(ValueError, match=words):
             check_trained_on(broken)

@@ -169,6 +169,13 @@ def adopt_weights(request: AdoptRequest, *, report: Reporter, stopped: Stopped) 
     epsilon = held.norm_epsilon if request.norm_epsilon is None else request.norm_epsilon
     weights = _as_ours(found, order, sees, epsilon, request.skip_first)
     network_of(spec, weights)  # raises where something of it does not fit
+    broken = [name for name, values in weights.items() if not np.isfinite(values).all()]
+    if broken:
+        raise ValueError(
+            f'"{request.file}" holds numbers that are NaN or infinite, in {len(broken)} of its '
+            f"{len(weights)} tensors ({broken[0]} is the first): a network with them answers "
+            "nothing; take the weights of an earlier epoch"
+        )
     normalisation = (
         "each image: mean 0, standard deviation 1"
         if sees == STANDARDISED

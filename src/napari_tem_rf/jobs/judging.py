@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,20 +10,41 @@ from numpy.typing import NDArray
 from napari_tem_rf.measuring.contrast import amplitude_contrast
 from napari_tem_rf.measuring.expected_dice import ExpectedDice, cannot_judge, expect_dice
 from napari_tem_rf.measuring.familiarity import FeatureSpace, feature_space
+from napari_tem_rf.measuring.finishing import Finishing, finish_prediction
+from napari_tem_rf.measuring.found_masks import agreement_of_masks, found_mask, sureness
 from napari_tem_rf.measuring.image_statistics import ImageStatistics, image_statistics
 from napari_tem_rf.measuring.trained_on import MOST_IMAGES, Evidence, TrainedOn
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, LabelledImage, TrainingSet
+from napari_tem_rf.micrographs.resampling import resample_labels
 from napari_tem_rf.run_record import METHODS, RunRecord
 
-__all__ = ["evidence_of", "held_out_dice", "judge", "what_it_saw"]
+__all__ = ["Saying", "evidence_of", "held_out_dice", "judge", "nothing_to_judge_by", "what_it_saw"]
 
 _CROPS_OF_TRAINING = 48
 _MOST_CROPS = 6
-_SHARE = 0.15
-"""Pixels that are looked at once more, as a part of the image's."""
+_SHARE = 0.125
+"""Pixels that are predicted once more, as a part of the image's."""
+
+_MARGIN_PX = 16
+"""At a crop's edge the network sees less than in the image: there it is not compared."""
+
+_MOST_MASKS = 8
+"""Images whose masks are looked at after a training."""
 
 _WINDOW_PX = 1024
-_CONTRAST_PX = 2**16
+_CONTRAST_PX = 2**14
+
+
+class Saying(Protocol):
+    """What a network said of an image; see `learning.prediction.Prediction`."""
+
+    @property
+    def classes(self) -> NDArray[np.uint8]:
+        """Index of each pixel's most probable class."""
+
+    @property
+    def shares(self) -> NDArray[np.uint8] | None:
+        """Probabilities in 255ths of all classes but the background."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +56,11 @@ class _Some:
 
 
 def what_it_saw(
-    network: Any, images: Sequence[LabelledImage], training: TrainingSet, validation: TrainingSet
+    network: Any,
+    images: Sequence[LabelledImage],
+    training: TrainingSet,
+    validation: TrainingSet,
+    finishing: Finishing,
 ) -> TrainedOn | None:
     """Measure what a network was trained on; None where it cannot be: the memory is full.
 
@@ -47,6 +72,8 @@ def what_it_saw(
         As the user has them; those of ``training`` and ``validation`` have the same names.
     training, validation : TrainingSet
         What was trained on, and what was held out.
+    finishing : Finishing
+        Of the run's masks, its lengths in px of what the network sees.
     """
     from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.inspecting import inspect_crops
@@ -57,19 +84,23 @@ def what_it_saw(
     parts = (training.without_border, validation.without_border)
     seen = {image.name: image for part in reversed(parts) for image in part.images}
     crops = _training_crops(folded, list(parts[0].images))
-    held_out = [part for part in map(_annotated_part, parts[1].images) if part is not None]
-    looked_at = held_out or [
-        part for part in map(_annotated_part, parts[0].images) if part is not None
-    ]
+    held_out, trained = (
+        [part for part in map(_annotated_part, some.images) if part is not None]
+        for some in (parts[1], parts[0])
+    )
+    looked_at = evenly_some(held_out or trained, MOST_IMAGES)
+    others = evenly_some(trained, max(0, _MOST_MASKS - len(looked_at))) if held_out else []
     try:
-        features = inspect_crops(folded, crops, turns=1, border=border).features
+        features = inspect_crops(folded, crops, border=border).features
         if not np.isfinite(features).all():
             return None
         space = feature_space(features)
-        evidence = [
-            _evidence_of_part(folded, part, space, border)
-            for part in evenly_some(looked_at, MOST_IMAGES)
-        ]
+        evidence, masks = [], []
+        for number, part in enumerate([*looked_at, *others]):
+            pixels, said, mask = _finished_part(folded, part, finishing, border)
+            masks.append(found_mask(mask))
+            if number < len(looked_at):
+                evidence.append(evidence_of(folded, pixels, said, mask, space, border=border))
     except MemoryError:
         return None
     names = evenly_some(sorted(seen), MOST_IMAGES)
@@ -78,6 +109,7 @@ def what_it_saw(
         features=space,
         evidence=tuple(evidence),
         held_out=bool(held_out),
+        masks=tuple(masks[:MOST_IMAGES]),
     )
 
 
@@ -92,10 +124,11 @@ def judge(
     network: Any,
     record: RunRecord,
     seen: NDArray[np.float32],
-    classes: NDArray[np.uint8],
+    said: Saying,
+    mask: NDArray[Any],
     pixel_size_nm: tuple[float, float] | None,
 ) -> ExpectedDice:
-    """Return what to expect of a prediction.
+    """Return what to expect of a mask.
 
     Parameters
     ----------
@@ -105,18 +138,23 @@ def judge(
         Of its run.
     seen : ndarray of float32, shape (row, column)
         The image as the network saw it: cleaned, standardised, perhaps resampled.
-    classes : ndarray of uint8, shape (row, column)
-        What it predicted on these pixels.
+    said : Saying
+        What it said of these pixels, with the shares.
+    mask : ndarray, shape (row, column)
+        The finished mask, on these pixels or those of the image; 0 is background.
     pixel_size_nm : tuple of float, optional
         (row, column) size of a pixel of ``seen``.
     """
-    if why := _nothing_to_judge_by(record):
+    if why := nothing_to_judge_by(record):
         return cannot_judge(why)
     assert record.trained_on is not None
     if not seen.any():
         return cannot_judge("the image is constant")
+    found = mask > 0
+    if found.shape != seen.shape:
+        found = resample_labels(found, (seen.shape[0], seen.shape[1]))
     evidence = evidence_of(
-        network, seen, classes, record.trained_on.features, border=record.parts_particles
+        network, seen, said, found, record.trained_on.features, border=record.parts_particles
     )
     if not np.isfinite(evidence.distance):
         return cannot_judge("the network answers with what are no numbers")
@@ -124,7 +162,7 @@ def judge(
     return expect_dice(record.trained_on, held_out_dice(record), evidence, image)
 
 
-def _nothing_to_judge_by(record: RunRecord) -> str:
+def nothing_to_judge_by(record: RunRecord) -> str:
     """Return why predictions of a run cannot be judged; empty where they can."""
     if not record.is_network:
         return f"a {METHODS[record.method]} leaves nothing to judge its masks by"
@@ -143,12 +181,16 @@ def held_out_dice(record: RunRecord) -> float | None:
 def evidence_of(
     network: Any,
     seen: NDArray[np.float32],
-    classes: NDArray[np.uint8],
+    said: Saying,
+    mask: NDArray[np.bool_],
     space: FeatureSpace,
     *,
     border: bool = False,
 ) -> Evidence:
-    """Return what is known of a prediction without a truth, from a few crops.
+    """Return what is known of a prediction without a truth.
+
+    Most of it is taken from what the network said of the whole image; a few crops pass it once
+    more, turned or mirrored.
 
     Parameters
     ----------
@@ -156,37 +198,58 @@ def evidence_of(
         Folded and on its device.
     seen : ndarray of float32, shape (row, column)
         What it saw.
-    classes : ndarray of uint8, shape (row, column)
-        What it predicted.
+    said : Saying
+        What it said, with the shares.
+    mask : ndarray of bool, shape (row, column)
+        Where there is particle once the mask is finished.
     space : FeatureSpace
         Of the training.
     border : bool
         Whether the last class is the border of the one before it.
     """
-    from napari_tem_rf.learning.inspecting import TURNS, crop_side, inspect_crops
+    from napari_tem_rf.learning.inspecting import crop_side, inspect_crops
 
+    assert said.shares is not None
+    decided = said.classes > 0
     side, _ = crop_side(network, seen.shape)
-    turns = TURNS if TURNS * side**2 <= _SHARE * seen.size else 2
-    number = int(np.clip(_SHARE * seen.size / (turns * side**2), 1, _MOST_CROPS))
-    crops = np.stack([seen[window] for window in _telling(classes, side, number)])
-    found = inspect_crops(network, crops, turns=turns, border=border)
+    number = int(np.clip(round(_SHARE * seen.size / side**2), 1, _MOST_CROPS))
+    windows = list(_telling(decided, side, number))
+    crops = inspect_crops(
+        network, np.stack([seen[window] for window in windows]), turned=True, border=border
+    )
+    margin = min(_MARGIN_PX, side // 8)
+    inner = slice(margin, side - margin)
+    as_it_lies = np.stack([decided[window] for window in windows])
+    sure = sureness(_particle(said.shares), mask)
+    shape = found_mask(mask)
     step = max(1, int(np.sqrt(seen.size / _CONTRAST_PX)))
-    thinned = classes[::step, ::step] > 0
-    contrasts = amplitude_contrast(seen[::step, ::step], thinned.astype(np.uint8))
+    thinned = mask[::step, ::step].astype(np.uint8)
+    contrasts = amplitude_contrast(seen[::step, ::step], thinned)
     return Evidence(
-        own_dice=round(found.own_dice, 4),
-        agreement=round(found.agreed_dice, 4),
-        distance=round(float(np.median(space.distances(found.features))), 4),
-        unsure=round(float(found.unsure.mean()), 4),
-        foreground=round(float(thinned.mean()), 4),
+        own_dice=sure.own_dice,
+        agreement=round(
+            agreement_of_masks(as_it_lies[:, inner, inner], crops.found[:, inner, inner]), 4
+        ),
+        distance=round(float(np.median(space.distances(crops.features))), 4),
+        unsure=sure.unsure,
+        foreground=shape.foreground,
         contrast=round(contrasts[0].sigma, 3) if contrasts else None,
+        finished=round(agreement_of_masks(decided, mask), 4),
+        outline=shape.outline,
     )
 
 
-def _telling(classes: NDArray[np.uint8], side: int, number: int) -> Iterator[tuple[slice, slice]]:
+def _particle(shares: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return the probability of anything but background, in 255ths."""
+    if len(shares) == 1:
+        return shares[0]
+    return np.minimum(shares.sum(axis=0, dtype=np.uint16), 255).astype(np.uint8)
+
+
+def _telling(decided: NDArray[np.bool_], side: int, number: int) -> Iterator[tuple[slice, slice]]:
     """Yield the crops that tell most: those that hold particle and background in like parts."""
-    windows = list(_grid(classes.shape, side))
-    shares = np.array([float(np.mean(classes[window] > 0)) for window in windows])
+    windows = list(_grid(decided.shape, side))
+    shares = np.array([float(np.mean(decided[window])) for window in windows])
     order = np.argsort(-np.minimum(shares, 1 - shares), kind="stable")
     for place in order[:number]:
         yield windows[place]
@@ -229,12 +292,15 @@ def _annotated_part(image: AnnotatedImage) -> _Some | None:
     return _Some(image, (window[0], window[1]))
 
 
-def _evidence_of_part(network: Any, part: _Some, space: FeatureSpace, border: bool) -> Evidence:
+def _finished_part(
+    network: Any, part: _Some, finishing: Finishing, border: bool
+) -> tuple[NDArray[np.float32], Saying, NDArray[np.bool_]]:
+    """Return a part's pixels, what the network says of them, and the finished mask."""
     from napari_tem_rf.learning.validation import predict_fitting
 
     seen = part.image.pixels[part.window]
-    classes = predict_fitting(network, seen, border=border).classes
-    return evidence_of(network, seen, classes, space, border=border)
+    said = predict_fitting(network, seen, shares=True, border=border)
+    return seen, said, finish_prediction(said.classes, said.shares, finishing) > 0
 
 
 def _statistics(image: AnnotatedImage, raw: LabelledImage | None) -> ImageStatistics:

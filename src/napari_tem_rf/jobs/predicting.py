@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.jobs.judging import judge
+from napari_tem_rf.jobs.judging import judge, nothing_to_judge_by
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
 from napari_tem_rf.measuring.expected_dice import ExpectedDice, cannot_judge
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
@@ -142,25 +142,29 @@ def predict_with_run(
     image, takes part in it.
     """
     record = read_run(run).record
+    finishing = _finishing(record, finishing, resampling)
     said = _what_it_says(
-        *(run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
+        *(run, pixels, tile_px, device, resampling),
         probabilities=probabilities or (instances and record.parts_particles),
-        shares=keep or _finishing(record, finishing, resampling).needs_probabilities,
+        shares=keep or finishing.needs_probabilities or _can_be_judged(record, judged),
         report=report,
         stopped=stopped,
     )
     if said is None:
         return None
-    network, notes, expected = said
-    return _result(
+    network, notes, seen = said
+    result = _result(
         *(record, network, (pixels.shape[0], pixels.shape[1]), probabilities, resampling),
-        finishing=_finishing(record, finishing, resampling),
+        finishing=finishing,
         keep=keep,
         instances=instances,
         neck=neck,
         notes=notes,
-        expected=expected,
     )
+    if not judged:
+        return result
+    nm = pixel_size_nm if resampling is None else resampling.network_nm
+    return replace(result, expected=_judged(run, record, device, seen, network, result.labels, nm))
 
 
 def look_at_frame(
@@ -179,17 +183,25 @@ def look_at_frame(
 
     Parameters are those of `predict_with_run`.
     """
-    parts = read_run(run).record.parts_particles
+    record = read_run(run).record
+    parts = record.parts_particles
     said = _what_it_says(
-        *(run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
+        *(run, pixels, tile_px, device, resampling),
         probabilities=parts,
-        shares=not parts,
+        shares=not parts or _can_be_judged(record, judged),
         report=report,
         stopped=stopped,
     )
     if said is None:
         return None
-    network, notes, expected = said
+    network, notes, seen = said
+    expected = None
+    if judged:
+        nm = pixel_size_nm if resampling is None else resampling.network_nm
+        # the frame by itself, on the pixels that the network saw
+        finishing = _finishing(record, None, resampling).scaled(_side_ratio(seen, pixels))
+        mask = finish_prediction(network.classes, network.shares, finishing)
+        expected = _judged(run, record, device, seen, network, mask, nm)
     shares = network.shares
     if parts:
         shares = np.rint(255 * network.probabilities[1:]).astype(np.uint8)
@@ -251,6 +263,15 @@ def predict_steadily(
     )
 
 
+def _can_be_judged(record: RunRecord, judged: bool) -> bool:
+    return judged and not nothing_to_judge_by(record)
+
+
+def _side_ratio(seen: NDArray[Any], pixels: NDArray[Any]) -> float:
+    """Return how many px of what the network saw a px of the image is long."""
+    return float(np.sqrt(seen.size / max(1, pixels.size)))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Said:
     """What a network says of an image on the pixels that it saw; see `learning.prediction`."""
@@ -274,15 +295,13 @@ def _what_it_says(
     tile_px: int | None,
     device: Device,
     resampling: Resampling | None,
-    pixel_size_nm: tuple[float, float] | None,
-    judged: bool,
     *,
     probabilities: bool,
     shares: bool,
     report: Reporter,
     stopped: Stopped,
-) -> tuple[Any, tuple[str, ...], ExpectedDice | None] | None:
-    """Return what a run says of an image, notes for the user and what is expected of it."""
+) -> tuple[Any, tuple[str, ...], NDArray[np.float32]] | None:
+    """Return what a run says of an image, notes for the user and what the network saw."""
     record = read_run(run).record
     clean_pixels = standardise(_seen(pixels, record.cleaning, resampling))
     predict_tiles = _network_tiles(run, device) if record.is_network else _baseline_strips(run)
@@ -297,11 +316,7 @@ def _what_it_says(
     )
     if result is None:
         return None
-    expected = None
-    if judged:
-        nm = pixel_size_nm if resampling is None else resampling.network_nm
-        expected = _judged(run, record, device, clean_pixels, result.classes, nm)
-    return result, _notes(pixels, clean_pixels, record.cleaning), expected
+    return result, _notes(pixels, clean_pixels, record.cleaning), clean_pixels
 
 
 def _result(
@@ -316,7 +331,7 @@ def _result(
     neck: float,
     keep: bool = False,
     notes: tuple[str, ...],
-    expected: ExpectedDice | None,
+    expected: ExpectedDice | None = None,
 ) -> PredictionResult:
     """Return what comes of what a network says: on the image's own pixels, finished, numbered."""
     classes, probable, shares = network.classes, network.probabilities, network.shares
@@ -368,13 +383,15 @@ def _judged(
     record: RunRecord,
     device: Device,
     seen: NDArray[np.float32],
-    classes: NDArray[np.uint8],
+    said: Any,
+    mask: NDArray[Any],
     pixel_size_nm: tuple[float, float] | None,
 ) -> ExpectedDice:
-    """Return what to expect of a mask: of the network's own, before it is finished."""
+    """Return what to expect of a finished mask."""
     network = network_of_run(run, stamp(run), device) if record.is_network else None
+    nm = record.cleaning.pixel_size_nm(pixel_size_nm)
     try:
-        return judge(network, record, seen, classes, record.cleaning.pixel_size_nm(pixel_size_nm))
+        return judge(network, record, seen, said, mask, nm)
     except MemoryError:
         return cannot_judge("the memory was full")
 

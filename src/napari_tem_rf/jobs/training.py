@@ -219,7 +219,11 @@ def _train_run(
         best_epoch=model.best_epoch,
         scores=_scores(model.validation),
         trained_on=what_it_saw(
-            model.network.to(device), request.images, parts.training, parts.validation
+            model.network.to(device),
+            request.images,
+            parts.training,
+            parts.validation,
+            suggestion.finishing.scaled(1 / request.cleaning.binning),
         ),
     )
     run.with_record(record)

@@ -1,4 +1,4 @@
-"""What a network makes of a few crops: features, probabilities, and how these agree when turned."""
+"""What a network makes of a few crops, as they lie or turned: features, and what it finds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from napari_tem_rf.learning.device import out_of_memory
 from napari_tem_rf.learning.network import Network
+from napari_tem_rf.learning.prediction import most_probable
 from napari_tem_rf.networks.rounding import round_up
 
 __all__ = ["CropFindings", "crop_side", "inspect_crops"]
@@ -17,11 +18,8 @@ __all__ = ["CropFindings", "crop_side", "inspect_crops"]
 CROP_PX = 128
 """Side of a crop in px, rounded up to whole periods of the network."""
 
-TURNS = 4
-"""Orientations in which each crop is predicted; over the crops all eight symmetries take part."""
-
-_FEWEST_PX = 1.0
-"""Added to both sides of a Dice, as everywhere."""
+TOGETHER = 8
+"""Crops that pass the network at one time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,31 +30,12 @@ class CropFindings:
     ----------
     features : ndarray of float, shape (crop, feature)
         Mean and standard deviation over each crop of the bottleneck's channels.
-    sureness : ndarray of float, shape (crop, 2)
-        Sums over each crop from which the Dice that the network expects of itself follows: twice
-        the probability of particle where it says particle, and that probability everywhere plus
-        the number of pixels where it says so.
-    agreement : ndarray of float, shape (crop, 2)
-        The same for pairs of predictions, as the crop lies and turned or mirrored: twice the pixels
-        that are particle in both, and those that are in either.
-    unsure : ndarray of float, shape (crop,)
-        Mean entropy of the probabilities per pixel, in bits.
+    found : ndarray of bool, shape (crop, row, column)
+        Where it finds particle, turned back to how the crops lie in the image.
     """
 
     features: NDArray[np.float64]
-    sureness: NDArray[np.float64]
-    agreement: NDArray[np.float64]
-    unsure: NDArray[np.float64]
-
-    @property
-    def own_dice(self) -> float:
-        """The Dice that the network expects of itself, over all crops."""
-        return _ratio(self.sureness)
-
-    @property
-    def agreed_dice(self) -> float:
-        """Dice between the predictions of turned crops, over all crops."""
-        return _ratio(self.agreement)
+    found: NDArray[np.bool_]
 
 
 def crop_side(network: Network, shape: Sequence[int]) -> tuple[int, int]:
@@ -69,9 +48,9 @@ def crop_side(network: Network, shape: Sequence[int]) -> tuple[int, int]:
 
 @torch.inference_mode()
 def inspect_crops(
-    network: Network, crops: NDArray[np.float32], *, turns: int = TURNS, border: bool = False
+    network: Network, crops: NDArray[np.float32], *, turned: bool = False, border: bool = False
 ) -> CropFindings:
-    """Look at what a network makes of crops, as they lie and turned or mirrored.
+    """Look at what a network makes of crops.
 
     Parameters
     ----------
@@ -79,83 +58,49 @@ def inspect_crops(
         Folded and on its device.
     crops : ndarray of float32, shape (crop, row, column)
         Square parts of a standardised image.
-    turns : int
-        In how many orientations, from 1 to 8; the first is as they lie.
+    turned : bool
+        Whether each is turned or mirrored first, the next one in another way: seven crops are in
+        all ways but as they lie.
     border : bool
         Whether the last class is the border of the one before it.
 
     Raises
     ------
     MemoryError
-        When a crop does not fit.
+        When they do not fit.
     """
     device = network.head.weight.device
+    ways = [1 + number % 7 if turned else 0 for number in range(len(crops))]
     kept: list[Tensor] = []
     hook = network.bottleneck.register_forward_hook(lambda _m, _i, out: kept.append(out))
-    columns: list[list[NDArray[np.float64]]] = [[], [], [], []]
+    found: list[NDArray[np.bool_]] = []
     try:
-        for number, crop in enumerate(crops):
-            symmetries = _symmetries(number, turns)
-            stack = np.stack([_turned(crop, each) for each in symmetries])
-            images = torch.from_numpy(np.ascontiguousarray(stack))[:, None].to(device)
-            kept.clear()
+        for first in range(0, len(crops), TOGETHER):
+            some = slice(first, first + TOGETHER)
+            stack = np.stack(
+                [_turned(crop, way) for crop, way in zip(crops[some], ways[some], strict=True)]
+            )
             try:
-                likely = network(images).softmax(1).cpu().numpy()  # (turn, class, row, column)
+                logits = network(torch.from_numpy(stack)[:, None].to(device))
             except Exception as error:
                 if out_of_memory(error):
                     raise MemoryError(f"no memory on {device} for a few crops") from error
                 raise
-            inside = kept[0][0].flatten(1)  # (channel, pixel) of the crop as it lies
-            mean, spread = inside.mean(1), inside.std(1, unbiased=False)
-            columns[0].append(torch.cat([mean, spread]).double().cpu().numpy())
-            likely = np.stack(
-                [
-                    np.stack([_turned_back(plane, each) for plane in planes])
-                    for planes, each in zip(likely, symmetries, strict=True)
-                ]
-            )
-            for found, value in zip(columns[1:], _measured(likely, border), strict=True):
-                found.append(value)
+            for each, way in zip(logits, ways[some], strict=True):  # (class, row, column)
+                found.append(_turned_back(most_probable(each, border).cpu().numpy() > 0, way))
     finally:
         hook.remove()
-    features, sureness, agreement, unsure = (np.stack(each) for each in columns)
-    return CropFindings(features, sureness, agreement, unsure)
-
-
-def _measured(
-    likely: NDArray[np.float32], border: bool
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return what is counted of probabilities, shape (turn, class, row, column)."""
-    if border:
-        inner = likely[:, -2:].sum(axis=1, keepdims=True)
-        likely = np.concatenate([likely[:, :-2], inner], axis=1)
-    particle = 1 - likely[:, 0]  # (turn, row, column)
-    says = likely.argmax(axis=1) > 0
-    first, said = particle[0].astype(np.float64), says[0]
-    sureness = np.array([2 * first[said].sum(), first.sum() + said.sum()])
-    both = [2 * np.count_nonzero(said & other) for other in says[1:]]
-    either = [np.count_nonzero(said) + np.count_nonzero(other) for other in says[1:]]
-    probable = np.clip(likely[0], 1e-7, 1)
-    entropy = -(probable * np.log2(probable)).sum(axis=0).mean(dtype=np.float64)
-    return sureness, np.array([sum(both), sum(either)], np.float64), np.array(entropy)
-
-
-def _ratio(sums: NDArray[np.float64]) -> float:
-    twice, all_ = sums.sum(axis=0)
-    return float((twice + _FEWEST_PX) / (all_ + _FEWEST_PX))
-
-
-def _symmetries(number: int, turns: int) -> list[int]:
-    """Return which of the eight symmetries a crop is seen in: the first as it lies."""
-    others = [1 + (number * (turns - 1) + k) % 7 for k in range(turns - 1)]
-    return [0, *others]
+    inside = torch.cat([each.flatten(2) for each in kept])  # (crop, channel, pixel)
+    features = torch.cat([inside.mean(2), inside.std(2, unbiased=False)], dim=1)
+    return CropFindings(features.double().cpu().numpy(), np.stack(found))
 
 
 def _turned(plane: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
+    """Return a plane in one of the eight symmetries of a square; 0 is as it lies."""
     turned = np.rot90(plane, symmetry % 4)
     return turned[:, ::-1] if symmetry >= 4 else turned
 
 
-def _turned_back(plane: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
+def _turned_back(plane: NDArray[np.bool_], symmetry: int) -> NDArray[np.bool_]:
     straight = plane[:, ::-1] if symmetry >= 4 else plane
     return np.rot90(straight, -(symmetry % 4))

@@ -101,7 +101,7 @@ def predict(
         """Keep logits, (class, row, column); those beyond the image's end are dropped."""
         rows, columns = classes[window].shape
         logits = logits[:, :rows, :columns]
-        classes[window] = _most_probable(logits, border).cpu().numpy()
+        classes[window] = most_probable(logits, border).cpu().numpy()
         if probable is None and in_parts is None:
             return
         likely = logits.softmax(0)
@@ -132,7 +132,7 @@ def predict(
     return Prediction(classes, probable, in_parts)
 
 
-def _most_probable(logits: Tensor, border: bool) -> Tensor:
+def most_probable(logits: Tensor, border: bool) -> Tensor:
     """Return class indices, uint8 (row, column), of logits (class, row, column)."""
     if border:
         logits = torch.cat([logits[:-2], torch.logaddexp(logits[-2], logits[-1])[None]])

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from napari_tem_rf.measuring.found_masks import FoundMask
 from napari_tem_rf.measuring.image_statistics import ImageStatistics
 from napari_tem_rf.measuring.trained_on import Evidence, TrainedOn
 from napari_tem_rf.records import read_json, record_of
@@ -41,28 +42,28 @@ FEATURES = (
     "size",
     "noise",
     "lattice",
-    "contrast",
     "less",
     "more",
-    "vague",
     "edges",
+    "ragged",
     "own",
     "turned",
+    "finished",
 )
-"""Names of what is compared, in the order of the coefficients; each is 0 as in the training."""
+"""Names of what is compared, in the order of the coefficients. Each but the last three is 0 as in
+the training."""
 
 BAD = 0.5
 """Below this expected Dice a mask is not worth correcting."""
 
 _LEAST_REFERENCE = 0.5
-_USUAL_SPECTRUM = 0.12
+_USUAL_SPECTRUM, _OTHER_SPECTRUM = 0.12, 0.8
 _SAME_PERIOD = 0.08
 _LEAST_SHARE = 0.02
 _SURE = 0.98
 _LITTLE = 0.03
 _OFTEN = 1.5
 _LEAST_FOUND = 0.003
-_LEAST_ENTROPY = 0.01
 _LEAST_EDGES = 0.05
 
 
@@ -273,17 +274,20 @@ def features_of(
         "unsure": max(0.0, own - evidence.own_dice),
         "disagrees": max(0.0, agreed - evidence.agreement),
         "strange": log2(max(1.0, evidence.distance / usual)),
-        "spectrum": max(0.0, _spectral_distance(trained_on, image) - _USUAL_SPECTRUM),
+        # however different, it decides nothing by itself
+        "spectrum": min(
+            max(0.0, _spectral_distance(trained_on, image) - _USUAL_SPECTRUM), _OTHER_SPECTRUM
+        ),
         "size": abs(log2(size_ratio(trained_on, image) or 1.0)),
         "noise": log2(max(1.0, noise_ratio(trained_on, image) or 1.0)),
         "lattice": float(_lattice_change(trained_on, image) in ("new", "lost")),
-        "contrast": _contrast_lost(trained_on, evidence),
         "less": log2(max(1.0, 1 / found_ratio(trained_on, evidence))),
         "more": log2(max(1.0, found_ratio(trained_on, evidence))),
-        "vague": log2(max(1.0, _vagueness(trained_on, evidence))),
         "edges": max(0.0, _per_edge(evidence) - median(_per_edge(each) for each in known)),
+        "ragged": _more_ragged(trained_on, evidence),
         "own": 1 - evidence.own_dice,
         "turned": 1 - evidence.agreement,
+        "finished": 1 - evidence.finished,
     }
     return tuple(round(values[name], 4) for name in FEATURES)
 
@@ -291,11 +295,12 @@ def features_of(
 def usual_features(trained_on: TrainedOn) -> tuple[float, ...]:
     """Return the features as they are on images like those of the training."""
     known = trained_on.evidence
-    own, turned = (
+    usual = (
         1 - fmean(each.own_dice for each in known),
         1 - fmean(each.agreement for each in known),
+        1 - fmean(each.finished for each in known),
     )
-    return (*(0.0,) * (len(FEATURES) - 2), own, turned)
+    return (*(0.0,) * (len(FEATURES) - len(usual)), *usual)
 
 
 def found_ratio(trained_on: TrainedOn, evidence: Evidence) -> float:
@@ -304,15 +309,17 @@ def found_ratio(trained_on: TrainedOn, evidence: Evidence) -> float:
     Specimens differ in how much they hold; but a network that goes wrong mostly finds far too
     little or too much.
     """
-    known = [max(each.foreground, _LEAST_FOUND) for each in trained_on.evidence]
+    known = [max(each.foreground, _LEAST_FOUND) for each in trained_on.masks or trained_on.evidence]
     found = max(evidence.foreground, _LEAST_FOUND)
     return found / min(max(found, min(known)), max(known))
 
 
-def _vagueness(trained_on: TrainedOn, evidence: Evidence) -> float:
-    """Return how many times vaguer the probabilities are than in training."""
-    usual = median(each.unsure for each in trained_on.evidence)
-    return (evidence.unsure + _LEAST_ENTROPY) / (usual + _LEAST_ENTROPY)
+def _more_ragged(trained_on: TrainedOn, evidence: Evidence) -> float:
+    """Return by how many doublings outlines are longer beside what is found than in training."""
+    if evidence.outline is None or not trained_on.masks:
+        return 0.0
+    here = FoundMask(evidence.foreground, evidence.outline).raggedness
+    return max(0.0, here - max(each.raggedness for each in trained_on.masks))
 
 
 def _per_edge(evidence: Evidence) -> float:
@@ -393,7 +400,7 @@ def _reasons(
 
     def say(name: str, words: str, *, extra: float = 0.0) -> None:
         if words:
-            said.append((weighs[name] + extra, words))
+            said.append((weighs.get(name, 0.0) + extra, words))
 
     # what is known from outside comes before what the network does
     say("size", _of_size(trained_on, image), extra=4.0)
@@ -423,6 +430,20 @@ def _reasons(
         )
     if ratio > _OFTEN:
         say("more", f"{times_in_words(ratio)} as much of it is particle as of any in training")
+    finished = fmean(each.finished for each in trained_on.evidence)
+    if finished - evidence.finished > 0.1:
+        say(
+            "finished",
+            "finishing changes much of what the network found (agreement "
+            f"{evidence.finished:.2f}, in training {finished:.2f})",
+        )
+    finer = 2 ** features[FEATURES.index("ragged")]
+    if finer > 1.2:
+        say(
+            "ragged",
+            f"its outlines are {times_in_words(finer)} as long, for what they hold, as any in "
+            "training",
+        )
     own = fmean(each.own_dice for each in trained_on.evidence)
     if features[FEATURES.index("unsure")] > 0.05:
         say(

@@ -5,6 +5,7 @@ the images of a training and for those that are predicted.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import log10, sqrt
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.measuring.lattice import lattice_of_tiles
+from napari_tem_rf.measuring.lattice import lattice_of_spectra
 
 __all__ = ["BANDS", "ImageStatistics", "image_statistics"]
 
@@ -114,9 +115,9 @@ def image_statistics(
     directions. What is taken for noise is noise and whatever the lens still carries at two to three
     px a period.
     """
-    tiles = _tiles(seen)
-    spectrum = _band_powers(tiles)
-    lattice = lattice_of_tiles(tiles)
+    spectra = _spectra(_tiles(seen))
+    spectrum = _band_powers(spectra)
+    lattice = lattice_of_spectra(spectra)
     strength = None
     if lattice is not None:  # beside no noise at all it would be without bounds
         strength = round(min(lattice.signal_to_noise, _STRONGEST), 2)
@@ -146,23 +147,38 @@ def _tiles(image: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.stack([image[r : r + side, c : c + side] for r, c in corners]).astype(np.float32)
 
 
-def _band_powers(tiles: NDArray[np.float32]) -> list[float]:
-    """Return the mean power in each of the bands; none where tiles are too small for them."""
+def _spectra(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return power spectra of tiles, columns from frequency 0 up; white noise has its variance."""
     from scipy import fft
 
     side = tiles.shape[-1]
-    if side < _LEAST_SIDE_PX:
-        return []
-    window = np.hanning(side + 2)[1:-1].astype(np.float32)
-    window = window[:, None] * window
+    line = np.hanning(side + 2)[1:-1].astype(np.float32)
+    window = line[:, None] * line
     flat = tiles - tiles.mean(axis=(1, 2), keepdims=True)
-    power = np.abs(fft.rfft2(flat * window)) ** 2 / np.float32((window**2).sum())
-    mean = power.mean(axis=0)  # (row, column)
+    flat *= window / np.sqrt((window**2).sum())
+    found = fft.rfft2(flat)
+    return np.asarray(found.real**2 + found.imag**2)
+
+
+@lru_cache(maxsize=8)
+def _bands(side: int) -> tuple[NDArray[np.intp], NDArray[np.bool_], NDArray[np.intp]]:
+    """Return the band of each frequency of a tile, whether there is one, and their numbers."""
+    from scipy import fft
+
     frequency = np.hypot(fft.fftfreq(side)[:, None], fft.rfftfreq(side))
     band = np.searchsorted(BANDS, frequency.ravel(), side="right") - 1
     inside = (band >= 0) & (band < len(BANDS) - 1)
-    sums = np.bincount(band[inside], mean.ravel()[inside], minlength=len(BANDS) - 1)
-    counts = np.bincount(band[inside], minlength=len(BANDS) - 1)
+    return band[inside], inside, np.bincount(band[inside], minlength=len(BANDS) - 1)
+
+
+def _band_powers(spectra: NDArray[np.float32]) -> list[float]:
+    """Return the mean power in each of the bands; none where tiles are too small for them."""
+    side = spectra.shape[1]
+    if side < _LEAST_SIDE_PX:
+        return []
+    mean = spectra.mean(axis=0).ravel()
+    band, inside, counts = _bands(side)
+    sums = np.bincount(band, mean[inside], minlength=len(BANDS) - 1)
     # of a small tile the lowest bands hold no frequency: they take the next one's power
     found = np.divide(sums, counts, out=np.zeros(len(sums)), where=counts > 0)
     for place in range(len(found) - 2, -1, -1):

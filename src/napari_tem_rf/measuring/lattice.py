@@ -1,12 +1,13 @@
 """The lattice of an image, found in its power spectrum."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Lattice", "lattice_of_tiles", "lattice_period"]
+__all__ = ["Lattice", "lattice_of_spectra", "lattice_period"]
 
 _TILE_PX = 128
 _MOST_TILES = 256
@@ -83,7 +84,7 @@ def lattice_period(
     rings = [
         ring
         for size in sorted(sizes)
-        if (ring := _strongest_ring(_tiles(np.asarray(pixels), image, size), rows, columns, side))
+        if (ring := _ring_of_tiles(_tiles(np.asarray(pixels), image, size), (rows, columns), side))
     ]
     if not rings:
         return None
@@ -94,47 +95,93 @@ def lattice_period(
     return Lattice(period, period * side if pixel_size_nm else None, height)
 
 
-def lattice_of_tiles(tiles: NDArray[np.float32]) -> Lattice | None:
+def lattice_of_spectra(spectra: NDArray[np.float32]) -> Lattice | None:
     """Find the lattice of a few square tiles of an image: sooner than `lattice_period`, and less.
 
     Parameters
     ----------
-    tiles : ndarray of float32, shape (tile, row, column)
-        Finite grey values.
+    spectra : ndarray of float32, shape (tile, row, column)
+        Power spectra of the tiles under a window, columns from frequency 0 up; a tile has an even
+        number of columns.
     """
-    ring = _strongest_ring(tiles, 1.0, 1.0, 1.0)
+    side = spectra.shape[1]
+    ring = _strongest_ring(spectra, (side, side), (1.0, 1.0))
     if ring is None or ring[0] < _SIGNIFICANCE:
         return None
     _, frequency, height = ring
     return Lattice(1 / frequency, None, height)
 
 
-def _strongest_ring(
-    tiles: NDArray[np.float32], rows: float, columns: float, side: float
-) -> tuple[float, float, float] | None:
-    """Return significance, frequency (per px) and height of the strongest ring of the tiles."""
-    from scipy import fft, ndimage
+def _spectra(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the power spectra of tiles under a Hann window, columns from frequency 0 up."""
+    from scipy import fft
 
-    n_rows, n_columns = tiles.shape[1:]
-    n = max(n_rows, n_columns)
-    if n < 24:
-        return None
-    window = np.hanning(n_rows)[:, None] * np.hanning(n_columns)
+    window = np.hanning(tiles.shape[1])[:, None] * np.hanning(tiles.shape[2])
     tiles = (tiles - tiles.mean(axis=(1, 2), keepdims=True)) * window.astype(np.float32)
-    spectrum = np.abs(fft.rfft2(tiles)) ** 2  # (tile, row, column)
-    power = spectrum.reshape(len(tiles), -1)  # (tile, frequency)
+    return np.asarray(np.abs(fft.rfft2(tiles)) ** 2)
+
+
+def _ring_of_tiles(
+    tiles: NDArray[np.float32], size: tuple[float, float], side: float
+) -> tuple[float, float, float] | None:
+    rows, columns = tiles.shape[1:]
+    if max(rows, columns) < 24:
+        return None
+    return _strongest_ring(_spectra(tiles), (rows, columns), (size[0] / side, size[1] / side))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rings:
+    """Where the rings of a spectrum lie: frequencies in their order, ring after ring."""
+
+    wanted: NDArray[np.int64]
+    order: NDArray[np.int64]
+    edges: NDArray[np.int64]
+    frequency: NDArray[np.float64]
+    ring: NDArray[np.int64]
+
+
+@lru_cache(maxsize=8)
+def _rings(shape: tuple[int, int], sides: tuple[float, float]) -> _Rings:
+    """Return the rings of the spectra of tiles of a shape, kept for the next image."""
+    from scipy import fft
+
+    n = max(shape)
     frequency = np.hypot(
-        fft.fftfreq(n_rows, rows / side)[:, None], fft.rfftfreq(n_columns, columns / side)
+        fft.fftfreq(shape[0], sides[0])[:, None], fft.rfftfreq(shape[1], sides[1])
     ).ravel()
     # beyond the Nyquist frequency of the coarser axis rings are cut
-    limit = 0.47 * side / max(rows, columns)
+    limit = 0.47 / max(sides)
     wanted = np.arange(max(6, n // 32), int(limit * n) + 1)
     ring = np.rint(frequency * n).astype(np.int64)
     order = np.argsort(ring, kind="stable")
     edges = np.searchsorted(ring[order], np.append(wanted, wanted[-1] + 1))
     order = order[edges[0] : edges[-1]]
-    power, frequency, ring = power[:, order], frequency[order], ring[order]
-    parts = np.split(power, edges[1:-1] - edges[0], axis=1)
+    return _Rings(wanted, order, edges[1:-1] - edges[0], frequency[order], ring[order])
+
+
+def _strongest_ring(
+    spectrum: NDArray[np.float32], shape: tuple[int, int], sides: tuple[float, float]
+) -> tuple[float, float, float] | None:
+    """Return significance, frequency (per px) and height of the strongest ring of the tiles.
+
+    Parameters
+    ----------
+    spectrum : ndarray of float32, shape (tile, row, column)
+        Power, columns from frequency 0 up.
+    shape : tuple of int
+        (row, column) of a tile.
+    sides : tuple of float
+        (row, column) size of a pixel in units of their geometric mean.
+    """
+    from scipy import ndimage
+
+    if max(shape) < 24:
+        return None
+    rings = _rings(shape, sides)
+    wanted, frequency, ring = rings.wanted, rings.frequency, rings.ring
+    power = spectrum.reshape(len(spectrum), -1)[:, rings.order]  # (tile, frequency)
+    parts = np.split(power, rings.edges, axis=1)
     quartile = np.stack([_quartile(part) for part in parts], axis=1)
     mean = quartile / -np.log1p(-_QUANTILE)  # (tile, ring)
     tiniest = np.finfo(np.float32).tiny
@@ -143,7 +190,7 @@ def _strongest_ring(
     threshold = np.log(height.size / _FALSE_ALARMS)
     spots = (height > threshold) & (power > 1e-9 * power.max())
     tile, spot = np.nonzero(spots)
-    spots[tile, spot] = _stand_alone(spectrum, tile, spot, order)
+    spots[tile, spot] = _stand_alone(spectrum, tile, spot, rings.order)
     if not spots.any():
         return None
     spot_power = np.where(spots, power, 0).sum(axis=0, dtype=np.float64)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import isfinite
 
 from napari_tem_rf.measuring.familiarity import FeatureSpace
+from napari_tem_rf.measuring.found_masks import FoundMask
 from napari_tem_rf.measuring.image_statistics import BANDS, ImageStatistics
 
 __all__ = ["MOST_IMAGES", "Evidence", "TrainedOn", "check_trained_on"]
@@ -14,22 +15,26 @@ MOST_IMAGES = 24
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What can be known of a prediction without a truth, from a few crops.
+    """What can be known of a prediction without a truth.
 
     Attributes
     ----------
     own_dice : float
-        The Dice that follows from the network's own probabilities if these are right.
+        The Dice of the mask that follows from the network's own probabilities if these are right.
     agreement : float
-        Dice between its predictions of the crops as they lie and turned or mirrored.
+        Dice between its predictions of the image as it lies and of crops turned or mirrored.
     distance : float
         Of the features from those of the training: about 1 for the training's own.
     unsure : float
         Mean entropy of the probabilities per pixel, in bits.
     foreground : float
-        Part of the image that is predicted as particle.
+        Part of the image that is particle in the finished mask.
     contrast : float, optional
         Of what is predicted as particle against the rest, in sigma; None where one is missing.
+    finished : float
+        Dice between the mask as the network decided it and as it was finished.
+    outline : float, optional
+        Of the finished mask; see `FoundMask`. None in runs of before it was measured.
     """
 
     own_dice: float
@@ -38,6 +43,8 @@ class Evidence:
     unsure: float
     foreground: float
     contrast: float | None = None
+    finished: float = 1.0
+    outline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +62,16 @@ class TrainedOn:
         those trained on where nothing was.
     held_out : bool
         Whether ``evidence`` is of what was held out.
+    masks : tuple of FoundMask
+        How much is found on images of the training, held out or not, and in how many pieces; none
+        in runs of before it was measured.
     """
 
     images: tuple[ImageStatistics, ...]
     features: FeatureSpace
     evidence: tuple[Evidence, ...]
     held_out: bool
+    masks: tuple[FoundMask, ...] = ()
 
 
 def check_trained_on(trained_on: TrainedOn) -> None:
@@ -77,7 +88,13 @@ def check_trained_on(trained_on: TrainedOn) -> None:
         sizes = (image.pixel_size_nm or ()) + (image.lattice_px or 1.0,)
         if not all(isfinite(each) and each > 0 for each in sizes):
             raise ValueError("trained_on.images: a size is not more than 0")
+    if len(trained_on.masks) > MOST_IMAGES:
+        raise ValueError(f"trained_on.masks: there are {len(trained_on.masks)}")
+    for mask in trained_on.masks:
+        if not (0 <= mask.foreground <= 1 and 0 <= mask.outline <= 1):
+            raise ValueError("trained_on.masks: a fraction is not from 0 to 1")
     for each in trained_on.evidence:
-        fractions = (each.own_dice, each.agreement, each.foreground)
-        if not all(0 <= value <= 1 for value in fractions):
+        fractions = (each.own_dice, each.agreement, each.foreground, each.finished)
+        outline = 0.0 if each.outline is None else each.outline
+        if not all(0 <= value <= 1 for value in (*fractions, outline)):
             raise ValueError("trained_on.evidence: a fraction is not from 0 to 1")
