@@ -48,6 +48,9 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 Frame = tuple[Path, int]
 
+_MOST_THREADS = 4
+"""Frames that are measured at the same time, at most: more would wait for Python's lock."""
+
 _FIGURES = (".png", ".svg", ".pdf")
 _TIME_STEP = typer.Option(
     None, "--time-step", min=1e-12, help="Time from frame to frame in s, for speeds and rates."
@@ -160,6 +163,7 @@ def track(
             labels_are="particles" if by_record else labels_are,  # type: ignore[arg-type]
             left_out=series.left_out,
             pixel_size_nm=series.pixel_size_nm,
+            threads=min(os.cpu_count() or 1, _MOST_THREADS),
         ),
     )
     assert found is not None  # nobody stops it

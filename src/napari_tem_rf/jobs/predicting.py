@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.jobs.judging import judge
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
+from napari_tem_rf.jobs.turns import share_of, turn
 from napari_tem_rf.measuring.expected_dice import ExpectedDice, cannot_judge
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.measuring.instances import find_particles
@@ -142,25 +143,26 @@ def predict_with_run(
     image, takes part in it.
     """
     record = read_run(run).record
-    said = _what_it_says(
-        *(run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
-        probabilities=probabilities or (instances and record.parts_particles),
-        shares=keep or _finishing(record, finishing, resampling).needs_probabilities,
-        report=report,
-        stopped=stopped,
-    )
-    if said is None:
-        return None
-    network, notes, expected = said
-    return _result(
-        *(record, network, (pixels.shape[0], pixels.shape[1]), probabilities, resampling),
-        finishing=_finishing(record, finishing, resampling),
-        keep=keep,
-        instances=instances,
-        neck=neck,
-        notes=notes,
-        expected=expected,
-    )
+    with turn(pixels.size):
+        said = _what_it_says(
+            *(record, run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
+            probabilities=probabilities or (instances and record.parts_particles),
+            shares=keep or _finishing(record, finishing, resampling).needs_probabilities,
+            report=report,
+            stopped=stopped,
+        )
+        if said is None:
+            return None
+        network, notes, expected = said
+        return _result(
+            *(record, network, (pixels.shape[0], pixels.shape[1]), probabilities, resampling),
+            finishing=_finishing(record, finishing, resampling),
+            keep=keep,
+            instances=instances,
+            neck=neck,
+            notes=notes,
+            expected=expected,
+        )
 
 
 def look_at_frame(
@@ -179,14 +181,16 @@ def look_at_frame(
 
     Parameters are those of `predict_with_run`.
     """
-    parts = read_run(run).record.parts_particles
-    said = _what_it_says(
-        *(run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
-        probabilities=parts,
-        shares=not parts,
-        report=report,
-        stopped=stopped,
-    )
+    record = read_run(run).record
+    parts = record.parts_particles
+    with turn(pixels.size):
+        said = _what_it_says(
+            *(record, run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
+            probabilities=parts,
+            shares=not parts,
+            report=report,
+            stopped=stopped,
+        )
     if said is None:
         return None
     network, notes, expected = said
@@ -269,6 +273,7 @@ def _finishing(
 
 
 def _what_it_says(
+    record: RunRecord,
     run: Path,
     pixels: NDArray[Any],
     tile_px: int | None,
@@ -283,7 +288,6 @@ def _what_it_says(
     stopped: Stopped,
 ) -> tuple[Any, tuple[str, ...], ExpectedDice | None] | None:
     """Return what a run says of an image, notes for the user and what is expected of it."""
-    record = read_run(run).record
     clean_pixels = standardise(_seen(pixels, record.cleaning, resampling))
     predict_tiles = _network_tiles(run, device) if record.is_network else _baseline_strips(run)
     result = predict_tiles(
@@ -384,11 +388,17 @@ def _unbinned(planes: NDArray[Any], binning: int, shape: tuple[int, int]) -> NDA
 
 
 def _network_tiles(run: Path, device: Device) -> Callable[..., Any]:
-    from napari_tem_rf.learning.device import keep_pages
+    from napari_tem_rf.learning.device import computing_threads, keep_pages
     from napari_tem_rf.learning.prediction import predict
 
     keep_pages()
-    return partial(predict, network_of_run(run, stamp(run), device))
+    network = network_of_run(run, stamp(run), device)
+
+    def in_its_share(*arguments: Any, **named: Any) -> Any:
+        with computing_threads(None) as threads, computing_threads(share_of(threads)):
+            return predict(network, *arguments, **named)
+
+    return in_its_share
 
 
 def _baseline_strips(run: Path) -> Callable[..., Any]:
