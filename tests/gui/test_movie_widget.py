@@ -89,6 +89,8 @@ def press(qtbot: Any, widget: MovieWidget, button: Any) -> None:
     assert button.isEnabled(), button.text()
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: not widget.movie.is_busy, timeout=60_000)
+    # the layer of tracks comes in steps
+    qtbot.waitUntil(lambda: widget.movie.is_drawn, timeout=20_000)
 
 
 def test_a_single_image_is_told_what_it_takes(widget: MovieWidget, image: Image) -> None:
