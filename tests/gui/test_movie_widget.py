@@ -548,7 +548,7 @@ def test_empty_masks_broken_frames_and_an_image_that_goes(
     assert [layer.name for layer in widget.movie.masks] == ["nothing"]
     assert "no pixel size" in widget.subject.text()
     press(qtbot, widget, widget.drift.measure_button)
-    assert "Left out: frame 3, 4" in widget.drift.words.text()
+    assert "Left out: frame 2, 3" in widget.drift.words.text()
     assert widget.strip.marks.left_out == {2, 3}
     assert "left out (grey): 2, 3" in widget.strip.toolTip()
     press(qtbot, widget, widget.tracks.track_button)

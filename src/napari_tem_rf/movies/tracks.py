@@ -132,10 +132,11 @@ class Tracks:
     def sentence(self) -> str:
         """The tracks in words."""
         if not self.number:
-            return f"{self.frames} frames without a particle: there is nothing to track."
+            frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+            return f"{frames} without a particle: there is nothing to track."
         merged, came_off = len(self.parents), len(self.origins)
         plural = "" if self.number == 1 else "s"
-        words = f"{self.number:,} track{plural} in {self.frames} frames"
+        words = f"{self.number:,} track{plural} in {self.frames} frame{'s' * (self.frames != 1)}"
         events = [
             f"{count} {what}{'s' * (count != 1)}"
             for count, what in ((merged, "merger"), (came_off, "split"))
