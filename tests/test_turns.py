@@ -2,14 +2,14 @@
 
 import threading
 
-from napari_tem_rf.jobs.turns import MOST_PX, share_of, turn
+from napari_tem_rf.jobs.turns import MOST_PX, share_of, taking_turns
 
 
 def test_threads_are_shared_by_those_who_compute() -> None:
     assert share_of(8) == 8
-    with turn(512 * 512):
+    with taking_turns(512 * 512):
         assert share_of(8) == 8
-        with turn(512 * 512), turn(512 * 512):
+        with taking_turns(512 * 512), taking_turns(512 * 512):
             assert share_of(8) == 2
             assert share_of(2) == 1
         assert share_of(8) == 8
@@ -20,15 +20,15 @@ def test_a_large_image_waits_for_the_others_and_none_for_ever() -> None:
     over = threading.Event()
 
     def large() -> None:
-        with turn(10 * MOST_PX):
+        with taking_turns(10 * MOST_PX):
             came.append("large")
         over.set()
 
     thread = threading.Thread(target=large)
-    with turn(512 * 512):
+    with taking_turns(512 * 512):
         thread.start()
         assert not over.wait(0.1)
-        with turn(512 * 512):  # a small one finds room meanwhile
+        with taking_turns(512 * 512):  # a small one finds room meanwhile
             came.append("small")
     thread.join(60)
     assert came == ["small", "large"]

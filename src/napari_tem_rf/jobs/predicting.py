@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.jobs.judging import judge
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
-from napari_tem_rf.jobs.turns import share_of, turn
+from napari_tem_rf.jobs.turns import share_of, taking_turns
 from napari_tem_rf.measuring.expected_dice import ExpectedDice, cannot_judge
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.measuring.instances import find_particles
@@ -143,7 +143,7 @@ def predict_with_run(
     image, takes part in it.
     """
     record = read_run(run).record
-    with turn(pixels.size):
+    with taking_turns(pixels.size):
         said = _what_it_says(
             *(record, run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
             probabilities=probabilities or (instances and record.parts_particles),
@@ -183,7 +183,7 @@ def look_at_frame(
     """
     record = read_run(run).record
     parts = record.parts_particles
-    with turn(pixels.size):
+    with taking_turns(pixels.size):
         said = _what_it_says(
             *(record, run, pixels, tile_px, device, resampling, pixel_size_nm, judged),
             probabilities=parts,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-__all__ = ["share_of", "turn"]
+__all__ = ["share_of", "taking_turns"]
 
 MOST_PX = 2048 * 2048
 """Frames that are predicted at the same time have no more pixels than this in all."""
@@ -20,7 +20,7 @@ _under_way: list[int] = []
 
 
 @contextmanager
-def turn(pixels: int) -> Iterator[None]:
+def taking_turns(pixels: int) -> Iterator[None]:
     """Wait until a frame of so many pixels may be predicted, and let others wait meanwhile."""
     with _changed:
         _changed.wait_for(lambda: not _under_way or sum(_under_way) + pixels <= MOST_PX)
