@@ -1,6 +1,6 @@
 """How long a series takes from image to tracks, tables and plots, and how much memory.
 
-    python benchmarks/long_movies.py [--frames 200 600 2000] [--crowded]
+    python benchmarks/long_movies.py [--frames 200 600 2000] [--side 512] [--crowded]
 
 By the command line, as a user would: ``drift``, ``predict`` with a network that was trained on the
 first frame, ``track`` with its figure. A simulated series (``sample_data/movie.py``); a longer one
@@ -166,6 +166,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[200])
     parser.add_argument("--seconds", type=float, default=20.0, help="of training")
     parser.add_argument("--run", type=Path, help="a run that is there, in place of training one")
+    parser.add_argument("--side", type=int, default=512, help="of a frame, px; particles as dense")
     parser.add_argument("--true-masks", action="store_true", help="nothing is predicted")
     parser.add_argument("--crowded", action="store_true")
     options = parser.parse_args()
@@ -174,7 +175,12 @@ def main() -> None:
             crowded(Path(home))
             return
         simulator = load_simulator()
-        movie = simulator.simulate(simulator.Recipe(frames=min(max(options.frames), 200)))
+        recipe = simulator.Recipe(
+            frames=min(max(options.frames), 200),
+            side_px=options.side,
+            particles=round(300 * (options.side / 512) ** 2),
+        )
+        movie = simulator.simulate(recipe)
         run = options.run
         if run is None and not options.true_masks:
             first, labels = Path(home) / "first.tif", Path(home) / "labels" / "first.tif"

@@ -146,3 +146,18 @@ def test_files_of_one_name_in_a_folder_have_masks_of_their_own(run, asked, tmp_p
     asked.clear()
     _, again = predict()
     assert (again.files, again.frames, asked) == (2, 0, [])
+
+
+def test_frames_are_predicted_at_the_same_time_where_the_engine_does(run, monkeypatch, tmp_path):
+    together = threading.Barrier(2, timeout=60)
+
+    def predict(run, pixels, *options, report, stopped):
+        together.wait()  # nobody passes alone
+        return jobs.PredictionResult(np.full(pixels.shape, pixels[0, 0], np.uint8), None)
+
+    monkeypatch.setattr(jobs, "predict_with_run", predict)
+    with InlineEngine(threaded=True, at_once=2) as engine:
+        wanted = [mask(run, tmp_path, "a", 1, 2, 3, 4)]
+        *_, last = predict_masks(engine, wanted, kind="training")
+    assert last.event == "finished"
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), frames(1, 2, 3, 4))

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -20,7 +22,10 @@ def csv_of(table: "pd.DataFrame") -> str:
     """
     harmless = table.copy(deep=False)
     for place in range(len(harmless.columns)):
-        values = list(harmless.iloc[:, place])
+        column = harmless.iloc[:, place]
+        if isinstance(column.dtype, np.dtype) and column.dtype.kind in "biuf":
+            continue
+        values = list(column)
         if any(isinstance(value, str) for value in values):
             harmless.isetitem(place, [_harmless(value) for value in values])
     return str(harmless.to_csv(index=False, lineterminator="\n"))

@@ -11,6 +11,7 @@ import tifffile
 from scipy import ndimage
 
 from napari_tem_rf.cli import main
+from napari_tem_rf.cli.movies import missing_numbers
 
 
 def moving(frames: int = 6, side: int = 96) -> Any:
@@ -164,3 +165,23 @@ def test_a_frame_of_another_size_is_left_out(folder: Path, capsys: Any) -> None:
     assert run("track", folder / "frames", "--out", out) == 0
     assert "it is 50 x 60 px and the others are 96 x 96" in capsys.readouterr().out
     assert sorted(set(pd.read_csv(out)["frame"])) == [0, 1, 3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [
+        ((1, 2, 3, 5, 8, 9), [4, 6, 7]),
+        ((10, 20, 30, 50), [40]),
+        ((7, 8, 9), []),
+        ((3, 900, 5000), []),  # no count of frames
+    ],
+)
+def test_numbers_that_names_leave_out(numbers: tuple[int, ...], missing: list[int]) -> None:
+    assert missing_numbers([f"run2_{number:04}.tif" for number in numbers]) == missing
+    assert not missing_numbers(["a.tif", "b.tif", "c_12.tif"])
+
+
+def test_a_file_that_is_missing_is_said(folder: Path, capsys: Any) -> None:
+    (folder / "frames" / "frame_9.tif").unlink()
+    assert run("track", folder / "frames", "--out", folder / "out.csv") == 0
+    assert "the numbers of the files leave out 9: frames are counted as" in capsys.readouterr().err

@@ -1,5 +1,7 @@
 """What a network makes of crops, as they lie or turned: features, and what it finds."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
@@ -83,6 +85,21 @@ def test_a_border_counts_as_its_particle():
     likely = network(torch.from_numpy(some)[:, None]).softmax(1).numpy()[0]
     found = inspect_crops(network, some, border=True)
     np.testing.assert_array_equal(found.found[0], likely[1] + likely[2] > likely[0])
+
+
+def test_features_are_those_of_the_own_crops(network):
+    """Another frame passes the same network meanwhile, in another thread."""
+    some, other = crops(), torch.from_numpy(crops()[:, None] + 3)
+    alone = inspect_crops(network, some).features
+    with ThreadPoolExecutor(1) as thread:
+        hook = network.encoder.register_forward_hook(lambda *_: thread.submit(pass_over).result())
+
+        def pass_over():
+            hook.remove()
+            return network(other)
+
+        found = inspect_crops(network, some).features
+    np.testing.assert_array_equal(found, alone)
 
 
 def test_the_hook_is_gone_afterwards(network):

@@ -4,6 +4,7 @@ from collections import UserList
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from napari_tem_rf.measuring.series import Finding
@@ -119,3 +120,37 @@ def test_what_cannot_be_measured_is_an_error_and_not_left_out() -> None:
     planes[2] = planes[2] + 0.5
     with pytest.raises(ValueError, match="whole numbers"):
         measured(planes_of(planes))
+
+
+def test_threads_change_nothing_and_few_frames_are_read_ahead() -> None:
+    planes = discs((1, 1, 1), frames=17)
+    read: list[int] = []
+
+    def plane(frame: int) -> Any:
+        read.append(frame)
+        return planes[frame]
+
+    one = measured(planes)
+    job = measure_series(plane, len(planes), Finding(split=False), threads=3)
+    while True:
+        try:
+            done = round(next(job) * len(planes))
+            # eight are looked at before it begins, to see what their values mean
+            assert len(read) <= max(8, done + 3)
+        except StopIteration as end:
+            several = end.value
+            break
+    assert read == list(range(17))
+    assert one is not None
+    assert list(several.tables) == list(one.tables)
+    for frame, table in one.tables.items():
+        pd.testing.assert_frame_equal(several.tables[frame], table)
+    np.testing.assert_array_equal(several.offsets_px, one.offsets_px)
+
+
+def test_what_is_wrong_with_a_frame_is_said_with_threads_too() -> None:
+    planes = planes_of([*discs((1, 1, 1), frames=5), np.zeros((64, 80), np.float32)])
+    job = measure_series(planes.__getitem__, 6, Finding(), offsets_px=np.zeros((6, 2)), threads=2)
+    with pytest.raises(ValueError, match="float32 values: labels are whole numbers"):
+        for _ in job:
+            pass

@@ -1,5 +1,7 @@
 """``drift`` and ``track``: the stage's path, and particles through time."""
 
+import itertools
+import math
 import os
 import re
 from collections.abc import Callable, Generator, Sequence
@@ -47,6 +49,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 Frame = tuple[Path, int]
+
+_MOST_THREADS = 4
+"""Frames that are measured at the same time, at most: more would wait for Python's lock."""
 
 _FIGURES = (".png", ".svg", ".pdf")
 _TIME_STEP = typer.Option(
@@ -160,6 +165,7 @@ def track(
             labels_are="particles" if by_record else labels_are,  # type: ignore[arg-type]
             left_out=series.left_out,
             pixel_size_nm=series.pixel_size_nm,
+            threads=min(os.cpu_count() or 1, _MOST_THREADS),
         ),
     )
     assert found is not None  # nobody stops it
@@ -250,6 +256,7 @@ class _Series:
     def of_images(cls, paths: Sequence[Path], pixel_size: float | None) -> "_Series":
         """Open images as one series."""
         files = _in_order(named_files(paths))
+        _say_gaps(files)
         opened: dict[Path, tuple[Micrograph, ...]] = {}
         frames: list[Frame] = []
         shapes: list[tuple[int, int]] = []
@@ -274,6 +281,7 @@ class _Series:
     def of_masks(cls, paths: Sequence[Path], pixel_size: float | None) -> "_Series":
         """Open masks as one series."""
         files = _in_order(named_masks(paths))
+        _say_gaps(files)
         opened = {path: open_labels(path) for path in files}
         frames: list[Frame] = []
         shapes: list[tuple[int, int]] = []
@@ -301,6 +309,41 @@ class _Series:
     def source(self) -> SeriesSource:
         """Where the frames come from."""
         return SeriesSource(len(self), self.pixel_size_nm, tuple(self._paths))
+
+
+_NUMBERS_NAMED = 5
+
+
+def missing_numbers(names: Sequence[str]) -> list[int]:
+    """Return the numbers that names of files leave out, in order.
+
+    Of names that differ in one number alone; where every so many is there, none is missing.
+    """
+    parts = [re.split(r"(\d+)", name) for name in names]
+    if len(parts) < 3 or len({len(each) for each in parts}) > 1:
+        return []
+    differing = [place for place, same in enumerate(zip(*parts, strict=True)) if len(set(same)) > 1]
+    if len(differing) != 1 or not parts[0][differing[0]].isdecimal():
+        return []
+    numbers = sorted({int(each[differing[0]]) for each in parts})
+    step = math.gcd(*(after - before for before, after in itertools.pairwise(numbers)))
+    missing = (numbers[-1] - numbers[0]) // max(step, 1) + 1 - len(numbers)
+    # numbers that are times, or names of places, leave out more than is there
+    if not 0 < missing <= len(numbers):
+        return []
+    return sorted(set(range(numbers[0], numbers[-1], step)) - set(numbers))
+
+
+def _say_gaps(files: Sequence[Path]) -> None:
+    missing = missing_numbers([path.name for path in files])
+    if missing:
+        listed = ", ".join(map(str, missing[:_NUMBERS_NAMED]))
+        if len(missing) > _NUMBERS_NAMED:
+            listed += f" and {len(missing) - _NUMBERS_NAMED} more"
+        say(
+            f"the numbers of the files leave out {listed}: "
+            "frames are counted as if nothing was between, and so is the time"
+        )
 
 
 def _in_order(files: dict[str, Path]) -> list[Path]:

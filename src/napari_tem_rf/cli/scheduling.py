@@ -1,5 +1,6 @@
 """``--scheduler``: the same work in this process, or on a Dask cluster by address."""
 
+import os
 import time
 from dataclasses import replace
 from typing import Any
@@ -21,14 +22,21 @@ SCHEDULER = typer.Option(
 )
 
 ASK_SECONDS = 0.2
+
+MOST_AT_ONCE = 4
+"""Frames that are predicted at the same time in this process, at most; `jobs.turns` has fewer of
+large ones."""
+
 PATIENCE_SECONDS = 5.0
 """After this many seconds without a free worker the user is told what is waited for."""
 
 
 def engine_at(scheduler: str | None) -> AnyEngine:
-    """Return the engine of an address; without one, this process."""
-    # in a thread, so that progress is shown while it works
-    return Engine(scheduler) if scheduler else InlineEngine(threaded=True)
+    """Return the engine of an address; without one, this process, for predictions."""
+    if scheduler:
+        return Engine(scheduler)
+    # in threads, so that progress is shown while it works
+    return InlineEngine(threaded=True, at_once=min(os.cpu_count() or 1, MOST_AT_ONCE))
 
 
 def train_at(

@@ -17,19 +17,22 @@ class InlineEngine(AnyEngine):
     ----------
     threaded : bool
         Run jobs in two threads, one for trainings, instead of at once inside `submit`.
+    at_once : int
+        How many of the jobs that would be trainings run at the same time, in so many threads.
     """
 
     state: EngineState = "ready"
     trouble = ""
 
-    def __init__(self, threaded: bool = False) -> None:
+    def __init__(self, threaded: bool = False, at_once: int = 1) -> None:
+        self.width = at_once if threaded else 1
         self._closed = False
         self._jobs: set[Job] = set()
         self._pools: dict[Kind, ThreadPoolExecutor] = {}
         if threaded:
             quick = ThreadPoolExecutor(1, "tem-rf quick")
             self._pools = {
-                "training": ThreadPoolExecutor(1, "tem-rf training"),
+                "training": ThreadPoolExecutor(self.width, "tem-rf training"),
                 "quick": quick,
                 "light": quick,
             }

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.jobs.judging import judge, nothing_to_judge_by
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
+from napari_tem_rf.jobs.turns import share_of, taking_turns
 from napari_tem_rf.measuring.expected_dice import ExpectedDice, cannot_judge
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.measuring.instances import find_particles
@@ -143,28 +144,30 @@ def predict_with_run(
     """
     record = read_run(run).record
     finishing = _finishing(record, finishing, resampling)
-    said = _what_it_says(
-        *(run, pixels, tile_px, device, resampling),
-        probabilities=probabilities or (instances and record.parts_particles),
-        shares=keep or finishing.needs_probabilities or _can_be_judged(record, judged),
-        report=report,
-        stopped=stopped,
-    )
-    if said is None:
-        return None
-    network, notes, seen = said
-    result = _result(
-        *(record, network, (pixels.shape[0], pixels.shape[1]), probabilities, resampling),
-        finishing=finishing,
-        keep=keep,
-        instances=instances,
-        neck=neck,
-        notes=notes,
-    )
-    if not judged:
-        return result
-    nm = pixel_size_nm if resampling is None else resampling.network_nm
-    return replace(result, expected=_judged(run, record, device, seen, network, result.labels, nm))
+    with taking_turns(pixels.size):
+        said = _what_it_says(
+            *(record, run, pixels, tile_px, device, resampling),
+            probabilities=probabilities or (instances and record.parts_particles),
+            shares=keep or finishing.needs_probabilities or _can_be_judged(record, judged),
+            report=report,
+            stopped=stopped,
+        )
+        if said is None:
+            return None
+        network, notes, seen = said
+        result = _result(
+            *(record, network, (pixels.shape[0], pixels.shape[1]), probabilities, resampling),
+            finishing=finishing,
+            keep=keep,
+            instances=instances,
+            neck=neck,
+            notes=notes,
+        )
+        if not judged:
+            return result
+        nm = pixel_size_nm if resampling is None else resampling.network_nm
+        expected = _judged(run, record, device, seen, network, result.labels, nm)
+        return replace(result, expected=expected)
 
 
 def look_at_frame(
@@ -185,23 +188,24 @@ def look_at_frame(
     """
     record = read_run(run).record
     parts = record.parts_particles
-    said = _what_it_says(
-        *(run, pixels, tile_px, device, resampling),
-        probabilities=parts,
-        shares=not parts or _can_be_judged(record, judged),
-        report=report,
-        stopped=stopped,
-    )
-    if said is None:
-        return None
-    network, notes, seen = said
-    expected = None
-    if judged:
-        nm = pixel_size_nm if resampling is None else resampling.network_nm
-        # the frame by itself, on the pixels that the network saw
-        finishing = _finishing(record, None, resampling).scaled(_side_ratio(seen, pixels))
-        mask = finish_prediction(network.classes, network.shares, finishing)
-        expected = _judged(run, record, device, seen, network, mask, nm)
+    with taking_turns(pixels.size):
+        said = _what_it_says(
+            *(record, run, pixels, tile_px, device, resampling),
+            probabilities=parts,
+            shares=not parts or _can_be_judged(record, judged),
+            report=report,
+            stopped=stopped,
+        )
+        if said is None:
+            return None
+        network, notes, seen = said
+        expected = None
+        if judged:
+            nm = pixel_size_nm if resampling is None else resampling.network_nm
+            # the frame by itself, on the pixels that the network saw
+            finishing = _finishing(record, None, resampling).scaled(_side_ratio(seen, pixels))
+            mask = finish_prediction(network.classes, network.shares, finishing)
+            expected = _judged(run, record, device, seen, network, mask, nm)
     shares = network.shares
     if parts:
         shares = np.rint(255 * network.probabilities[1:]).astype(np.uint8)
@@ -290,6 +294,7 @@ def _finishing(
 
 
 def _what_it_says(
+    record: RunRecord,
     run: Path,
     pixels: NDArray[Any],
     tile_px: int | None,
@@ -302,7 +307,6 @@ def _what_it_says(
     stopped: Stopped,
 ) -> tuple[Any, tuple[str, ...], NDArray[np.float32]] | None:
     """Return what a run says of an image, notes for the user and what the network saw."""
-    record = read_run(run).record
     clean_pixels = standardise(_seen(pixels, record.cleaning, resampling))
     predict_tiles = _network_tiles(run, device) if record.is_network else _baseline_strips(run)
     result = predict_tiles(
@@ -401,11 +405,17 @@ def _unbinned(planes: NDArray[Any], binning: int, shape: tuple[int, int]) -> NDA
 
 
 def _network_tiles(run: Path, device: Device) -> Callable[..., Any]:
-    from napari_tem_rf.learning.device import keep_pages
+    from napari_tem_rf.learning.device import computing_threads, keep_pages
     from napari_tem_rf.learning.prediction import predict
 
     keep_pages()
-    return partial(predict, network_of_run(run, stamp(run), device))
+    network = network_of_run(run, stamp(run), device)
+
+    def in_its_share(*arguments: Any, **named: Any) -> Any:
+        with computing_threads(None) as threads, computing_threads(share_of(threads)):
+            return predict(network, *arguments, **named)
+
+    return in_its_share
 
 
 def _baseline_strips(run: Path) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from threading import get_ident
 
 import numpy as np
 import torch
@@ -72,7 +73,13 @@ def inspect_crops(
     device = network.head.weight.device
     ways = [1 + number % 7 if turned else 0 for number in range(len(crops))]
     kept: list[Tensor] = []
-    hook = network.bottleneck.register_forward_hook(lambda _m, _i, out: kept.append(out))
+    mine = get_ident()
+
+    def keep(_module: object, _inputs: object, out: Tensor) -> None:
+        if get_ident() == mine:  # other frames may pass the same network meanwhile
+            kept.append(out)
+
+    hook = network.bottleneck.register_forward_hook(keep)
     found: list[NDArray[np.bool_]] = []
     try:
         for first in range(0, len(crops), TOGETHER):

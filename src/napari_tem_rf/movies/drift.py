@@ -135,7 +135,7 @@ class Drift:
         if self.spread_px is not None:
             words += f" Comparisons agree within {self.spread_px:.2g} px."
         if self.left_out:
-            listed = ", ".join(str(frame + 1) for frame in list(self.left_out)[:5])
+            listed = ", ".join(str(frame) for frame in list(self.left_out)[:5])
             more = f" and {len(self.left_out) - 5} more" if len(self.left_out) > 5 else ""
             words += f" Left out: frame {listed}{more} ({next(iter(self.left_out.values()))})."
         return words

@@ -7,10 +7,13 @@ Assignments are scipy's; only pairs within reach are ever looked at, so that ten
 a frame need no table of a hundred million distances.
 
 Mergers are not found by distance, which cannot tell a merger from a particle that vanishes beside
-another, but by what they leave: a particle whose size and place are what two made together.
+another, but by what they leave: a particle whose size and place are what two made together. Masks
+flicker, too: a speck of noise that joins a particle is no merger, and masks of two particles that
+are one for a moment are a contact.
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,7 +21,7 @@ from numpy.typing import NDArray
 
 from napari_tem_rf.describing import check_settings, told
 
-__all__ = ["Limits", "Links", "Spots", "link_spots", "suggest_limits"]
+__all__ = ["Limits", "Links", "Spots", "link_spots", "pieces_of", "suggest_limits"]
 
 Pairs = NDArray[np.intp]
 """Shape (pair, 2): rows of a `Spots`, the earlier one first."""
@@ -28,6 +31,9 @@ _ALONE = 1.0
 
 _CUT = 0.3
 """How much the change of size counts of a particle at the border."""
+
+_LEAST_SEEN = 3
+"""In fewer frames than this, what appeared and is gone again is taken for noise of the masks."""
 
 _CONTACT = 3.0
 """Twice the logarithm of how much likelier a merger is between particles in contact."""
@@ -164,11 +170,13 @@ def suggest_limits(spots: Spots, frames: int, limits: Limits | None = None) -> L
     # a few particles, the small ones, wander further than most
     far = max(5 * deviation, 1.5 * float(np.quantile(taken, 0.98)))
     distance = min(far, max(0.5 * float(np.median(spacing)), 2 * deviation))
-    ratio = float(np.exp(6 * np.median(np.concatenate(ratios)) / 0.6745))
+    changes = np.concatenate(ratios)
+    # masks that were predicted change much now and then, where they take a neighbour's edge along
+    ratio = np.exp(max(6 * np.median(changes) / 0.6745, 1.5 * np.quantile(changes, 0.98)))
     return replace(
         limits,
         distance_px=round(distance, 1),
-        size_ratio=round(min(max(ratio, 1.3), 3.0), 2),
+        size_ratio=round(min(max(float(ratio), 1.3), 3.0), 2),
     )
 
 
@@ -190,8 +198,150 @@ def link_spots(spots: Spots, frames: int, limits: Limits) -> Links:
     )
     last = len(spots) - 1
     split = last - _mergers(backward, frames, limits, last - same[:, ::-1])[:, ::-1]
-    same = np.concatenate([same, _over_gaps(spots, limits, same, merged, split)])
-    return Links(same, merged, split)
+    return _settled(spots, frames, limits, Links(same, merged, split))
+
+
+def pieces_of(spots: Spots, links: Links) -> NDArray[np.intp]:
+    """Return the number of each particle's piece, from 0: what comes of an event is another."""
+    from scipy import sparse
+
+    new = np.zeros(len(spots), bool)
+    new[links.merged[:, 1]] = True
+    parted = np.zeros(len(spots), bool)
+    parted[links.split[:, 0]] = True
+    same = links.same[~new[links.same[:, 1]] & ~parted[links.same[:, 0]]]
+    graph = sparse.coo_matrix((np.ones(len(same)), same.T), shape=(len(spots), len(spots)))
+    piece: NDArray[np.intp] = sparse.csgraph.connected_components(graph, directed=False)[1]
+    return piece
+
+
+def _settled(spots: Spots, frames: int, limits: Limits, links: Links) -> Links:
+    """Return links over gaps as well, without events that are flicker of the masks."""
+    while True:
+        gaps = _over_gaps(spots, limits, links.same, links.merged, links.split)
+        found = replace(links, same=np.concatenate([links.same, gaps]))
+        calmer = _Flicker(spots, frames, limits, found, links.same).calmed()
+        if calmer is None:
+            return found
+        links = calmer
+
+
+class _Flicker:
+    """Which mergers and splits are none, because of how long their pieces are seen."""
+
+    def __init__(
+        self, spots: Spots, frames: int, limits: Limits, links: Links, between: Pairs
+    ) -> None:
+        self.spots, self.limits, self.between = spots, limits, between
+        self.piece = pieces_of(spots, links)
+        number = int(self.piece.max(initial=-1)) + 1
+        self.seen = np.bincount(self.piece, minlength=number)
+        # rows are in the order of frames
+        self.first, self.last = np.zeros(number, np.intp), np.zeros(number, np.intp)
+        order = np.arange(len(spots))
+        self.last[self.piece] = order
+        self.first[self.piece[::-1]] = order[::-1]
+        self.parents = _grouped(links.merged[:, ::-1])
+        self.pieces = _grouped(links.split)
+        # the first frame and the border explain a beginning, the last one and the border an end
+        self.came = (spots.frame[self.first] == 0) | spots.cut[self.first]
+        self.left = (spots.frame[self.last] == frames - 1) | spots.cut[self.last]
+
+    def calmed(self) -> Links | None:
+        """Return links from frame to frame with fewer events; None where all events may be."""
+        parents, pieces = dict(self.parents), dict(self.pieces)
+        joined: list[tuple[int, int]] = []
+        for child, parts in self.parents.items():
+            contact = self._contact(child, parts)
+            if contact:
+                parents.pop(child)
+                pieces.pop(int(self.last[self.piece[child]]))
+                joined += contact
+        # what was in contact goes on, and is longer than its pieces now
+        if not joined:
+            for child, parts in self.parents.items():
+                self._keep(parents, child, [a for a in parts if not self._is_speck(a)])
+                if child not in parents:
+                    joined.append((self._longest(parts), child))
+            for origin, parts in self.pieces.items():
+                self._keep(pieces, origin, [b for b in parts if not self._is_chip(b)])
+                if origin not in pieces:
+                    joined.append((origin, self._longest(parts)))
+        if parents == self.parents and pieces == self.pieces:
+            return None
+        merged = [(a, child) for child, parts in parents.items() for a in parts]
+        split = [(origin, b) for origin, parts in pieces.items() for b in parts]
+        return Links(_with(self.between, joined), _pairs(merged), _pairs(split))
+
+    @staticmethod
+    def _keep(events: dict[int, list[int]], whole: int, parts: list[int]) -> None:
+        if len(parts) < 2:
+            events.pop(whole)
+        else:
+            events[whole] = parts
+
+    def _is_speck(self, spot: int) -> bool:
+        """Whether the piece that ends here had hardly appeared."""
+        piece = self.piece[spot]
+        begin = int(self.first[piece])
+        return bool(
+            self.seen[piece] < _LEAST_SEEN and not self.came[piece] and begin not in self.parents
+        )
+
+    def _is_chip(self, spot: int) -> bool:
+        """Whether the piece that begins here is gone at once."""
+        piece = self.piece[spot]
+        end = int(self.last[piece])
+        return bool(
+            self.seen[piece] < _LEAST_SEEN and not self.left[piece] and end not in self.pieces
+        )
+
+    def _longest(self, parts: Sequence[int]) -> int:
+        """Return that of some particles whose piece is seen in the most frames."""
+        return max(parts, key=lambda spot: int(self.seen[self.piece[spot]]))
+
+    def _contact(self, child: int, parts: Sequence[int]) -> list[tuple[int, int]]:
+        """Return the links of two particles whose masks were one for a moment; none: they merged.
+
+        The larger one has the common mask, and the other one is missing meanwhile.
+        """
+        piece = self.piece[child]
+        end = int(self.last[piece])
+        after = self.pieces.get(end, [])
+        if len(parts) != 2 or len(after) != 2 or self.seen[piece] > self.limits.gap:
+            return []
+        place, diameter = self.spots.place, self.spots.diameter
+        one, other = sorted(parts, key=lambda spot: -diameter[spot])
+
+        def cost(here: int, there: int) -> float:
+            apart = np.hypot(*(place[here] - place[there])) / self.limits.distance_px
+            change = np.log(diameter[there] / diameter[here]) / np.log(self.limits.size_ratio)
+            return float(apart**2 + change**2)
+
+        ways = [(after[0], after[1]), (after[1], after[0])]
+        first, second = min(ways, key=lambda way: cost(one, way[0]) + cost(other, way[1]))
+        span = self.spots.frame[first] - self.spots.frame[one]
+        if max(cost(one, first), cost(other, second)) > _ALONE * span:
+            return []
+        return [(one, child), (end, first), (other, second)]
+
+
+def _grouped(pairs: Pairs) -> dict[int, list[int]]:
+    groups: dict[int, list[int]] = {}
+    for key, value in pairs.tolist():
+        groups.setdefault(key, []).append(value)
+    return groups
+
+
+def _pairs(found: Sequence[tuple[int, int]]) -> Pairs:
+    return np.array(found, np.intp).reshape(-1, 2)
+
+
+def _with(pairs: Pairs, more: Sequence[tuple[int, int]]) -> Pairs:
+    """Return pairs with others, which replace those that have one of their particles."""
+    added = _pairs(more)
+    keep = ~np.isin(pairs[:, 0], added[:, 0]) & ~np.isin(pairs[:, 1], added[:, 1])
+    return np.concatenate([pairs[keep], added])
 
 
 def _between_frames(spots: Spots, frames: int, limits: Limits) -> Pairs:

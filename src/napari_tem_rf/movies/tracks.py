@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.movies.course import frame_numbers
-from napari_tem_rf.movies.linking import Limits, Links, Spots, link_spots, suggest_limits
+from napari_tem_rf.movies.linking import (
+    Limits,
+    Links,
+    Spots,
+    link_spots,
+    pieces_of,
+    suggest_limits,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,10 +132,11 @@ class Tracks:
     def sentence(self) -> str:
         """The tracks in words."""
         if not self.number:
-            return f"{self.frames} frames without a particle: there is nothing to track."
+            frames = "1 frame" if self.frames == 1 else f"{self.frames} frames"
+            return f"{frames} without a particle: there is nothing to track."
         merged, came_off = len(self.parents), len(self.origins)
         plural = "" if self.number == 1 else "s"
-        words = f"{self.number:,} track{plural} in {self.frames} frames"
+        words = f"{self.number:,} track{plural} in {self.frames} frame{'s' * (self.frames != 1)}"
         events = [
             f"{count} {what}{'s' * (count != 1)}"
             for count, what in ((merged, "merger"), (came_off, "split"))
@@ -266,17 +274,7 @@ def _named(
     spots: Spots, links: Links
 ) -> tuple[NDArray[np.intp], dict[int, tuple[int, ...]], dict[int, int]]:
     """Return the track of each spot, from 1, and the tracks that tracks came of."""
-    from scipy import sparse
-
-    number = len(spots)
-    new = set(links.merged[:, 1].tolist())
-    parted = set(links.split[:, 0].tolist())
-    same = np.array(
-        [pair for pair in links.same.tolist() if pair[1] not in new and pair[0] not in parted],
-        np.intp,
-    ).reshape(-1, 2)
-    graph = sparse.coo_matrix((np.ones(len(same)), same.T), shape=(number, number))
-    _, group = sparse.csgraph.connected_components(graph, directed=False)
+    number, group = len(spots), pieces_of(spots, links)
     # in the order in which they are first seen
     _, first = np.unique(group, return_index=True)
     rank = np.empty(len(first), np.intp)

@@ -55,7 +55,7 @@ class DriftPart(QWidget):
         self.bar = CalmBar()
         self.bar.setRange(0, 1000)
         self.words = Sentence()
-        self.plot = Plot(self._paint, _HEIGHT_PX)
+        self.plot = Plot(self._paint, _HEIGHT_PX, constrained=False)
         self.plot.setToolTip("Left: the way of what is seen, from the dot. Right: the same in time")
         self.still_box = QCheckBox("Hold the specimen still")
         self.still_box.toggled.connect(movie.hold_still)
@@ -146,6 +146,8 @@ class DriftPart(QWidget):
         scaled, unit = drift.offsets_nm, "nm"
         if scaled is None:
             scaled, unit = drift.offsets_px, "px"
+        # to find these takes matplotlib as long as all the drawing
+        figure.subplots_adjust(left=0.15, right=0.97, bottom=0.26, top=0.94, wspace=0.5)
         way, time = figure.subplots(1, 2)
         drift_path(way, scaled, unit, theme)
         drift_over_time(time, scaled, unit, self.movie.time_step_s, theme)

@@ -1,6 +1,6 @@
 """Tracks on the canvas: one layer of the program's own a series, with the tree of mergers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -76,8 +76,11 @@ def remove_tracks(session: Session, image: Image | None) -> None:
 
 def show_tracks(
     session: Session, image: Image, tracks: Tracks, offsets_px: NDArray[np.float64] | None
-) -> TracksLayer | None:
-    """Show tracks over their series, in a layer made or updated; None where there is none to show.
+) -> Iterator[None]:
+    """Show tracks over their series, in a layer made or updated; in steps, for `Steps`.
+
+    napari builds its arrays anew for each attribute of the layer, and draws for each event: of tens
+    of thousands of places that takes as long as a step should at most.
 
     Parameters
     ----------
@@ -91,7 +94,7 @@ def show_tracks(
     table = tracks.particles
     if not len(table):
         remove_tracks(session, image)
-        return None
+        return
     data = table[["track", "frame", "row_px", "column_px"]].to_numpy(np.float64)
     if offsets_px is not None:
         data[:, 2:] -= offsets_px[data[:, 1].astype(int)]
@@ -106,30 +109,52 @@ def show_tracks(
     graph |= {child: [origin] for child, origin in tracks.origins.items()}
     layer = tracks_layer(session, image)
     if layer is None:
-        layer = _add(session, image, data, features, graph)
+        yield from _add(session, image, data, features, graph)
     else:
-        color_by = layer.color_by
+        yield from _update(session, image, layer, data, features, graph)
+
+
+def _update(
+    session: Session,
+    image: Image,
+    layer: TracksLayer,
+    data: NDArray[np.float64],
+    features: Any,
+    graph: Any,
+) -> Iterator[None]:
+    for attribute, value in placement(image).items():
+        if not np.array_equal(getattr(layer, attribute), value):
+            setattr(layer, attribute, value)
+    color_by = layer.color_by
+    # what is drawn stays as it was until all is there
+    with layer.events.blocker_all():
         # with the data napari drops all features but this one
         layer.color_by = "track_id"
         layer.data = data
         layer.features = features
-        layer.graph = graph
         layer.color_by = color_by if color_by in features else _TINT
-        for attribute, value in placement(image).items():
-            if not np.array_equal(getattr(layer, attribute), value):
-                setattr(layer, attribute, value)
-    return layer
+    yield
+    if layer not in session.viewer.layers:
+        return
+    with layer.events.blocker_all():
+        layer.graph = graph
+    yield
+    if layer not in session.viewer.layers:
+        return
+    layer.events.properties()
+    layer.events.color_by()
+    layer.events.rebuild_tracks()
+    layer.events.rebuild_graph()
+    layer.events.data(value=layer.data)
 
 
 def _add(
     session: Session, image: Image, data: NDArray[np.float64], features: Any, graph: Any
-) -> TracksLayer:
-    name = f"{image.name}: tracks"
+) -> Iterator[None]:
     layer = TracksLayer(
         data,
         features=features,
-        graph=graph,
-        name=name,
+        name=f"{image.name}: tracks",
         color_by=_TINT,
         colormap="hsv",
         blending="translucent",
@@ -138,6 +163,9 @@ def _add(
         metadata={MARK: TracksMark(image=str(image.name), image_id=id_of(image))},
         **placement(image),
     )
-    # on top: a mask would hide what goes through it
-    session.insert_unselected(len(session.viewer.layers), layer)
-    return layer
+    yield
+    layer.graph = graph
+    yield
+    if image in session.viewer.layers and tracks_layer(session, image) is None:
+        # on top: a mask would hide what goes through it
+        session.insert_unselected(len(session.viewer.layers), layer)

@@ -29,6 +29,7 @@ from napari_tem_rf.gui.layers.marks import (
 )
 from napari_tem_rf.gui.layers.told_apart import planes_of
 from napari_tem_rf.gui.movies.layers import remove_tracks, series_masks, show_tracks
+from napari_tem_rf.gui.movies.steps import Steps
 from napari_tem_rf.gui.movies.still import StillView
 from napari_tem_rf.gui.particles.layers import ground_layer
 from napari_tem_rf.gui.particles.work import Job, ParticleWork
@@ -120,6 +121,7 @@ class Movie:
         self.work = ParticleWork()
         self.doing: Doing = ""
         self._writing: ThreadWork | None = None
+        self._steps = Steps()
         self.still = session.part(StillView)
         self._states: WeakKeyDictionary[Image, SeriesState] = WeakKeyDictionary()
         session.on(
@@ -235,6 +237,11 @@ class Movie:
         """Whether something is being done: one thing at a time."""
         return self.doing != ""
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether the layer of tracks shows what is known; it is built in steps."""
+        return self._steps.is_over
+
     def stop(self) -> None:
         """Ask what is being done to end."""
         self.work.stop()
@@ -271,6 +278,7 @@ class Movie:
 
     def _on_closed(self) -> None:
         self.stop()
+        self._steps.stop()
         self.work.forget()
 
     # drift
@@ -481,9 +489,11 @@ class Movie:
         if image not in self.session.viewer.layers:
             return
         if edited is None:
+            self._steps.stop()
             remove_tracks(self.session, image)
         else:
-            show_tracks(self.session, image, edited.tracks, self.still.offsets_of(image))
+            offsets = self.still.offsets_of(image)
+            self._steps.begin(show_tracks(self.session, image, edited.tracks, offsets))
 
     # where it comes from
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 __all__ = ["TimePart"]
 
 _HEIGHT_PX = 190
+_PLACE = (0.17, 0.21, 0.8, 0.74)
+"""Of the axes in the figure; to find it takes matplotlib as long as all the drawing."""
+
 _MOST_S = 1e6
 _PLOTS = {
     "number": "number of particles",
@@ -62,7 +65,7 @@ class TimePart(QWidget):
         self.quantity.addItems(list(_PLOTS.values()))
         set_tip(self.quantity, "What is drawn against frame or time")
         self.quantity.currentIndexChanged.connect(self._draw)
-        self.plot = Plot(self._paint, _HEIGHT_PX)
+        self.plot = Plot(self._paint, _HEIGHT_PX, constrained=False)
         self.plot.setToolTip(
             "Band: 95 % interval of the mean. Frames that were left out are gaps in the line"
         )
@@ -138,7 +141,7 @@ class TimePart(QWidget):
         tracks = self._drawn
         if tracks is None:
             return
-        axes, unit = figure.add_subplot(), tracks.unit
+        axes, unit = figure.add_axes(_PLACE), tracks.unit
         if self.wanted == "displacement":
             if self._displacement is not None:
                 displacement_over_time(axes, self._displacement[1], unit, theme)

@@ -1,0 +1,34 @@
+"""Predictions at the same time in one process: small frames together, large ones by turns."""
+
+import threading
+
+from napari_tem_rf.jobs.turns import MOST_PX, share_of, taking_turns
+
+
+def test_threads_are_shared_by_those_who_compute() -> None:
+    assert share_of(8) == 8
+    with taking_turns(512 * 512):
+        assert share_of(8) == 8
+        with taking_turns(512 * 512), taking_turns(512 * 512):
+            assert share_of(8) == 2
+            assert share_of(2) == 1
+        assert share_of(8) == 8
+
+
+def test_a_large_image_waits_for_the_others_and_none_for_ever() -> None:
+    came: list[str] = []
+    over = threading.Event()
+
+    def large() -> None:
+        with taking_turns(10 * MOST_PX):
+            came.append("large")
+        over.set()
+
+    thread = threading.Thread(target=large)
+    with taking_turns(512 * 512):
+        thread.start()
+        assert not over.wait(0.1)
+        with taking_turns(512 * 512):  # a small one finds room meanwhile
+            came.append("small")
+    thread.join(60)
+    assert came == ["small", "large"]
