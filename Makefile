@@ -130,9 +130,9 @@ check-dist: dist ## the wheel in an empty environment elsewhere: train, predict,
 	@.ci/install-screen
 	PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
 
-check-lowest: dist ## the same with the oldest versions that pyproject.toml allows (needs uv)
+check-lowest: dist ## the same with the oldest versions that pyproject.toml allows
 	@.ci/install-screen
-	LOWEST=1 PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
+	LOWEST=1 UV="$(CURDIR)/build/dist-env/$(SCRIPTS)/uv" PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
 
 check-workflows: build/workflows-env ## the workflows and forms in .github
 	$</$(SCRIPTS)/zizmor --offline .github
