@@ -10,8 +10,8 @@ OUT ?= demo_output
 # the model zoo's own tools, where this program is not
 BIOIMAGE := .venv-bioimage
 NETWORKS ?= 20
-# two processes, each with whole files of tests; JOBS= for one, with a debugger
-JOBS ?= -n 2 --dist loadfile
+# two processes, each with whole files of tests, the longest first; JOBS= for one, with a debugger
+JOBS ?= -n 2 --dist loadfile --no-loadscope-reorder
 CHAOS_SECONDS ?= 600
 SOAK_SECONDS ?= 3600
 # of each reader, each kind of record
@@ -30,6 +30,9 @@ define on-top
 	> "$$(cat $(2).path)/program.pth"
 @touch $(2)
 endef
+
+# hundreds of processes import the package while it is tested: compile its modules once
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test lint bench bioimage bioimage-env chaos soak fuzz mutants test-prerelease dist check-dist \
@@ -130,9 +133,9 @@ check-dist: dist ## the wheel in an empty environment elsewhere: train, predict,
 	@.ci/install-screen
 	PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
 
-check-lowest: dist ## the same with the oldest versions that pyproject.toml allows (needs uv)
+check-lowest: dist ## the same with the oldest versions that pyproject.toml allows
 	@.ci/install-screen
-	LOWEST=1 PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
+	LOWEST=1 UV="$(CURDIR)/build/dist-env/$(SCRIPTS)/uv" PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
 
 check-workflows: build/workflows-env ## the workflows and forms in .github
 	$</$(SCRIPTS)/zizmor --offline .github

@@ -106,7 +106,10 @@ def written(folder: Path) -> list[Path]:
         if isinstance(root, h5py.File):
             experiment.create_dataset("data", data=stack, chunks=(1, 37, 41), compression="gzip")
         else:
-            experiment.create_array("data", data=stack, chunks=(1, 37, 41))
+            array = experiment.create_array(
+                "data", shape=stack.shape, dtype=stack.dtype, chunks=(1, 37, 41)
+            )
+            array[...] = stack
         for number, (name, scale) in enumerate(zip("tyx", (1.0, 0.2, 0.3), strict=True)):
             axis = experiment.create_group(f"axis-{number}")
             axis.attrs.update(

@@ -3,7 +3,9 @@
 Run by `packaging/check-dist` from an empty folder, with a screen.
 """
 
+import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -43,6 +45,27 @@ def check_place() -> None:
     print(f"napari-tem-rf {version} at {place.parent}")
 
 
+def check_libraries() -> None:
+    """Load each library that the package asks for: some were built for another one's versions."""
+    modules: dict[str, list[str]] = {}
+    for module, distributions in metadata.packages_distributions().items():
+        for name in distributions:
+            modules.setdefault(plain(name), []).append(module)
+    wanted = [line for line in metadata.requires("napari-tem-rf") or () if "extra ==" not in line]
+    names = sorted({plain(re.match(r"[\w.-]+", line)[0]) for line in wanted})
+    # torch first: on Windows it fails to load after Qt
+    for name in sorted(names, key=lambda name: name != "torch"):
+        for module in modules[name]:
+            if not module.startswith("_"):
+                importlib.import_module(module)
+    print(f"{len(names)} libraries load")
+
+
+def plain(name: str) -> str:
+    """Return the name of a distribution as all its spellings have it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def check_way() -> None:
     """Train for an epoch on a sample, predict, measure: the demo's way, and short."""
     samples = sample_folder("low_magnification")
@@ -77,6 +100,17 @@ def check_window() -> None:
 
 
 if __name__ == "__main__":
-    parts = {"place": check_place, "way": check_way, "window": check_window}
-    for part in sys.argv[1:] or parts:
-        parts[part]()
+    parts = {
+        "place": check_place,
+        "libraries": check_libraries,
+        "way": check_way,
+        "window": check_window,
+    }
+    if sys.argv[1:]:
+        for part in sys.argv[1:]:
+            parts[part]()
+    else:
+        # each in a process of its own: the window must not find torch loaded
+        for part in parts:
+            if subprocess.run([sys.executable, "-X", "utf8", __file__, part]).returncode:
+                sys.exit(f"{part}: see above")

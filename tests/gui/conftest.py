@@ -1,5 +1,6 @@
 """What the tests of the window share: a viewer, its session, a worker that answers at once."""
 
+import contextlib
 import gc
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -31,6 +32,17 @@ def manifests_read_once() -> Iterator[None]:
     found = list(PluginManifest.discover())
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(PluginManifest, "discover", lambda paths=(): iter(found))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="package")
+def no_welcome_is_written() -> Iterator[None]:
+    """Let napari's welcome, which no viewer of a test shows, not follow each shortcut bound."""
+    with pytest.MonkeyPatch.context() as patched:
+        with contextlib.suppress(ImportError, AttributeError):
+            patched.setattr(
+                "napari._qt.widgets.qt_welcome.QtWelcomeWidget.refresh", lambda *_: None
+            )
         yield
 
 

@@ -11,8 +11,9 @@ from napari_tem_rf.gui.pieces.preloading import MATPLOTLIB, when_ready
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
     from matplotlib.figure import Figure
+
+    from napari_tem_rf.gui.pieces.canvas import Canvas
 
 __all__ = ["Plot"]
 
@@ -35,7 +36,7 @@ class Plot(QWidget):
     ) -> None:
         super().__init__()
         self._paint, self._constrained = paint, constrained
-        self._canvas: FigureCanvasQTAgg | None = None
+        self._canvas: Canvas | None = None
         self._is_waiting = False
         QVBoxLayout(self).setContentsMargins(0, 0, 0, 0)
         self.setFixedHeight(height_px)
@@ -60,14 +61,15 @@ class Plot(QWidget):
         canvas.figure.clear()
         canvas.figure.set_facecolor(theme.background)
         self._paint(canvas.figure, theme)
-        canvas.draw_idle()
+        canvas.changed()
 
-    def _open_canvas(self) -> "FigureCanvasQTAgg":
-        from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
+    def _open_canvas(self) -> "Canvas":
         from matplotlib.figure import Figure
 
+        from napari_tem_rf.gui.pieces.canvas import Canvas
+
         figure = Figure(layout="constrained" if self._constrained else None)
-        self._canvas = FigureCanvasQTAgg(figure)
+        self._canvas = Canvas(figure)
         self._canvas.setMinimumWidth(0)
         layout = self.layout()
         assert layout is not None
