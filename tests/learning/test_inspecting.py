@@ -92,12 +92,12 @@ def test_features_are_those_of_the_own_crops(network):
     some, other = crops(), torch.from_numpy(crops()[:, None] + 3)
     alone = inspect_crops(network, some).features
     with ThreadPoolExecutor(1) as thread:
-        hook = network.encoder.register_forward_hook(lambda *_: thread.submit(pass_over).result())
 
-        def pass_over():
+        def pass_over(*_):
             hook.remove()
-            return network(other)
+            thread.submit(network, other).result()
 
+        hook = network.bottleneck.register_forward_pre_hook(pass_over)
         found = inspect_crops(network, some).features
     np.testing.assert_array_equal(found, alone)
 
