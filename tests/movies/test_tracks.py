@@ -151,7 +151,9 @@ def test_black_frames_in_the_middle_are_passed_over_and_said(movie: Any) -> None
 def test_series_without_particles(frames: int) -> None:
     tracks = follow([np.zeros((16, 16), np.uint8)] * frames)
     assert tracks.number == 0
-    assert tracks.sentence.startswith(f"{frames} frames without a particle")
+    assert tracks.sentence.startswith(
+        "1 frame without a particle" if frames == 1 else f"{frames} frames without a particle"
+    )
     assert len(track_table(tracks)) == 0
     assert frame_table(tracks)["number"].tolist() == [0] * frames
     assert len(mean_squared_displacement(tracks)) == 0

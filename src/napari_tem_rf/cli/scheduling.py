@@ -2,6 +2,8 @@
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +12,7 @@ import typer
 from napari_tem_rf import jobs
 from napari_tem_rf.cli.output import Progress, say
 from napari_tem_rf.engine import ADDRESS_VARIABLE, AnyEngine, Engine, InlineEngine, Job
+from napari_tem_rf.jobs.turns import side_by_side
 from napari_tem_rf.protocol import Stopped
 from napari_tem_rf.runs import RunRecord, read_run
 from napari_tem_rf.starting import named_start
@@ -31,12 +34,17 @@ PATIENCE_SECONDS = 5.0
 """After this many seconds without a free worker the user is told what is waited for."""
 
 
-def engine_at(scheduler: str | None) -> AnyEngine:
-    """Return the engine of an address; without one, this process, for predictions."""
+@contextmanager
+def engine_at(scheduler: str | None) -> Iterator[AnyEngine]:
+    """Have the engine of an address; without one, this process, for predictions."""
     if scheduler:
-        return Engine(scheduler)
+        with Engine(scheduler) as cluster:
+            yield cluster
+        return
+    at_once = min(os.cpu_count() or 1, MOST_AT_ONCE)
     # in threads, so that progress is shown while it works
-    return InlineEngine(threaded=True, at_once=min(os.cpu_count() or 1, MOST_AT_ONCE))
+    with InlineEngine(threaded=True, at_once=at_once) as here, side_by_side(at_once):
+        yield here
 
 
 def train_at(

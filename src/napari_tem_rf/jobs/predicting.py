@@ -411,9 +411,9 @@ def _network_tiles(run: Path, device: Device) -> Callable[..., Any]:
     keep_pages()
     network = network_of_run(run, stamp(run), device)
 
-    def in_its_share(*arguments: Any, **named: Any) -> Any:
-        with computing_threads(None) as threads, computing_threads(share_of(threads)):
-            return predict(network, *arguments, **named)
+    def in_its_share(pixels: NDArray[np.float32], **named: Any) -> Any:
+        with computing_threads(None) as threads, computing_threads(share_of(threads, pixels.size)):
+            return predict(network, pixels, **named)
 
     return in_its_share
 

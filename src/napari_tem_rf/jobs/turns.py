@@ -1,22 +1,36 @@
 """Predictions at the same time in one process: how many, and with how many threads each.
 
 A small frame is passed in one tile, and neither the layers of a network nor what is done before and
-after them keep several cores busy; several frames do. Each then has its share of the threads, and
-one alone has all. Large images, which have many tiles, come one after the other: the memory would
-have to hold all of them.
+after them keep several cores busy; several frames do. Each then has its share of the threads. Large
+images, which have many tiles, come one after the other and have all threads: the memory would have
+to hold all of them.
+
+How many threads a frame has follows from its size, not from who else is under way: the last bit of
+a probability depends on it, and a command that was broken off comes to the same files.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
 
-__all__ = ["share_of", "taking_turns"]
+__all__ = ["share_of", "side_by_side", "taking_turns"]
 
 MOST_PX = 2048 * 2048
 """Frames that are predicted at the same time have no more pixels than this in all."""
 
 _changed = Condition()
 _under_way: list[int] = []
+_places = [1]
+
+
+@contextmanager
+def side_by_side(frames: int) -> Iterator[None]:
+    """Let small frames that are predicted in this process share its threads with others."""
+    _places.append(frames)
+    try:
+        yield
+    finally:
+        _places.pop()
 
 
 @contextmanager
@@ -33,7 +47,6 @@ def taking_turns(pixels: int) -> Iterator[None]:
             _changed.notify_all()
 
 
-def share_of(threads: int) -> int:
-    """Return how many of so many threads a prediction has for itself."""
-    with _changed:
-        return max(1, threads // max(1, len(_under_way)))
+def share_of(threads: int, pixels: int) -> int:
+    """Return how many of so many threads the prediction of a frame of so many pixels has."""
+    return max(1, threads // max(1, min(_places[-1], MOST_PX // max(1, pixels))))
