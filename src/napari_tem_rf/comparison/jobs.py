@@ -5,7 +5,6 @@ Like `napari_tem_rf.jobs`, every function is called with ``report`` and ``stoppe
 """
 
 import time
-import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -24,6 +23,7 @@ from napari_tem_rf.locking import locked
 from napari_tem_rf.measuring.finishing import UNFINISHED
 from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.networks.spec import NetworkSpec
+from napari_tem_rf.peak_memory import peak_bytes
 from napari_tem_rf.protocol import Device, NoteReport, ProgressReport, Report, Reporter, Stopped
 from napari_tem_rf.run_record import METHODS, Method
 from napari_tem_rf.runs import RECORD, Run, RunRecord, read_run
@@ -175,7 +175,7 @@ def _baseline(work: ContestantJob, report: Reporter, stopped: Stopped) -> Result
     if scored is None:
         return None
     images, per_megapixel = scored
-    mib = _peak_mib(lambda: predict(work.held_out.scored[0].pixels))
+    mib = peak_bytes(lambda: predict(work.held_out.scored[0].pixels)) / 2**20
     _note_scores(work, images)
     return Result(work.contestant, images, Costs(record.seconds, per_megapixel, mib), note=note)
 
@@ -327,21 +327,6 @@ def _scored(
 
 def _megapixels(images: Sequence[HeldOutImage]) -> float:
     return sum(image.pixels.size for image in images) / 1e6
-
-
-def _peak_mib(work: Callable[[], object]) -> float:
-    """Return the most memory that Python and numpy held during a call, in MiB."""
-    traced = tracemalloc.is_tracing()
-    if not traced:
-        tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
-        work()
-        return (tracemalloc.get_traced_memory()[1] - before) / 2**20
-    finally:
-        if not traced:
-            tracemalloc.stop()
 
 
 def predict_ensemble(

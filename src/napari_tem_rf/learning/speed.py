@@ -2,7 +2,6 @@
 
 import math
 import time
-import tracemalloc
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from napari_tem_rf.learning.passes import Pass, cheapest_pass
 from napari_tem_rf.learning.prediction import predict
 from napari_tem_rf.learning.workers import workers_for
 from napari_tem_rf.networks.speed import Speed
+from napari_tem_rf.peak_memory import peak_bytes
 
 _MOST_MACS = 4e9
 """Work of one pass that is timed: a fraction of a second on two cores."""
@@ -93,17 +93,10 @@ def _peak_bytes(network: Network, image: np.ndarray) -> float:
 
 def _peak_of_arrays(network: Network, image: np.ndarray) -> int:
     """Return the most memory that NumPy's arrays hold: the kernels' maps are such."""
-    traced = tracemalloc.is_tracing()
-    if not traced:
-        tracemalloc.start()
-    try:
-        tracemalloc.reset_peak()
-        before = tracemalloc.get_traced_memory()[0]
+
+    def passed() -> None:
         with computing_threads(1):
             predict(network, image, pass_over=as_of_a_camera)
-        most = tracemalloc.get_traced_memory()[1]
-    finally:
-        if not traced:
-            tracemalloc.stop()
+
     # the mask is an array too, but nothing of a tile
-    return max(0, most - before - image.size)
+    return max(0, peak_bytes(passed) - image.size)

@@ -124,10 +124,8 @@ def _spectra(tiles: NDArray[np.float32]) -> NDArray[np.float32]:
 def _ring_of_tiles(
     tiles: NDArray[np.float32], size: tuple[float, float], side: float
 ) -> tuple[float, float, float] | None:
-    rows, columns = tiles.shape[1:]
-    if max(rows, columns) < 24:
-        return None
-    return _strongest_ring(_spectra(tiles), (rows, columns), (size[0] / side, size[1] / side))
+    shape = (tiles.shape[1], tiles.shape[2])
+    return _strongest_ring(_spectra(tiles), shape, (size[0] / side, size[1] / side))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
