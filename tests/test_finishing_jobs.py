@@ -9,13 +9,15 @@ import torch
 from scipy import ndimage
 
 from napari_tem_rf import jobs, predict
-from napari_tem_rf.jobs import TrainRequest, Watched, training
+from napari_tem_rf.jobs import TrainRequest, Watched, orientations, training
 from napari_tem_rf.jobs.mask_files import ForeignMaskError, MaskFile
+from napari_tem_rf.jobs.orientations import settled
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.micrographs.micrograph import Micrograph
+from napari_tem_rf.micrographs.resampling import Resampling
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import PreviewReport, TrainingPlan
 from napari_tem_rf.provenance import read_provenance
@@ -93,12 +95,12 @@ def test_a_training_suggests_how_its_masks_are_finished(run):
 
 def test_a_run_finishes_what_it_predicts(run, noisy):
     raw = predict_with(run, noisy, finishing=UNFINISHED, probabilities=True)
+    suggested = read_run(run).record.finishing
     finished = predict_with(run, noisy, keep=True)
     np.testing.assert_array_equal(raw.labels, raw.probabilities.argmax(0))
     assert pieces(raw.labels) > 6
     assert pieces(finished.labels) == 6
-    assert finished.finishing == read_run(run).record.finishing
-    np.testing.assert_array_equal(finished.classes, raw.labels)
+    assert finished.finishing == replace(suggested, orientations="eight")
     again, _ = jobs.finish_again(
         finished.classes,
         finished.shares,
@@ -108,8 +110,71 @@ def test_a_run_finishes_what_it_predicts(run, noisy):
     )
     np.testing.assert_array_equal(again, finished.labels)
     # what is kept are 255ths: a pixel as likely as not may fall to the other class
-    exact = finish_prediction(raw.labels, raw.probabilities[1:], finished.finishing)
+    whole = predict_with(run, noisy, probabilities=True).probabilities
+    exact = finish_prediction(whole.argmax(0), whole[1:], finished.finishing)
     assert (finished.labels == exact).mean() > 0.999
+
+
+def test_as_it_lies_the_network_decides_once(run, noisy):
+    raw = predict_with(run, noisy, finishing=UNFINISHED)
+    once = Finishing(smallest_px=4)
+    finished = predict_with(run, noisy, finishing=once, keep=True)
+    assert finished.finishing == once
+    np.testing.assert_array_equal(finished.classes, raw.labels)
+
+
+def test_what_the_network_says_is_averaged_over_orientations(run, noisy):
+    """By hand: predict the turned and mirrored images, turn back, take the mean."""
+    off = {"finishing": UNFINISHED, "probabilities": True}
+    said = []
+    for mirrored in (False, True):
+        for quarter in range(4):
+            turned = np.rot90(noisy, quarter)
+            turned = turned[:, ::-1] if mirrored else turned
+            likely = predict_with(run, np.ascontiguousarray(turned), **off).probabilities
+            likely = likely[:, :, ::-1] if mirrored else likely
+            said.append(np.rot90(likely, -quarter, (1, 2)))
+    found = predict_with(run, noisy, probabilities=True, finishing=Finishing(orientations="eight"))
+    np.testing.assert_allclose(found.probabilities, np.mean(said, axis=0), atol=1e-4)
+    assert abs(found.probabilities - said[0]).max() > 0.05
+    clear = abs(found.probabilities[0] - 0.5) > 0.01
+    np.testing.assert_array_equal((found.labels > 0)[clear], (found.probabilities[1] > 0.5)[clear])
+    two = predict_with(run, noisy, probabilities=True, finishing=Finishing(orientations="two"))
+    np.testing.assert_allclose(two.probabilities, (said[0] + said[5]) / 2, atol=1e-4)
+
+
+def test_time_is_told_by_the_arithmetic(run):
+    record = read_run(run).record
+    plan = Finishing(orientations="as time allows")
+    pixels = orientations.MOST_MACS / record.network.macs_per_pixel
+    side = int((pixels / 8) ** 0.5)
+
+    def allowed(shape, frames=1, resampling=None):
+        return settled(plan, record, shape, resampling, frames).orientations
+
+    assert allowed((side, side)) == "eight"
+    assert allowed((side + 2, side)) == "two"
+    assert allowed((side, side), frames=4) == "two"
+    assert allowed((side, side), frames=5) == "one"
+    halved = Resampling(image_nm=(0.01, 0.01), network_nm=(0.02, 0.02))
+    assert allowed((2 * side, 2 * side), resampling=halved) == "eight"
+    binned = replace(record, cleaning=Cleaning(binning=2))
+    assert settled(plan, binned, (2 * side, 2 * side), None).orientations == "eight"
+    assert settled(replace(plan, orientations="eight"), record, (10**6, 10**6), None) == replace(
+        plan, orientations="eight"
+    )
+    off = settled(replace(plan, enabled=False), record, (8, 8), None)
+    assert off.orientations == "one"
+
+
+def test_what_is_expected_is_not_of_the_mean(run, noisy):
+    """It was learned on masks from one orientation: asking in more does not change it."""
+    said = [
+        predict_with(run, noisy, judged=True, finishing=Finishing(orientations=number)).expected
+        for number in ("one", "eight")
+    ]
+    assert said[0] == said[1]
+    assert said[0].dice is not None
 
 
 def test_in_python_it_can_be_switched_off(run, noisy):
@@ -181,7 +246,8 @@ def test_a_mask_that_was_finished_otherwise_is_not_taken_for_this_one(run, noisy
     assert mask.begin() == (0,)
     mask.write(0, predict_with(*mask.arguments(0)[:2], finishing=mask.finishing))
     mask.finish()
-    assert read_provenance(tmp_path / "gold.tif")["finishing"] == opened.record.finishing.to_dict()
+    done = replace(opened.record.finishing, orientations="eight")
+    assert read_provenance(tmp_path / "gold.tif")["finishing"] == done.to_dict()
     assert MaskFile(opened, micrograph, tmp_path / "gold.tif").is_done
     off = replace(opened, record=replace(opened.record, finishing=UNFINISHED))
     with pytest.raises(ForeignMaskError, match="not from this run"):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from napari_tem_rf import jobs
+from napari_tem_rf.jobs.orientations import settled
 from napari_tem_rf.jobs.pixel_sizes import finishing_for, size_sentence, wished_resampling
 from napari_tem_rf.jobs.repeating import repetition
 from napari_tem_rf.measuring.finishing import Finishing
@@ -364,7 +365,7 @@ def predict_movie(
     folder, record = _folder(run), read_run(_folder(run)).record
     shape = frame(0).shape
     resampling = wished_resampling(record, size, shape, resample)
-    finish = finishing_for(record, size, finishing)
+    finish = settled(finishing_for(record, size, finishing), record, shape, resampling, count)
     if not reach or count < 2:
         for index in range(count):
             result = jobs.predict_with_run(
@@ -389,7 +390,7 @@ def predict_movie(
                         f"is {shape[0]} x {shape[1]}: steady masks need frames of one size"
                     )
                 looked = jobs.look_at_frame(
-                    *(folder, pixels, tile_px, "auto", resampling, size, True),
+                    *(folder, pixels, tile_px, "auto", resampling, size, True, finish),
                     report=_silent,
                     stopped=lambda: False,
                 )

@@ -178,8 +178,13 @@ def test_probabilities_come_beside_masks_now_or_later(cli, run, data, masks, tmp
     assert (probabilities.shape, probabilities.dtype) == ((2, *SHAPE), np.float32)
     np.testing.assert_allclose(probabilities.sum(0), 1, atol=1e-5)
     plain = tmp_path / "plain"
-    cli("predict", run, data.images / "gold_1.tif", "--out", plain, "--no-finish")
-    np.testing.assert_array_equal(probabilities.argmax(0), read_labels(plain / "gold_1.tif"))
+    averaged = ("--orientations", "eight", "--smooth", 0, "--particle-from", 0.5)
+    nothing = ("--smallest-particle", 0, "--largest-hole", 0, "--least-certainty", 0.5)
+    cli("predict", run, data.images / "gold_1.tif", "--out", plain, *averaged, *nothing)
+    clear = abs(probabilities[0] - 0.5) > 0.01
+    assert clear.mean() > 0.8
+    decided = probabilities.argmax(0)[clear]
+    np.testing.assert_array_equal(decided, read_labels(plain / "gold_1.tif")[clear])
     again = cli("predict", run, data.images / "gold_1.tif", "--out", out, "--probabilities")
     assert "is there from this run and is kept" in again.err
     scores = cli("evaluate", out, "--labels", data.masks, "--json").json
@@ -548,7 +553,13 @@ def test_masks_are_finished_as_the_run_suggests_or_the_options_say(cli, run, dat
     nm = record.finishing.smallest_px * PIXEL_SIZE_NM
     assert f"smallest particle {nm:.3g} nm" in answer.err
     made = json.loads((tmp_path / "own" / "gold_0.tif.json").read_text())
-    assert made["finishing"] == record.finishing.to_dict()
+    # how many orientations time allowed is part of how it was made
+    assert made["finishing"] == record.finishing.to_dict() | {"orientations": "eight"}
+    once = cli("predict", run, image, "--out", tmp_path / "once", "--orientations", "one")
+    assert "averaged over" in answer.err
+    assert "averaged over" not in once.err
+    made = json.loads((tmp_path / "once" / "gold_0.tif.json").read_text())
+    assert "orientations" not in made["finishing"]
     off = cli("predict", run, image, "--out", tmp_path / "off", "--no-finish")
     assert "the mask stays as the network decided it" in off.err
     assert json.loads((tmp_path / "off" / "gold_0.tif.json").read_text())["finishing"] is None

@@ -115,6 +115,28 @@ def test_one_tick_shows_the_mask_as_it_was_decided(
     assert len(asked) == 1  # the network was not asked again
 
 
+def test_other_orientations_ask_the_network_again(
+    viewer: Any, session: Session, image: Image, run: TrainedRun, asked: list[Any], qtbot: Any
+) -> None:
+    widget = FinishingWidget(viewer)
+    Predicting(session, run).begin([(image, 0)])
+    qtbot.waitUntil(lambda: session.predicting is None and bool(asked))
+    layer = prediction(session)
+    choice = widget.form.box("orientations")
+    choice.setCurrentIndex(choice.findText("two"))
+    qtbot.waitUntil(lambda: len(asked) == 2 and not session.works)
+    assert asked[1] == replace(SUGGESTED, orientations="two")
+    assert image_mark_of(layer).finishing == asked[1]
+    assert "1 shown mask finished anew" in widget.words.text()
+
+    widget.form.box("smallest_px").setValue(40)  # the same orientations: nobody is asked
+    qtbot.waitUntil(lambda: not layer.data.any())
+    assert len(asked) == 2
+    widget.form.box("enabled").click()  # off is off: the network decides on the image as it lies
+    qtbot.waitUntil(lambda: len(asked) == 3 and np.count_nonzero(layer.data) == 404)
+    assert asked[2].asks_for == "one"
+
+
 def test_what_is_chosen_holds_for_the_next_prediction_and_the_live_one(
     viewer: Any, session: Session, image: Image, run: TrainedRun, asked: list[Any], qtbot: Any
 ) -> None:

@@ -8,8 +8,6 @@ import torch
 
 from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.inspecting import (
-    _turned,
-    _turned_back,
     crop_side,
     inspect_crops,
 )
@@ -37,14 +35,6 @@ def pointwise():
                 module.weight.zero_()
                 module.weight[:, :, 1, 1] = middle
     return accelerated(plain).folded()
-
-
-def test_eight_symmetries_and_their_way_back():
-    plane = np.arange(25, dtype=np.float32).reshape(5, 5)
-    turned = [_turned(plane, number) for number in range(8)]
-    assert len({each.tobytes() for each in turned}) == 8
-    for number, each in enumerate(turned):
-        np.testing.assert_array_equal(_turned_back(each, number), plane)
 
 
 def found_as_it_lies(network, some):

@@ -32,7 +32,11 @@ _SIDE_PX = 1024
 
 
 def suggest_from(
-    images: tuple[AnnotatedImage, ...], field_px: int, cleaning: Cleaning
+    images: tuple[AnnotatedImage, ...],
+    field_px: int,
+    cleaning: Cleaning,
+    *,
+    is_network: bool = True,
 ) -> Suggestion:
     """Suggest how masks are finished, from annotated images as a network sees them.
 
@@ -43,6 +47,8 @@ def suggest_from(
         How far a pixel's class is decided from: the nominal receptive field.
     cleaning : Cleaning
         Lengths are in px of the images before they were binned.
+    is_network : bool
+        Whether it predicts otherwise in each orientation, so that averaging is worth its time.
     """
 
     def lattice() -> float | None:
@@ -50,7 +56,8 @@ def suggest_from(
         periods = [each.period_px for each in found if each is not None]
         return float(np.median(periods)) if 2 * len(periods) > len(found) else None
 
-    suggestion = suggest_finishing((image.labels for image in images), field_px, lattice)
+    labels = (image.labels for image in images)
+    suggestion = suggest_finishing(labels, field_px, lattice, averaged=is_network)
     return replace(suggestion, finishing=suggestion.finishing.scaled(cleaning.binning))
 
 
@@ -141,7 +148,7 @@ def suggest_from_run(run: Path, *, report: Reporter, stopped: Stopped) -> Sugges
     if record.spec is None:
         from napari_tem_rf.learning.baselines import FOREST_REACH_PX
 
-        return suggest_finishing(annotations(), FOREST_REACH_PX)
+        return suggest_finishing(annotations(), FOREST_REACH_PX, averaged=False)
     return suggest_finishing(annotations(), nominal_receptive_field(record.spec))
 
 

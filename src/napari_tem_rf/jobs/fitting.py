@@ -160,7 +160,7 @@ def _finishing(request: FitRequest, data: TrainingSet) -> Suggestion:
 
     if request.finishing is not None:
         return Suggestion(request.finishing, "as it was chosen before")
-    return suggest_from(data.images, FOREST_REACH_PX, request.cleaning)
+    return suggest_from(data.images, FOREST_REACH_PX, request.cleaning, is_network=False)
 
 
 def _scored(data: TrainingSet, parts: Split) -> str:

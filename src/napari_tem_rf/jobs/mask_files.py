@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_tem_rf.jobs.orientations import settled
 from napari_tem_rf.jobs.pixel_sizes import finishing_for, wished_resampling
 from napari_tem_rf.jobs.predicting import FrameSaid, PredictionResult
 from napari_tem_rf.locking import BusyError, Lock
@@ -116,7 +117,13 @@ class MaskFile:
         self.resampling = wished_resampling(run.record, size, micrograph.image_shape, resample)
         self._expected: dict[int, ExpectedDice] = {}
         self._to_note = 0
-        self.finishing = finishing_for(run.record, size)
+        self.finishing = settled(
+            finishing_for(run.record, size),
+            run.record,
+            micrograph.image_shape,
+            self.resampling,
+            micrograph.frames,
+        )
         self._identity: dict[str, Any] = {
             "image": micrograph.name,
             "weights_sha256": known_hash(run.weights),
@@ -271,6 +278,7 @@ class MaskFile:
             self.resampling,
             self.micrograph.pixel_size_nm,
             True,
+            self.finishing,
         )
 
     def steady_arguments(self, index: int, said: Mapping[int, FrameSaid]) -> tuple[Any, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_tem_rf.jobs.judging import judge, nothing_to_judge_by
+from napari_tem_rf.jobs.judging import Saying, judge, nothing_to_judge_by
+from napari_tem_rf.jobs.orientations import NUMBER_OF, settled
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
 from napari_tem_rf.jobs.turns import share_of, taking_turns
 from napari_tem_rf.measuring.expected_dice import ExpectedDice, cannot_judge
@@ -69,11 +70,12 @@ class PredictionResult:
     notes : tuple of str
         Sentences for the user.
     classes : ndarray of uint8, shape (row, column), optional
-        Index of each pixel's most probable class, before the mask was finished.
+        Index of each pixel's most probable class, averaged over the orientations, before anything
+        else was done to the mask.
     shares : ndarray of uint8, shape (class - 1, row, column), optional
         Probabilities in 255ths of all classes but the background.
     finishing : Finishing
-        How the labels were finished.
+        How the labels were finished, with the number of orientations that time allowed.
     expected : ExpectedDice, optional
         The Dice to expect of them, and why; None where it was not asked for.
     """
@@ -132,21 +134,24 @@ def predict_with_run(
 
     With a ``resampling`` the network sees the image at the pixel size that it was trained at; what
     comes back is on the image's own pixels. The mask is finished as the run says, or as
-    ``finishing`` does with its lengths in px of the image; probabilities stay the network's own.
-    With ``keep`` comes back what it takes to finish it in another way (`finish_again`).
+    ``finishing`` does with its lengths in px of the image; probabilities are the network's own,
+    averaged over the orientations that it was asked in. With ``keep`` comes back what it takes to
+    finish it in another way (`finish_again`).
 
     With ``instances`` particles are numbered too. Where the run learned a border, they are told
     apart on the whole image, at the pixel size that the network saw; where it learned classes
     alone, touching ones are split at necks narrower than ``neck``, as `Finding` says.
 
     With ``judged`` comes back how good the mask is expected to be; ``pixel_size_nm``, that of the
-    image, takes part in it.
+    image, takes part in it. What was learned of that is of masks from one orientation, and so is
+    what is expected: the mean over several is, if anything, better.
     """
     record = read_run(run).record
-    finishing = _finishing(record, finishing, resampling)
+    finishing = _finishing(record, finishing, resampling, pixels)
     with taking_turns(pixels.size):
         said = _what_it_says(
             *(record, run, pixels, tile_px, device, resampling),
+            number=NUMBER_OF[finishing.orientations],
             probabilities=probabilities or (instances and record.parts_particles),
             shares=keep or finishing.needs_probabilities or _can_be_judged(record, judged),
             report=report,
@@ -154,7 +159,7 @@ def predict_with_run(
         )
         if said is None:
             return None
-        network, notes, seen = said
+        network, first, notes, seen = said
         result = _result(
             *(record, network, (pixels.shape[0], pixels.shape[1]), probabilities, resampling),
             finishing=finishing,
@@ -166,7 +171,10 @@ def predict_with_run(
         if not judged:
             return result
         nm = pixel_size_nm if resampling is None else resampling.network_nm
-        expected = _judged(run, record, device, seen, network, result.labels, nm)
+        mask: NDArray[Any] = result.labels
+        if first is not network:
+            mask = finish_prediction(first.classes, first.shares, _on_seen(finishing, seen, pixels))
+        expected = _judged(run, record, device, seen, first, mask, nm)
         return replace(result, expected=expected)
 
 
@@ -178,6 +186,7 @@ def look_at_frame(
     resampling: Resampling | None = None,
     pixel_size_nm: tuple[float, float] | None = None,
     judged: bool = False,
+    finishing: Finishing | None = None,
     *,
     report: Reporter,
     stopped: Stopped,
@@ -188,9 +197,11 @@ def look_at_frame(
     """
     record = read_run(run).record
     parts = record.parts_particles
+    finishing = _finishing(record, finishing, resampling, pixels)
     with taking_turns(pixels.size):
         said = _what_it_says(
             *(record, run, pixels, tile_px, device, resampling),
+            number=NUMBER_OF[finishing.orientations],
             probabilities=parts,
             shares=not parts or _can_be_judged(record, judged),
             report=report,
@@ -198,14 +209,13 @@ def look_at_frame(
         )
         if said is None:
             return None
-        network, notes, seen = said
+        network, first, notes, seen = said
         expected = None
         if judged:
             nm = pixel_size_nm if resampling is None else resampling.network_nm
             # the frame by itself, on the pixels that the network saw
-            finishing = _finishing(record, None, resampling).scaled(_side_ratio(seen, pixels))
-            mask = finish_prediction(network.classes, network.shares, finishing)
-            expected = _judged(run, record, device, seen, network, mask, nm)
+            mask = finish_prediction(first.classes, first.shares, _on_seen(finishing, seen, pixels))
+            expected = _judged(run, record, device, seen, first, mask, nm)
     shares = network.shares
     if parts:
         shares = np.rint(255 * network.probabilities[1:]).astype(np.uint8)
@@ -259,7 +269,7 @@ def predict_steadily(
     )
     return _result(
         *(record, network, own.shape, probabilities, resampling),
-        finishing=_finishing(record, finishing, resampling),
+        finishing=_finishing(record, finishing, resampling, own),
         instances=instances,
         neck=neck,
         notes=own.notes,
@@ -271,9 +281,9 @@ def _can_be_judged(record: RunRecord, judged: bool) -> bool:
     return judged and not nothing_to_judge_by(record)
 
 
-def _side_ratio(seen: NDArray[Any], pixels: NDArray[Any]) -> float:
-    """Return how many px of what the network saw a px of the image is long."""
-    return float(np.sqrt(seen.size / max(1, pixels.size)))
+def _on_seen(finishing: Finishing, seen: NDArray[Any], pixels: NDArray[Any]) -> Finishing:
+    """Return a plan for the image with its lengths in px of what the network saw of it."""
+    return finishing.scaled(float(np.sqrt(seen.size / max(1, pixels.size))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -286,11 +296,15 @@ class _Said:
 
 
 def _finishing(
-    record: RunRecord, finishing: Finishing | None, resampling: Resampling | None
+    record: RunRecord,
+    finishing: Finishing | None,
+    resampling: Resampling | None,
+    image: NDArray[Any] | FrameSaid,
 ) -> Finishing:
-    if finishing is not None:
-        return finishing
-    return finishing_for(record, None if resampling is None else resampling.image_nm)
+    """Return how the mask is finished, and in how many orientations the network is asked."""
+    if finishing is None:
+        finishing = finishing_for(record, None if resampling is None else resampling.image_nm)
+    return settled(finishing, record, (image.shape[0], image.shape[1]), resampling)
 
 
 def _what_it_says(
@@ -301,26 +315,41 @@ def _what_it_says(
     device: Device,
     resampling: Resampling | None,
     *,
+    number: int,
     probabilities: bool,
     shares: bool,
     report: Reporter,
     stopped: Stopped,
-) -> tuple[Any, tuple[str, ...], NDArray[np.float32]] | None:
-    """Return what a run says of an image, notes for the user and what the network saw."""
+) -> tuple[Any, Saying, tuple[str, ...], NDArray[np.float32]] | None:
+    """Return what a run says of an image in so many orientations and of the image as it lies.
+
+    With that come notes for the user and what the network saw.
+    """
     clean_pixels = standardise(_seen(pixels, record.cleaning, resampling))
-    predict_tiles = _network_tiles(run, device) if record.is_network else _baseline_strips(run)
-    result = predict_tiles(
-        clean_pixels,
-        tile_px=tile_px,
-        probabilities=probabilities,
-        shares=shares,
+    named: dict[str, Any] = {
+        "tile_px": tile_px,
+        "probabilities": probabilities,
+        "progress": lambda fraction: report(ProgressReport(fraction, None)),
+        "stopped": stopped,
         **({"border": True} if record.parts_particles else {}),
-        progress=lambda fraction: report(ProgressReport(fraction, None)),
-        stopped=stopped,
-    )
+    }
+    first: list[Saying] = []
+    if not record.is_network:
+        result = _baseline_strips(run)(clean_pixels, shares=shares, **named)
+    elif number == 1:
+        result = _network_tiles(run, device)(clean_pixels, shares=shares, **named)
+    else:
+        from napari_tem_rf.learning.orientations import ORIENTATIONS, predict_turned
+
+        result = predict_turned(
+            *(_network_tiles(run, device), clean_pixels, ORIENTATIONS[number]),
+            look=first.append,
+            **named,
+        )
     if result is None:
         return None
-    return result, _notes(pixels, clean_pixels, record.cleaning), clean_pixels
+    notes = _notes(pixels, clean_pixels, record.cleaning)
+    return result, first[0] if first else result, notes, clean_pixels
 
 
 def _result(

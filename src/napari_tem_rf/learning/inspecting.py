@@ -11,6 +11,7 @@ from torch import Tensor
 
 from napari_tem_rf.learning.device import out_of_memory
 from napari_tem_rf.learning.network import Network
+from napari_tem_rf.learning.orientations import turned_back, turned_to
 from napari_tem_rf.learning.prediction import most_probable
 from napari_tem_rf.networks.rounding import round_up
 
@@ -85,7 +86,7 @@ def inspect_crops(
         for first in range(0, len(crops), TOGETHER):
             some = slice(first, first + TOGETHER)
             stack = np.stack(
-                [_turned(crop, way) for crop, way in zip(crops[some], ways[some], strict=True)]
+                [turned_to(crop, way) for crop, way in zip(crops[some], ways[some], strict=True)]
             )
             try:
                 logits = network(torch.from_numpy(stack)[:, None].to(device))
@@ -94,20 +95,9 @@ def inspect_crops(
                     raise MemoryError(f"no memory on {device} for a few crops") from error
                 raise
             for each, way in zip(logits, ways[some], strict=True):  # (class, row, column)
-                found.append(_turned_back(most_probable(each, border).cpu().numpy() > 0, way))
+                found.append(turned_back(most_probable(each, border).cpu().numpy() > 0, way))
     finally:
         hook.remove()
     inside = torch.cat([each.flatten(2) for each in kept])  # (crop, channel, pixel)
     features = torch.cat([inside.mean(2), inside.std(2, unbiased=False)], dim=1)
     return CropFindings(features.double().cpu().numpy(), np.stack(found))
-
-
-def _turned(plane: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
-    """Return a plane in one of the eight symmetries of a square; 0 is as it lies."""
-    turned = np.rot90(plane, symmetry % 4)
-    return turned[:, ::-1] if symmetry >= 4 else turned
-
-
-def _turned_back(plane: NDArray[np.bool_], symmetry: int) -> NDArray[np.bool_]:
-    straight = plane[:, ::-1] if symmetry >= 4 else plane
-    return np.rot90(straight, -(symmetry % 4))

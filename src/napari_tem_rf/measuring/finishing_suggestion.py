@@ -78,6 +78,8 @@ def suggest_finishing(
     annotations: Iterable[NDArray[np.integer]],
     field_px: int,
     lattice_px: Callable[[], float | None] = lambda: None,
+    *,
+    averaged: bool = True,
 ) -> Suggestion:
     """Suggest how the masks of a network are finished.
 
@@ -90,6 +92,8 @@ def suggest_finishing(
     lattice_px : callable
         Measures the period of the images' lattice in px, None where there is none; called only
         where the annotation does not say enough.
+    averaged : bool
+        Whether to ask the network in several orientations, as time allows.
     """
     sizes, hole_sizes = _whole_particles(annotations)
     if len(sizes) >= FEWEST_PARTICLES:
@@ -123,6 +127,7 @@ def suggest_finishing(
         smallest_px=_rounded(smallest),
         hole_px=_rounded(hole),
         smoothing_px=_rounded(smoothing),
+        orientations="as time allows" if averaged else "one",
     )
     return Suggestion(finishing, reason)
 

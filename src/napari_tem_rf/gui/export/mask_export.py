@@ -161,6 +161,7 @@ class MaskExport(QWidget):
             True,
             "auto",
             mark.resampling,
+            mark.finishing,
             name=f"predicting {image.name}",
             on_done=done,
             on_failed=lambda sentence: self._on_written((False, sentence)),

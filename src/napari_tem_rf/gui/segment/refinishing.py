@@ -1,6 +1,7 @@
-"""Predictions that are shown, finished in another way without asking the network again."""
+"""Predictions that are shown, finished in another way, mostly without asking the network again."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from psygnal import Signal
 
 from napari_tem_rf import jobs
-from napari_tem_rf.gui.layers.layers import pixel_size_nm
+from napari_tem_rf.gui.layers.layers import frame_pixels, pixel_size_nm
 from napari_tem_rf.gui.layers.marks import PredictionMark, find_ours, mark_of
 from napari_tem_rf.gui.particles.layers import take_instances
 from napari_tem_rf.gui.session.background import Latest, Request
@@ -20,12 +21,18 @@ from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.predictions import layer_name, show_prediction
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
+from napari_tem_rf.jobs.orientations import settled
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
+from napari_tem_rf.measuring.finishing import Finishing, Orientations
+from napari_tem_rf.measuring.series import Finding
 
 __all__ = ["MOST_BYTES", "Refinishing"]
 
 MOST_BYTES = 256 * 2**20
 """Memory for what predictions are finished from; the oldest go first."""
+
+_Mask = tuple[NDArray[Any], NDArray[np.int32] | None]
+"""Labels of a finished mask, and its numbered particles where there are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +46,7 @@ class _Kept:
     shares: NDArray[np.uint8]
     numbered: NDArray[np.int32] | None
     resampling: Any
+    orientations: Orientations
 
     @property
     def size(self) -> int:
@@ -48,6 +56,8 @@ class _Kept:
 
 class Refinishing:
     """Keeps what the network said of the frames that were predicted, and finishes them again.
+
+    Only where it is to be asked in other orientations than before, it is asked again.
 
     Signals
     -------
@@ -82,6 +92,7 @@ class Refinishing:
         self._kept[key] = _Kept(
             *(ref(image), frame, run, result.classes, result.shares, result.instances),
             resampling,
+            result.finishing.asks_for,
         )
         held = sum(each.size for each in self._kept.values())
         while held > MOST_BYTES and len(self._kept) > 1:
@@ -113,29 +124,79 @@ class Refinishing:
             key, *keys = keys
             kept = self._kept.get(key)
             image = None if kept is None else kept.image()
-            if kept is None or not self._is_shown(key, image, kept.run):
+            if kept is None or image is None or not self._is_shown(key, image, kept.run):
                 self._kept.pop(key, None)
                 continue
-            chosen = self._session.situation.choices.finishing
-            finishing = finishing_for(kept.run.record, pixel_size_nm(image), chosen)
-            work = self._session.submit(
-                jobs.finish_again,
-                kept.classes,
-                kept.shares,
-                finishing,
-                kept.numbered,
-                name="finishing masks",
-                on_done=request.only(partial(self._show, request, keys, done, kept, finishing)),
-                on_failed=request.only(self.said.emit),
-            )
+            finishing = self._finishing(kept, image)
+            show = partial(self._show, request, keys, done, kept, finishing)
+            if finishing.asks_for == kept.orientations:
+                work = self._session.submit(
+                    jobs.finish_again,
+                    kept.classes,
+                    kept.shares,
+                    finishing,
+                    kept.numbered,
+                    name="finishing masks",
+                    on_done=request.only(partial(self._finished, kept, show)),
+                    on_failed=request.only(self.said.emit),
+                )
+            else:
+                self.said.emit(f"Asking the network about {image.name} again...")
+                work = self._session.submit(
+                    jobs.predict_with_run,
+                    kept.run.folder,
+                    frame_pixels(image, kept.frame),
+                    None,
+                    False,
+                    "auto",
+                    kept.resampling,
+                    finishing,
+                    True,
+                    kept.run.record.parts_particles,
+                    Finding().neck,
+                    pixel_size_nm(image),
+                    name=f"predicting {image.name}",
+                    on_done=request.only(partial(self._predicted, kept, show)),
+                    on_failed=request.only(self.said.emit),
+                )
             request.holds(work)
             return
         if done:
             self.said.emit(f"{done:,} shown {'mask' if done == 1 else 'masks'} finished anew.")
 
-    def _is_shown(self, key: tuple[str, int, int], image: Image | None, run: TrainedRun) -> bool:
+    def _finishing(self, kept: _Kept, image: Image) -> Finishing:
+        chosen, record = self._session.situation.choices.finishing, kept.run.record
+        plan = finishing_for(record, pixel_size_nm(image), chosen)
+        rows, columns = kept.classes.shape
+        return settled(plan, record, (rows, columns), kept.resampling)
+
+    def _finished(
+        self,
+        kept: _Kept,
+        show: Callable[[_Mask | None], None],
+        finished: _Mask | None,
+    ) -> None:
+        if finished is not None:
+            finished = jobs.label_values(finished[0], kept.run.record.classes), finished[1]
+        show(finished)
+
+    def _predicted(
+        self,
+        kept: _Kept,
+        show: Callable[[_Mask | None], None],
+        result: jobs.PredictionResult | None,
+    ) -> None:
+        """Keep what the network said in other orientations, and show it."""
+        image = kept.image()
+        if result is None or image is None:
+            show(None)
+            return
+        self.keep(image, kept.frame, kept.run, result)
+        show((result.labels, result.instances))
+
+    def _is_shown(self, key: tuple[str, int, int], image: Image, run: TrainedRun) -> bool:
         """Whether the layer still shows that run's prediction."""
-        if image is None or image not in self._session.viewer.layers:
+        if image not in self._session.viewer.layers:
             return False
         mark = self._mark(image, run)
         return (
@@ -150,17 +211,17 @@ class Refinishing:
         keys: list[tuple[str, int, int]],
         done: int,
         kept: _Kept,
-        finishing: Any,
-        finished: tuple[NDArray[Any], NDArray[np.int32] | None] | None,
+        finishing: Finishing,
+        finished: _Mask | None,
     ) -> None:
         image = kept.image()
         if finished is not None and image is not None and image in self._session.viewer.layers:
             record = kept.run.record
-            classes, numbered = finished
+            labels, numbered = finished
             layer = show_prediction(
                 self._session,
                 image,
-                jobs.label_values(classes, record.classes),
+                labels,
                 record.classes,
                 record.predictor,
                 run=kept.run.folder,

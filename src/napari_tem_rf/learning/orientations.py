@@ -1,0 +1,117 @@
+"""What a network says of an image in several orientations, averaged.
+
+A network has learned from crops in all of the eight orientations of a square and still answers
+differently in each: where its pools begin, and what noise looks like to it, changes with them. The
+mean of its answers is closer to the truth than one of them; see Krizhevsky et al. (2012),
+https://doi.org/10.1145/3065386, who averaged over crops and their mirror images.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_tem_rf.learning.prediction import Prediction
+
+__all__ = ["ORIENTATIONS", "predict_turned", "turned_back", "turned_to"]
+
+ORIENTATIONS = {1: (0,), 2: (0, 5), 8: tuple(range(8))}
+"""Which ones are taken when there are so many: of two, neither rows nor columns run alike."""
+
+_WHOLE = 255
+
+
+def turned_to(plane: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return a plane, shape (row, column), in one of the eight orientations; 0 is as it lies.
+
+    From 4 on it is mirrored after it was turned. Axes before the last two stay.
+    """
+    turned = np.rot90(plane, orientation % 4, axes=(-2, -1))
+    return turned[..., ::-1] if orientation >= 4 else turned
+
+
+def turned_back(plane: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return to how it lay what `turned_to` has turned."""
+    straight = plane[..., ::-1] if orientation >= 4 else plane
+    return np.rot90(straight, -(orientation % 4), axes=(-2, -1))
+
+
+def predict_turned(
+    predict: Callable[..., Prediction | None],
+    pixels: NDArray[np.float32],
+    orientations: Sequence[int],
+    *,
+    probabilities: bool = False,
+    border: bool = False,
+    progress: Callable[[float], None] = lambda fraction: None,
+    look: Callable[[Prediction], None] = lambda first: None,
+    **named: Any,
+) -> Prediction | None:
+    """Predict an image in several orientations and average what is said; None when stopped.
+
+    Parameters
+    ----------
+    predict : callable
+        `napari_tem_rf.learning.prediction.predict` of a network: called with pixels and by name.
+    pixels : ndarray of float32, shape (row, column)
+        Standardised image.
+    orientations : sequence of int
+        Which of the eight; see `turned_to`.
+    probabilities, border : bool
+        As for `predict`.
+    progress : callable
+        Called with the fraction done.
+    look : callable
+        Called with what is said of the image in the first orientation, with the shares.
+    **named
+        For `predict`.
+
+    Returns
+    -------
+    Prediction
+        The mean, with its shares; between two classes that are as probable, the first is taken.
+    """
+    number = len(orientations)
+    parts: NDArray[np.uint16] | None = None
+    likely: NDArray[np.float32] | None = None
+    for done, orientation in enumerate(orientations):
+        said = predict(
+            turned_to(pixels, orientation).copy(),
+            probabilities=probabilities,
+            shares=True,
+            **({"border": True} if border else {}),
+            progress=lambda fraction, done=done: progress((done + fraction) / number),
+            **named,
+        )
+        if said is None:
+            return None
+        if done == 0:
+            look(said)
+        assert said.shares is not None
+        shares = turned_back(said.shares, orientation)
+        parts = shares.astype(np.uint16) if parts is None else np.add(parts, shares, out=parts)
+        if said.probabilities is not None:
+            straight = turned_back(said.probabilities, orientation)
+            likely = straight.copy() if likely is None else np.add(likely, straight, out=likely)
+    assert parts is not None
+    if likely is not None:
+        likely /= number
+    return Prediction(_most_probable(parts, number * _WHOLE), likely, _rounded(parts, number))
+
+
+def _most_probable(parts: NDArray[np.uint16], whole: int) -> NDArray[np.uint8]:
+    """Return class indices, shape (row, column), of sums of all classes but the background."""
+    highest = parts[0]
+    best = np.ones(highest.shape, np.uint8)
+    background = np.int32(whole) - highest
+    for index, plane in enumerate(parts[1:], start=2):
+        background -= plane
+        best[plane > highest] = index
+        highest = np.maximum(highest, plane)
+    best[background >= highest] = 0
+    return best
+
+
+def _rounded(parts: NDArray[np.uint16], number: int) -> NDArray[np.uint8]:
+    return ((parts + np.uint16(number // 2)) // np.uint16(number)).astype(np.uint8)
