@@ -13,6 +13,7 @@ from napari_tem_rf.jobs import TrainRequest, Watched, orientations, training
 from napari_tem_rf.jobs.mask_files import ForeignMaskError, MaskFile
 from napari_tem_rf.jobs.orientations import settled
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
+from napari_tem_rf.learning import orientations as learning_orientations
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning
@@ -51,7 +52,14 @@ def image_of(noise=1.0, seed=752):
 
 def request_of(folder, **changes):
     return TrainRequest(
-        folder, (image_of(0.2),), SPEC, **{"plan": PLAN, "unlabelled": "background", **changes}
+        folder,
+        **{
+            "images": (image_of(0.2),),
+            "spec": SPEC,
+            "plan": PLAN,
+            "unlabelled": "background",
+            **changes,
+        },
     )
 
 
@@ -252,3 +260,21 @@ def test_a_mask_that_was_finished_otherwise_is_not_taken_for_this_one(run, noisy
     off = replace(opened, record=replace(opened.record, finishing=UNFINISHED))
     with pytest.raises(ForeignMaskError, match="not from this run"):
         MaskFile(off, micrograph, tmp_path / "gold.tif")
+
+
+def test_after_strokes_certainty_is_found_on_what_is_predicted(tmp_path, monkeypatch):
+    asked = []
+    turned = learning_orientations.predict_turned
+
+    def note(predict, pixels, ways, **named):
+        asked.append(len(ways))
+        return turned(predict, pixels, ways, **named)
+
+    monkeypatch.setattr(learning_orientations, "predict_turned", note)
+    train(request_of(tmp_path / "masks"))
+    assert not asked
+    strokes = np.zeros_like(image_of().labels)
+    strokes[14:18, 10:18], strokes[46:50, 36:44], strokes[30:34, 20:60] = 2, 2, 1
+    painted = replace(image_of(0.2), labels=strokes)
+    train(request_of(tmp_path / "strokes", images=(painted,), unlabelled="ignore"))
+    assert asked == [8]

@@ -8,15 +8,22 @@ from dataclasses import replace
 
 from napari_tem_rf.measuring.finishing import Finishing, Orientations
 from napari_tem_rf.micrographs.resampling import Resampling
+from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.run_record import RunRecord
 
-__all__ = ["MOST_MACS", "NUMBER_OF", "settled"]
+__all__ = ["MOST_MACS", "NUMBER_OF", "allowed", "settled"]
 
 MOST_MACS = 1.5e11
 """Multiply-adds that an image or a series may take in all: a few seconds on two cores."""
 
 NUMBER_OF: dict[Orientations, int] = {"one": 1, "two": 2, "eight": 8}
 """How many orientations are meant."""
+
+
+def allowed(network: NetworkSpec, pixels: float) -> Orientations:
+    """Return how many orientations time allows where a network sees so many pixels in all."""
+    macs = network.macs_per_pixel * pixels
+    return "eight" if 8 * macs <= MOST_MACS else "two" if 2 * macs <= MOST_MACS else "one"
 
 
 def settled(
@@ -46,8 +53,7 @@ def settled(
     if chosen == "as time allows":
         binning = record.cleaning.binning
         rows, columns = shape if resampling is None else resampling.shape(shape)
-        macs = record.network.macs_per_pixel * frames * rows * columns / binning**2
-        chosen = "eight" if 8 * macs <= MOST_MACS else "two" if 2 * macs <= MOST_MACS else "one"
+        chosen = allowed(record.network, frames * rows * columns / binning**2)
     if chosen == finishing.orientations:
         return finishing
     return replace(finishing, orientations=chosen)

@@ -44,7 +44,7 @@ def predict_turned(
     *,
     probabilities: bool = False,
     border: bool = False,
-    progress: Callable[[float], None] = lambda fraction: None,
+    progress: Callable[[float], None] | None = None,
     look: Callable[[Prediction], None] = lambda first: None,
     **named: Any,
 ) -> Prediction | None:
@@ -53,7 +53,8 @@ def predict_turned(
     Parameters
     ----------
     predict : callable
-        `napari_tem_rf.learning.prediction.predict` of a network: called with pixels and by name.
+        `napari_tem_rf.learning.prediction.predict` of a network, or what stands for it: called with
+        pixels and by name.
     pixels : ndarray of float32, shape (row, column)
         Standardised image.
     orientations : sequence of int
@@ -61,7 +62,7 @@ def predict_turned(
     probabilities, border : bool
         As for `predict`.
     progress : callable
-        Called with the fraction done.
+        Called with the fraction done, where ``predict`` tells it.
     look : callable
         Called with what is said of the image in the first orientation, with the shares.
     **named
@@ -76,12 +77,13 @@ def predict_turned(
     parts: NDArray[np.uint16] | None = None
     likely: NDArray[np.float32] | None = None
     for done, orientation in enumerate(orientations):
+        if progress is not None:
+            named["progress"] = lambda part, done=done: progress((done + part) / number)
         said = predict(
             turned_to(pixels, orientation).copy(),
             probabilities=probabilities,
             shares=True,
             **({"border": True} if border else {}),
-            progress=lambda fraction, done=done: progress((done + fraction) / number),
             **named,
         )
         if said is None:
