@@ -148,7 +148,7 @@ def _fit_run(request: FitRequest, report: Reporter, stopped: Stopped) -> RunReco
 
 
 def _split(request: FitRequest, data: TrainingSet) -> Split:
-    from napari_tem_rf.learning.baselines import FOREST_REACH_PX
+    from napari_tem_rf.learning.pixel_features import FOREST_REACH_PX
 
     # a filter has three numbers to learn, none of them from one place
     gap_px = FOREST_REACH_PX if request.method == "forest" else 0
@@ -156,7 +156,7 @@ def _split(request: FitRequest, data: TrainingSet) -> Split:
 
 
 def _finishing(request: FitRequest, data: TrainingSet) -> Suggestion:
-    from napari_tem_rf.learning.baselines import FOREST_REACH_PX
+    from napari_tem_rf.learning.pixel_features import FOREST_REACH_PX
 
     if request.finishing is not None:
         return Suggestion(request.finishing, "as it was chosen before")
