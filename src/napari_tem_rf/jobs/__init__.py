@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         measure_mean_effective_field,
     )
     from napari_tem_rf.jobs.finishing import finish_again, suggest_from, suggest_from_run
-    from napari_tem_rf.jobs.fitting import FitRequest, NoLatticeError, fit_run
+    from napari_tem_rf.jobs.fitting import FitRequest, NoLatticeError, fit_instead, fit_run
     from napari_tem_rf.jobs.learning_on import Judgement, judge_live, learn_on
     from napari_tem_rf.jobs.live import (
         LiveAnswer,
@@ -66,6 +66,7 @@ __all__ = [
     "adopt_weights",
     "asdict_split",
     "finish_again",
+    "fit_instead",
     "fit_run",
     "judge_live",
     "keep_live_image",
@@ -107,6 +108,7 @@ _MODULES = {
     "adopt_weights": "adopting",
     "asdict_split": "training",
     "finish_again": "finishing",
+    "fit_instead": "fitting",
     "fit_run": "fitting",
     "judge_live": "learning_on",
     "keep_live_image": "live",

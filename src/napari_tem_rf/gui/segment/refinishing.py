@@ -17,10 +17,12 @@ from napari_tem_rf.gui.layers.marks import PredictionMark, find_ours, mark_of
 from napari_tem_rf.gui.particles.layers import take_instances
 from napari_tem_rf.gui.session.background import Latest, Request
 from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.expectations import Expectations
 from napari_tem_rf.gui.session.predictions import layer_name, show_prediction
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
+from napari_tem_rf.measuring.finishing import Finishing
 
 __all__ = ["MOST_BYTES", "Refinishing"]
 
@@ -30,7 +32,7 @@ MOST_BYTES = 256 * 2**20
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kept:
-    """What a network said of a frame, before its mask was finished."""
+    """What a network said of a frame, before its mask was finished, and how it was then."""
 
     image: ReferenceType[Image]
     frame: int
@@ -39,6 +41,7 @@ class _Kept:
     shares: NDArray[np.uint8]
     numbered: NDArray[np.int32] | None
     resampling: Any
+    finishing: Finishing
 
     @property
     def size(self) -> int:
@@ -82,6 +85,7 @@ class Refinishing:
         self._kept[key] = _Kept(
             *(ref(image), frame, run, result.classes, result.shares, result.instances),
             resampling,
+            result.finishing,
         )
         held = sum(each.size for each in self._kept.values())
         while held > MOST_BYTES and len(self._kept) > 1:
@@ -169,5 +173,8 @@ class Refinishing:
                 finishing=finishing,
             )
             take_instances(self._session, layer, kept.frame, numbered)
+            self._session.part(Expectations).finished_anew(
+                image, kept.frame, kept.run.folder, as_judged=finishing == kept.finishing
+            )
             done += 1
         self._next(request, keys, done)
