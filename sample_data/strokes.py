@@ -23,6 +23,10 @@ PARTICLE = 2
 STROKE_PX = 90  # longest stroke
 CLEARANCE_PX = 4.0  # a person stays away from borders that are hard to see
 BESIDE_PX = 6.0  # as near as one dares where a border is plain
+EDGE_PX = 6  # from the edge of the image
+OPEN = 10  # strokes on the open background
+SHORT_PX = 60  # of a stroke that corrects
+OUTSIDE = 3  # particles around which the background is painted too
 
 Mask = NDArray[np.bool_]
 Path = NDArray[np.float64]
@@ -93,12 +97,53 @@ def paint_walk(strokes: NDArray[np.uint8], walk: Path, width_px: float, value: i
     strokes[distance_transform_edt(blank) <= width_px / 2.0] = value
 
 
+def lonely_walk(
+    room: Mask, strokes: NDArray[np.uint8], rng: np.random.Generator, trials: int = 12
+) -> Path:
+    """Return the longest of some walks that start where least is painted round about."""
+    far = np.where(room, distance_transform_edt(strokes == 0), 0.0)
+    starts = np.argwhere(far >= 0.8 * far.max())
+    walks = [wander(room, starts[rng.integers(len(starts))], rng) for _ in range(trials)]
+    return max(walks, key=len)
+
+
+def edge_walk(room: Mask, strokes: NDArray[np.uint8], rng: np.random.Generator) -> Path | None:
+    """Return a walk along the edge of the image, far from what is painted; None without room."""
+    line = _ring(room.shape)
+    # the ring begins where there is no room, so that no walk is cut where it closes
+    line = np.roll(line, -int(room[tuple(line.T)].argmin()), axis=0)
+    far = distance_transform_edt(strokes == 0)[tuple(line.T)]
+    walls = np.flatnonzero(np.append(~room[tuple(line.T)], True))
+    found, best = None, 0.0
+    for first, last in zip(np.append(0, walls[:-1] + 1), walls, strict=True):
+        if last - first < STROKE_PX // 3:
+            continue
+        middle = first + int(far[first:last].argmax())
+        if far[middle] > best:
+            best = float(far[middle])
+            start = int(np.clip(middle - STROKE_PX // 2, first, max(first, last - STROKE_PX)))
+            found = line[start : min(start + STROKE_PX, last)].astype(float)
+    if found is None:
+        return None
+    shaky = gaussian_filter1d(rng.normal(0.0, 8.0, found.shape), 12.0, axis=0)
+    return np.asarray(gaussian_filter1d(found, 6.0, axis=0, mode="nearest") + shaky)
+
+
+def _ring(shape: tuple[int, ...]) -> NDArray[np.int64]:
+    """Return the points (row, column) around an image, `EDGE_PX` inside its edge."""
+    ring = np.zeros(shape, dtype=bool)
+    ring[EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX] = True
+    (line,) = find_contours(ring.astype(float), 0.5)
+    return np.asarray(np.rint(line[:-1]).astype(int))
+
+
 def draw_strokes(mask: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Return strokes as they are once a person has corrected a first mask.
 
-    A stroke on each of up to six particles and four on the open background; then, where a first
-    mask goes wrong, one along the outside of a border and one along the inside of another. Both
-    classes get about as much: a network that sees little of one class paints little of it.
+    A stroke on each of up to six particles; short ones on the open background, each where least
+    is painted yet, and two along the edges of the image: there a first mask has false areas. Where
+    it is too narrow or too wide, one along the inside of the border of each of these particles, and
+    along the outside of some.
 
     Parameters
     ----------
@@ -123,17 +168,24 @@ def draw_strokes(mask: Mask, rng: np.random.Generator) -> NDArray[np.uint8]:
     for region in chosen:
         width_px = rng.uniform(3.0, 5.0)
         paint_walk(strokes, longest_walk(regions == region, rng), width_px, PARTICLE)
-    for _ in range(4):
+    background = np.zeros_like(strokes)
+    for _ in range(OPEN):
         width_px = rng.uniform(3.0, 5.0)
-        paint_walk(strokes, longest_walk(outer, rng), width_px, BACKGROUND)
+        walk = lonely_walk(outer, background, rng)[:SHORT_PX]
+        paint_walk(background, walk, width_px, BACKGROUND)
+    for _ in range(2):
+        walk = edge_walk(outer, background, rng)
+        if walk is not None:
+            paint_walk(background, walk[:SHORT_PX], 3.0, BACKGROUND)
+    strokes[background > 0] = BACKGROUND
     particles, _ = label(mask)
     near = distance_transform_edt(~mask) > CLEARANCE_PX
-    sides = [(near, BACKGROUND), (inner, PARTICLE)]
-    for region, (room, value) in zip(chosen[::-1], sides, strict=False):
+    for place, region in enumerate(chosen[::-1]):
         particle = particles == particles[regions == region][0]
-        walk = border_walk(particle, room, rng)
-        if walk is not None:
-            paint_walk(strokes, walk, 3.0, value)
+        for room, value in ((inner, PARTICLE), (near, BACKGROUND))[: 1 + (place < OUTSIDE)]:
+            walk = border_walk(particle, room, rng)
+            if walk is not None:
+                paint_walk(strokes, walk[:SHORT_PX], 3.0, value)
     return strokes
 
 

@@ -9,8 +9,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from napari_tem_rf import effective_field, jobs
-from napari_tem_rf.learning import baselines
 from napari_tem_rf.learning.forest import Forest
+from napari_tem_rf.learning.pixel_features import feature_strips
 from napari_tem_rf.measuring.finishing import UNFINISHED
 from napari_tem_rf.micrographs.annotation import LabelledImage
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
@@ -73,7 +73,7 @@ def test_a_moved_forest_predicts_what_scikit_learns_forest_says(made):
     folder, grown, _ = made
     image = discs("new", seed=2245)
     pixels = standardise(clean(image.pixels, Cleaning(spikes="paper", spike_threshold=30.0)))
-    (_, features), *_ = baselines.feature_strips(pixels)
+    (_, features), *_ = feature_strips(pixels)
     says = grown.predict(features.reshape(-1, features.shape[-1])).reshape(pixels.shape)
     found = jobs.predict_with_run(folder, image.pixels, finishing=UNFINISHED, **QUIET)
     np.testing.assert_array_equal(found.labels, np.array([0, 1, 4])[says])

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import distance_transform_edt
 
 ROOT = Path(__file__).parents[1] / "sample_data"
 PIXEL_SIZES_NM = {"high_resolution": (0.02, 0.04), "low_magnification": (0.1, 0.2)}
@@ -33,15 +35,15 @@ def pixel_size_nm(path: Path) -> tuple[float, float]:
         return y_units / y_pixels, x_units / x_pixels
 
 
-def touching() -> Any:
-    """Return the script that draws particles that touch, which is no part of the package."""
-    spec = importlib.util.spec_from_file_location("touching", ROOT / "touching.py")
+def script(name: str) -> Any:
+    """Return a script of the sample data, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    script = importlib.util.module_from_spec(spec)
-    sys.modules["touching"] = script  # dataclasses look their module up
-    spec.loader.exec_module(script)
-    return script
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
 
 
 def contrast(image: Path) -> float:
@@ -97,8 +99,32 @@ def test_strokes_lie_inside_their_class(path: Path) -> None:
     assert np.unique(strokes).tolist() == [0, 1, 2]
     assert (mask[strokes == 2] == 1).all()
     assert (mask[strokes == 1] == 0).all()
-    assert 2000 < np.count_nonzero(strokes) < 5000
+    assert 4500 < np.count_nonzero(strokes) < 7000
     assert pixel_size_nm(other(path, "strokes")) == pytest.approx(pixel_size_nm(path))
+
+
+def test_the_strokes_are_those_of_the_script(tmp_path: Path) -> None:
+    path = ROOT / "high_resolution/strokes/gold_hr_02.tif"
+    for kind in ("labels", "strokes"):
+        (tmp_path / kind).mkdir()
+        shutil.copy(other(path, kind), tmp_path / kind)
+    script("strokes").redraw(tmp_path, seed=1)
+    drawn = tifffile.imread(tmp_path / "strokes" / path.name)
+    np.testing.assert_array_equal(drawn, tifffile.imread(path))
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in IMAGES if other(p, "strokes").exists()], ids=lambda path: path.stem
+)
+def test_strokes_leave_no_wide_background_unpainted(path: Path) -> None:
+    """Far from any stroke, and at the edges of the image, masks have false areas."""
+    strokes = tifffile.imread(other(path, "strokes"))
+    mask = tifffile.imread(other(path, "labels")) > 0
+    far = distance_transform_edt(strokes != 1)
+    assert far[~mask].max() < 200
+    edge = np.ones_like(mask)
+    edge[16:-16, 16:-16] = False
+    assert np.count_nonzero((strokes == 1) & edge) > 200
 
 
 def test_some_high_resolution_particles_are_as_grey_as_their_background() -> None:
@@ -126,7 +152,7 @@ def test_the_folder_stays_small() -> None:
 
 
 def test_particles_that_touch_are_crowded_overlap_and_have_a_number_each():
-    draw_touching = touching().draw_touching
+    draw_touching = script("touching").draw_touching
     scene = draw_touching(np.random.default_rng([1, 2]), 192)
     again = draw_touching(np.random.default_rng([1, 2]), 192)
     np.testing.assert_array_equal(scene.image, again.image)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -120,6 +121,10 @@ def test_the_network_is_one_line_until_it_is_changed(dock: Workspace, session: S
     assert network.summary.text() == "120 px, pre-trained"
     session.spec = NetworkSpec((2, 4), filters=4)
     assert network.summary.text() == "64 px, begins from nothing"
+    run = SimpleNamespace(spec=session.spec, telling_dice=0.9, title="gold", folder=Path("gold"))
+    session.choose(runs=(run,), start=run.folder)
+    assert network.summary.text() == "64 px, goes on from your run"
+    session.choose(runs=(), start=None)
     network.recommended_button.click()
     assert session.spec == FIRST_NETWORK
     network.change_button.click()

@@ -135,7 +135,7 @@ def test_what_cannot_be_judged_is_said(session: Session, image: Image) -> None:
     assert "not much worse than in training: pixels 1.25" in expectation_in_words(little)
     kept = session.part(Expectations)
     kept.keep(image, 0, Path("run"), old)
-    assert kept.of(image, 0, Path("run")) is old
+    assert kept.of(image, 0, Path("run")).expected is old
     assert kept.of(image, 0, Path("other")) is None
     assert next_words(kept.worst_first(Path("run"))) == ""
     kept.keep(image, 0, Path("run"), None)

@@ -362,6 +362,24 @@ def test_dock_reads_out_pins_and_compares(overlay, viewer, image, worker, monkey
     )
 
 
+def test_an_answer_that_nothing_changes_is_said_so(
+    overlay, viewer, image, worker, monkeypatch, qtbot
+):
+    """As where all maps of a network are at zero."""
+
+    def dead(run, spec, pixels, at, seed=752, *, report, stopped):
+        return effective_field_of(np.zeros((9, 9), np.float32), (at[0] - 4, at[1] - 4), at)
+
+    monkeypatch.setattr(jobs, "measure_effective_field", dead)
+    dock = ReceptiveFieldWidget(viewer)
+    qtbot.addWidget(dock)
+    overlay.heat = True
+    point_at(viewer, image, 30, 40)
+    words = "none: no small change of the image changes this answer"
+    qtbot.waitUntil(lambda: words in dock.cursor.words.text(), timeout=5000)
+    assert "0 px" not in dock.cursor.words.text().split("influence")[1]
+
+
 def test_mean_is_shown_beside_the_nominal_field(overlay, viewer, image, worker, monkeypatch, qtbot):
     def mean(run, spec, pixels, at, seed=752, *, report, stopped):
         heat = np.ones((33, 33), np.float32)

@@ -10,11 +10,13 @@ from napari.layers import Image, Labels
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.marks import image_mark_of
 from napari_tem_rf.gui.segment import refinishing
+from napari_tem_rf.gui.segment.expected import ExpectedWidget
 from napari_tem_rf.gui.segment.finishing import FinishingWidget
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.session.choices import TrainedRun
 from napari_tem_rf.gui.session.request import training_request
 from napari_tem_rf.gui.session.session import Session
+from napari_tem_rf.measuring.expected_dice import ExpectedDice
 from napari_tem_rf.measuring.finishing import UNFINISHED, Finishing, finish_prediction
 
 from .conftest import SHAPE, fake_train
@@ -52,7 +54,10 @@ def asked(worker: None, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         classes = mask()
         shares = (classes * 255)[None]
         finished = finish_prediction(classes, shares, finishing)
-        return jobs.PredictionResult(2 * finished, None, (), classes, shares, finishing)
+        expected = ExpectedDice(0.9, 0.8, 0.95, False, (), "held-out masks")
+        return jobs.PredictionResult(
+            2 * finished, None, (), classes, shares, finishing, expected=expected
+        )
 
     monkeypatch.setattr(jobs, "predict_with_run", predict)
     return asked
@@ -93,17 +98,21 @@ def test_without_a_run_it_says_where_it_comes_from(viewer: Any) -> None:
 def test_one_tick_shows_the_mask_as_it_was_decided(
     viewer: Any, session: Session, image: Image, run: TrainedRun, asked: list[Any], qtbot: Any
 ) -> None:
-    widget = FinishingWidget(viewer)
+    widget, expected = FinishingWidget(viewer), ExpectedWidget(viewer)
+    qtbot.addWidget(expected)
     Predicting(session, run).begin([(image, 0)])
     qtbot.waitUntil(lambda: session.predicting is None and bool(asked))
     layer = prediction(session)
     assert asked == [SUGGESTED]
+    judged = expected.words.text()
+    assert judged == "Expected Dice 0.90 (0.80 to 0.95), about as good as in training."
     assert np.count_nonzero(layer.data) == 400
     assert image_mark_of(layer).finishing == SUGGESTED
 
     widget.form.box("enabled").click()
     qtbot.waitUntil(lambda: np.count_nonzero(layer.data) == 404)
     np.testing.assert_array_equal(layer.data, 2 * mask())
+    assert expected.words.text().startswith(f"{judged} That was before")
     assert not session.situation.finishing.enabled
     assert not image_mark_of(layer).finishing.enabled
     assert widget.form.box("smallest_px").isHidden()
@@ -112,6 +121,7 @@ def test_one_tick_shows_the_mask_as_it_was_decided(
     widget.as_suggested.click()
     qtbot.waitUntil(lambda: np.count_nonzero(layer.data) == 400)
     assert session.situation.finishing == SUGGESTED
+    assert expected.words.text() == judged
     assert len(asked) == 1  # the network was not asked again
 
 

@@ -11,11 +11,13 @@ from napari.layers import Image
 from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf.gui.layers.layers import micrograph_layer, pixel_size_nm, set_pixel_size_nm
+from napari_tem_rf.gui.segment.annotation import AnnotationWidget
 from napari_tem_rf.gui.segment.last_time import LastTimeWidget
 from napari_tem_rf.gui.segment.place import SettingsDialog
 from napari_tem_rf.gui.segment.training import begin_training
 from napari_tem_rf.gui.session import last_time
 from napari_tem_rf.gui.session.annotations import note_classes, start_annotation
+from napari_tem_rf.gui.session.autosave import Autosave
 from napari_tem_rf.gui.session.last_time import find_runs
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.image_memory import memory_folder, recall, remembered_images
@@ -123,7 +125,7 @@ def test_nothing_is_offered_and_nothing_written_where_nothing_was_done(
     assert remembered_images() == 0
 
 
-def test_all_of_it_comes_back_with_one_click(sitting: Any, files: list[Path]) -> None:
+def test_all_of_it_comes_back_with_one_click(sitting: Any, files: list[Path], qtbot: Any) -> None:
     first = sitting()
     images = first.open(*files)
     for image in images:
@@ -135,8 +137,16 @@ def test_all_of_it_comes_back_with_one_click(sitting: Any, files: list[Path]) ->
     first.end()
 
     second = sitting()
+    annotation = AnnotationWidget(second.viewer)
+    qtbot.addWidget(annotation)
     again = second.open(*files)
     words = second.wait_for_offer()
+    # strokes are offered in one place, with all else
+    autosave = second.session.part(Autosave)
+    qtbot.waitUntil(lambda: autosave._offer is not None)
+    assert autosave.offer() is None
+    assert annotation.restore_button.isHidden()
+    assert annotation.words.text() == "Press New and paint a few strokes."
     assert words == ("Last time: strokes 1,660 px on 2 images, a run (44 px, 2 classes), 0.5 nm/px")
     assert str(run) in second.widget.words.toolTip()
     second.widget.continue_button.click()

@@ -14,6 +14,7 @@ from napari.layers import Labels
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.marks import AnnotationMark, PredictionMark, mark_of
 from napari_tem_rf.gui.segment.live import MOST_EARLY_PX, LivePart, view_step
+from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.segment.training import begin_training
 from napari_tem_rf.gui.session.annotations import STROKES, start_annotation
 from napari_tem_rf.gui.session.current_image import CurrentImage
@@ -267,19 +268,55 @@ def test_a_mask_waits_for_train(
     assert part.words.text() == "Live follows strokes; a finished mask needs Train."
 
 
-def test_while_train_runs_its_own_prediction_is_shown(
-    part: LivePart, session: Session, strokes: Labels, qtbot: Any
+def test_while_train_runs_no_stroke_is_answered(
+    part: LivePart, session: Session, strokes: Labels, qtbot: Any, live_worker: Worker
 ) -> None:
     qtbot.waitUntil(settled(part))
     layer = live_layer(session, session.image)
     assert layer is not None
     session.note(training=SimpleNamespace(name="training", state="running"))
-    assert not layer.visible
-    assert part.words.text() == "Train is running: its own prediction is shown."
+    assert layer.visible  # until there is another one
+    assert part.words.text() == "Train is running: its own prediction follows."
     session.note(training=None)
-    assert not layer.visible  # until the next stroke
+    asked = len(live_worker.requests)
+    part.follow()
+    qtbot.wait(3 * part._soon.interval())
+    assert len(live_worker.requests) == asked  # until the next stroke
     stroke(strokes, 2, 50)
-    qtbot.waitUntil(lambda: layer.visible)
+    qtbot.waitUntil(lambda: bool(layer.data[50, 30] == 2))
+
+
+def test_what_train_and_predict_say_is_seen_in_place_of_the_quick_prediction(
+    part: LivePart, session: Session, viewer: Any, strokes: Labels, qtbot: Any
+) -> None:
+    gold = session.image
+    assert gold is not None
+
+    def seen() -> list[str]:
+        session.refresh()
+        return [layer.name for layer in session.situation.scene.predictions if layer.visible]
+
+    def train() -> None:
+        begin_training(session)
+        qtbot.waitUntil(lambda: not session.works and session.predicting is None)
+
+    other = viewer.add_image(np.random.default_rng(4).normal(size=SHAPE), name="silver")
+    session.image = gold
+    # each time the quick prediction comes between
+    for row in (50, 52):
+        stroke(strokes, 2, row)
+        qtbot.waitUntil(lambda: seen() == ["gold: live"])
+        train()
+        assert seen() == ["gold: field 200 px"]
+    # and where another image is looked at meanwhile
+    stroke(strokes, 2, 54)
+    qtbot.waitUntil(lambda: seen() == ["gold: live"])
+    session.image = other
+    Predicting(session, session.run).begin([(gold, 0), (other, 0)])
+    qtbot.waitUntil(lambda: not session.works and session.predicting is None)
+    assert seen() == ["silver: field 200 px"]
+    session.image = gold
+    assert seen() == ["gold: field 200 px"]
 
 
 def test_a_corrected_live_prediction_is_the_users(

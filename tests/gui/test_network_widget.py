@@ -162,7 +162,7 @@ def test_strokes_are_no_particles():
     pixels = np.random.default_rng(5).normal(size=(61, 83)).astype(np.float32)
     strokes = np.zeros((61, 83), np.uint8)
     strokes[10:20, 10:20], strokes[40:50, 10:60] = 2, 1
-    found = find(pixels, [(pixels, strokes)], "ignore", None)
+    found = find(None, [(pixels, strokes)], "ignore")
     assert found.particle_px is None
     assert found.annotated
 

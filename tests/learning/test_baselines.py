@@ -3,12 +3,9 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.feature import multiscale_basic_features
 
-from napari_tem_rf.comparison.plan import FOREST_REACH_PX as REACH_OF_THE_PLAN
 from napari_tem_rf.learning import baselines
 from napari_tem_rf.learning.baselines import (
-    FOREST_REACH_PX,
     FourierFilter,
     fit_forest,
     fit_fourier_filter,
@@ -56,27 +53,6 @@ def test_forest_draws_no_pixel_that_is_not_annotated():
     # 280 px of background and 6 of particle: 196 of the one in proportion, all 6 of the other
     counts = np.bincount(np.concatenate(values))
     assert counts.tolist() == [round(200 * 280 / 286), 6]
-
-
-def test_features_in_strips_are_those_of_the_whole_image(monkeypatch):
-    monkeypatch.setattr(baselines, "_STRIP_ROWS", 53)
-    pixels = np.random.default_rng(956).standard_normal((167, 41)).astype(np.float32)
-    whole = multiscale_basic_features(pixels, sigma_min=0.5, sigma_max=16)
-    strips = list(baselines.feature_strips(pixels))
-    assert len(strips) == 4
-    for rows, features in strips:
-        np.testing.assert_allclose(features, whole[rows], rtol=1e-4, atol=1e-5)
-
-
-def test_no_feature_sees_further_than_the_reach():
-    pixels = np.zeros((1, 301), np.float32).repeat(173, axis=0)
-    (_, before), *_ = baselines.feature_strips(pixels)
-    pixels[86, 150] = 100
-    (_, after), *_ = baselines.feature_strips(pixels)
-    rows, columns = np.nonzero((after != before).any(axis=2))
-    furthest = max(np.abs(rows - 86).max(), np.abs(columns - 150).max())
-    assert 60 <= furthest <= FOREST_REACH_PX
-    assert REACH_OF_THE_PLAN == FOREST_REACH_PX
 
 
 def test_forest_needs_two_classes(disc_set):

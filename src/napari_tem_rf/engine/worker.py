@@ -30,6 +30,8 @@ __all__ = [
 ASK_SECONDS = 0.05
 
 _TORCH_PARTS = ("network", "training", "prediction", "effective_field")
+_TRAINING_JOBS = ("training",)
+_QUICK_JOBS = ("live", "learning_on", "predicting", "finishing", "fields")
 
 _running: set[str] = set()
 _to_stop: set[str] = set()
@@ -193,5 +195,6 @@ def _load_rest(trains: bool) -> None:
     """Load the jobs, and what the first of them would wait for besides torch."""
     package = __name__.rpartition(".engine")[0]
     with contextlib.suppress(Exception):  # a job that needs what is broken says so
-        importlib.import_module(f"{package}.jobs.training" if trains else f"{package}.jobs.live")
+        for module in _TRAINING_JOBS if trains else _QUICK_JOBS:
+            importlib.import_module(f"{package}.jobs.{module}")
         importlib.import_module(f"{package}.learning.ready").get_ready(trains)

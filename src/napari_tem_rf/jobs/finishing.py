@@ -165,7 +165,7 @@ def suggest_from_run(run: Path, *, report: Reporter, stopped: Stopped) -> Sugges
                 continue  # deleted since: the others may be enough
 
     if record.spec is None:
-        from napari_tem_rf.learning.baselines import FOREST_REACH_PX
+        from napari_tem_rf.learning.pixel_features import FOREST_REACH_PX
 
         return suggest_finishing(annotations(), FOREST_REACH_PX, averaged=False)
     return suggest_finishing(annotations(), nominal_receptive_field(record.spec))

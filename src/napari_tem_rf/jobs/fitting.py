@@ -1,7 +1,7 @@
 """Fit a baseline into a run folder: a random forest, or a Fourier filter."""
 
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from napari_tem_rf.jobs.finishing import suggest_from
 from napari_tem_rf.jobs.kept import common_pixel_size, data_entries, kept_labels
-from napari_tem_rf.jobs.request import prepare
+from napari_tem_rf.jobs.request import TrainRequest, prepare
 from napari_tem_rf.jobs.training import asdict_split
 from napari_tem_rf.locking import locked
 from napari_tem_rf.measuring.finishing import Finishing
@@ -32,7 +32,7 @@ from napari_tem_rf.runs import RunError, RunRecord, create_run, library_versions
 if TYPE_CHECKING:
     from napari_tem_rf.learning.baselines import Baseline
 
-__all__ = ["FitRequest", "NoLatticeError", "fit_run"]
+__all__ = ["FitRequest", "NoLatticeError", "fit_instead", "fit_run"]
 
 
 class NoLatticeError(ValueError):
@@ -78,6 +78,12 @@ class FitRequest:
     label_sources: dict[str, str] = field(default_factory=dict)
     labels_are: LabelsAre = "classes"
     finishing: Finishing | None = None
+
+
+def fit_instead(request: TrainRequest, method: Method) -> FitRequest:
+    """Return what fits a baseline to what a network would have been trained on."""
+    shared = {each.name for each in fields(FitRequest)} - {"method"}
+    return FitRequest(method=method, **{name: getattr(request, name) for name in shared})
 
 
 def fit_run(request: FitRequest, *, report: Reporter, stopped: Stopped) -> RunRecord | None:
@@ -148,7 +154,7 @@ def _fit_run(request: FitRequest, report: Reporter, stopped: Stopped) -> RunReco
 
 
 def _split(request: FitRequest, data: TrainingSet) -> Split:
-    from napari_tem_rf.learning.baselines import FOREST_REACH_PX
+    from napari_tem_rf.learning.pixel_features import FOREST_REACH_PX
 
     # a filter has three numbers to learn, none of them from one place
     gap_px = FOREST_REACH_PX if request.method == "forest" else 0
@@ -156,7 +162,7 @@ def _split(request: FitRequest, data: TrainingSet) -> Split:
 
 
 def _finishing(request: FitRequest, data: TrainingSet) -> Suggestion:
-    from napari_tem_rf.learning.baselines import FOREST_REACH_PX
+    from napari_tem_rf.learning.pixel_features import FOREST_REACH_PX
 
     if request.finishing is not None:
         return Suggestion(request.finishing, "as it was chosen before")

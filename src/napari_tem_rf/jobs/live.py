@@ -248,8 +248,8 @@ def _kept_as(request: LiveRequest, *tile: Hashable) -> Hashable:
 
 
 def _make_features(request: LiveRequest, key: str, step: int, row: int, column: int) -> None:
-    from napari_tem_rf.learning.baselines import FOREST_REACH_PX
     from napari_tem_rf.learning.live import LIVE_MARGIN_PX, live_features
+    from napari_tem_rf.learning.pixel_features import FOREST_REACH_PX
 
     margin = FOREST_REACH_PX if request.early else LIVE_MARGIN_PX
     level = _level(key, step)

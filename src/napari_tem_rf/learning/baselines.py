@@ -4,7 +4,7 @@ Both learn from the same annotated pixels as a network and know neither torch no
 kept as arrays, from which `baseline_of` makes them again.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,39 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.learning.forest import Forest
+from napari_tem_rf.learning.pixel_features import FEATURES, feature_strips
 from napari_tem_rf.measuring.lattice import lattice_period
 from napari_tem_rf.measuring.scores import dice
 from napari_tem_rf.micrographs.annotation import AnnotatedImage
 
 __all__ = [
-    "FOREST_REACH_PX",
     "Baseline",
     "Decision",
     "FourierFilter",
     "RandomForest",
     "baseline_of",
-    "feature_strips",
     "fit_forest",
     "fit_fourier_filter",
 ]
-
-SMALLEST_SCALE_PX, LARGEST_SCALE_PX = 0.5, 16.0
-"""Standard deviations of the Gaussians under the features, doubled from one to the other."""
-
-FOREST_REACH_PX = 68
-"""How far a feature sees: Gaussians are cut at 4 standard deviations, then come derivatives."""
-
-_STRIP_ROWS = 1024
 
 LONGEST_PERIOD_PX = 4096
 
 _RING_WIDTH = 0.15
 _SMOOTHING_PERIODS = (1.0, 2.0, 4.0)
 _PAD_PERIODS = 8
-
-
-FEATURES = 24
-"""Intensity, edges and two of texture, at each of six scales."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -199,23 +186,6 @@ def _draw_pixels(
             places = np.flatnonzero(labels[image].ravel() == index)
             drawn[image].append(rng.choice(places, share, replace=False))
     return [np.sort(np.concatenate(parts)) for parts in drawn]
-
-
-def feature_strips(
-    pixels: NDArray[np.float32], strip_rows: int | None = None
-) -> Iterator[tuple[slice, NDArray[np.float32]]]:
-    """Yield rows and their features, shape (row, column, feature): memory for a strip at a time."""
-    from skimage.feature import multiscale_basic_features
-
-    rows, most = pixels.shape[0], strip_rows or _STRIP_ROWS
-    for start in range(0, rows, most):
-        stop = min(start + most, rows)
-        first, last = max(0, start - FOREST_REACH_PX), min(rows, stop + FOREST_REACH_PX)
-        # by place: the last, one thread, has changed its name between versions
-        features = multiscale_basic_features(
-            pixels[first:last], True, True, True, SMALLEST_SCALE_PX, LARGEST_SCALE_PX, None, 1
-        )
-        yield slice(start, stop), features[start - first : stop - first]
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
-from napari_tem_rf.learning.baselines import FOREST_REACH_PX, feature_strips
 from napari_tem_rf.learning.fast.network import FastNetwork, accelerated
 from napari_tem_rf.learning.network import Network, network_of, random_network
+from napari_tem_rf.learning.pixel_features import FOREST_REACH_PX, feature_strips
 from napari_tem_rf.learning.validation import annotated_window, predict_fitting
 from napari_tem_rf.micrographs.annotation import AnnotatedImage, TrainingSet
 from napari_tem_rf.networks.receptive_field import receptive_field

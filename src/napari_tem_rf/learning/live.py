@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter, minimum_filter
 
-from napari_tem_rf.learning.baselines import feature_strips
 from napari_tem_rf.learning.forest import Forest
+from napari_tem_rf.learning.pixel_features import FEATURES, feature_strips
 
 if TYPE_CHECKING:
     from napari_tem_rf.learning.fast.network import FastNetwork
@@ -42,7 +42,7 @@ LIVE_NETWORKS = (((2, 2), 8), ((4, 4), 8), ((4, 8), 8))
 LIVE_MARGIN_PX = 128
 """How far a feature sees at most: the halo of the widest network, a multiple of all periods."""
 
-GREY_FEATURES = 24
+GREY_FEATURES = FEATURES
 """How many features, the first ones, are the baseline's."""
 
 TREES = 50

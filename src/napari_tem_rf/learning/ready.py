@@ -50,8 +50,8 @@ def get_ready(trains: bool) -> None:
 
 def _try_forest(waits: bool) -> None:
     """Predict from strokes, as small as may be."""
-    from napari_tem_rf.learning.baselines import feature_strips
     from napari_tem_rf.learning.live import fit_early
+    from napari_tem_rf.learning.pixel_features import feature_strips
 
     pixels = np.random.default_rng(0).normal(size=(24, 24)).astype(np.float32)
     features = np.concatenate([strip for _, strip in feature_strips(pixels)])

@@ -375,7 +375,11 @@ class _Pins(QWidget):
         words = markup("<b>{}</b> {} at {}, {}", pin.number, pin.image.name, *pin.reading.at)
         if pin.field is not None:
             half, most = pin.field.w50_px * by, pin.field.w95_px * by
-            words = markup("{}<br>50 % in {} px, 95 % in {}", words, half, side(most, size))
+            words = (
+                markup("{}<br>50 % in {} px, 95 % in {}", words, half, side(most, size))
+                if pin.field.total
+                else markup("{}<br>{}", words, _NO_INFLUENCE)
+            )
         label = RichLabel(words)
         set_tip(label, pin.subject.title)
         export = QToolButton()
@@ -441,6 +445,9 @@ def spread_pixels(shape: tuple[int, int], number: int) -> list[tuple[int, int]]:
     ]
 
 
+_NO_INFLUENCE = "none: no small change of the image changes this answer"
+
+
 def _reading_lines(
     reading: Reading, overlay: FieldOverlay, size: PixelSize
 ) -> list[tuple[str, object]]:
@@ -452,7 +459,9 @@ def _reading_lines(
     ]
     if reading.rows.clipped or reading.columns.clipped:
         lines.append(("", "reaches beyond the image: that part is padding"))
-    if field is not None:
+    if field is not None and field.total == 0:
+        lines.append(("influence", _NO_INFLUENCE))
+    elif field is not None:
         lines += [
             ("50 %", f"of the influence within {side(field.w50_px * by, size)}"),
             (

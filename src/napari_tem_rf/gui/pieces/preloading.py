@@ -91,7 +91,7 @@ def _matplotlib() -> None:
     canvas = FigureCanvasAgg(Figure(layout="constrained"))
     axes = canvas.figure.add_subplot(xlabel="0", ylabel="0")
     axes.plot([0, 1], label="0")
-    axes.legend()
+    axes.legend(loc="upper left")  # the best place is looked for anew at each drawing
     canvas.draw()
 
 

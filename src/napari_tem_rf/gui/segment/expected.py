@@ -31,6 +31,7 @@ _WORDS: dict[Trust, str] = {
     "unknown": "not known",
 }
 _LITTLE_WORSE = "not much worse than in training"
+_OUTDATED = " That was before the mask was finished in another way: predict it again to know."
 _DOT_PX = 12
 _ROWS = 6
 _MOST_REASONS = 3
@@ -88,14 +89,16 @@ class ExpectedWidget(QWidget):
         self._list(part.worst_first(folder))
         self.setVisible(bool(self._shown) or self.words.isVisibleTo(self))
 
-    def _say(self, expected: ExpectedDice | None) -> None:
-        self.dot.setVisible(expected is not None)
-        if expected is None:
+    def _say(self, frame: ExpectedFrame | None) -> None:
+        self.dot.setVisible(frame is not None)
+        if frame is None:
             self.words.say("")
             return
+        expected = frame.expected
         self.dot.setPixmap(dot(expected.trust).pixmap(_DOT_PX, _DOT_PX))
         self.words.say(
-            expectation_in_words(expected), "quiet" if expected.trust == "unknown" else "plain"
+            f"{expectation_in_words(expected)}{_OUTDATED if frame.is_outdated else ''}",
+            "quiet" if expected.trust == "unknown" else "plain",
         )
         set_tip(self.words, tip(expected))
         set_tip(self.dot, tip(expected))

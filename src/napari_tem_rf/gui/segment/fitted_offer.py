@@ -57,18 +57,6 @@ class FittedOffer(QWidget):
             self.words.say(now.checks[0].sentence, "warning")
             return
         asked = training_request(self.session)
-        request = jobs.FitRequest(
-            run=asked.run,
-            method=method,
-            images=asked.images,
-            plan=asked.plan,
-            unlabelled=asked.unlabelled,
-            labels_are=asked.labels_are,
-            cleaning=asked.cleaning,
-            class_names=asked.class_names,
-            class_colors=asked.class_colors,
-            sources=asked.sources,
-        )
         name = METHODS[method]
 
         def done(record: RunRecord | None) -> None:
@@ -81,9 +69,13 @@ class FittedOffer(QWidget):
 
         self.words.say(f"Fitting the {name}.", "quiet")
         self._work = self.session.submit(
-            jobs.fit_run, request, name=f"fitting a {name}", is_long=True, on_done=done,
+            jobs.fit_run,
+            jobs.fit_instead(asked, method),
+            name=f"fitting a {name}",
+            is_long=True,
+            on_done=done,
             on_failed=failed,
-        )  # fmt: skip
+        )
         self._work.ended.connect(self._ended, max_args=0)
         self._show_checks(self.session.situation)
 

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 from psygnal import Signal
 from superqt.utils import QSignalDebouncer
 
 from napari_tem_rf.gui.layers.layers import frame_labels, frame_pixels
 from napari_tem_rf.gui.session.background import Latest, run_in_thread
+from napari_tem_rf.gui.session.label_counts import painted_rows
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.measuring.contrast import (
@@ -30,6 +32,9 @@ from napari_tem_rf.protocol import Unlabelled
 
 _PAUSE_MS = 400
 _MOST_FRAMES = 8
+
+_Shown = tuple[Any, int, PixelSize]
+"""Data of an image, a frame of it and the size of a pixel in nm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class FindingsWatch:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._findings: ImageFindings | None = None
+        # strokes do not change it: found once for (data, frame, pixel size)
+        self._lattice: tuple[_Shown, Lattice | None] | None = None
         self._latest = Latest()
         self._pause = QSignalDebouncer()
         self._pause.setTimeout(_PAUSE_MS)
@@ -98,6 +105,7 @@ class FindingsWatch:
         now = self._session.situation
         request, image = self._latest.ask(), now.choices.image
         if image is None:
+            self._lattice = None
             self._show(None)
             return
         places = [
@@ -106,21 +114,28 @@ class FindingsWatch:
             if each.pair.fits
             for frame in each.frames
         ][:_MOST_FRAMES]
-        # copies: the thread must not read what is being painted; pixels, which nobody paints, it
-        # reads itself
-        labels = [frame_labels(pair.labels, frame).copy() for pair, frame in places]
-        frame, size_nm = now.scene.frame, now.scene.pixel_size_nm
+        frame, size_nm, unlabelled = (
+            now.scene.frame,
+            now.scene.pixel_size_nm,
+            now.choices.unlabelled,
+        )
+        shown = image.data, frame, size_nm
+        known = (
+            self._lattice if self._lattice is not None and _same(self._lattice[0], shown) else None
+        )
 
-        def measure(_stopped: object, _say: object) -> ImageFindings:
-            pairs = [
-                (frame_pixels(pair.image, at), painted)
-                for (pair, at), painted in zip(places, labels, strict=True)
-            ]
-            return find(frame_pixels(image, frame), pairs, now.choices.unlabelled, size_nm)
+        def measure(_stopped: object, _say: object) -> tuple[Lattice | None, ImageFindings]:
+            lattice = known[1] if known else lattice_period(frame_pixels(image, frame), size_nm)
+            pairs = [_annotated(pair.image, pair.labels, at, unlabelled) for pair, at in places]
+            return lattice, find(lattice, pairs, unlabelled)
+
+        def measured(found: tuple[Lattice | None, ImageFindings]) -> None:
+            self._lattice = shown, found[0]
+            self._show(found[1])
 
         work = run_in_thread(
             measure,
-            request.only(self._show),
+            request.only(measured),
             request.only(_nothing_found),
         )
         request.holds(work)
@@ -132,6 +147,7 @@ class FindingsWatch:
 
     def _close(self) -> None:
         self._latest.drop()
+        self._lattice = None
         self._pause.cancel()
 
 
@@ -139,26 +155,39 @@ def _nothing_found(_trouble: str) -> None:
     """Leave the earlier findings: they are advice, and no work waits for them."""
 
 
+def _same(mine: _Shown, theirs: _Shown) -> bool:
+    return mine[0] is theirs[0] and mine[1:] == theirs[1:]
+
+
+def _annotated(
+    image: Image, layer: Labels, frame: int, unlabelled: Unlabelled
+) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    """Return pixels and labels of a frame, or of as many of its rows as matter.
+
+    For a thread: a copy of what may be painted on while it is read. A stroke of which it holds but
+    a part is an edit, after which all is measured anew.
+    """
+    labels = frame_labels(layer, frame)
+    rows = painted_rows(labels) if unlabelled == "ignore" else slice(None)
+    return frame_pixels(image, frame)[rows], labels[rows].copy()
+
+
 def find(
-    pixels: NDArray[np.float32],
+    lattice: Lattice | None,
     annotated: list[tuple[NDArray[np.float32], NDArray[Any]]],
     unlabelled: Unlabelled,
-    size_nm: PixelSize,
 ) -> ImageFindings:
-    """Measure an image and its annotated frames; see `ImageFindings`.
+    """Measure annotated frames; see `ImageFindings`.
 
     Parameters
     ----------
-    pixels : ndarray of float32, shape (row, column)
-        The frame whose lattice is looked for.
+    lattice : Lattice, optional
+        Of the shown frame.
     annotated : list of (pixels, labels)
         Annotated frames, each of shape (row, column).
     unlabelled : {"ignore", "background"}
         What zeros of the labels mean.
-    size_nm : tuple of float, optional
-        (row, column) size of a pixel in nm.
     """
-    lattice = lattice_period(pixels, size_nm)
     contrasts, diameters = [], []
     for frame, labels in annotated:
         found = amplitude_contrast(frame, labels, unlabelled=unlabelled)

@@ -13,12 +13,13 @@ from qtpy.QtWidgets import QCheckBox, QWidget
 
 from napari_tem_rf import jobs
 from napari_tem_rf.gui.layers.layers import frame_labels, frame_pixels, image_shape
-from napari_tem_rf.gui.layers.marks import id_of, image_mark_of
+from napari_tem_rf.gui.layers.marks import id_of
 from napari_tem_rf.gui.pieces.parts import Sentence, column, listen, sentence
 from napari_tem_rf.gui.pieces.shortcuts import key_of
 from napari_tem_rf.gui.pieces.text import set_tip
 from napari_tem_rf.gui.segment.learning_on import LearningOn
 from napari_tem_rf.gui.session.background import Latest, Request, run_in_thread
+from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.label_counts import painted_rows
 from napari_tem_rf.gui.session.predictions import live_layer, show_live
 from napari_tem_rf.gui.session.preferences import preferences
@@ -202,7 +203,6 @@ class LivePart(QWidget):
                 self.words.say("Paint on, and a quick prediction follows again.", "quiet")
             return
         self._forget()
-        self._hide()
         self.follow()
 
     def _on_request(self, name: str) -> None:
@@ -245,7 +245,7 @@ class LivePart(QWidget):
             self.words.say("")
             return
         if now.activity.training is not None:
-            self.words.say("Train is running: its own prediction is shown.", "quiet")
+            self.words.say("Train is running: its own prediction follows.", "quiet")
             return
         if now.choices.unlabelled == "background":
             self._forget()
@@ -447,8 +447,7 @@ class LivePart(QWidget):
             origin=(window[0].start, window[1].start),
         )
         if before is None or not layer.visible:
-            layer.visible = True
-            self._hide_others(image, layer)
+            self.session.part(CurrentImage).show_only(layer, image)
         return True
 
     # the network
@@ -523,12 +522,6 @@ class LivePart(QWidget):
     def _is_in_view(self, image: Image) -> bool:
         choices = self.session.situation.choices
         return choices.side_by_side or image is choices.image
-
-    def _hide_others(self, image: Image, layer: Labels) -> None:
-        """Hide other predictions of the image: two masks on each other say nothing."""
-        for other in self.session.situation.scene.predictions:
-            if other is not layer and image_mark_of(other).image_id == id_of(image):
-                other.visible = False
 
     def _go_on(self, asked: _Asked, newest: Request) -> None:
         """Predict what is not in view too, piece by piece, where the image is not too large."""

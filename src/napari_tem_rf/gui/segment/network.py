@@ -1,6 +1,7 @@
 """The network widget: pick a network by what it sees and by how complex it is."""
 
 from math import exp, log, sqrt
+from pathlib import Path
 
 import napari
 from qtpy.QtCore import Qt
@@ -163,7 +164,9 @@ class NetworkWidget(QWidget):
         self.parameters.editingFinished.connect(self._type_parameters)
         session = self.session
         session.watch(self, lambda now: now.choices.spec, self._take)
-        session.watch(self, lambda now: (now.choices.image, now.scene.pixel_size_nm), self._show)
+        session.watch(
+            self, lambda now: (now.choices.image, now.scene.pixel_size_nm, now.start), self._show
+        )
         session.watch(self, lambda now: (now.choices.runs, now.choices.run), self._show_runs)
         session.watch(self, lambda now: now.choices.field_overlay, self._show_switch)
         listen(self, self.findings.changed, self._show_findings)
@@ -284,7 +287,7 @@ class NetworkWidget(QWidget):
     def _show(self, now: Situation) -> None:
         spec, size = now.choices.spec, now.scene.pixel_size_nm
         field, pixel_side = receptive_field(spec), self._pixel_side()
-        self.summary.say(_in_short(spec, size))
+        self.summary.say(_in_short(spec, size, goes_on=isinstance(now.start, Path)))
         self.recommended_button.setVisible(spec != FIRST_NETWORK)
         set_tip(
             self.recommended_button,
@@ -338,9 +341,11 @@ class NetworkWidget(QWidget):
         self.fitted.offer(None if findings is None else findings.advice.baseline)
 
 
-def _in_short(spec: NetworkSpec, size: PixelSize) -> str:
+def _in_short(spec: NetworkSpec, size: PixelSize, *, goes_on: bool) -> str:
     if spec == FIRST_NETWORK:
         kind = "recommended"
+    elif goes_on:
+        kind = "goes on from your run"
     else:
         kind = "pre-trained" if simulated_start(spec) is not None else "begins from nothing"
     return f"{side(nominal_receptive_field(spec), size)}, {kind}"

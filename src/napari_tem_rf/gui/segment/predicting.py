@@ -24,6 +24,7 @@ from napari_tem_rf.gui.segment.refinishing import Refinishing
 from napari_tem_rf.gui.segment.series import micrograph_of_layer
 from napari_tem_rf.gui.session.background import ThreadWork, run_in_thread, stepwise
 from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.expectations import Expectations
 from napari_tem_rf.gui.session.predictions import show_prediction, show_series
 from napari_tem_rf.gui.session.session import Session
@@ -80,7 +81,7 @@ class Predicting:
         self._resample = resample
         self._steadying = session.situation.choices.steadying
         self._tasks: list[_Task] = []
-        self._at = 0
+        self._at, self._shown_at = 0, -1
         self._frames = 0
         self._notes: dict[str, None] = {}
         self._is_stopped = False
@@ -212,6 +213,7 @@ class Predicting:
                 resampling=self._resampling(task.image),
                 finishing=result.finishing,
             )
+            self._session.part(CurrentImage).show_only(layer, task.image)
             self._session.part(Refinishing).keep(task.image, task.frames[0], self._run, result)
             take_instances(self._session, layer, task.frames[0], result.instances)
             self._expect(task, task.frames[0], result.expected)
@@ -278,6 +280,9 @@ class Predicting:
             resampling=step.file.resampling,
             finishing=step.file.finishing,
         )
+        if self._shown_at != self._at:  # later on it stays as the user shows or hides it
+            self._shown_at = self._at
+            self._session.part(CurrentImage).show_only(layer, task.image)
         if step.frame is not None:
             self._expect(task, step.frame, step.file.expected_of(step.frame))
         if step.frame is not None and step.frame == shown_frame(self._session.viewer, layer):

@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from weakref import ReferenceType, ref
@@ -18,12 +18,13 @@ from napari_tem_rf.gui.layers.marks import PredictionMark, find_ours, mark_of
 from napari_tem_rf.gui.particles.layers import take_instances
 from napari_tem_rf.gui.session.background import Latest, Request
 from napari_tem_rf.gui.session.choices import TrainedRun
+from napari_tem_rf.gui.session.expectations import Expectations
 from napari_tem_rf.gui.session.predictions import layer_name, show_prediction
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.situation import Situation
 from napari_tem_rf.jobs.orientations import settled
 from napari_tem_rf.jobs.pixel_sizes import finishing_for
-from napari_tem_rf.measuring.finishing import Finishing, Orientations
+from napari_tem_rf.measuring.finishing import Finishing
 from napari_tem_rf.measuring.series import Finding
 
 __all__ = ["MOST_BYTES", "Refinishing"]
@@ -37,7 +38,7 @@ _Mask = tuple[NDArray[Any], NDArray[np.int32] | None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Kept:
-    """What a network said of a frame, before its mask was finished."""
+    """What a network said of a frame, before its mask was finished, and how it was then."""
 
     image: ReferenceType[Image]
     frame: int
@@ -46,7 +47,7 @@ class _Kept:
     shares: NDArray[np.uint8]
     numbered: NDArray[np.int32] | None
     resampling: Any
-    orientations: Orientations
+    finishing: Finishing
 
     @property
     def size(self) -> int:
@@ -92,7 +93,7 @@ class Refinishing:
         self._kept[key] = _Kept(
             *(ref(image), frame, run, result.classes, result.shares, result.instances),
             resampling,
-            result.finishing.asks_for,
+            result.finishing,
         )
         held = sum(each.size for each in self._kept.values())
         while held > MOST_BYTES and len(self._kept) > 1:
@@ -128,8 +129,8 @@ class Refinishing:
                 self._kept.pop(key, None)
                 continue
             finishing = self._finishing(kept, image)
-            show = partial(self._show, request, keys, done, kept, finishing)
-            if finishing.asks_for == kept.orientations:
+            show = partial(self._show, request, keys, done)
+            if finishing.asks_for == kept.finishing.asks_for:
                 work = self._session.submit(
                     jobs.finish_again,
                     kept.classes,
@@ -137,7 +138,7 @@ class Refinishing:
                     finishing,
                     kept.numbered,
                     name="finishing masks",
-                    on_done=request.only(partial(self._finished, kept, show)),
+                    on_done=request.only(partial(self._finished, kept, finishing, show)),
                     on_failed=request.only(self.said.emit),
                 )
             else:
@@ -155,6 +156,7 @@ class Refinishing:
                     kept.run.record.parts_particles,
                     Finding().neck,
                     pixel_size_nm(image),
+                    True,
                     name=f"predicting {image.name}",
                     on_done=request.only(partial(self._predicted, kept, show)),
                     on_failed=request.only(self.said.emit),
@@ -173,26 +175,30 @@ class Refinishing:
     def _finished(
         self,
         kept: _Kept,
-        show: Callable[[_Mask | None], None],
+        finishing: Finishing,
+        show: Callable[[_Kept, Finishing, _Mask | None], None],
         finished: _Mask | None,
     ) -> None:
         if finished is not None:
             finished = jobs.label_values(finished[0], kept.run.record.classes), finished[1]
-        show(finished)
+        show(kept, finishing, finished)
 
     def _predicted(
         self,
         kept: _Kept,
-        show: Callable[[_Mask | None], None],
+        show: Callable[[_Kept, Finishing, _Mask | None], None],
         result: jobs.PredictionResult | None,
     ) -> None:
         """Keep what the network said in other orientations, and show it."""
         image = kept.image()
         if result is None or image is None:
-            show(None)
+            show(kept, kept.finishing, None)
             return
         self.keep(image, kept.frame, kept.run, result)
-        show((result.labels, result.instances))
+        expectations = self._session.part(Expectations)
+        expectations.keep(image, kept.frame, kept.run.folder, result.expected)
+        judged = replace(kept, finishing=result.finishing)
+        show(judged, result.finishing, (result.labels, result.instances))
 
     def _is_shown(self, key: tuple[str, int, int], image: Image, run: TrainedRun) -> bool:
         """Whether the layer still shows that run's prediction."""
@@ -230,5 +236,8 @@ class Refinishing:
                 finishing=finishing,
             )
             take_instances(self._session, layer, kept.frame, numbered)
+            self._session.part(Expectations).finished_anew(
+                image, kept.frame, kept.run.folder, as_judged=finishing == kept.finishing
+            )
             done += 1
         self._next(request, keys, done)

@@ -10,6 +10,7 @@ from napari_tem_rf.gui.particles.layers import show_mask_again
 from napari_tem_rf.gui.segment.predicting import Predicting
 from napari_tem_rf.gui.session.autosave import Autosave
 from napari_tem_rf.gui.session.choices import Interrupted, TrainedRun
+from napari_tem_rf.gui.session.current_image import CurrentImage
 from napari_tem_rf.gui.session.predictions import ensure_layer, show_prediction
 from napari_tem_rf.gui.session.request import classes_trained, training_request
 from napari_tem_rf.gui.session.session import Session
@@ -57,6 +58,8 @@ def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: i
     session.note(interrupted=None)
     classes = classes_trained(request)
 
+    shown: list[Image] = []
+
     def on_report(report: Report) -> None:
         if isinstance(report, EpochReport):
             earlier = (each for each in session.history if each.epoch < report.epoch)
@@ -73,6 +76,9 @@ def _submit(session: Session, request: jobs.TrainRequest, image: Image, frame: i
                 origin=report.origin,
             )
             show_mask_again(session, layer)
+            if not shown:  # later on it stays as the user shows or hides it
+                shown.append(image)
+                session.part(CurrentImage).show_only(layer, image)
 
     def on_done(record: RunRecord) -> None:
         run = TrainedRun(request.run, record)

@@ -10,7 +10,7 @@ import json
 import os
 import zipfile
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +21,7 @@ from math import ceil
 from pathlib import Path
 from threading import Lock as Mutex
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import numpy as np
 from napari.layers import Image, Labels
@@ -351,6 +351,7 @@ class Autosave:
         self._keys: WeakKeyDictionary[Image, ImageKey] = WeakKeyDictionary()
         self._places: WeakKeyDictionary[Labels, _Place] = WeakKeyDictionary()
         self._offer: Offer | None = None
+        self._elsewhere: WeakSet[Image] = WeakSet()
         self._latest = Latest()
         self._is_closed = False
         self._timer = QTimer()
@@ -432,7 +433,14 @@ class Autosave:
 
         It is looked for in a thread; `offered` says when it was found.
         """
-        return self._offer if self._is_wanted else None
+        if not self._is_wanted or self._session.image in self._elsewhere:
+            return None
+        return self._offer
+
+    def is_offered_elsewhere(self, images: Iterable[Image]) -> None:
+        """Offer nothing of these images: somebody else does, with all that was done on them."""
+        self._elsewhere = WeakSet(images)
+        self.offered.emit()
 
     @property
     def _is_wanted(self) -> bool:

@@ -69,6 +69,24 @@ class CurrentImage:
         now = self._session.situation
         return [layer for layer in now.scene.layers if _owner(layer, now) is image]
 
+    def show_only(self, prediction: Layer, image: Image) -> None:
+        """Show one prediction of an image, at once or with its image, and hide the others.
+
+        Two masks on each other say nothing.
+        """
+        now = self._session.situation
+        for other in now.scene.predictions:
+            if other is not prediction and owner_of(other, now.scene.images) is image:
+                self._hidden.discard(other)
+                other.visible = False
+        self._known.add(prediction)
+        if now.choices.side_by_side or image is now.choices.image:
+            self._hidden.discard(prediction)
+            prediction.visible = True
+        else:
+            self._hidden.add(prediction)
+            prediction.visible = False
+
     def _arrange(self, now: Situation) -> None:
         """Show and hide layers; those of before only where another image is chosen."""
         image, side_by_side = now.choices.image, now.choices.side_by_side

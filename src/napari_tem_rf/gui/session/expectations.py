@@ -1,6 +1,6 @@
 """What is expected of the predictions of this session's images, kept while the images are open."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from weakref import ReferenceType, ref
 
@@ -26,12 +26,15 @@ class ExpectedFrame:
     name : str
         Of the image, with the frame of a series.
     expected : ExpectedDice
+    is_outdated : bool
+        Whether the mask was finished in another way since.
     """
 
     image: ReferenceType[Image]
     frame: int
     name: str
     expected: ExpectedDice
+    is_outdated: bool = False
 
 
 class Expectations:
@@ -62,12 +65,18 @@ class Expectations:
             kept[key] = ExpectedFrame(ref(image), frame, frame_name(image, frame), expected)
         self.changed.emit()
 
-    def of(self, image: Image | None, frame: int, run: Path | None) -> ExpectedDice | None:
+    def finished_anew(self, image: Image, frame: int, run: Path, as_judged: bool) -> None:
+        """Note that a mask was finished in another way, or again as it was when it was judged."""
+        kept, key = self._of_run.get(run, {}), (id_of(image), frame)
+        if key in kept and kept[key].is_outdated is as_judged:
+            kept[key] = replace(kept[key], is_outdated=not as_judged)
+            self.changed.emit()
+
+    def of(self, image: Image | None, frame: int, run: Path | None) -> ExpectedFrame | None:
         """Return what is expected of a run's prediction of a frame; None where it made none."""
         if image is None or run is None:
             return None
-        found = self._of_run.get(run, {}).get((id_of(image), frame))
-        return None if found is None else found.expected
+        return self._of_run.get(run, {}).get((id_of(image), frame))
 
     def worst_first(self, run: Path | None) -> list[ExpectedFrame]:
         """Return the frames that a run predicted, the worst first, without those that are gone."""

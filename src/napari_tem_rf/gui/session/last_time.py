@@ -144,6 +144,7 @@ class LastTime:
         self._timer.setSingleShot(True)
         self._timer.setInterval(PERIOD_MS)
         self._timer.timeout.connect(self.remember)
+        self.changed.connect(self._tell_autosave)
         session.changed.connect(self._on_changed)
         session.closed.connect(self._on_closed)
         self._look(session.situation)
@@ -161,6 +162,11 @@ class LastTime:
         """What the user did without, as long as its images are there."""
         images = self._session.images
         return tuple(each for each in self._brought if each.image in images)
+
+    def _tell_autosave(self) -> None:
+        """Have strokes offered in one place."""
+        images = (each.image for each in (*self.found, *self.declined) if each.strokes_px)
+        self._autosave.is_offered_elsewhere(images)
 
     def _look(self, now: Situation) -> None:
         gone = [image for image in self._found if image not in now.scene.images]
