@@ -417,8 +417,8 @@ def _time(folder: Path) -> float:
 
 
 def _folder_name(name: str) -> str:
-    """Return a run's name as that of a folder, on every system."""
-    safe = "".join(each if each.isalnum() or each in "._- " else "_" for each in name)[:80]
+    """Return a run's name as that of a folder, on every system; Windows' paths are short."""
+    safe = "".join(each if each.isalnum() or each in "._- " else "_" for each in name)[:40]
     return safe.strip(" .") or "run"
 
 
