@@ -34,6 +34,8 @@ ASKED = 0.80
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
 
+COPIED = ("src", "tests", "sample_data", "benchmarks")
+
 # what takes long beside tests that notice the same: a mutant would wait for it each time
 TOO_LONG = (
     "tests/networks/test_receptive_field.py::test_every_phase_is_the_support_of_a_gradient",
@@ -76,15 +78,16 @@ class Part:
     def prepare(self) -> None:
         """Lay out what mutmut wants: sources, this part's tests, settings."""
         self.place.mkdir(parents=True, exist_ok=True)
-        for name in ("src", "tests", "sample_data"):
-            link = self.place / name
-            if not link.is_symlink():
-                link.symlink_to(ROOT / name)
+        # files of microscopes lie beside the repository, where they are
+        for source in (*(ROOT / name for name in COPIED), ROOT.parent / "shared"):
+            link = self.place / source.name
+            if source.exists() and not link.is_symlink():
+                link.symlink_to(source)
         pytest_options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
         settings = {
             "source_paths": ["src"],
             "only_mutate": [f"src/napari_tem_rf/{self.name}/*"],
-            "also_copy": ["sample_data"],
+            "also_copy": ["sample_data", "benchmarks"],
             "pytest_add_cli_args": [
                 "-p",
                 "no:cacheprovider",
