@@ -137,10 +137,11 @@ check-lowest: dist ## the same with the oldest versions that pyproject.toml allo
 	@.ci/install-screen
 	LOWEST=1 UV="$(CURDIR)/build/dist-env/$(SCRIPTS)/uv" PYTHON="$(PYTHON)" packaging/check-dist dist/*.whl
 
-check-workflows: build/workflows-env ## the workflows and forms in .github
+check-workflows: build/workflows-env ## the workflows and forms in .github, and the recipe for conda
 	$</$(SCRIPTS)/zizmor --offline .github
 	$</$(SCRIPTS)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$</$(SCRIPTS)/check-jsonschema --builtin-schema vendor.dependabot .github/dependabot.yml
+	$</$(SCRIPTS)/python packaging/check_recipe.py
 
 # on top of the environment with the program, whose docstrings and commands are pages
 build/docs-env/.on-top: build/docs-env $(READY)

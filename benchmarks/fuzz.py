@@ -95,9 +95,9 @@ def check_memory(path: Path) -> None:
     settings.read_settings()
     memory = image_memory.memory_folder()
     memory.mkdir(exist_ok=True)
-    held = memory / image_memory._path("0" * 64).name
+    held = memory / image_memory._path("0" * 12).name
     shutil.copy(path, held)
-    image_memory.recall("0" * 64)
+    image_memory.recall("0" * 12)
     mask = path.with_name("mask.tif")
     provenance = path.with_name("mask.provenance.json")
     shutil.copy(path, provenance)

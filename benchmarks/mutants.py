@@ -6,12 +6,14 @@ that it grows without starting anew. Verdicts are kept in ``build/mutants``: sto
 it goes on where it was; what changed in code is tried again, and so are survivors where a test
 changed (``--again``).
 
-Run by ``make mutants``, from the environment that it makes. Prints a table and, with ``--show``,
-each survivor as a diff; leaves with 1 where a part is below what is asked for.
+Run by ``make mutants``, from the environment that it makes. Prints a table, with the interval in
+which the share of all mutants lies (95 %, after Wilson), and with ``--show`` each survivor as a
+diff; leaves with 1 where a part is below what is asked for.
 """
 
 import argparse
 import json
+import math
 import os
 import random
 import shutil
@@ -31,6 +33,8 @@ SIZES = {"networks": None, "measuring": 150, "micrographs": 150}
 ASKED = 0.80
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+
+COPIED = ("src", "tests", "sample_data", "benchmarks")
 
 # what takes long beside tests that notice the same: a mutant would wait for it each time
 TOO_LONG = (
@@ -74,15 +78,16 @@ class Part:
     def prepare(self) -> None:
         """Lay out what mutmut wants: sources, this part's tests, settings."""
         self.place.mkdir(parents=True, exist_ok=True)
-        for name in ("src", "tests", "sample_data"):
-            link = self.place / name
-            if not link.is_symlink():
-                link.symlink_to(ROOT / name)
+        # files of microscopes lie beside the repository, where they are
+        for source in (*(ROOT / name for name in COPIED), ROOT.parent / "shared"):
+            link = self.place / source.name
+            if source.exists() and not link.is_symlink():
+                link.symlink_to(source)
         pytest_options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["pytest"]
         settings = {
             "source_paths": ["src"],
             "only_mutate": [f"src/napari_tem_rf/{self.name}/*"],
-            "also_copy": ["sample_data"],
+            "also_copy": ["sample_data", "benchmarks"],
             "pytest_add_cli_args": [
                 "-p",
                 "no:cacheprovider",
@@ -208,9 +213,8 @@ def main() -> int:
         ]
         count = Counter(kind(verdicts[key]) for key in names)
         killed = count["killed"] + count["out of time"]
-        share = killed / max(1, len(names))
-        below |= share < ASKED
-        rows.append((name, len(verdicts), len(names), count, share))
+        below |= killed < ASKED * len(names)
+        rows.append((name, len(verdicts), len(names), count, *interval(killed, len(names))))
         if options.show:
             for key in names:
                 if kind(verdicts[key]) not in ("killed", "out of time"):
@@ -218,14 +222,25 @@ def main() -> int:
                     print(part.mutmut("show", key).stdout)
     print(
         f"{'part':<12}{'mutants':>9}{'tried':>7}{'killed':>8}{'no end':>8}{'survived':>10}"
-        f"{'no test':>9}{'killed, %':>11}"
+        f"{'no test':>9}{'killed, %':>11}{'95 % interval':>15}"
     )
-    for name, all_, number, count, share in rows:
+    for name, all_, number, count, low, share, high in rows:
         print(
             f"{name:<12}{all_:>9,}{number:>7,}{count['killed']:>8}{count['out of time']:>8}"
             f"{count['survived']:>10}{count['no test']:>9}{100 * share:>11.1f}"
+            f"{f'{100 * low:.1f} to {100 * high:.1f}':>15}"
         )
     return int(below)
+
+
+def interval(killed: int, tried: int) -> tuple[float, float, float]:
+    """Return the share that was killed between the ends of its 95 % interval (Wilson 1927)."""
+    if not tried:
+        return 0.0, 0.0, 1.0
+    share, z = killed / tried, 1.96
+    middle = (share + z**2 / (2 * tried)) / (1 + z**2 / tried)
+    half = z / (1 + z**2 / tried) * math.sqrt(share * (1 - share) / tried + (z / tried / 2) ** 2)
+    return middle - half, share, middle + half
 
 
 def kind(code: int | None) -> str:

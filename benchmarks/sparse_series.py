@@ -43,16 +43,23 @@ def npy(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
     _extend(path, shape)
 
 
+def pixels_per_cm(pixel_size_nm: float) -> tuple[int, int]:
+    """Return a fraction of 32-bit numbers, which older tifffiles do not find by themselves."""
+    per_cm = 1e7 / pixel_size_nm
+    below = max(1, int((2**32 - 1) // per_cm))
+    return round(below * per_cm), below
+
+
 def tiff_contiguous(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) -> None:
     import tifffile
 
-    per_nm = 1 / pixel_size_nm
+    per_cm = pixels_per_cm(pixel_size_nm)
     mapped = tifffile.memmap(
         path,
         shape=shape,
         dtype="<i2",
         bigtiff=math.prod(shape) * 2 > 2**31,
-        resolution=(per_nm * 1e7, per_nm * 1e7),
+        resolution=(per_cm, per_cm),
         resolutionunit="CENTIMETER",
     )
     del mapped
@@ -64,7 +71,7 @@ def tiff_pages(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) ->
     import tifffile
 
     packed = imagecodecs.zlib_encode(np.zeros(shape[1:], "<i2").tobytes(), level=1)
-    per_nm = 1 / pixel_size_nm
+    per_cm = pixels_per_cm(pixel_size_nm)
     with tifffile.TiffWriter(path, bigtiff=True) as tiff:
         tiff.write(
             (packed for _ in range(shape[0])),
@@ -72,7 +79,7 @@ def tiff_pages(path: Path, shape: tuple[int, int, int], pixel_size_nm: float) ->
             dtype="<i2",
             compression="zlib",
             rowsperstrip=shape[1],
-            resolution=(per_nm * 1e7, per_nm * 1e7),
+            resolution=(per_cm, per_cm),
             resolutionunit="CENTIMETER",
         )
 

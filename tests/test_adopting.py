@@ -6,6 +6,7 @@ The other program is written out here: another order of layers, other names, its
 import json
 import pickle
 import random
+import struct
 from collections import OrderedDict
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from napari_tem_rf.networks.recognition import UnknownNetworkError, recognise
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.protocol import NoteReport
 from napari_tem_rf.provenance import provenance_of
-from napari_tem_rf.runs import RunError, file_hash, read_run
+from napari_tem_rf.runs import RunError, file_hash, read_run, run_folder
 
 PUBLISHED = Path(__file__).resolve().parents[2] / "shared" / "data" / "published-networks"
 IMAGE = np.random.default_rng(752).normal(300, 20, (48, 64)).astype(np.float32)
@@ -420,6 +421,31 @@ def test_what_is_no_file_of_tensors(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(TensorFileError, match=r'"/.*weights"'):
         read_tensors(path)
+
+
+def of_several_disks(held):
+    """A zip's end of 64 bits that says so: to ask whether it is a zip raises then."""
+    end = held.rindex(b"PK\x05\x06")
+    return held[:end] + b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 5) + held[end:]
+
+
+def name_that_is_no_text(held):
+    listed = held.index(b"PK\x01\x02")
+    flags = listed + 8
+    return (
+        held[:flags] + b"\x00\x08" + held[flags + 2 : listed + 46] + b"\x8a" + held[listed + 47 :]
+    )
+
+
+@pytest.mark.parametrize("damage", [of_several_disks, name_that_is_no_text])
+def test_a_zip_that_python_does_not_read(saved, tmp_path, damage):
+    path = saved(random_network(NetworkSpec((2,), filters=1), 752))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(TensorFileError, match="is damaged"):
+        read_tensors(path)
+    if damage is of_several_disks:
+        with pytest.raises(RunError, match=r"is called a zip, but is none or not a whole one"):
+            run_folder(path.rename(tmp_path / "run.zip"))
 
 
 def without(part):

@@ -16,7 +16,7 @@ import pytest
 import tifffile
 
 from napari_tem_rf import storage
-from napari_tem_rf.engine.local import ending_in_words, start_options
+from napari_tem_rf.engine.local import by_force, ending_in_words, start_options
 from napari_tem_rf.storage import StorageError, remove, write_text
 
 
@@ -88,6 +88,21 @@ def test_a_path_too_long_for_windows_is_named(
         write_text(folder / "run.json", "{}")
 
 
+def test_a_path_too_long_for_windows_is_named_inside_of_a_folder_too(
+    windows: None, tmp_path: Path
+) -> None:
+    """As where the zip of a run is unpacked: "path not found" says Windows."""
+
+    def write() -> None:
+        with storage.write_aside(tmp_path / "run") as aside:
+            aside.mkdir()
+            raise FileNotFoundError(2, "No such file", str(aside / ("i" * 240 + ".tif")))
+
+    with pytest.raises(StorageError, match="its path is too long for Windows, which takes 259"):
+        write()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("code", "words"),
     [
@@ -101,6 +116,24 @@ def test_a_path_too_long_for_windows_is_named(
 )
 def test_how_a_worker_ended_is_told_on_every_system(code: int | None, words: str) -> None:
     assert ending_in_words(code) == words
+
+
+@pytest.mark.parametrize(
+    ("platform", "code", "said", "forced"),
+    [
+        ("linux", -9, "", True),
+        ("linux", 1, "", False),
+        ("linux", 1 << 16, "", True),  # nobody saw how
+        ("linux", None, "", False),
+        ("win32", 1, "", True),  # the task manager and TerminateProcess of Python
+        ("win32", 1, "ImportError: no module named dask", False),
+        ("win32", 0xC0000005, "", True),
+        ("win32", 0, "", False),
+        ("win32", None, "", False),
+    ],
+)
+def test_who_was_ended_by_force(platform: str, code: int | None, said: str, forced: bool) -> None:
+    assert by_force(code, said, platform) == forced
 
 
 def test_a_training_gives_way_to_the_window_on_windows_too() -> None:

@@ -168,6 +168,27 @@ def test_images_and_annotation_come_along_where_they_are_asked_for(run, tmp_path
     assert np.array_equal(image.content.labels, mask)
 
 
+def test_images_whose_names_differ_in_capital_letters_alone_are_told_apart(run, tmp_path):
+    opened = read_run(run)
+    sources = [tmp_path / folder / name for folder, name in (("a", "Gold.npy"), ("b", "gold.npy"))]
+    for path in sources:
+        path.parent.mkdir()
+        path.write_bytes((run.parent / "gold 1.npy").read_bytes())
+    first = opened.record.data[0]
+    data = tuple(
+        replace(first, name=path.stem, pixels_sha256=hash_, source=str(path))
+        for path, hash_ in zip(sources, (first.pixels_sha256, "0" * 64), strict=True)
+    )
+    two = tmp_path / "two"
+    two.mkdir()
+    for path in run.iterdir():
+        (two / path.name).write_bytes(path.read_bytes())
+    read_run(two).with_record(replace(opened.record, data=data))
+    with zipfile.ZipFile(share(two, tmp_path / "two.zip", images=True)) as archive:
+        names = [name for name in archive.namelist() if name.startswith("images/")]
+    assert sorted(names) == ["images/2_gold.npy", "images/Gold.npy"]
+
+
 def test_it_is_not_resumed_and_repeated_into_a_folder_of_ones_own(shared, tmp_path, monkeypatch):
     pixels, mask = scene()
     image = LabelledImage("gold 1", pixels, mask, (0.03, 0.03))
@@ -260,6 +281,43 @@ def test_names_that_lead_out_of_the_folder(shared, tmp_path, name):
     sentence = refused(changed(shared, tmp_path / "evil.zip", add=[(name, b"evil")]))
     assert "would be written outside of the run's folder" in sentence
     assert not list(tmp_path.rglob("evil.t*"))
+
+
+@pytest.mark.parametrize("name", ["images/gold.tif:hidden", "images/a?.tif", "images/a\tb.tif"])
+def test_names_that_windows_has_no_file_for(shared, tmp_path, name):
+    sentence = refused(changed(shared, tmp_path / "odd.zip", add=[(name, b"II*\0")]))
+    assert sentence.endswith("which is no file of a run")
+
+
+@pytest.mark.parametrize("place", [0, 5])
+def test_a_zero_in_a_name(tmp_path, place):
+    """Zipfile cuts a name there, and fails in asking whether what is left is a folder's."""
+    path = tmp_path / "gold.zip"
+    pack_run(path, "gold", {"run.json": b"{}"})
+    held = path.read_bytes()
+    name = bytearray(b"run.json")
+    name[place] = 0
+    path.write_bytes(held.replace(b"run.json", bytes(name)))
+    with pytest.raises(ArchiveError, match=r"(which is no file of a run|damaged zip)"):
+        unpacked(path)
+
+
+def test_small_and_capital_letters_where_they_are_the_same(shared, tmp_path, monkeypatch):
+    """As on Windows and the Mac: the second of two files finds the first there."""
+    data = {"images/Gold.tif": b"II*\0 1", "images/gold.tif": b"II*\0 2"}
+    path = tmp_path / "two.zip"
+    pack_run(path, "two", {"run.json": b"{}", **data})
+    open_file = Path.open
+
+    def opened(self, mode="r", **options):
+        if mode == "xb" and self.parent.is_dir():
+            taken = {each.name.casefold() for each in self.parent.iterdir()}
+            if self.name.casefold() in taken:
+                raise FileExistsError(17, "File exists", str(self))
+        return open_file(self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    assert '"images/gold.tif" in it differs from another name in small and capital' in refused(path)
 
 
 def test_links(shared, tmp_path):

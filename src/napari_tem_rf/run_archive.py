@@ -55,6 +55,7 @@ _PICKLES = {
     *(".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin", ".joblib", ".dill", ".npz"),
     *(".py", ".pyc", ".so", ".dll", ".exe", ".sh", ".bat"),
 }
+_WINDOWS_REFUSES = frozenset('<>:"|?*')
 _BLOCK = 2**20
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -253,12 +254,15 @@ def _trouble_of(entry: zipfile.ZipInfo) -> str:
     kind = stat.S_IFMT(entry.external_attr >> 16)
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         return f"it holds {shown}, which is a link or a device and no file"
+    # zipfile ends a name where it holds a zero, and asks for the last letter of what is left
+    if not name.isprintable() or not entry.filename:
+        return f"it holds {shown}, which is no file of a run"
     if entry.is_dir():
         return "" if name == f"{IMAGES}/" else f"it holds a folder {shown}, which no run has"
     suffix = PurePosixPath(name).suffix.lower()
     if suffix in _PICKLES:
         return f"it holds {shown}, which may hold code that runs when it is opened: no run has one"
-    if not name.isprintable() or not _is_of_a_run(name):
+    if not _is_of_a_run(name):
         return f"it holds {shown}, which is no file of a run"
     if entry.flag_bits & 1:
         return f"{shown} in it is encrypted: get it without a password"
@@ -276,7 +280,9 @@ def _trouble_of(entry: zipfile.ZipInfo) -> str:
 def _is_of_a_run(name: str) -> bool:
     folder, slash, inside = name.rpartition("/")
     if slash:
-        return folder == IMAGES and bool(inside) and not inside.startswith(".")
+        # a colon would name a hidden stream of a file on Windows, which refuses the others
+        is_plain = _WINDOWS_REFUSES.isdisjoint(inside)
+        return folder == IMAGES and bool(inside) and is_plain and not inside.startswith(".")
     return name in _LARGEST or (name.startswith(_ANNOTATIONS) and name.endswith(".tif"))
 
 
@@ -311,7 +317,15 @@ def _unpack(path: Path, archive: zipfile.ZipFile, manifest: Manifest, folder: Pa
         target = folder / name
         target.parent.mkdir(exist_ok=True)
         digest, left = hashlib.sha256(), told.bytes
-        with archive.open(name) as source, target.open("xb") as file:
+        try:
+            opened = target.open("xb")
+        except FileExistsError:
+            raise _refusal(
+                path,
+                f'"{name}" in it differs from another name in small and capital letters alone, '
+                "which are the same to this computer: share it without images",
+            ) from None
+        with archive.open(name) as source, opened as file:
             first = True
             while block := source.read(min(_BLOCK, left + 1)):
                 left -= len(block)
@@ -403,8 +417,8 @@ def _time(folder: Path) -> float:
 
 
 def _folder_name(name: str) -> str:
-    """Return a run's name as that of a folder, on every system."""
-    safe = "".join(each if each.isalnum() or each in "._- " else "_" for each in name)[:80]
+    """Return a run's name as that of a folder, on every system; Windows' paths are short."""
+    safe = "".join(each if each.isalnum() or each in "._- " else "_" for each in name)[:40]
     return safe.strip(" .") or "run"
 
 

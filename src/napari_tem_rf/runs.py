@@ -15,7 +15,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
-from zipfile import is_zipfile
+from zipfile import BadZipFile, is_zipfile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,7 +242,7 @@ def run_folder(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_file():
         return path
-    if not is_zipfile(path):
+    if not _is_zip(path):
         if path.suffix.lower() == ".zip":
             raise RunError(
                 f'"{path}" is called a zip, but is none or not a whole one '
@@ -253,6 +253,13 @@ def run_folder(path: str | Path) -> Path:
         return unpacked(path)
     except ArchiveError as error:
         raise RunError(str(error)) from error
+
+
+def _is_zip(path: Path) -> bool:
+    try:
+        return is_zipfile(path)
+    except BadZipFile:  # the end of one, said to be of several disks
+        return False
 
 
 def _with_own_images(folder: Path, record: RunRecord) -> RunRecord:

@@ -224,7 +224,9 @@ def _on_windows() -> bool:
 def _why_not_written(path: Path, aside: Path, error: OSError) -> str:
     reason = error.strerror or str(error)
     as_it_was = "what was there before is as it was"
-    if _on_windows() and len(str(aside.absolute())) > _LONGEST_WINDOWS_PATH:
+    # what is written may be a folder: then the name of a file in it was too long
+    named = error.filename if isinstance(error.filename, str) else ""
+    if _on_windows() and max(len(str(aside.absolute())), len(named)) > _LONGEST_WINDOWS_PATH:
         return (
             f'"{path}" could not be written ({reason}): its path is too long for Windows, which '
             f"takes {_LONGEST_WINDOWS_PATH} letters with all folders; choose a folder nearer to "

@@ -14,6 +14,7 @@ from napari_tem_rf.measuring.expected_dice import (
     cannot_judge,
     expect_dice,
     features_of,
+    noise_ratio,
 )
 from napari_tem_rf.measuring.familiarity import feature_space
 from napari_tem_rf.measuring.found_masks import FoundMask
@@ -240,3 +241,11 @@ def test_what_was_trained_on_is_checked_when_it_is_read():
     ):
         with pytest.raises(ValueError, match=words):
             check_trained_on(broken)
+
+
+def test_noise_is_compared_where_there_is_any():
+    noisier = replace(SEEN, noise=3 * max(each.noise for each in TRAINED.images))
+    assert noise_ratio(TRAINED, noisier) == pytest.approx(3)
+    assert noise_ratio(TRAINED, replace(SEEN, noise=0.0)) is None
+    still = replace(TRAINED, images=tuple(replace(each, noise=0.0) for each in TRAINED.images))
+    assert noise_ratio(still, SEEN) is None

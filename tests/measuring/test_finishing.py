@@ -179,6 +179,8 @@ def test_lengths_in_nm_and_on_other_pixels():
     assert nm_sentence(plan, (0.02, 0.02)) == (
         "smallest particle 0.2 nm, largest hole 0.08 nm, smoothing 0.05 nm"
     )
+    # of the area of a pixel: 0.01 nm by 0.04 nm is as large as 0.02 nm by 0.02 nm
+    assert nm_sentence(plan, (0.01, 0.04)) == nm_sentence(plan, (0.02, 0.02))
     assert nm_sentence(plan, None) == ""
     assert plan.scaled(2) == Finishing(smallest_px=20, hole_px=8, smoothing_px=5)
 

@@ -88,6 +88,30 @@ def test_chosen_classes_are_compared_by_value(masks):
     assert score_image(prediction * 2, labels, foreground=[1]).recall == 0
 
 
+def test_chosen_classes_of_strokes_count_where_strokes_are():
+    """By hand: of four annotated particle px three are found, and one px of background is wrong."""
+    strokes = np.zeros((7, 11), np.uint8)
+    strokes[2, :4], strokes[4, :5] = 2, 1
+    prediction = np.full((7, 11), 2, np.uint8)
+    prediction[2, 3], prediction[4, 1:5] = 1, 1
+    pairs = [Pair("gold", prediction, strokes)]
+    (score,) = score_images(pairs, unlabelled="ignore", foreground=(2,)).images
+    assert score.recall == pytest.approx(3 / 4)
+    assert score.precision == pytest.approx(3 / 4)
+
+
+def test_particles_by_their_numbers_are_matched_as_they_are_numbered():
+    """Two that touch are one piece of the mask, and two by their numbers."""
+    numbers = np.zeros((31, 41), np.int32)
+    numbers[5:20, 5:15], numbers[5:20, 15:25] = 7, 300
+    mask = (numbers > 0).astype(np.uint8)
+    score = score_image(mask, mask, numbers=(numbers, numbers), foreground=(1,))
+    assert score.object_f1 == 1
+    one = np.where(numbers == 7, 7, 0)
+    half = score_image(mask, mask, numbers=(one, numbers), foreground=(1,))
+    assert half.object_f1 == pytest.approx(2 / 3)  # TP 1, FN 1
+
+
 def test_empty_masks():
     empty, full = np.zeros(SHAPE, bool), np.ones(SHAPE, bool)
     both = score_image(empty, empty)

@@ -11,6 +11,8 @@ from napari_tem_rf.measuring.series import (
     Ground,
     counted_table,
     find_in,
+    joined_table,
+    measure_again,
     survey_frames,
 )
 from napari_tem_rf.micrographs.label_meaning import count_labels, meaning_of
@@ -47,6 +49,10 @@ def found(planes, finding=Finding()):  # noqa: B008 - frozen
     job = find_in(
         lambda frame: planes[frame], range(len(planes)), planes[0].shape, finding, Ground()
     )
+    return ended(job)
+
+
+def ended(job):
     while True:
         try:
             next(job)
@@ -121,3 +127,44 @@ def test_many_classes_are_found_as_one_at_a_time():
         inside = mask == value
         pairs = np.unique(np.stack([together[inside], alone[inside]]), axis=1)
         assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
+
+
+def test_particles_are_measured_in_the_image_and_the_mask_of_their_own_frame():
+    planes = np.zeros((2, 60, 80), np.uint8)
+    planes[:, 5:25, 5:25], planes[:, 30:50, 40:60] = 1, 1
+    masks = planes.copy()
+    masks[0, 30:50, 40:60] = 2
+    masks[1, 5:25, 5:25] = 2
+    grey = np.stack([np.full((60, 80), 100.0), np.full((60, 80), 250.0)])
+    ground = Ground(grey=lambda frame: grey[frame], mask=lambda frame: masks[frame])
+    job = find_in(lambda frame: planes[frame], (0, 1), (60, 80), Finding(), ground)
+    result = ended(job)
+    tables = [result.measured[frame].table for frame in (0, 1)]
+    assert [table["class"].tolist() for table in tables] == [[1, 2], [2, 1]]
+    means = [table["mean_intensity"].unique().tolist() for table in tables]
+    assert means == [[100.0], [250.0]]
+
+
+def test_strokes_are_found_without_their_background():
+    strokes = np.ones((60, 80), np.uint8)
+    strokes[5:25, 5:25] = 2
+    job = find_in(lambda _: strokes, (0,), (60, 80), Finding(), Ground(), background=1)
+    assert ended(job).measured[0].table["area_px"].tolist() == [400]
+
+
+def test_frames_are_measured_again_where_labels_changed():
+    planes = np.zeros((2, 60, 80), np.int32)
+    planes[:, 5:25, 5:25] = 1
+    known = found(planes).measured
+    planes[1, 5:25, 5:15] = 0
+    again = ended(measure_again(lambda frame: planes[frame], (0, 1), Ground(), known))
+    assert again[0] is known[0]
+    assert again[1].table["area_px"].tolist() == [200]
+    unknown = ended(measure_again(lambda frame: planes[frame], (0, 1), Ground(), {}))
+    assert unknown[0] is not known[0]
+    assert unknown[0].table["area_px"].tolist() == [400]
+
+
+def test_of_no_frame_there_is_a_table_without_rows():
+    table = joined_table({}, is_series=True)
+    assert (table.columns.tolist(), len(table), table["index"].dtype) == (["index"], 0, np.int64)

@@ -170,3 +170,24 @@ def test_the_pick_is_the_nearest_where_no_doubling_network_meets_the_wish():
 def test_the_first_pick_is_what_its_numbers_pick():
     spec = FIRST_NETWORK
     assert catalog().pick(nominal_receptive_field(spec), spec.parameters).spec == spec
+
+
+def test_the_pools_of_the_design_space_are_these():
+    """Written out once more, by level: a pool that is left out is a field that nobody can pick."""
+    offered = {spec.pools for spec in catalog().specs if set(spec.dilations) == {1}}
+    of_levels = {
+        levels: {pools for pools in offered if len(pools) == levels} for levels in range(7)
+    }
+    assert of_levels[1] == {(2,), (3,), (4,), (6,), (8,)}
+    assert of_levels[2] == set(itertools.product((2, 3, 4, 6, 8), repeat=2))
+    small = set(itertools.product((2, 3, 4), repeat=3))
+    large = {(8, 4, 2), (2, 4, 8), (4, 8, 2), (4, 4, 6), (4, 6, 4), (6, 4, 3)}
+    assert of_levels[3] == small | large
+    twos = itertools.product((2, 3), repeat=4), itertools.product((2, 4), repeat=4)
+    assert of_levels[4] == set(itertools.chain(*twos))
+    assert (of_levels[5], of_levels[6]) == ({(2,) * 5}, {(2,) * 6})
+    dilated = {(spec.pools, spec.dilations) for spec in catalog().specs} - {
+        (pools, (1,) * (len(pools) + 1)) for pools in offered
+    }
+    alone = {((), (dilation,)) for dilation in (2, 3, 4, 5)}
+    assert dilated == alone | {((2,), (1, 2)), ((2,), (2, 2))}

@@ -201,6 +201,12 @@ def test_a_spec_in_words(spec, words):
             {"pools": (), "dilations": (257,)},
             "dilations 257: every dilation must be from 1 to 256",
         ),
+        ({"dilations": (1.5, 1)}, "dilations holds 1.5: whole numbers are needed"),
+        (
+            {"pools": (64, 64, 64, 5)},
+            "pools 64,64,64,5 multiply to 1,310,720 px: at most 1,048,576 px are allowed; use "
+            "smaller pools or fewer levels",
+        ),
         ({"filters": 0}, "filters is 0: a network needs filters >= 1"),
         ({"filters": True}, "filters holds True: whole numbers are needed"),
         ({"filters": "4"}, "filters holds '4': whole numbers are needed"),
@@ -217,3 +223,7 @@ def test_what_is_no_network_is_refused_in_one_sentence(fields, sentence):
     with pytest.raises(ValueError) as refusal:  # noqa: PT011 (the whole sentence is compared)
         NetworkSpec(**fields)
     assert str(refusal.value) == sentence
+
+
+def test_the_largest_period_is_allowed():
+    assert NetworkSpec(pools=(64, 64, 64, 4), filters=1).period == 2**20

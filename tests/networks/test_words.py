@@ -97,3 +97,20 @@ def test_an_effective_field_in_one_line():
     assert widths(field, (0.1, 0.1)) == (
         "half of the influence within 21 px = 2.10 nm, 95 % within 63 px = 6.30 nm"
     )
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (9_999, "9,999"),
+        (10_000, "10 k"),
+        (31_634, "31.6 k"),
+        (130_682, "131 k"),
+        (999_600, "1000 k"),  # three figures alone would be 1e+03
+        (1_200_000, "1.2 M"),
+        (999_600_000, "1000 M"),
+        (4_500_000_000, "4.5 G"),
+    ],
+)
+def test_numbers_in_short(number, said):
+    assert count(number) == said

@@ -158,8 +158,7 @@ class Process:
     @property
     def was_killed(self) -> bool:
         """Whether the process did not end by itself, or nobody saw how."""
-        code = self._process.returncode
-        return code is not None and (code < 0 or code == UNKNOWN_CODE)
+        return by_force(self._process.returncode, self.last_words(), sys.platform)
 
     def ending(self) -> str:
         """Say how the process ended."""
@@ -217,8 +216,24 @@ def start_options(role: str, platform: str) -> dict[str, Any]:
     return {"creationflags": _NO_WINDOW | _NEW_GROUP | gives_way}
 
 
+def by_force(code: int | None, last_words: str, platform: str) -> bool:
+    """Whether a process did not end by itself, or nobody saw how.
+
+    On Windows whoever ends a process chooses its code, 1 by custom, which Python also leaves with;
+    but not without a word. The system itself gives an error's status.
+    """
+    if code is None or code == UNKNOWN_CODE:
+        return code is not None
+    if platform == "win32":
+        return code >= _WINDOWS_ERRORS or (code == 1 and not last_words)
+    return code < 0
+
+
 _NO_WINDOW, _NEW_GROUP, _BELOW_NORMAL = 0x0800_0000, 0x0200, 0x4000
 """Windows' CREATE_NO_WINDOW, CREATE_NEW_PROCESS_GROUP and BELOW_NORMAL_PRIORITY_CLASS."""
+
+_WINDOWS_ERRORS = 0xC000_0000
+"""The first of Windows' statuses that are errors."""
 
 _WINDOWS_ENDINGS = {
     0xC000_0005: "an access violation",

@@ -184,9 +184,10 @@ def _images(record: RunRecord) -> Iterator[tuple[str, tuple[str, Path, DataEntry
             )
         if path not in names:
             safe = "".join(c if c.isalnum() or c in "._- " else "_" for c in path.name).lstrip(".")
-            taken = set(names.values())
+            # small and capital letters are the same to Windows and the Mac
+            taken = {each.casefold() for each in names.values()}
             inside, number = f"{IMAGES}/{safe}", 1
-            while inside in taken:
+            while inside.casefold() in taken:
                 number += 1
                 inside = f"{IMAGES}/{number}_{safe}"
             names[path] = inside

@@ -100,4 +100,5 @@ def inspect_crops(
         hook.remove()
     inside = torch.cat([each.flatten(2) for each in kept])  # (crop, channel, pixel)
     features = torch.cat([inside.mean(2), inside.std(2, unbiased=False)], dim=1)
-    return CropFindings(features.double().cpu().numpy(), np.stack(found))
+    # Apple's GPU has no numbers of 64 bits
+    return CropFindings(features.cpu().numpy().astype(np.float64), np.stack(found))

@@ -110,8 +110,7 @@ def _of_safetensors(path: Path) -> Arrays:
 
 
 def _of_torch(path: Path) -> dict[str, Arrays]:
-    if zipfile.is_zipfile(path):
-        _check_zip(path)
+    _check_zip(path)
     try:
         held = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # it may hold anything, and torch says so in many ways
@@ -137,10 +136,14 @@ def _of_torch(path: Path) -> dict[str, Arrays]:
 
 
 def _check_zip(path: Path) -> None:
+    """Refuse a zip that torch should not see; what is none passes."""
     try:
+        if not zipfile.is_zipfile(path):
+            return
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, NotImplementedError) as error:
+    # a name that is no UTF-8 is a ValueError
+    except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as error:
         raise TensorFileError(f'"{path}" is damaged ({error}): get it again') from error
     if any(entry.filename.endswith("constants.pkl") for entry in entries):
         raise TensorFileError(

@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from napari_tem_rf.learning.device import give_back
 from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.prediction import Prediction, predict
@@ -112,8 +113,7 @@ def predict_fitting(
             side = FIRST_SMALLER_PX if side is None else side // 2
             if side < SMALLEST_PX:
                 raise
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            give_back(network.head.weight.device)
         else:
             assert result is not None  # nobody stops it
             return result
