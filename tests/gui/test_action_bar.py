@@ -152,3 +152,19 @@ def test_keys_hold_wherever_the_focus_is_but_in_fields(
     QTest.keyClick(dock.load.size, Qt.Key.Key_H, Qt.KeyboardModifier.ShiftModifier)
     assert len(asked) == len(places)
     assert dock.load.size.text().lower() == "h"
+
+
+def test_the_dock_is_as_wide_after_a_training_as_before(
+    viewer: Any, session: Session, strokes: Labels, worker: None, qtbot: Any
+) -> None:
+    frame, dock = viewer.window.add_plugin_dock_widget("napari-tem-rf", "TEM segmentation")
+    viewer.window._qt_window.resize(1366, 768)
+    viewer.window._qt_window.show()
+    qtbot.waitUntil(dock.isVisible)
+    viewer.window._qt_window.resizeDocks([frame], [380], Qt.Orientation.Horizontal)
+    qtbot.waitUntil(lambda: frame.width() == 380)
+    dock.train.train_button.click()
+    qtbot.waitUntil(lambda: len(session.runs) == 1 and session.predicting is None)
+    qtbot.wait(50)
+    assert frame.width() == frame.layout().minimumSize().width() == 380
+    viewer.window._qt_window.hide()

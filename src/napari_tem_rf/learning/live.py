@@ -160,9 +160,15 @@ def live_features(
     networks : sequence of FastNetwork
         Folded, on the CPU; none for what the early classifier sees.
     """
-    parts = [np.concatenate([strip for _, strip in feature_strips(pixels)])]
-    parts += [_last_maps(network, pixels) for network in networks]
-    return np.concatenate([part.astype(np.float16) for part in parts], axis=-1)
+
+    def grey() -> NDArray[np.float16]:
+        return np.concatenate([strip.astype(np.float16) for _, strip in feature_strips(pixels)])
+
+    # half of the work, and it does not need the other half
+    with ThreadPoolExecutor(1) as other:
+        first = other.submit(grey)
+        maps = [_last_maps(network, pixels).astype(np.float16) for network in networks]
+        return np.concatenate([first.result(), *maps], axis=-1)
 
 
 def _last_maps(network: "FastNetwork", pixels: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,6 +1,6 @@
 """What is pressed again and again, always in sight below the parts that scroll, and one line."""
 
-from qtpy.QtWidgets import QFrame, QWidget
+from qtpy.QtWidgets import QFrame, QSizePolicy, QWidget
 
 from napari_tem_rf.gui.pieces.parts import column, row
 from napari_tem_rf.gui.segment.result import ExportWidget
@@ -50,3 +50,8 @@ class ActionBar(QWidget):
             spacing=4,
         )
         layout.setContentsMargins(6, 0, 6, 4)
+        # as wide as the parts above: while the buttons of a training make room for those of a
+        # prediction both are there for a moment, and napari's docks never get narrower again
+        policy = self.sizePolicy()
+        policy.setHorizontalPolicy(QSizePolicy.Policy.Ignored)
+        self.setSizePolicy(policy)

@@ -48,6 +48,10 @@ class ImageLine(QWidget):
         self.name_button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.name_button.setMinimumWidth(80)
         self.name_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
+        # Qt draws it in the corner below the text
+        self.name_button.setStyleSheet(
+            "QToolButton::menu-indicator { subcontrol-position: right center; }"
+        )
         self.menu = QMenu(self.name_button)
         self.menu.aboutToShow.connect(self._fill_menu)
         self.name_button.setMenu(self.menu)
