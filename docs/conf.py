@@ -35,7 +35,7 @@ templates_path = ["_templates"]
 
 # headings have the anchors that the repository's pages give them
 myst_heading_anchors = 4
-myst_enable_extensions = ["colon_fence"]
+myst_enable_extensions = ["colon_fence", "tasklist"]
 # what is no page of the site is still a file of the repository
 suppress_warnings = ["myst.header"]
 
@@ -47,6 +47,8 @@ numpydoc_show_class_members = False
 
 html_theme = "furo"
 html_title = "napari-tem-rf"
+html_static_path = ["_static"]
+html_css_files = ["wider.css"]
 # the pages lie in docs/, as in the repository: the front door leads there
 html_additional_pages = {"index": "front_door.html"}
 html_show_sourcelink = False

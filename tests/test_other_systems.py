@@ -17,6 +17,7 @@ import tifffile
 
 from napari_tem_rf import storage
 from napari_tem_rf.engine.local import by_force, ending_in_words, start_options
+from napari_tem_rf.runs import Run
 from napari_tem_rf.storage import StorageError, remove, write_text
 
 
@@ -53,6 +54,19 @@ def test_a_file_that_a_scanner_holds_is_replaced_when_it_lets_go(
     monkeypatch.setattr(Path, "unlink", lambda *given, **options: unlink(*given, **options))
     remove(path)
     assert not path.exists()
+
+
+def test_a_run_that_was_refused_goes_when_its_files_are_let_go(
+    windows: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("run.json", "history.csv", "annotation.ome.tif"):
+        (tmp_path / name).write_text("{}")
+    record: Any = None
+    unlink = Held(Path.unlink, 2)
+    monkeypatch.setattr(Path, "unlink", lambda *given, **options: unlink(*given, **options))
+    Run(tmp_path, record).discard(["annotation.ome.tif"])
+    assert not list(tmp_path.iterdir())
+    assert unlink.asked == 7  # two that were refused, and each of five files
 
 
 def test_a_file_that_stays_open_is_left_as_it_was(

@@ -31,7 +31,7 @@ from napari_tem_rf.run_record import (
     RunRecord,
     check_run_record,
 )
-from napari_tem_rf.storage import is_empty, is_passing, write_aside, write_text
+from napari_tem_rf.storage import is_empty, is_passing, remove, write_aside, write_text
 
 __all__ = [
     "DataEntry",
@@ -92,7 +92,7 @@ class Run:
     def discard(self, annotations: Iterable[str]) -> None:
         """Remove what a training that was refused wrote: nothing was learned yet."""
         for name in (*annotations, HISTORY, WEIGHTS, CHECKPOINT, RECORD):
-            (self.folder / name).unlink(missing_ok=True)
+            remove(self.folder / name)
 
     def with_record(self, record: RunRecord) -> "Run":
         """Write another record into the folder and return the run with it."""
