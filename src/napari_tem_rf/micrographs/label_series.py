@@ -115,8 +115,7 @@ class LabelSeries:
 
     def read(self, index: int) -> NDArray[Any]:
         """Return the mask of a frame that is written, shape (row, column)."""
-        with np.load(self._part(index), allow_pickle=False) as part:
-            return np.asarray(part["labels"])
+        return _read_part(self._part(index))
 
     def finish(self) -> Path:
         """Put the frames together into the file, and return its path.
@@ -147,10 +146,15 @@ class LabelSeries:
 def read_written_frame(path: str | Path, index: int) -> NDArray[Any] | None:
     """Return the mask of a frame of a series that is being written; None where it is missing."""
     try:
-        with np.load(_part_of(Path(path), index), allow_pickle=False) as part:
-            return np.asarray(part["labels"])
+        return _read_part(_part_of(Path(path), index))
     except FileNotFoundError:
         return None
+
+
+def _read_part(path: Path) -> NDArray[Any]:
+    # NumPy leaves a file that it opened itself open where it is none of its own
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as part:
+        return np.asarray(part["labels"])
 
 
 def _parts_of(path: Path) -> Path:

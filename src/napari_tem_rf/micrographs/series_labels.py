@@ -67,7 +67,7 @@ class SeriesLabels(Framewise):
         if self.path is None:
             return None
         # the file comes last and its parts go then: asked in this order none is missed
-        with suppress(OSError, ValueError, BadZipFile, KeyError):
+        with suppress(OSError, ValueError, EOFError, BadZipFile, KeyError):
             plane = read_written_frame(self.path, index)
             if plane is None and self.path.is_dir():
                 plane = np.asarray(self._store()[index])
