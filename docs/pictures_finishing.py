@@ -1,6 +1,6 @@
 """Makes the pictures of finished masks in guide.md by driving the real program.
 
-    python docs/pictures_finishing.py [--epochs 8] [--run RUN] [--out docs/pictures]
+    python docs/pictures_finishing.py [--epochs 20] [--run RUN] [--out docs/pictures]
 
 Opens a run, or trains on the strokes of the high-resolution sample with the window's own buttons,
 predicts an image that was not trained on, and saves the window with the mask finished, and with the
@@ -68,7 +68,7 @@ def pictures(window: Window) -> None:
 def main() -> None:
     """Make both pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--epochs", type=int, default=8, help="of training")
+    parser.add_argument("--epochs", type=int, default=20, help="of training")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "pictures")
     parser.add_argument("--run", type=Path, help="a run to open instead of training one")
     options = parser.parse_args()
