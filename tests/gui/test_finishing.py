@@ -78,6 +78,15 @@ def prediction(session: Session) -> Labels:
     return layer
 
 
+def predicted(
+    session: Session, image: Image, run: TrainedRun, asked: list[Any], qtbot: Any
+) -> Labels:
+    """Predict the image and return its mask."""
+    Predicting(session, run).begin([(image, 0)])
+    qtbot.waitUntil(lambda: session.predicting is None and bool(asked))
+    return prediction(session)
+
+
 def test_the_form_shows_what_the_run_suggests_and_why(viewer: Any, run: TrainedRun) -> None:
     widget = FinishingWidget(viewer)
     assert widget.form.plan == SUGGESTED
@@ -100,9 +109,7 @@ def test_one_tick_shows_the_mask_as_it_was_decided(
 ) -> None:
     widget, expected = FinishingWidget(viewer), ExpectedWidget(viewer)
     qtbot.addWidget(expected)
-    Predicting(session, run).begin([(image, 0)])
-    qtbot.waitUntil(lambda: session.predicting is None and bool(asked))
-    layer = prediction(session)
+    layer = predicted(session, image, run, asked, qtbot)
     assert asked == [SUGGESTED]
     judged = expected.words.text()
     assert judged == "Expected Dice 0.90 (0.80 to 0.95), about as good as in training."
@@ -129,9 +136,7 @@ def test_other_orientations_ask_the_network_again(
     viewer: Any, session: Session, image: Image, run: TrainedRun, asked: list[Any], qtbot: Any
 ) -> None:
     widget = FinishingWidget(viewer)
-    Predicting(session, run).begin([(image, 0)])
-    qtbot.waitUntil(lambda: session.predicting is None and bool(asked))
-    layer = prediction(session)
+    layer = predicted(session, image, run, asked, qtbot)
     choice = widget.form.box("orientations")
     choice.setCurrentIndex(choice.findText("two"))
     qtbot.waitUntil(lambda: len(asked) == 2 and not session.works)
@@ -180,9 +185,7 @@ def test_a_layer_that_was_corrected_or_closed_is_left_alone(
     viewer: Any, session: Session, image: Image, run: TrainedRun, asked: list[Any], qtbot: Any
 ) -> None:
     widget = FinishingWidget(viewer)
-    Predicting(session, run).begin([(image, 0)])
-    qtbot.waitUntil(lambda: session.predicting is None and bool(asked))
-    layer = prediction(session)
+    layer = predicted(session, image, run, asked, qtbot)
     layer.name = "mine"
     viewer.layers.selection = [layer]
     before = layer.data.copy()

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_tem_rf.learning.prediction import Prediction
+from napari_tem_rf.measuring.finishing import decide
 
 __all__ = ["ORIENTATIONS", "predict_turned", "turned_back", "turned_to"]
 
@@ -99,20 +100,7 @@ def predict_turned(
     assert parts is not None
     if likely is not None:
         likely /= number
-    return Prediction(_most_probable(parts, number * _WHOLE), likely, _rounded(parts, number))
-
-
-def _most_probable(parts: NDArray[np.uint16], whole: int) -> NDArray[np.uint8]:
-    """Return class indices, shape (row, column), of sums of all classes but the background."""
-    highest = parts[0]
-    best = np.ones(highest.shape, np.uint8)
-    background = np.int32(whole) - highest
-    for index, plane in enumerate(parts[1:], start=2):
-        background -= plane
-        best[plane > highest] = index
-        highest = np.maximum(highest, plane)
-    best[background >= highest] = 0
-    return best
+    return Prediction(decide(parts, whole=number * _WHOLE), likely, _rounded(parts, number))
 
 
 def _rounded(parts: NDArray[np.uint16], number: int) -> NDArray[np.uint8]:

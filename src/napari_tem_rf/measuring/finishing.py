@@ -301,26 +301,32 @@ def finish_prediction(
 
 
 def decide(
-    probabilities: NDArray[Any], smoothing_px: float = 0.0, level: float = EVEN
+    probabilities: NDArray[Any],
+    smoothing_px: float = 0.0,
+    level: float = EVEN,
+    whole: float | None = None,
 ) -> NDArray[np.uint8]:
     """Return the most probable class of smoothed probabilities.
 
     Parameters
     ----------
     probabilities : ndarray, shape (class, row, column)
-        Of all classes but the background: fractions, or 255ths as uint8.
+        Of all classes but the background: fractions, 255ths as uint8, or parts of ``whole``.
     smoothing_px : float
         Standard deviation of the Gaussian in px; at the image's border it is mirrored.
     level : float
         Of two classes, the probability above which it is not the background; with more, the odds
         of the background are weighed alike.
+    whole : float, optional
+        What stands for certainty; that of fractions or 255ths when not given.
 
     Returns
     -------
     ndarray of uint8, shape (row, column)
         Index of the class, 0 = background.
     """
-    whole = _HIGHEST_BYTE if probabilities.dtype == np.uint8 else 1.0
+    if whole is None:
+        whole = _HIGHEST_BYTE if probabilities.dtype == np.uint8 else 1.0
     highest = smoothed(probabilities[0], smoothing_px)
     best = np.ones(highest.shape, np.uint8)
     background = whole - highest
