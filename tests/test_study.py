@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from study import advice, answers, drawing, effects, page, pieces, sets, strokes, tables  # noqa: E402
-from study.networks import KEY, name_of  # noqa: E402
+from study.networks import KEY, SERIES, name_of  # noqa: E402
 
 # intervals
 
@@ -137,8 +137,17 @@ def test_a_study_that_ends_early_is_whole_at_a_smaller_size():
     assert {(p.split, p.seed, p.strokes, p.scale) for p in first} == {(0, 752, 0, 1.0)}
     assert {p.set for p in first} == set(sets.KINDS)
     assert {p.method for p in first} == {"forest", "fourier", *map(name_of, KEY)}
-    for strokes_ in pieces.STROKES:
-        assert any(piece.strokes == strokes_ for piece in wanted)
+    # then each question at all before any of them more finely
+    key = 6 * len(sets.KINDS) * sets.SPLITS
+    once = wanted[key : key + 140]
+    assert {(p.split, p.seed) for p in once} == {(0, 752)}
+    assert {p.strokes for p in once} == {0, *pieces.STROKES}
+    assert {p.scale for p in once} == {1.0, *pieces.SCALES}
+    assert {p.start for p in once} == {"nothing", "simulated", "published"}
+    methods = {p.method for p in once}
+    for series in ("levels", "levels at one field"):
+        specs = next(each.specs for each in SERIES if each.name == series)
+        assert {name_of(spec) for spec in specs} <= methods | set(map(name_of, KEY))
 
 
 def test_so_many_strokes_are_drawn_inside_the_true_regions():

@@ -70,15 +70,23 @@ def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
 
     Every round has the key networks and the baselines on the masks of all sets; the first three
     come before all else, for without each split there is no interval to speak of. They have the
-    other questions too: few strokes, other networks, starts, other sizes of pixels.
+    other questions too: in each round first what a question cannot be answered without, all
+    questions one after the other, then what makes the answers finer.
     """
+    # series share networks
+    yield from dict.fromkeys(_in_order(sets))
+
+
+def _in_order(sets: tuple[str, ...]) -> Iterator[Piece]:
     for number in range(SPLITS):
         yield from _key(sets, number)
     for number in range(SPLITS):
-        yield from _few(sets, number)
-        yield from _others(sets, number)
+        yield from _strokes(sets, number)
+        yield from _networks(sets, number, ("levels", "levels at one field", "dilation"))
         yield from _starts(sets, number)
         yield from _scales(sets, number)
+        yield from _more_strokes(sets, number)
+        yield from _networks(sets, number, ("pools",))
     for number in range(SPLITS, ROUNDS):
         yield from _key(sets, number)
 
@@ -91,30 +99,31 @@ def _key(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
             yield Piece(each, method, split, seed)
 
 
-def _few(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
-    """Yield few strokes: three fields, three starts, and the forest."""
+def _strokes(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+    """Yield few strokes: the forest, and a network from nothing and from simulated scenes."""
     split, seed = round_of(number)
-    small, large = name_of(KEY[1]), name_of(STARTED)
     for strokes in STROKES:
         for each in sets:
             yield Piece(each, "forest", split, seed, strokes)
-            yield Piece(each, large, split, seed, strokes, "simulated")
-            yield Piece(each, large, split, seed, strokes)
+            yield Piece(each, name_of(STARTED), split, seed, strokes, "simulated")
+            yield Piece(each, name_of(STARTED), split, seed, strokes)
+
+
+def _more_strokes(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+    """Yield few strokes: a small field, and the published network with and without its weights."""
+    split, seed = round_of(number)
     for strokes in STROKES:
         for each in sets:
-            yield Piece(each, small, split, seed, strokes)
+            yield Piece(each, name_of(KEY[1]), split, seed, strokes)
             yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, strokes, "published")
             yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, strokes)
 
 
-def _others(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+def _networks(sets: tuple[str, ...], number: int, series: tuple[str, ...]) -> Iterator[Piece]:
     split, seed = round_of(number)
-    key = set(map(name_of, KEY))
-    specs = dict.fromkeys(name_of(spec) for series in SERIES for spec in series.specs)
-    for method in specs:
+    for spec in (spec for one in SERIES if one.name in series for spec in one.specs):
         for each in sets:
-            if method not in key:
-                yield Piece(each, method, split, seed)
+            yield Piece(each, name_of(spec), split, seed)
 
 
 def _starts(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
