@@ -8,8 +8,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from napari_tem_rf.comparison.plan import ComparisonPlan
 from napari_tem_rf.comparison.record import ComparisonRecord, read_comparison

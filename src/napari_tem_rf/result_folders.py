@@ -15,8 +15,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_tem_rf.comparison import prediction_path, read_comparison
-from napari_tem_rf.comparison.record import RECORD as COMPARISON
-from napari_tem_rf.comparison.record import annotation_path
+from napari_tem_rf.comparison.record import RECORD as COMPARISON, annotation_path
 from napari_tem_rf.micrographs.annotation import Classes
 from napari_tem_rf.micrographs.micrograph import Micrograph
 from napari_tem_rf.networks.spec import NetworkSpec

@@ -5,8 +5,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from scipy.stats import nct, t, ttest_1samp, ttest_rel
 
 from napari_tem_rf.comparison import Contestant, Costs, ImageScores, Result, findings, network_name

@@ -12,8 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
-from napari.layers import Image, Labels
-from napari.layers import Tracks as TracksLayer
+from napari.layers import Image, Labels, Tracks as TracksLayer
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QFileDialog
 

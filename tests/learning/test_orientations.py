@@ -104,6 +104,17 @@ def test_the_first_answer_is_shown_and_a_stop_is_heard():
     assert predict_turned(stops, pixels, ORIENTATIONS[2]) is None
 
 
+@pytest.mark.parametrize("shares", [False, True])
+def test_in_one_orientation_it_is_asked_once(shares):
+    made, pixels = network(), image()
+    first = []
+    found = predict_turned(by(made), pixels, ORIENTATIONS[1], shares=shares, look=first.append)
+    once = predict(made, pixels, shares=shares)
+    assert first == [found]
+    np.testing.assert_array_equal(found.classes, once.classes)
+    assert (found.shares is None) == (once.shares is None) == (not shares)
+
+
 def test_with_a_border_the_class_is_inside_and_border_together():
     made, pixels = network(3), image()
     found = predict_turned(by(made), pixels, ORIENTATIONS[8], probabilities=True, border=True)

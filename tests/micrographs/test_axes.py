@@ -6,8 +6,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from napari_tem_rf.micrographs import frames as frames_module
-from napari_tem_rf.micrographs import tiff as tiff_module
+from napari_tem_rf.micrographs import frames as frames_module, tiff as tiff_module
 from napari_tem_rf.micrographs.axes import arrangement
 from napari_tem_rf.micrographs.reading import open_labels, read_labels, read_micrographs
 

@@ -9,9 +9,11 @@ import pytest
 import tifffile
 import zarr
 
-from napari_tem_rf.micrographs import frames as frames_module
-from napari_tem_rf.micrographs import reading as reading_module
-from napari_tem_rf.micrographs import tiff as tiff_module
+from napari_tem_rf.micrographs import (
+    frames as frames_module,
+    reading as reading_module,
+    tiff as tiff_module,
+)
 from napari_tem_rf.micrographs.reading import (
     ReadingError,
     open_labels,

@@ -13,8 +13,7 @@ are float64: the outermost weight of a wide field is a product of dozens of fact
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor
 from torch.nn import functional
 

@@ -6,8 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from torch import Tensor, cat, nn, zeros
 from torch.nn.functional import interpolate, max_pool2d
 from torch.utils.flop_counter import FlopCounterMode

@@ -14,8 +14,7 @@ from napari_tem_rf.micrographs.annotation import Classes, LabelledImage
 from napari_tem_rf.micrographs.writing import write_labels
 from napari_tem_rf.records import check_words, is_number, read_json, record_of
 from napari_tem_rf.run_record import ImageEntry, check_classes, check_image
-from napari_tem_rf.runs import RECORD as RUN_RECORD
-from napari_tem_rf.runs import RunError, array_hash, library_versions, now
+from napari_tem_rf.runs import RECORD as RUN_RECORD, RunError, array_hash, library_versions, now
 from napari_tem_rf.storage import is_empty, write_text
 
 __all__ = [

@@ -90,10 +90,10 @@ def certain(
     """
     from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.orientations import ORIENTATIONS, predict_turned
-    from napari_tem_rf.learning.prediction import Prediction
     from napari_tem_rf.learning.validation import annotated_window, predict_fitting
 
     folded, spec = accelerated(network).folded(), network.spec
+    predict = partial(predict_fitting, folded)
     border = training.border_px is not None
     training, validation = training.without_border, validation.without_border
     binning = cleaning.binning
@@ -106,13 +106,8 @@ def certain(
         number = 1
         if training.is_sparse and suggestion.finishing.asks_for == "as time allows":
             number = NUMBER_OF[allowed(spec, pixels.size)]
-        result: Prediction | None
         try:
-            if number == 1:
-                result = predict_fitting(folded, pixels, shares=True, border=border)
-            else:
-                predict = partial(predict_fitting, folded)
-                result = predict_turned(predict, pixels, ORIENTATIONS[number], border=border)
+            result = predict_turned(predict, pixels, ORIENTATIONS[number], border=border)
         except MemoryError:
             return suggestion
         assert result is not None  # nobody stops it

@@ -329,16 +329,13 @@ def _what_it_says(
     named: dict[str, Any] = {
         "tile_px": tile_px,
         "probabilities": probabilities,
+        "shares": shares,
         "progress": lambda fraction: report(ProgressReport(fraction, None)),
         "stopped": stopped,
         **({"border": True} if record.parts_particles else {}),
     }
     first: list[Saying] = []
-    if not record.is_network:
-        result = _baseline_strips(run)(clean_pixels, shares=shares, **named)
-    elif number == 1:
-        result = _network_tiles(run, device)(clean_pixels, shares=shares, **named)
-    else:
+    if record.is_network:
         from napari_tem_rf.learning.orientations import ORIENTATIONS, predict_turned
 
         result = predict_turned(
@@ -346,6 +343,8 @@ def _what_it_says(
             look=first.append,
             **named,
         )
+    else:
+        result = _baseline_strips(run)(clean_pixels, **named)
     if result is None:
         return None
     notes = _notes(pixels, clean_pixels, record.cleaning)

@@ -44,12 +44,13 @@ def predict_turned(
     orientations: Sequence[int],
     *,
     probabilities: bool = False,
+    shares: bool = True,
     border: bool = False,
     progress: Callable[[float], None] | None = None,
     look: Callable[[Prediction], None] = lambda first: None,
     **named: Any,
 ) -> Prediction | None:
-    """Predict an image in several orientations and average what is said; None when stopped.
+    """Predict an image in some orientations and average what is said; None when stopped.
 
     Parameters
     ----------
@@ -60,19 +61,20 @@ def predict_turned(
         Standardised image.
     orientations : sequence of int
         Which of the eight; see `turned_to`.
-    probabilities, border : bool
-        As for `predict`.
+    probabilities, shares, border : bool
+        As for `predict`; a mean has its shares whether they are asked for or not.
     progress : callable
         Called with the fraction done, where ``predict`` tells it.
     look : callable
-        Called with what is said of the image in the first orientation, with the shares.
+        Called with what is said of the image in the first orientation.
     **named
         For `predict`.
 
     Returns
     -------
     Prediction
-        The mean, with its shares; between two classes that are as probable, the first is taken.
+        The mean; between two classes that are as probable, the first is taken. Of the image as it
+        lies alone, what ``predict`` says of it.
     """
     number = len(orientations)
     parts: NDArray[np.uint16] | None = None
@@ -81,9 +83,9 @@ def predict_turned(
         if progress is not None:
             named["progress"] = lambda part, done=done: progress((done + part) / number)
         said = predict(
-            turned_to(pixels, orientation).copy(),
+            np.ascontiguousarray(turned_to(pixels, orientation)),
             probabilities=probabilities,
-            shares=True,
+            shares=shares or number > 1,
             **({"border": True} if border else {}),
             **named,
         )
@@ -91,9 +93,11 @@ def predict_turned(
             return None
         if done == 0:
             look(said)
+        if tuple(orientations) == ORIENTATIONS[1]:
+            return said
         assert said.shares is not None
-        shares = turned_back(said.shares, orientation)
-        parts = shares.astype(np.uint16) if parts is None else np.add(parts, shares, out=parts)
+        part = turned_back(said.shares, orientation)
+        parts = part.astype(np.uint16) if parts is None else np.add(parts, part, out=parts)
         if said.probabilities is not None:
             straight = turned_back(said.probabilities, orientation)
             likely = straight.copy() if likely is None else np.add(likely, straight, out=likely)

@@ -14,8 +14,7 @@ import torch
 from torch import nn
 
 from napari_tem_rf.learning import passes
-from napari_tem_rf.learning.fast import compiled
-from napari_tem_rf.learning.fast import network as fast_network
+from napari_tem_rf.learning.fast import compiled, network as fast_network
 from napari_tem_rf.learning.fast.network import accelerated, fastest_pass
 from napari_tem_rf.learning.network import Network
 from napari_tem_rf.learning.passes import LayeredPass

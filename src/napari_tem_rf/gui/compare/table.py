@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QModelIndex, Qt
-from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtCore import QModelIndex, Qt, Signal as QtSignal
 from qtpy.QtGui import QFont, QFontMetrics
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 

@@ -18,8 +18,7 @@ from napari.viewer import Viewer
 from numpy.typing import NDArray
 from vispy.color import Color
 from vispy.scene import Node
-from vispy.scene.visuals import Image as ImageVisual
-from vispy.scene.visuals import Mesh
+from vispy.scene.visuals import Image as ImageVisual, Mesh
 from vispy.visuals.transforms import MatrixTransform, STTransform
 
 from napari_tem_rf.networks.receptive_field import Interval

@@ -4,8 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from napari.layers import Image, Labels
-from napari.layers import Tracks as TracksLayer
+from napari.layers import Image, Labels, Tracks as TracksLayer
 from numpy.typing import NDArray
 
 from napari_tem_rf.gui.layers.layers import image_shape, placement

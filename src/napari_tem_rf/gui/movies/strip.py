@@ -4,8 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from qtpy.QtCore import QRectF, Qt
-from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtCore import QRectF, Qt, Signal as QtSignal
 from qtpy.QtGui import QColor, QPainter
 from qtpy.QtWidgets import QSizePolicy, QWidget
 

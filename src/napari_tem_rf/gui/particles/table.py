@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt
-from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtCore import QItemSelection, QItemSelectionModel, QModelIndex, Qt, Signal as QtSignal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
 
 from napari_tem_rf.gui.pieces.sorted_table import SortedModel

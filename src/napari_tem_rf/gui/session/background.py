@@ -10,8 +10,7 @@ from threading import Event, Thread
 from typing import Any, Protocol, TypeVar
 
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject
-from qtpy.QtCore import Signal as QtSignal
+from qtpy.QtCore import QObject, Signal as QtSignal
 
 __all__ = ["Latest", "Request", "ThreadWork", "WindowThread", "run_in_thread", "stepwise"]
 
