@@ -35,7 +35,7 @@ endef
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint bench bioimage bioimage-env chaos soak fuzz mutants test-prerelease dist check-dist \
+.PHONY: help setup kernels run test lint bench bioimage bioimage-env chaos soak fuzz mutants test-prerelease dist check-dist \
 	check-lowest check-workflows docs docs-links docs-pictures clean
 
 help: ## what there is to make
@@ -62,6 +62,8 @@ $(KERNELS): $(addprefix $(FAST)/,bands.py kernels.py levels.py rolling.py) $(REA
 	@rm -f $(FAST)/__pycache__/*.nb[ci]
 	@$(BIN)/python -c 'from napari_tem_rf.learning.fast import compiled; compiled.warm_up()'
 	@touch $@
+
+kernels: $(KERNELS)
 
 run: $(KERNELS) ## the main job on the sample data: train, predict, score, look (OUT=folder)
 	$(BIN)/napari-tem-rf demo --out $(OUT) --show

@@ -73,7 +73,7 @@ def failing(trial):
     return (
         "from pathlib import Path\n"
         "from napari_tem_rf.learning.fast import compiled\n"
-        f"compiled.TRIAL = {trial!r}\n"
+        f"compiled.TRIALS = ('', {trial!r}, '')\n"
         "compiled.user_cache_path = lambda *_, **__: Path(sys.argv[1]).parent\n"
     )
 
@@ -128,6 +128,7 @@ def trials(tmp_path, monkeypatch):
 
     made_to_return = []
     monkeypatch.setattr(compiled, "user_cache_path", lambda *_, **__: tmp_path / "cache")
+    monkeypatch.setattr(compiled, "TRIALS", compiled.TRIALS[:1])
     monkeypatch.setattr(compiled.subprocess, "run", run)
     return made, made_to_return
 
@@ -175,3 +176,18 @@ def test_python_that_cannot_be_started_is_said(trials, monkeypatch):
 
     monkeypatch.setattr(compiled.subprocess, "run", run)
     assert compiled._tried() == ("Python could not be started to try it: No such file or directory")
+
+
+def test_what_two_trials_share_is_compiled_for_one_type():
+    """Two processes that compile a function for other types at a time would mix up its files."""
+    pytest.importorskip("numba")
+    compiled.warm_up()
+    from napari_tem_rf.learning.fast import kernels, rolling
+
+    trained = [each for each in vars(kernels).values() if hasattr(each, "stats")]
+    both = [each for each in vars(rolling).values() if any(each is one for one in trained)]
+    assert [each.__name__ for each in both] == ["interleave"]
+    line = both[0].py_func.__code__.co_firstlineno
+    version = f"{sys.version_info[0]}{sys.version_info[1]}"
+    pattern = f"levels.interleave-{line}.py{version}.*.nbc"
+    assert len(list(Path(both[0].stats.cache_path).glob(pattern))) == 1

@@ -1,6 +1,6 @@
 """The kernels, where Numba compiles them.
 
-That is tried once a machine, in a process of its own: there are machines (Windows on ARM) where
+That is tried once a machine, in processes of their own: there are machines (Windows on ARM) where
 compiling ends the process, and a training must not end with it. Where Numba is missing or fails,
 torch computes everything.
 """
@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -33,12 +34,17 @@ __all__ = [
     "warm_up",
 ]
 
-TRIAL = (
-    "import sys; sys.path[:] = sys.argv[1:]; "
-    "from napari_tem_rf.learning.fast import growing, planar, rolled, voting; "
-    "growing.warm_up_growing(); voting.warm_up_voting(); planar.warm_up(); rolled.warm_up_rolling()"
+TRIALS = (
+    f"from {__package__} import planar; planar.warm_up()",
+    f"from {__package__} import rolled; rolled.warm_up_rolling()",
+    f"from {__package__} import growing, voting; "
+    "growing.warm_up_growing(); voting.warm_up_voting()",
 )
-"""What the other process does: compile every kernel and run it."""
+"""What other processes do side by side: compile every kernel and run it.
+
+What two of them need both, they must need for the same types: Numba gives the files of a function's
+types their names by counting, and two processes at a time would take the same one.
+"""
 
 LONGEST_TRIAL_S = 600
 FAILED_FOR_S = 24 * 3600
@@ -173,10 +179,17 @@ def _version(library: str) -> str:
 
 
 def _try() -> str:
-    """Compile and run the kernels in another process; return what went wrong."""
+    """Compile and run the kernels in other processes; return what went wrong."""
+    with ThreadPoolExecutor(len(TRIALS)) as pool:
+        return next(filter(None, pool.map(_trouble_of, TRIALS)), "")
+
+
+def _trouble_of(trial: str) -> str:
+    """Run code in another process that imports what this one can; return what went wrong."""
+    code = f"import sys; sys.path[:] = sys.argv[1:]; {trial}"
     try:
         done = subprocess.run(
-            [sys.executable or "python", "-c", TRIAL, *sys.path],
+            [sys.executable or "python", "-c", code, *sys.path],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
