@@ -1,8 +1,6 @@
 """What a worker does, from raw images and labels to a run and from a run to labels."""
 
 import json
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -211,29 +209,6 @@ def test_a_training_killed_in_mid_epoch_goes_on_from_the_last_one(tmp_path):
     assert run.read_weights()
     train(request_of(tmp_path / "killed", plan=replace(PLAN, epochs=3), resume=True))
     assert weights_of(tmp_path / "killed") == weights_of(tmp_path / "unbroken")
-
-
-OPTIMIZERS = """
-import threading
-import torch
-from napari_tem_rf.learning.ready import adam
-
-failed = []
-threading.excepthook = lambda told: failed.append(told.exc_value)
-make = lambda: adam([torch.zeros(1, requires_grad=True)])
-threads = [threading.Thread(target=make) for _ in range(4)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-assert not failed, failed
-"""
-
-
-def test_the_first_optimizers_of_two_threads_do_not_trip_over_each_other():
-    """PyTorch loads its compiler at the first, in modules that import each other in a circle."""
-    done = subprocess.run([sys.executable, "-c", OPTIMIZERS], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_training_whose_seconds_the_beginning_took_makes_a_step(tmp_path):

@@ -3,21 +3,13 @@
 Importing this loads no PyTorch: the early worker has none.
 """
 
-from collections.abc import Iterable
 from importlib import import_module
-from threading import Lock
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from napari_tem_rf.learning.fast import compiled
 
-if TYPE_CHECKING:
-    import torch
-
-__all__ = ["adam", "get_ready", "load"]
-
-_one_at_a_time = Lock()
+__all__ = ["get_ready", "load"]
 
 
 def load(role: str) -> None:
@@ -29,8 +21,6 @@ def load(role: str) -> None:
     """
     if role == "early":
         _try_forest(waits=False)
-    elif role == "training":
-        _make_optimizer()
 
 
 def get_ready(trains: bool) -> None:
@@ -40,7 +30,6 @@ def get_ready(trains: bool) -> None:
     """
     if trains:
         compiled.warm_up()
-        _make_optimizer()
         # a training that starts from weights fits a last layer, and borders, before its first step
         import_module("sklearn.linear_model")
         import_module("sklearn.ensemble")
@@ -58,23 +47,3 @@ def _try_forest(waits: bool) -> None:
     classes = np.arange(24, dtype=np.uint8).repeat(24) // 12
     classifier = fit_early(features.reshape(24 * 24, -1), classes, 0, waits=waits)
     classifier.predict(features)
-
-
-def _make_optimizer() -> None:
-    import torch
-
-    adam([torch.zeros(1, requires_grad=True)])
-
-
-def adam(
-    parameters: Iterable["torch.Tensor"], learning_rate: float = 1e-3, fused: bool = False
-) -> "torch.optim.Adam":
-    """Return an optimizer, made by one thread after the other.
-
-    The first of a process has PyTorch load its compiler, used or not, whose modules import each
-    other in a circle: of two threads that load it at once one finds half a module.
-    """
-    import torch
-
-    with _one_at_a_time:
-        return torch.optim.Adam(parameters, lr=learning_rate, fused=fused)

@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from napari_tem_rf.learning.adam import Adam
 from napari_tem_rf.learning.crops import Batch
 from napari_tem_rf.learning.device import computing_threads
 from napari_tem_rf.learning.fast.network import threads_for
 from napari_tem_rf.learning.network import Network
-from napari_tem_rf.learning.ready import adam
 from napari_tem_rf.micrographs.annotation import NOT_ANNOTATED
 from napari_tem_rf.protocol import Frozen, TrainingPlan
 
@@ -44,7 +44,7 @@ class Stepper:
     ----------
     network : Network
         It is trained in place.
-    optimizer : torch.optim.Adam
+    optimizer : Adam
     weight : Tensor
         Weight of each class in the loss.
     most_gradient : float
@@ -65,7 +65,7 @@ class Stepper:
     """
 
     network: Network
-    optimizer: torch.optim.Adam
+    optimizer: Adam
     weight: Tensor
     most_gradient: float
     gentle: bool = False
@@ -86,9 +86,9 @@ class Stepper:
         taught = gentle and sparse and plan.agreement > 0
         return cls(
             network,
-            adam(
+            Adam(
                 network.parameters(),
-                plan.learning_rate * (GENTLE if gentle else 1),
+                lr=plan.learning_rate * (GENTLE if gentle else 1),
                 fused=weight.device.type in FUSED_ON,
             ),
             weight,

@@ -47,7 +47,8 @@ for _ in range(2):  # a process says once that there are no kernels
 found = predict(accelerated(model.network).folded(), pixels, probabilities=True)
 weights = {{name: value.detach().numpy() for name, value in model.network.named_parameters()}}
 np.savez(sys.argv[1], losses=losses, notes=notes, probabilities=found.probabilities,
-         kernels=compiled.kernels() is not None, numba="numba.core" in sys.modules, **weights)
+         kernels=compiled.kernels() is not None, numba="numba.core" in sys.modules,
+         compiler="torch._dynamo" in sys.modules, **weights)
 """
 
 
@@ -102,10 +103,12 @@ def test_torch_alone_trains_and_predicts_the_same(tmp_path, by_kernels, before, 
     found = trained(tmp_path, before)
     assert not found.pop("kernels")
     assert not found.pop("numba")
+    assert not found.pop("compiler")
     assert found.pop("notes").tolist() == [
         f"{trouble}: PyTorch trains alone, which gives the same result but takes longer"
     ]
     assert by_kernels["kernels"]
+    assert not by_kernels["compiler"]  # seconds of each process that trains
     assert by_kernels["notes"].size == 0
     np.testing.assert_allclose(found.pop("losses"), by_kernels["losses"], rtol=1e-4)
     # a bias before a norm has no gradient but rounding, which Adam scales up to whole steps of
