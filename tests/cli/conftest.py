@@ -123,7 +123,7 @@ def run(data, tmp_path_factory) -> Path:
         main(
             [
                 *("train", *map(str, images), "--labels", str(data.masks), "--run", str(folder)),
-                *("--epochs", "6", "--validation", "0.3", *QUICK),
+                *("--epochs", "4", "--validation", "0.3", *QUICK),
             ]
         )
     assert not left.value.code

@@ -76,9 +76,9 @@ def test_text_is_one_line(run, cli):
     answer = cli("train", "--run", run, "--resume")
     assert answer.code == 0
     (line,) = answer.out.splitlines()
-    assert "pools 2, 4 filters, 6 epochs" in line
+    assert "pools 2, 4 filters, 4 epochs" in line
     assert "validation Dice" in line
-    assert "nothing was left to train after 6 epochs" in answer.err
+    assert "nothing was left to train after 4 epochs" in answer.err
 
 
 def test_labels_are_matched_by_name_without_ending(cli, data, tmp_path):

@@ -83,7 +83,8 @@ def predict_turned(
         if progress is not None:
             named["progress"] = lambda part, done=done: progress((done + part) / number)
         said = predict(
-            np.ascontiguousarray(turned_to(pixels, orientation)),
+            # a mirrored row of one pixel is "contiguous" with a step that torch does not take
+            turned_to(pixels, orientation).copy(),
             probabilities=probabilities,
             shares=shares or number > 1,
             **({"border": True} if border else {}),
