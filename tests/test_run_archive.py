@@ -364,6 +364,7 @@ def test_a_wrong_hash(shared, tmp_path, name):
     held[-3] ^= 1
     wrong = changed(shared, tmp_path / "wrong.zip", content={name: bytes(held)})
     assert f'"{name}" is not what was shared: its hash is another one' in refused(wrong)
+    assert not list((tmp_path / "cache").glob("*/*"))
 
 
 class Evil:

@@ -16,6 +16,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -200,6 +201,10 @@ def _in_a_place(path: Path, archive: zipfile.ZipFile, key: str) -> Path:
         except StorageError as error:
             trouble = error
             continue
+        finally:
+            # of what was refused no empty folder stays
+            with suppress(OSError):
+                folder.parent.rmdir()
         _forget_oldest(place)
         return folder
     raise trouble
