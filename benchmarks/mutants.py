@@ -172,7 +172,8 @@ class Part:
         # there is no such mutant: mutmut prepares, and tries nothing
         said = self.mutmut("run", "--max-children", "1", "none of them")
         if "nothing matches" not in said.stderr:
-            known.write_text(json.dumps(before))
+            # made they are, and whole
+            known.write_text(json.dumps(before or {"settings": ""}))
             lines = said.stdout.replace("\r", "\n").splitlines()
             text = "\n".join(line for line in lines if "Running stats" not in line)
             raise SystemExit(

@@ -40,7 +40,9 @@ def line(**weights):
 
 def model(warn_from=0.1, most=MANY, **weights):
     one = line(**weights)
-    return CalibratedModel(one, one, ((0, 0.1, 0.1), (1, 0.1, 0.1)), (most,) * 14, warn_from, "", {})
+    return CalibratedModel(
+        one, one, ((0, 0.1, 0.1), (1, 0.1, 0.1)), (most,) * 14, warn_from, "", {}
+    )
 
 
 EVERY = model(-1.0, **dict.fromkeys(FEATURES, 1.0))
@@ -122,9 +124,7 @@ def test_what_the_usual_is_follows_from_the_training():
         ({"agreement": 0.76}, ()),
         (
             {"agreement": 0.74},
-            (
-                "turned and mirrored it is predicted otherwise (agreement 0.74, in training 0.80)",
-            ),
+            ("turned and mirrored it is predicted otherwise (agreement 0.74, in training 0.80)",),
         ),
         ({"own_dice": 0.86}, ()),
         (
@@ -227,17 +227,13 @@ def test_small_differences_are_no_reasons_where_little_is_lost():
 @pytest.mark.parametrize("held_out", [0.9, None])
 def test_a_logistic_line_by_hand(held_out):
     """The logit of 0.9 is ln 9; a feature of 2 at a weight of 0.5 takes 1 off."""
-    found = expect_dice(
-        TRAINED, held_out, replace(USUAL, distance=4.0), SEEN, model(strange=0.5)
-    )
+    found = expect_dice(TRAINED, held_out, replace(USUAL, distance=4.0), SEEN, model(strange=0.5))
     start = np.log(9) if held_out else 0.0
     assert found.dice == pytest.approx(1 / (1 + np.exp(-(start - 1))), abs=5e-4)
     assert (found.low, found.high) == pytest.approx((found.dice - 0.1, found.dice + 0.1))
     assert found.warns
     assert found.basis == (
-        "Dice 0.90 on held-out masks"
-        if held_out
-        else "no whole mask was held out in the training"
+        "Dice 0.90 on held-out masks" if held_out else "no whole mask was held out in the training"
     )
 
 
@@ -330,7 +326,11 @@ def test_a_line_has_a_weight_of_at_least_0_for_each_feature(weights):
         {"images": (replace(SEEN, spectrum=(), noise=0.0, contrast=(1.0,) * 64),)},
         {"images": (replace(SEEN, pixel_size_nm=None, lattice_px=None),)},
         {"masks": (FoundMask(0, 0), FoundMask(1, 1))},
-        {"evidence": (replace(USUAL, own_dice=0, agreement=1, foreground=0, finished=1, outline=1),)},
+        {
+            "evidence": (
+                replace(USUAL, own_dice=0, agreement=1, foreground=0, finished=1, outline=1),
+            )
+        },
     ],
 )
 def test_what_is_just_inside_the_bounds_is_kept(fine):

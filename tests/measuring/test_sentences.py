@@ -157,9 +157,7 @@ def test_finishing_is_within_bounds(settings, least, most):
             Finishing(**{settings: value})
 
 
-@pytest.mark.parametrize(
-    ("settings", "least", "most"), [("neck", 0, 1), ("smallest_px", 1, None)]
-)
+@pytest.mark.parametrize(("settings", "least", "most"), [("neck", 0, 1), ("smallest_px", 1, None)])
 def test_finding_is_within_bounds(settings, least, most):
     for value in (least, most):
         if value is not None:
@@ -361,9 +359,7 @@ def test_a_1_in_labels_alone_may_be_background():
     prediction = np.where(numbers(9) % 3 == 1, 2, 0) + np.where(numbers(9) % 3 == 2, 3, 0)
     (first, second) = find_agreement([Pair("a", prediction, labels)]).notes
     assert first == "the labels hold 1, which the masks do not: a class on one side alone scores 0"
-    assert second == (
-        "if 1 is background in the labels, as in strokes, say --unlabelled ignore"
-    )
+    assert second == ("if 1 is background in the labels, as in strokes, say --unlabelled ignore")
 
 
 # populations and sizes

@@ -204,9 +204,7 @@ def test_why_an_image_is_left_out(raw, said):
         ),
         (
             RawImage(np.array([[1, np.nan], [np.inf, 2]])),
-            (
-                "2 of 4 pixels are not finite: cleaning puts the median of the others there",
-            ),
+            ("2 of 4 pixels are not finite: cleaning puts the median of the others there",),
         ),
         (
             RawImage(np.zeros((5, 7), np.uint8), white_is_zero=255, notes=("first",)),
@@ -393,10 +391,10 @@ def test_mrc_files(tmp_path, made, said):
 
 def ser(path, *, order=0x4949, kind=0x4122, frames=2, shapes=((5, 7), (5, 7)), codes=(2, 2), cut=0):
     """Write a series by the layout of Chris Boothroyd (offsets of 4 bytes)."""
-    head = struct.pack("<HHHIIIIII", order, 0x0197, 0x0210, kind, 0, frames, frames, 34, 0)
+    head = struct.pack("<HHHIIIIII", order, 0x0197, 0x0210, kind, 0, frames, frames, 30, 0)
     body, offsets = b"", []
     for (rows, columns), code in zip(shapes, codes, strict=True):
-        offsets.append(34 + 4 * len(shapes) + len(body))
+        offsets.append(30 + 4 * len(shapes) + len(body))
         body += struct.pack("<ddIddIHII", 0, 2e-10, 0, 0, 2e-10, 0, code, columns, rows)
         body += bytes(2 * rows * columns)
     data = head + np.array(offsets, "<u4").tobytes() + body
@@ -415,7 +413,7 @@ def ser(path, *, order=0x4949, kind=0x4122, frames=2, shapes=((5, 7), (5, 7)), c
         ),
         (
             {"frames": 90},
-            '"a_1.ser" declares 90 frames whose table ends beyond its 282 bytes: it was cut off or '
+            '"a_1.ser" declares 90 frames whose table ends beyond its 278 bytes: it was cut off or '
             "damaged",
         ),
         ({"codes": (11, 2)}, '"a_1.ser" holds values of type 11: 1 to 10 are known'),
@@ -431,7 +429,7 @@ def ser(path, *, order=0x4949, kind=0x4122, frames=2, shapes=((5, 7), (5, 7)), c
         ),
         (
             {"cut": 1},
-            '"a_1.ser" declares frames of 5 x 7 pixels but has only 281 bytes: it was cut off or '
+            '"a_1.ser" declares frames of 5 x 7 pixels but has only 277 bytes: it was cut off or '
             "damaged",
         ),
         ({"cut": 71}, 'frame 1 of "a_1.ser" starts beyond its end: cut off'),
@@ -526,7 +524,7 @@ def test_emd_files(tmp_path):
     with h5py.File(tmp_path / "a.emd", "w") as file:
         file["data"] = np.zeros((5, 7))
     assert refusal(read_micrographs, tmp_path / "a.emd") == (
-        "\"a.emd\" is HDF5 but neither a Velox file nor one of Berkeley's EMD: no group has the "
+        '"a.emd" is HDF5 but neither a Velox file nor one of Berkeley\'s EMD: no group has the '
         'attribute "emd_group_type" and an array "data"'
     )
 
@@ -537,8 +535,8 @@ def test_tiff_files(tmp_path):
     size = path.stat().st_size
     path.write_bytes(path.read_bytes()[: size - 1])
     assert refusal(read_micrographs, path) == (
-        '"a.tif" declares 3,500 bytes of pixels but holds 3,499: it was cut off or damaged; copy it '
-        "again from where it came from"
+        '"a.tif" declares 3,500 bytes of pixels but holds 3,499: it was cut off or damaged; copy '
+        "it again from where it came from"
     )
     values = np.random.default_rng(1).integers(0, 255, (50, 70)).astype(np.uint8)
     tifffile.imwrite(path, values, compression="zlib", rowsperstrip=10)
@@ -848,7 +846,7 @@ def test_files_of_outlines(tmp_path):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.txt", "x")
     assert refusal(read_outlines, tmp_path / "a.zip") == (
-        "\"a.zip\" holds no ImageJ ROI: save the ROIs with \"Save...\" in ImageJ's ROI manager"
+        '"a.zip" holds no ImageJ ROI: save the ROIs with "Save..." in ImageJ\'s ROI manager'
     )
 
 
@@ -872,8 +870,6 @@ def test_outlines_that_do_not_fit_their_image(tmp_path):
     )
     found, notes = labels((9, 9), square(), square(2), square(5))
     assert notes == (
-        '1 outlines of "a.geojson" overlap others: where two overlap the later one has the pixels',
-    ) or notes == (
         '2 outlines of "a.geojson" overlap others: where two overlap the later one has the pixels',
     )
     assert found[3, 3] == 2

@@ -75,7 +75,7 @@ def test_fei_tiff_in_the_older_tag(tmp_path):
     ("lines", "terms"),
     [
         (["AP_ACTUALKV", "EHT = 20.00 kV"], {"voltage_kv": 20.0}),
-        (["AP_ACTUALKV", "EHT = 500 V"], {"voltage_kv": 0.5}),
+        (["AP_MANUALKV", "EHT Target = 500 V"], {"voltage_kv": 0.5}),
         (["AP_MANUALKV", "EHT Target = 15.00 kV"], {"voltage_kv": 15.0}),
         # what was measured goes before what was asked for
         (["AP_MANUALKV", "EHT = 15 kV", "AP_ACTUALKV", "EHT = 14.9 kV"], {"voltage_kv": 14.9}),
@@ -317,10 +317,10 @@ CAMERA = "<CameraNamePath>BM-Ceta</CameraNamePath>"
 def write_ser(path, step_m=(4e-10, 2e-10), kind=0x4122):
     """Write one frame by the layout of Chris Boothroyd, its first row the lowest."""
     rows, columns = GREY.shape
-    head = struct.pack("<HHHIIIIII", 0x4949, 0x0197, 0x0210, kind, 0x4152, 1, 1, 34, 0)
+    head = struct.pack("<HHHIIIIII", 0x4949, 0x0197, 0x0210, kind, 0x4152, 1, 1, 30, 0)
     path.write_bytes(
         head
-        + struct.pack("<II", 42, 0)
+        + struct.pack("<II", 38, 0)
         + struct.pack("<ddIddIHII", 0, step_m[1], 0, 0, step_m[0], 0, 1, columns, rows)
         + GREY[::-1].tobytes()
     )
