@@ -53,6 +53,7 @@ TOO_LONG = (
 
 # what starts an interpreter elsewhere, which does not find what mutants report to
 IN_ANOTHER_FOLDER = (
+    "tests/micrographs/test_trial.py::test_the_command_runs_nothing_of_the_current_folder",
     "tests/micrographs/test_trial.py::test_the_helper_runs_nothing_of_the_current_folder",
 )
 
@@ -138,6 +139,8 @@ class Part:
                 f"tests/{self.name}",
                 *ELSEWHERE.get(self.name, []),
             ],
+            # says which test fails, where one does
+            "debug": True,
             "use_git_change_detection": False,
             "on_dependency_change": "ignore",
             "process_isolation": "forkserver",
@@ -174,11 +177,9 @@ class Part:
         if "nothing matches" not in said.stderr:
             # made they are, and whole
             known.write_text(json.dumps(before or {"settings": ""}))
-            lines = said.stdout.replace("\r", "\n").splitlines()
-            text = "\n".join(line for line in lines if "Running stats" not in line)
             raise SystemExit(
                 f"{self.name}: mutmut made no mutants, or a test fails where nothing is changed\n"
-                f"{text[-6000:]}\n{said.stderr[-3000:]}"
+                f"{said.stdout[-6000:]}\n{said.stderr[-3000:]}"
             )
         known.write_text(json.dumps(now))
 
