@@ -2,12 +2,14 @@
 
 import json
 import zipfile
+from types import SimpleNamespace
 from uuid import UUID
 
 import numpy as np
 import pytest
 
 from napari_tem_rf.figures.palette import CLASS_COLORS
+from napari_tem_rf.micrographs.imagej_rois import _box_ring
 from napari_tem_rf.micrographs.outline_files import holds_outlines, read_outlines
 from napari_tem_rf.micrographs.outlines import Legend, Outline, labels_inside, legend_of
 from napari_tem_rf.micrographs.rawimage import ReadingError
@@ -211,6 +213,55 @@ def test_a_path_that_breaks_off_is_named(tmp_path):
         match=r'^ROI "0000" of "RoiSet.zip" is damaged \(\w+: .*\): save the ROIs anew in ImageJ$',
     ):
         read(tmp_path, made)
+
+
+def test_a_corner_that_is_no_number_is_named(tmp_path):
+    made = roi()
+    made.multi_coordinates = np.array([0, 1, 1, 1, 7, np.nan, 1, 3, 3, 4], np.float32)
+    made.shape_roi_size = 10
+    with pytest.raises(ReadingError) as refused:
+        read(tmp_path, made)
+    assert str(refused.value) == (
+        'ROI "0000" of "RoiSet.zip" is damaged (ValueError: a corner is not a number): save the '
+        "ROIs anew in ImageJ"
+    )
+    (tmp_path / "a.geojson").write_text(
+        '[{"type": "Polygon", "coordinates": [[[1, 1], [1e999, 1], [4, 4]]]}]'
+    )
+    with pytest.raises(ReadingError, match=r"a corner is not a number|cannot be read as GeoJSON"):
+        read_outlines(tmp_path / "a.geojson")
+
+
+@pytest.mark.parametrize(
+    ("size", "corners"),
+    [
+        # a rectangle with sides between pixels has places of its own
+        ((0.8, 0.6), [[1.25, 2.5], [2.05, 2.5], [2.05, 3.1], [1.25, 3.1]]),
+        ((0.0, 0.6), [[2, 1], [6, 1], [6, 4], [2, 4]]),
+        ((0.8, 0.0), [[2, 1], [6, 1], [6, 4], [2, 4]]),
+    ],
+)
+def test_rectangles_may_lie_between_pixels(size, corners):
+    box = {"left": 2, "top": 1, "right": 6, "bottom": 4, "xd": 1.25, "yd": 2.5}
+    made = SimpleNamespace(**box, widthd=size[0], heightd=size[1])
+    assert _box_ring(made, False) == pytest.approx(np.array(corners))
+    for side in ("right", "bottom"):
+        none = SimpleNamespace(**{**box, side: 0}, widthd=0, heightd=0)
+        assert len(_box_ring(none, False)) == 0
+
+
+@pytest.mark.parametrize(
+    ("size", "corners"), [((3, 4), 32), ((4, 4), 32), ((5, 4), 36), ((20_000, 20_000), 100_000)]
+)
+def test_ovals_have_corners_enough(size, corners):
+    made = SimpleNamespace(
+        left=1, top=2, right=1 + size[0], bottom=2 + size[1], widthd=0, heightd=0
+    )
+    ring = _box_ring(made, True)
+    assert len(ring) == corners
+    assert ring.min(axis=0) == pytest.approx((1, 2), abs=0.03 * size[1])
+    assert ring.max(axis=0) == pytest.approx((1 + size[0], 2 + size[1]), abs=0.03 * size[1])
+    assert ring[0] == pytest.approx((1 + size[0], 2 + size[1] / 2))
 
 
 def geojson(tmp_path, *features):

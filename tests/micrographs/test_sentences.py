@@ -16,7 +16,9 @@ from PIL import Image
 
 from napari_tem_rf.micrographs.annotation import LARGEST_LABEL, check_labels
 from napari_tem_rf.micrographs.cleaning import Cleaning, clean, fill_not_finite
+from napari_tem_rf.micrographs.emd import emd_images
 from napari_tem_rf.micrographs.framewise import PackedLabels
+from napari_tem_rf.micrographs.hyperspy_files import hspy_images
 from napari_tem_rf.micrographs.label_formats import as_labels, checked_size, label_writer
 from napari_tem_rf.micrographs.label_meaning import find_meaning, in_words, meaning_of
 from napari_tem_rf.micrographs.label_series import LabelSeries
@@ -505,10 +507,12 @@ def test_zarr_stores(tmp_path):
     )
 
 
-def test_hyperspys_files(tmp_path):
+@pytest.mark.parametrize("read", [read_micrographs, hspy_images], ids=["on trial", "at once"])
+def test_hyperspys_files(tmp_path, read):
+    """Files of HDF5 are opened in a process of its own first, which says the same."""
     with h5py.File(tmp_path / "a.hspy", "w") as file:
         file["data"] = np.zeros((5, 7))
-    assert refusal(read_micrographs, tmp_path / "a.hspy") == (
+    assert refusal(read, tmp_path / "a.hspy") == (
         '"a.hspy" has no group "Experiments": it is not a HyperSpy file'
     )
     with h5py.File(tmp_path / "b.hspy", "w") as file:
@@ -520,12 +524,81 @@ def test_hyperspys_files(tmp_path):
     )
 
 
-def test_emd_files(tmp_path):
+@pytest.mark.parametrize("read", [read_micrographs, emd_images], ids=["on trial", "at once"])
+def test_emd_files(tmp_path, read):
     with h5py.File(tmp_path / "a.emd", "w") as file:
         file["data"] = np.zeros((5, 7))
-    assert refusal(read_micrographs, tmp_path / "a.emd") == (
+    assert refusal(read, tmp_path / "a.emd") == (
         '"a.emd" is HDF5 but neither a Velox file nor one of Berkeley\'s EMD: no group has the '
         'attribute "emd_group_type" and an array "data"'
+    )
+    for others, held in (
+        ({}, "nothing"),
+        ({"Data/Spectrum/a": 1, "Data/Map/b": 2}, "Map, Spectrum"),
+    ):
+        with h5py.File(tmp_path / "b.emd", "w") as file:
+            said = json.dumps({"format": "Velox"}).encode()
+            file["Version"] = np.array([said], dtype=h5py.string_dtype())
+            for place, value in others.items():
+                file[place] = value
+        assert refusal(read, tmp_path / "b.emd") == (
+            f'"b.emd" is a Velox file without an image; it holds {held}: export an image from Velox'
+        )
+
+
+def berkeley(path, shape, *dims):
+    with h5py.File(path, "w") as file:
+        group = file.create_group("data/picture")
+        group.attrs["emd_group_type"] = 1
+        group["data"] = np.zeros(shape, np.uint8)
+        for number, (name, unit) in enumerate(dims, start=1):
+            dim = group.create_dataset(f"dim{number}", data=np.arange(shape[number - 1]) ** 2)
+            dim.attrs["name"], dim.attrs["units"] = name, unit
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "dims", "said"),
+    [
+        ((7,), (("x", "nm"),), "it has 1 axis: a profile or spectrum"),
+        (
+            (3, 5, 7),
+            (("energy", ""), ("y", "nm"), ("x", "nm")),
+            "one of its axes is an energy: a spectrum or spectrum image",
+        ),
+        (
+            (3, 5, 7),
+            (("a", "keV"), ("y", "nm"), ("x", "nm")),
+            "one of its axes is an energy: a spectrum or spectrum image",
+        ),
+        (
+            (5, 7),
+            (("Q_y", "A^-1"), ("Q_x", "A^-1")),
+            "it is in reciprocal space (A^-1): a diffraction pattern",
+        ),
+        (
+            (5, 7),
+            (("Q_y", "pixels"), ("Q_x", "pixels")),
+            "it is in reciprocal space: a diffraction pattern",
+        ),
+        (
+            (2, 3, 5, 7),
+            (("y", "nm"), ("x", "nm"), ("Q_y", "A^-1"), ("Q_x", "A^-1")),
+            "it holds a diffraction pattern for each point (4D-STEM)",
+        ),
+    ],
+)
+def test_arrays_of_emd_that_are_no_images(tmp_path, shape, dims, said):
+    (raw,) = emd_images(berkeley(tmp_path / "a.emd", shape, *dims))
+    assert raw.unsuitable == said
+    assert raw.name == "picture"
+
+
+def test_places_of_emd_that_are_not_even(tmp_path):
+    (raw,) = emd_images(berkeley(tmp_path / "a.emd", (5, 7), ("y", "nm"), ("x", "nm")))
+    assert raw.steps is None
+    assert raw.notes == (
+        "no pixel size: the pixels' coordinates in the file are not evenly spaced",
     )
 
 

@@ -300,6 +300,65 @@ def test_mrc_of_fei(tmp_path, kind):
     assert found.dose == pytest.approx(25)
 
 
+def first_fei(size_m=0.0, defocus_m=0.0, magnification=0.0):
+    """Return FEI's first extended header: 1024 records of 32 numbers, of which these are three."""
+    records = np.zeros((1024, 32), "<f4")
+    records[0, 7], records[0, 11], records[0, 12] = defocus_m, size_m, magnification
+    return np.frombuffer(records.tobytes(), "V1")
+
+
+def mrc_with(path, extended, kind, angstrom=1.0):
+    with mrcfile.new(path) as file:
+        file.set_data(GREY.astype(np.int16))
+        file.set_extended_header(extended)
+        file.header.exttyp = kind
+        file.voxel_size = angstrom
+    return one(path)
+
+
+NONE = "no pixel size: the microscope wrote none, and 1 Å a pixel in its place"
+OTHER = "pixel size from the microscope's extended header"
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers", "size_nm", "terms", "notes"),
+    [
+        (b"AGAR", {}, None, {}, (NONE,)),
+        # with no name, no size and no magnification it may be anybody's
+        (b"\0\0\0\0", {}, 0.1, {}, ()),
+        (b"\0\0\0\0", {"magnification": 5e4}, None, {"magnification": 5e4}, (NONE,)),
+        (b"AGAR", {"size_m": 2e-9}, 2.0, {}, (OTHER,)),
+        (b"    ", {"size_m": 2e-9}, 2.0, {}, (OTHER,)),
+        # numbers that no microscope has
+        (b"AGAR", {"size_m": 1e-14, "magnification": 5e4}, None, {}, (NONE,)),
+        (b"    ", {"size_m": 1e-14, "magnification": 5e4}, 0.1, {}, ()),
+        (b"    ", {"size_m": 2e-4, "magnification": 5e4}, 0.1, {}, ()),
+        (b"    ", {"size_m": -2e-9, "magnification": 5e4}, 0.1, {}, ()),
+        (b"AGAR", {"size_m": 2e-9, "magnification": -1}, 2.0, {}, (OTHER,)),
+        (b"AGAR", {"size_m": 2e-9, "magnification": float("inf")}, 2.0, {}, (OTHER,)),
+        (b"AGAR", {"size_m": 2e-9, "defocus_m": -3e-7}, 2.0, {"defocus_nm": -300.0}, (OTHER,)),
+        (b"AGAR", {"size_m": 2e-9, "defocus_m": 9e-4}, 2.0, {"defocus_nm": 9e5}, (OTHER,)),
+        (b"AGAR", {"size_m": 2e-9, "defocus_m": 2e-3}, 2.0, {}, (OTHER,)),
+    ],
+)
+def test_mrc_with_feis_first_extended_header(tmp_path, kind, numbers, size_nm, terms, notes):
+    found = mrc_with(tmp_path / "a.mrc", first_fei(**numbers), kind)
+    expected = None if size_nm is None else pytest.approx((size_nm, size_nm))
+    assert found.pixel_size_nm == expected
+    assert found.metadata == pytest.approx(terms)
+    assert found.notes == notes
+
+
+@pytest.mark.parametrize("angstrom", [1.0, 1.000005, 1.00002, 3.0])
+def test_what_the_header_proper_says_besides_1_angstrom_is_believed(tmp_path, angstrom):
+    found = mrc_with(tmp_path / "a.mrc", first_fei(magnification=5e4), b"AGAR", angstrom)
+    if angstrom < 1.00001:
+        assert (found.pixel_size_nm, found.notes) == (None, (NONE,))
+    else:
+        assert found.pixel_size_nm == pytest.approx((angstrom / 10, angstrom / 10))
+        assert found.notes == ()
+
+
 # TIA
 
 
