@@ -109,8 +109,10 @@ class Part:
     @property
     def environment(self) -> dict[str, str]:
         """What processes are told, those too that tests start: where the changed code is."""
+        # processes that tests start would compile it all again
+        kept = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **os.environ,
+            **kept,
             "PYTHONPATH": str(self.mutants / "src"),
             "MUTANT_UNDER_TEST": "",
             "OMP_NUM_THREADS": "1",
@@ -171,6 +173,8 @@ class Part:
         # tests that are not there any more would be run
         shutil.rmtree(self.mutants / "tests", ignore_errors=True)
         self._forget({name for name in before if now.get(name) != before[name]})
+        # Python looks once whether a folder of its path is there
+        (self.mutants / "src").mkdir(parents=True, exist_ok=True)
         known.unlink(missing_ok=True)
         # there is no such mutant: mutmut prepares, and tries nothing
         said = self.mutmut("run", "--max-children", "1", "none of them")
