@@ -1,7 +1,9 @@
 """Where a rule begins to hold: what lies just inside of a bound, and what just outside."""
 
+import io
 import json
 import re
+import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,7 @@ import pytest
 import zarr
 
 from napari_tem_rf.micrographs import frames as frames_module
-from napari_tem_rf.micrographs import grouping, hdf5_check, zarr_check
+from napari_tem_rf.micrographs import grouping, hdf5_check, trial, zarr_check
 from napari_tem_rf.micrographs.annotation import (
     AnnotatedImage,
     Classes,
@@ -20,6 +22,7 @@ from napari_tem_rf.micrographs.annotation import (
     as_classes,
     find_classes,
     index_all,
+    index_labels,
     shape_text,
 )
 from napari_tem_rf.micrographs.axes import Arrangement, arrangement
@@ -40,6 +43,7 @@ from napari_tem_rf.micrographs.rawimage import ReadingError
 from napari_tem_rf.micrographs.reading import find_images, image_name, read_micrographs
 from napari_tem_rf.micrographs.resampling import Resampling, resample_image
 from napari_tem_rf.micrographs.splitting import in_judging_block, split
+from napari_tem_rf.micrographs.tiff_parts import refuse_absurd_parts
 
 # series, small and large
 
@@ -201,6 +205,72 @@ def test_objects_that_would_be_unpickled_are_refused(tmp_path, codec, runs, zipp
         )
     else:
         zarr_check.refuse_unsafe_zarr(path)
+
+
+def png_of(rows, columns):
+    """Return the front of a PNG of this size (PNG specification, 11.2.2)."""
+    return b"\x89PNG\r\n\x1a\n" + bytes(8) + columns.to_bytes(4, "big") + rows.to_bytes(4, "big")
+
+
+@pytest.mark.parametrize(
+    ("compression", "size", "tile", "declared", "refused"),
+    [
+        # a megapixel is free, and four times the part
+        ("PNG", (10, 10), None, (1024, 1024), False),
+        ("PNG", (10, 10), None, (1024, 1025), True),
+        ("PNG", (1000, 2000), None, (4000, 2000), False),
+        ("PNG", (1000, 2000), None, (4000, 2001), True),
+        ("PNG", (9000, 9000), (1000, 2000), (4000, 2001), True),
+        ("JPEG2000", (10, 10), None, (1024, 1025), True),
+        # what says nothing of its size is not looked at
+        ("LZW", (10, 10), None, (1024, 1025), False),
+    ],
+)
+def test_parts_of_a_tiff_may_be_so_large(compression, size, tile, declared, refused):
+    front = png_of(*declared)
+    page = SimpleNamespace(
+        compression=SimpleNamespace(name=compression),
+        imagelength=size[0],
+        imagewidth=size[1],
+        is_tiled=tile is not None,
+        tilelength=tile and tile[0],
+        tilewidth=tile and tile[1],
+        dataoffsets=(3, 7),
+        databytecounts=(2, len(front)),
+    )
+    page.keyframe = page
+    tiff = SimpleNamespace(filehandle=io.BytesIO(bytes(7) + front))
+    if not refused:
+        refuse_absurd_parts(tiff, page, Path("a.tif"))
+        return
+    with pytest.raises(ReadingError) as caught:
+        refuse_absurd_parts(tiff, page, Path("a.tif"))
+    assert str(caught.value) == (
+        f'"a.tif" has a part that declares {declared[0]} x {declared[1]} pixels of an image of '
+        f"{size[0]} x {size[1]}: it is damaged; copy it again from where it came from"
+    )
+
+
+def test_in_one_program_with_its_interpreter_nothing_is_tried_before(tmp_path, monkeypatch):
+    monkeypatch.setattr(trial._helper, "try_file", lambda path, read: "no")
+    with pytest.raises(ReadingError, match=r"^no$"):
+        trial.open_on_trial(tmp_path / "a.hspy", print)
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    trial.open_on_trial(tmp_path / "a.hspy", print)
+
+
+@pytest.mark.parametrize(("images", "whole"), [(1, True), (2, False)])
+def test_a_lone_image_of_a_store_is_read_whole(tmp_path, monkeypatch, images, whole):
+    monkeypatch.setattr(frames_module, "IN_MEMORY_BYTES", 100)
+    for place in range(images):
+        group = zarr.open_group(tmp_path / "a.zarr" / str(place), mode="w", zarr_format=2)
+        group.create_array("0", shape=(1, 23, 31), dtype="u2", chunks=(1, 23, 31))[...] = place
+        described = {"axes": [{"name": axis} for axis in "tyx"], "datasets": [{"path": "0"}]}
+        group.attrs["multiscales"] = [described]
+    zarr.open_group(tmp_path / "a.zarr", mode="a", zarr_format=2)
+    found = read_micrographs(tmp_path / "a.zarr")
+    assert [isinstance(each.pixels, np.ndarray) for each in found] == [whole] * images
+    assert [int(each.frame().max()) for each in found] == list(range(images))
 
 
 # names and places
@@ -479,6 +549,10 @@ def test_classes_of_numbers():
     assert known.classes.names == ("background", "gold")
     assert known.border_px == 1
     assert sorted(np.unique(known.indices[0]).tolist()) in ([0, 1, 2], [0, 1], [0, 2])
+    # what is larger than a class can be is none
+    classes = Classes((0, 65_535), ("a", "b"))
+    beyond = np.array([[65_535, 65_536, 65_537, 2**31 - 1]])
+    assert index_labels(beyond, classes, "background").tolist() == [[1, -1, -1, -1]]
     border = np.array([[-1, 0, 1, 2]], np.int16)
     assert as_classes(border).tolist() == [[-1, 0, 1, 1]]
     image = AnnotatedImage("a", np.zeros((1, 4), np.float32), border, "a")
@@ -563,10 +637,12 @@ FAR = 1e7 + 0.4 * np.arange(23)
         # 1 % of unevenness is borne
         (0.4 * np.arange(23) + 0.0035 * (np.arange(23) % 2), 0.4),
         (0.4 * np.arange(23) + 0.01 * (np.arange(23) % 2), None),
+        # whole numbers without a sign that count down
+        (np.arange(230, 0, -10, dtype=np.uint8), 10.0),
         # far from the origin single precision has no more digits
         (FAR.astype(np.float32), pytest.approx(0.4, rel=0.2)),
     ],
-    ids=["even", "two", "one", "words", "nearly even", "uneven", "far away"],
+    ids=["even", "two", "one", "words", "nearly even", "uneven", "down", "far away"],
 )
 def test_steps_of_emd_follow_from_places(tmp_path, rows, size_nm):
     found = emd(tmp_path / "a.emd", GREY, ("y", rows, "n_m"), ("x", 0.2 * np.arange(31), "n_m"))

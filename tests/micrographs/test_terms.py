@@ -505,8 +505,9 @@ def test_of_two_places_the_first_that_is_a_number_counts():
         ),
         ({"General": {"time": "10:20"}}, {}),
         ({"General": {"date": "_None_"}}, {}),
+        ({"General": {"date": "2020-03-04", "time": "<undefined>"}}, {"date": "2020-03-04"}),
     ],
-    ids=["TEM", "SEM", "both", "time alone", "no date"],
+    ids=["TEM", "SEM", "both", "time alone", "no date", "no time"],
 )
 def test_hyperspy(tmp_path, metadata, terms):
     """Energies in keV and sizes with their own units (HyperSpy's metadata structure)."""
