@@ -329,6 +329,7 @@ OTHER = "pixel size from the microscope's extended header"
         (b"\0\0\0\0", {"magnification": 5e4}, None, {"magnification": 5e4}, (NONE,)),
         (b"AGAR", {"size_m": 2e-9}, 2.0, {}, (OTHER,)),
         (b"    ", {"size_m": 2e-9}, 2.0, {}, (OTHER,)),
+        (b"    ", {"size_m": 5e-11}, 0.05, {}, (OTHER,)),
         # numbers that no microscope has
         (b"AGAR", {"size_m": 1e-14, "magnification": 5e4}, None, {}, (NONE,)),
         (b"    ", {"size_m": 1e-14, "magnification": 5e4}, 0.1, {}, ()),
