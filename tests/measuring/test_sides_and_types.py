@@ -146,8 +146,8 @@ def test_as_many_as_were_painted_on(number, part):
     else:
         assert chosen.finishing.smallest_px == (6.4 if number < 5 else 9.0)
         assert (
-            f"; of {number} particles that were painted on and are found whole nearly all are wider "
-            f"than 18.1 px: {part} of that area is let pass"
+            f"; of {number} particles that were painted on and are found whole nearly all are "
+            f"wider than 18.1 px: {part} of that area is let pass"
         ) in chosen.reason
 
 
