@@ -214,7 +214,8 @@ def labels_of_colour(values: NDArray[Any], path: Path) -> NDArray[Any]:
 
 def _native(pixels: Any) -> Any:
     """Return the pixels in this machine's byte order and in types that networks take."""
-    if pixels.dtype == np.float16:
+    # by its size: float16 of the other byte order is another type
+    if pixels.dtype.kind == "f" and pixels.dtype.itemsize < 4:
         return pixels.astype(np.float32)
     if pixels.dtype.kind == "f" and pixels.dtype.itemsize > 8:
         return pixels.astype(np.float64)
