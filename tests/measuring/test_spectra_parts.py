@@ -5,8 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from napari_tem_rf.measuring import image_statistics as statistics
-from napari_tem_rf.measuring import lattice, particle_lattice
+from napari_tem_rf.measuring import image_statistics as statistics, lattice, particle_lattice
 from napari_tem_rf.measuring.image_statistics import BANDS, ImageStatistics, image_statistics
 from napari_tem_rf.measuring.lattice import Lattice, lattice_of_spectra, lattice_period
 from napari_tem_rf.measuring.particle_lattice import lattice_of_particle

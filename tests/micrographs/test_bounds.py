@@ -13,8 +13,13 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_tem_rf.micrographs import frames as frames_module
-from napari_tem_rf.micrographs import grouping, hdf5_check, trial, zarr_check
+from napari_tem_rf.micrographs import (
+    frames as frames_module,
+    grouping,
+    hdf5_check,
+    trial,
+    zarr_check,
+)
 from napari_tem_rf.micrographs.annotation import (
     AnnotatedImage,
     Classes,
