@@ -2,16 +2,16 @@
 
 import contextlib
 import gc
+import sys
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.layers import Image
 from npe2 import PluginManifest
-from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf import jobs
 from napari_tem_rf.engine import InlineEngine
@@ -20,10 +20,10 @@ from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.protocol import EpochReport, NoteReport, PreviewReport, ProgressReport
 from napari_tem_rf.runs import RunRecord, create_run
 
+from .one_viewer import OneViewer
+
 SHAPE = (61, 83)
 NM = (0.02, 0.025)
-
-_openings = count()
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -46,20 +46,48 @@ def no_welcome_is_written() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="package")
+def no_garbage_is_sought_for_each_layer() -> Iterator[None]:
+    """Let napari not look through all objects whenever a layer goes, for drivers of Windows."""
+    if sys.platform == "win32":
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patched:
+        quick = SimpleNamespace(collect=lambda: gc.collect(0))
+        patched.setattr("napari._vispy.canvas.gc", quick, raising=False)
+        yield
+
+
+@pytest.fixture(scope="package")
+def one_viewer() -> Iterator[OneViewer]:
+    """What lends a viewer to one test after the other."""
+    one = OneViewer()
+    yield one
+    one.close()
+
+
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Any], tmp_path: Path, loaded: None) -> Iterator[Any]:
-    """A viewer whose runs go into the test's own folder."""
-    if next(_openings) % 25 == 1:
-        # what others loaded meanwhile is left out when its garbage is collected
-        gc.collect()
-        gc.freeze()
-    viewer = make_napari_viewer()
+def mock_app_model(one_viewer: OneViewer, request: pytest.FixtureRequest) -> Any:
+    """Close the viewer that is lent before `make_napari_viewer`, which asks for this, makes one."""
+    one_viewer.close()
+    return request.getfixturevalue("mock_app_model")
+
+
+@pytest.fixture
+def viewer(
+    one_viewer: OneViewer, qtbot: Any, tmp_path: Path, loaded: None, no_newcomer: None
+) -> Iterator[Any]:
+    """A viewer without layers and docks, whose window was never shown, with a session of its own.
+
+    Its runs go into the test's own folder. Tests share it one after the other: it is emptied after
+    each (`one_viewer.py`) and must then be like a new one. A test about the opening or closing of a
+    viewer, or with several, takes `make_napari_viewer`.
+    """
+    viewer = one_viewer.lend()
     session_of(viewer).runs_folder = tmp_path / "runs"
     yield viewer
-    session = session_of(viewer)
-    session.close()
-    viewer.close()
-    QApplication.processEvents()
+    left = one_viewer.take_back()
+    assert not left, f"left in the viewer: {left}"
 
 
 @pytest.fixture(autouse=True)
