@@ -16,16 +16,18 @@ from unittest.mock import patch
 import numpy as np
 from app_model import Application
 from napari import Viewer
+from napari._app_model import get_app_model
 from napari._app_model._app import NapariApplication, _napari_names
 from napari._qt._qapp_model.qactions import init_qactions
 from napari._qt.qt_viewer import QtViewer
-from napari.components import LayerList
+from napari.components import Dims, LayerList
 from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
 from napari.utils.events import EventedDictNamespace, EventedModel, EventEmitter
 from qtpy.QtCore import QByteArray, QCoreApplication, QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtWidgets import QApplication, QDialog, QDockWidget, QShortcut, QWidget
 
+from napari_tem_rf.gui.pieces.windows import canvas_of
 from napari_tem_rf.gui.session import viewers
 
 __all__ = ["OneViewer"]
@@ -76,7 +78,12 @@ class OneViewer:
         if hasattr(viewer.window, "_qt_window"):
             viewer.close()
         QApplication.processEvents()
+        # Under pytest something holds a window that had several docks, what is not known; in a
+        # program of its own it is let go of. Its menus, which are gone, would answer each command
+        # that goes with an error, whose report takes half a minute in all.
+        get_app_model().menus.menus_changed.disconnect()
         self._holds.close()
+        QtViewer._instances.clear()  # or else napari counts it in a later test
 
     def _open(self) -> None:
         """Open a viewer as `make_napari_viewer` does, with a list of commands of its own."""
@@ -131,6 +138,8 @@ class Look:
     keys: dict[Any, Any]
     docks: frozenset[str]
     size: QSize
+    canvas: QSize
+    """Which decides how near the first image is looked at."""
     state: QByteArray
 
     @classmethod
@@ -141,15 +150,17 @@ class Look:
             {where: _values(part) for where, part in _parts(viewer)},
             {where: _listeners(emitter) for where, emitter in _emitters(viewer)},
             dict(viewer.keymap),
-            frozenset(_docks(window)),
+            frozenset(_docks(viewer)),
             window.size(),
+            _canvas(viewer).size(),
             window.saveState(),
         )
 
     def bring_back(self, viewer: Any) -> None:
         """Make a viewer look so again."""
         window = viewer.window._qt_window
-        for name, dock in _docks(window).items():
+        _finish_deletions()
+        for name, dock in _docks(viewer).items():
             if name not in self.docks:
                 inner = dock.widget()
                 viewer.window.remove_dock_widget(dock)
@@ -160,12 +171,17 @@ class Look:
             now = _values(part)
             before = self.values[where]
             changed = {name: value for name, value in before.items() if not _same(now[name], value)}
-            if changed:
+            for name in [name for name, value in changed.items() if isinstance(value, list)]:
+                getattr(part, name)[:] = changed.pop(name)
+            if isinstance(part, Dims):  # whose fields must fit each other
                 part.update(changed)
+            else:
+                for name, value in changed.items():
+                    setattr(part, name, value)
         for thing in _ours(window):
             thing.deleteLater()
         QApplication.processEvents()
-        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
+        _finish_deletions()
         for where, emitter in _emitters(viewer):
             for name, those in zip(
                 _LISTENERS, self.listeners.get(where, ([], [], [])), strict=True
@@ -174,7 +190,10 @@ class Look:
         viewer.keymap = dict(self.keys)
         if window.size() != self.size:
             window.resize(self.size)
-        window.restoreState(self.state)
+        if window.saveState() != self.state:
+            window.restoreState(self.state)
+        if _canvas(viewer).size() != self.canvas:
+            _canvas(viewer).resize(self.canvas)
         get_settings().reset()
 
     def leftovers(self, viewer: Any) -> list[str]:
@@ -193,6 +212,10 @@ class Look:
                     found.append(f"{where}.{name}: {value!r} instead of {before!r}")
         if window.isVisible() or window.size() != self.size:
             found.append(f"window of {window.size()}, visible: {window.isVisible()}")
+        if now.canvas != self.canvas:
+            found.append(f"canvas of {now.canvas} instead of {self.canvas}")
+        if now.state != self.state:
+            found.append("docks of napari in other places")
         return found
 
 
@@ -243,8 +266,19 @@ def _listeners(emitter: EventEmitter) -> tuple[list[Any], ...]:
     return tuple(list(getattr(emitter, name)) for name in _LISTENERS)
 
 
-def _docks(window: QWidget) -> dict[str, QDockWidget]:
-    return {str(id(dock)): dock for dock in window.findChildren(QDockWidget)}
+def _docks(viewer: Any) -> dict[str, QDockWidget]:
+    return dict(viewer.window._wrapped_dock_widgets)
+
+
+def _canvas(viewer: Any) -> QWidget:
+    canvas = canvas_of(viewer)
+    assert canvas is not None
+    return canvas
+
+
+def _finish_deletions() -> None:
+    """Take away what was told to go later, which Qt does where its event loop runs."""
+    QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
 
 
 def _ours(window: QWidget) -> list[QObject]:

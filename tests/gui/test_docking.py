@@ -1,13 +1,10 @@
 """Docks among each other: the wheel scrolls them, they are tabs, nothing in them is cut."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-from napari._app_model import get_app_model
-from napari._qt.qt_viewer import QtViewer
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -57,19 +54,6 @@ def value_of(widget: Any) -> object:
     if isinstance(widget, QComboBox):
         return widget.currentIndex()
     return widget.value() if hasattr(widget, "value") else None
-
-
-@pytest.fixture
-def make_napari_viewer(make_napari_viewer: Any) -> Iterator[Any]:
-    """Leave out napari's count of viewers that are still held.
-
-    Under pytest something holds one, what is not known; in a program of its own a window with these
-    four docks is let go of when it is closed. Its menus are gone all the same: they would answer
-    each item that goes with an error, whose report takes half a minute in all.
-    """
-    yield make_napari_viewer
-    get_app_model().menus.menus_changed.disconnect()
-    QtViewer._instances.clear()
 
 
 @pytest.fixture
