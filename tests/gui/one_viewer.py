@@ -20,7 +20,7 @@ from napari._app_model import get_app_model
 from napari._app_model._app import NapariApplication, _napari_names
 from napari._qt._qapp_model.qactions import init_qactions
 from napari._qt.qt_viewer import QtViewer
-from napari.components import Dims, LayerList
+from napari.components import LayerList
 from napari.plugins import _initialize_plugins
 from napari.settings import get_settings
 from napari.utils.events import EventedDictNamespace, EventedModel, EventEmitter
@@ -32,8 +32,8 @@ from napari_tem_rf.gui.session import viewers
 
 __all__ = ["OneViewer"]
 
-_LISTENERS = ("_callbacks", "_callback_refs", "_callback_pass_event")
-"""What an emitter of napari notes of those who listen."""
+_NAPARIS = ("napari.", "vispy.", "psygnal.", "app_model.")
+"""Modules of what listens to a viewer for napari itself, which comes and goes as its views do."""
 
 
 class OneViewer:
@@ -54,7 +54,7 @@ class OneViewer:
     def take_back(self) -> list[str]:
         """Empty the viewer, and return what is left in it all the same.
 
-        One with something left is closed, and so is one whose window was closed or shown: a window
+        One with something left is closed, and so is one that was closed, shown or turned: a window
         that was on a screen once is not as if it had never been.
         """
         if self._viewer is None:
@@ -123,18 +123,25 @@ def end_session(viewer: Any) -> None:
 
 
 def is_untouched(viewer: Any) -> bool:
-    """Return whether a viewer's window is open and was never on a screen."""
+    """Return whether a viewer's window is open, was never on a screen and never looked in 3D.
+
+    The camera remembers how it looked last in 3D and in 2D.
+    """
     window = getattr(viewer.window, "_qt_window", None)
-    return window is not None and not window.testAttribute(Qt.WidgetAttribute.WA_WState_Created)
+    camera = viewer.scene.camera
+    return (
+        window is not None
+        and not window.testAttribute(Qt.WidgetAttribute.WA_WState_Created)
+        and camera._cached_2d_state is camera._cached_3d_state is None
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a viewer without layers is like: all that napari notes of it, and who listens."""
+    """What a viewer without layers is like: all that napari notes of it."""
 
     values: dict[str, dict[str, Any]]
     """Of each part of napari's model of the viewer, by where it is."""
-    listeners: dict[str, tuple[list[Any], ...]]
     keys: dict[Any, Any]
     docks: frozenset[str]
     size: QSize
@@ -148,7 +155,6 @@ class Look:
         window = viewer.window._qt_window
         return cls(
             {where: _values(part) for where, part in _parts(viewer)},
-            {where: _listeners(emitter) for where, emitter in _emitters(viewer)},
             dict(viewer.keymap),
             frozenset(_docks(viewer)),
             window.size(),
@@ -173,20 +179,14 @@ class Look:
             changed = {name: value for name, value in before.items() if not _same(now[name], value)}
             for name in [name for name, value in changed.items() if isinstance(value, list)]:
                 getattr(part, name)[:] = changed.pop(name)
-            if isinstance(part, Dims):  # whose fields must fit each other
-                part.update(changed)
-            else:
-                for name, value in changed.items():
-                    setattr(part, name, value)
+            for name, value in changed.items():
+                setattr(part, name, value)
         for thing in _ours(window):
             thing.deleteLater()
         QApplication.processEvents()
         _finish_deletions()
-        for where, emitter in _emitters(viewer):
-            for name, those in zip(
-                _LISTENERS, self.listeners.get(where, ([], [], [])), strict=True
-            ):
-                setattr(emitter, name, list(those))
+        for emitter in _emitters(viewer):
+            _shut_out_foreigners(emitter)
         viewer.keymap = dict(self.keys)
         if window.size() != self.size:
             window.resize(self.size)
@@ -251,19 +251,26 @@ def _is_array(*values: Any) -> bool:
     return any(isinstance(value, np.ndarray) for value in values)
 
 
-def _emitters(viewer: Any) -> Iterator[tuple[str, EventEmitter]]:
+def _emitters(viewer: Any) -> Iterator[EventEmitter]:
     """Find all that tells of a change in a viewer."""
-    groups = [(where, part.events) for where, part in _parts(viewer)]
     layers = viewer.layers
-    groups += [("layers", layers.events), ("selection", layers.selection.events)]
-    for where, group in groups:
-        yield where, group
-        for name, emitter in group.emitters.items():
-            yield f"{where}.{name}", emitter
+    groups = [part.events for _, part in _parts(viewer)]
+    for group in (*groups, layers.events, layers.selection.events):
+        yield group
+        yield from group.emitters.values()
 
 
-def _listeners(emitter: EventEmitter) -> tuple[list[Any], ...]:
-    return tuple(list(getattr(emitter, name)) for name in _LISTENERS)
+def _shut_out_foreigners(emitter: EventEmitter) -> None:
+    """Let only napari go on listening."""
+    kept = (emitter._callbacks, emitter._callback_refs, emitter._callback_pass_event)
+    for listener in emitter.callbacks:
+        owner = listener[0]() if isinstance(listener, tuple) else listener
+        owner = getattr(owner, "func", owner)  # of a partial
+        named = owner if hasattr(owner, "__name__") else type(owner)
+        if owner is not None and not named.__module__.startswith(_NAPARIS):
+            place = emitter.callbacks.index(listener)
+            for those in kept:
+                those.pop(place)
 
 
 def _docks(viewer: Any) -> dict[str, QDockWidget]:
