@@ -5,18 +5,21 @@ import gc
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.layers import Image
+from napari.utils.events import EventEmitter
 from npe2 import PluginManifest
 
 from napari_tem_rf import jobs
 from napari_tem_rf.engine import InlineEngine
+from napari_tem_rf.gui.pieces import garbage
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.networks.speed import Speed
 from napari_tem_rf.protocol import EpochReport, NoteReport, PreviewReport, ProgressReport
 from napari_tem_rf.runs import RunRecord, create_run
 
@@ -47,14 +50,34 @@ def no_welcome_is_written() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="package")
-def no_garbage_is_sought_for_each_layer() -> Iterator[None]:
-    """Let napari not look through all objects whenever a layer goes, for drivers of Windows."""
-    if sys.platform == "win32":
-        yield
-        return
+def little_garbage_is_sought() -> Iterator[None]:
+    """Let nobody look through all objects whenever a layer goes (for Windows) or a mouse rests."""
     with pytest.MonkeyPatch.context() as patched:
-        quick = SimpleNamespace(collect=lambda: gc.collect(0))
-        patched.setattr("napari._vispy.canvas.gc", quick, raising=False)
+        patched.setattr(garbage, "_LOOK_MS", 60_000)
+        if sys.platform != "win32":
+            quick = SimpleNamespace(collect=lambda: gc.collect(0))
+            patched.setattr("napari._vispy.canvas.gc", quick, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="package")
+def signatures_are_read_once() -> Iterator[None]:
+    """Keep what napari finds out anew, for each layer, about all functions that listen to it."""
+    read = EventEmitter._check_signature
+    known: dict[tuple[CodeType, bool], bool] = {}
+
+    def read_once(listener: Callable[..., Any]) -> bool:
+        function = getattr(listener, "__func__", listener)
+        code = getattr(function, "__code__", None)
+        if code is None or hasattr(function, "__wrapped__"):
+            return read(listener)
+        key = code, function is listener
+        if key not in known:
+            known[key] = read(listener)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(EventEmitter, "_check_signature", staticmethod(read_once))
         yield
 
 
@@ -172,6 +195,11 @@ def fake_predict(
     return jobs.PredictionResult(labels, likely if probabilities else None)
 
 
+def fake_time(*_: Any, report: Callable[[Any], None], stopped: Callable[[], bool]) -> Speed:
+    """Answer as the measurement of a network does, without one."""
+    return Speed(0.2, 40.0, "cpu")
+
+
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let work be done in a thread, by functions that answer at once."""
@@ -180,6 +208,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(jobs, "train_run", fake_train)
     monkeypatch.setattr(jobs, "predict_with_run", fake_predict)
+    monkeypatch.setattr(jobs, "time_network", fake_time)
 
 
 @pytest.fixture
