@@ -86,13 +86,13 @@ def one_viewer() -> Iterator[OneViewer]:
     """What lends a viewer to one test after the other."""
     one = OneViewer()
     yield one
-    one.close()
+    one.make_way()
 
 
 @pytest.fixture
 def mock_app_model(one_viewer: OneViewer, request: pytest.FixtureRequest) -> Any:
     """Close the viewer that is lent before `make_napari_viewer`, which asks for this, makes one."""
-    one_viewer.close()
+    one_viewer.make_way()
     return request.getfixturevalue("mock_app_model")
 
 

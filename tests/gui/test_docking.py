@@ -24,6 +24,8 @@ from qtpy.QtWidgets import (
 
 from napari_tem_rf.gui.pieces.parts import Dock, Fold
 
+from .one_viewer import OneViewer
+
 DOCKS = ("TEM segmentation", "Receptive field", "Compare", "Particles", "Movie")
 
 
@@ -54,6 +56,17 @@ def value_of(widget: Any) -> object:
     if isinstance(widget, QComboBox):
         return widget.currentIndex()
     return widget.value() if hasattr(widget, "value") else None
+
+
+@pytest.fixture
+def viewer(viewer: Any, one_viewer: OneViewer) -> Any:
+    """Leave out the count of viewers that are still held.
+
+    Under pytest something holds one, what is not known; in a program of its own a window with these
+    four docks is let go of when it is closed.
+    """
+    one_viewer.may_be_held = True
+    return viewer
 
 
 @pytest.fixture
