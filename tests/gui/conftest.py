@@ -2,28 +2,31 @@
 
 import contextlib
 import gc
+import sys
 from collections.abc import Callable, Iterator
-from itertools import count
 from pathlib import Path
+from types import CodeType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.layers import Image
+from napari.utils.events import EventEmitter
 from npe2 import PluginManifest
-from qtpy.QtWidgets import QApplication
 
 from napari_tem_rf import jobs
 from napari_tem_rf.engine import InlineEngine
+from napari_tem_rf.gui.pieces import garbage
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.viewers import session_of
+from napari_tem_rf.networks.speed import Speed
 from napari_tem_rf.protocol import EpochReport, NoteReport, PreviewReport, ProgressReport
 from napari_tem_rf.runs import RunRecord, create_run
 
+from .one_viewer import OneViewer
+
 SHAPE = (61, 83)
 NM = (0.02, 0.025)
-
-_openings = count()
 
 
 @pytest.fixture(autouse=True, scope="package")
@@ -46,20 +49,68 @@ def no_welcome_is_written() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True, scope="package")
+def little_garbage_is_sought() -> Iterator[None]:
+    """Let nobody look through all objects whenever a layer goes (for Windows) or a mouse rests."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(garbage, "_LOOK_MS", 60_000)
+        if sys.platform != "win32":
+            quick = SimpleNamespace(collect=lambda: gc.collect(0))
+            patched.setattr("napari._vispy.canvas.gc", quick, raising=False)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="package")
+def signatures_are_read_once() -> Iterator[None]:
+    """Keep what napari finds out anew, for each layer, about all functions that listen to it."""
+    read = EventEmitter._check_signature
+    known: dict[tuple[CodeType, bool], bool] = {}
+
+    def read_once(listener: Callable[..., Any]) -> bool:
+        function = getattr(listener, "__func__", listener)
+        code = getattr(function, "__code__", None)
+        if code is None or hasattr(function, "__wrapped__"):
+            return read(listener)
+        key = code, function is listener
+        if key not in known:
+            known[key] = read(listener)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(EventEmitter, "_check_signature", staticmethod(read_once))
+        yield
+
+
+@pytest.fixture(scope="package")
+def one_viewer() -> Iterator[OneViewer]:
+    """What lends a viewer to one test after the other."""
+    one = OneViewer()
+    yield one
+    one.make_way()
+
+
 @pytest.fixture
-def viewer(make_napari_viewer: Callable[..., Any], tmp_path: Path, loaded: None) -> Iterator[Any]:
-    """A viewer whose runs go into the test's own folder."""
-    if next(_openings) % 25 == 1:
-        # what others loaded meanwhile is left out when its garbage is collected
-        gc.collect()
-        gc.freeze()
-    viewer = make_napari_viewer()
+def mock_app_model(one_viewer: OneViewer, request: pytest.FixtureRequest) -> Any:
+    """Close the viewer that is lent before `make_napari_viewer`, which asks for this, makes one."""
+    one_viewer.make_way()
+    return request.getfixturevalue("mock_app_model")
+
+
+@pytest.fixture
+def viewer(
+    one_viewer: OneViewer, qtbot: Any, tmp_path: Path, loaded: None, no_newcomer: None
+) -> Iterator[Any]:
+    """A viewer without layers and docks, whose window was never shown, with a session of its own.
+
+    Its runs go into the test's own folder. Tests share it one after the other: it is emptied after
+    each (`one_viewer.py`) and must then be like a new one. A test about the opening or closing of a
+    viewer, or with several, takes `make_napari_viewer`.
+    """
+    viewer = one_viewer.lend()
     session_of(viewer).runs_folder = tmp_path / "runs"
     yield viewer
-    session = session_of(viewer)
-    session.close()
-    viewer.close()
-    QApplication.processEvents()
+    left = one_viewer.take_back()
+    assert not left, f"left in the viewer: {left}"
 
 
 @pytest.fixture(autouse=True)
@@ -144,6 +195,11 @@ def fake_predict(
     return jobs.PredictionResult(labels, likely if probabilities else None)
 
 
+def fake_time(*_: Any, report: Callable[[Any], None], stopped: Callable[[], bool]) -> Speed:
+    """Answer as the measurement of a network does, without one."""
+    return Speed(0.2, 40.0, "cpu")
+
+
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let work be done in a thread, by functions that answer at once."""
@@ -152,6 +208,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr(jobs, "train_run", fake_train)
     monkeypatch.setattr(jobs, "predict_with_run", fake_predict)
+    monkeypatch.setattr(jobs, "time_network", fake_time)
 
 
 @pytest.fixture

@@ -104,17 +104,18 @@ def masks(viewer: Any, session: Session) -> list[Labels]:
     rng = np.random.default_rng(752)
     rows, columns = np.indices(SHAPE)
     layers = []
-    for n in range(4):
-        disc = (rows - 20 - 5 * n) ** 2 + (columns - 30 - 7 * n) ** 2 < 9**2
-        pixels = (100 + 20 * disc + 5 * rng.standard_normal(SHAPE)).astype(np.float32)
-        image = viewer.add_image(
-            pixels, name=f"gold_{n // 2}_{n}", scale=(0.02, 0.02), units=("nm", "nm"),
-            axis_labels=("y", "x"), translate=(1.0, 3.0),
-        )  # fmt: skip
-        mask = start_annotation(image, "background", [])
-        mask.data[disc] = 1
-        viewer.add_layer(mask)
-        layers.append(mask)
+    with viewer.layers.batched_update():  # drawn once at the end
+        for n in range(4):
+            disc = (rows - 20 - 5 * n) ** 2 + (columns - 30 - 7 * n) ** 2 < 9**2
+            pixels = (100 + 20 * disc + 5 * rng.standard_normal(SHAPE)).astype(np.float32)
+            image = viewer.add_image(
+                pixels, name=f"gold_{n // 2}_{n}", scale=(0.02, 0.02), units=("nm", "nm"),
+                axis_labels=("y", "x"), translate=(1.0, 3.0),
+            )  # fmt: skip
+            mask = start_annotation(image, "background", [])
+            mask.data[disc] = 1
+            viewer.add_layer(mask)
+            layers.append(mask)
     session.image = viewer.layers["gold_1_3"]
     return layers
 
@@ -137,6 +138,15 @@ def ask_for(widget: CompareWidget, fields: str = "5, 44", parameters: str = "800
 
 
 def ready(widget: CompareWidget, qtbot: Any) -> None:
+    session = widget.session
+    # what was asked for last: the dock follows a moment later
+    qtbot.waitUntil(
+        lambda: (
+            widget.plan.before.text()
+            == plan_summary(widget.plan.wishes(), session.engine.width, session.runs)
+        ),
+        timeout=20_000,
+    )
     qtbot.waitUntil(lambda: widget.run.button.isEnabled(), timeout=20_000)
     qtbot.waitUntil(lambda: bool(widget.plan.split.text()), timeout=20_000)
 

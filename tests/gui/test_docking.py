@@ -1,13 +1,10 @@
 """Docks among each other: the wheel scrolls them, they are tabs, nothing in them is cut."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.backends.backend_qtagg import FigureCanvasQTAgg
-from napari._app_model import get_app_model
-from napari._qt.qt_viewer import QtViewer
 from napari.layers import Image, Labels
 from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QWheelEvent
@@ -26,6 +23,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_tem_rf.gui.pieces.parts import Dock, Fold
+
+from .one_viewer import OneViewer
 
 DOCKS = ("TEM segmentation", "Receptive field", "Compare", "Particles", "Movie")
 
@@ -60,16 +59,14 @@ def value_of(widget: Any) -> object:
 
 
 @pytest.fixture
-def make_napari_viewer(make_napari_viewer: Any) -> Iterator[Any]:
-    """Leave out napari's count of viewers that are still held.
+def viewer(viewer: Any, one_viewer: OneViewer) -> Any:
+    """Leave out the count of viewers that are still held.
 
     Under pytest something holds one, what is not known; in a program of its own a window with these
-    four docks is let go of when it is closed. Its menus are gone all the same: they would answer
-    each item that goes with an error, whose report takes half a minute in all.
+    four docks is let go of when it is closed.
     """
-    yield make_napari_viewer
-    get_app_model().menus.menus_changed.disconnect()
-    QtViewer._instances.clear()
+    one_viewer.may_be_held = True
+    return viewer
 
 
 @pytest.fixture

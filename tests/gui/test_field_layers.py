@@ -229,7 +229,7 @@ def test_boxes_come_and_go_where_a_software_renderer_draws(
     viewer.window._qt_window.show()
     qtbot.waitExposed(viewer.window._qt_window)
     # without what `keep_what_draws_shapes` keeps, the process ends in the second or third round
-    for place in range(8):
+    for place in range(4):
         pin = overlay.pin((20, 20 + place))
         viewer.screenshot(canvas_only=True, flash=False)
         overlay.move_pin(pin.number, (22, 30))

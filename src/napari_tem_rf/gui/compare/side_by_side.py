@@ -111,7 +111,8 @@ class SideBySide:
         viewer = self._session.viewer
         self._is_arranging = True
         try:
-            with self._session.layer_list_kept():
+            # napari draws once at the end, not with each layer that comes, goes or is hidden
+            with self._session.layer_list_kept(), viewer.layers.batched_update():
                 is_new = self._before is None or self._image is not image
                 camera = None if is_new else _camera(viewer)
                 self._remove_ours()
@@ -130,11 +131,11 @@ class SideBySide:
                 for place, layer in enumerate(self._ours):
                     viewer.layers.insert(place, layer)
                 viewer.layers.link_layers(self._ours[::_STRIDE], _LINKED)
-            grid = viewer.canvas.grid
-            grid.stride = _STRIDE
-            grid.shape = (-1, -1)
-            grid.spacing = _SPACING_PX
-            grid.enabled = True
+                grid = viewer.canvas.grid
+                grid.stride = _STRIDE
+                grid.shape = (-1, -1)
+                grid.spacing = _SPACING_PX
+                grid.enabled = True
             if camera is None:
                 viewer.fit_to_view(layers=self._ours)
             else:
@@ -151,13 +152,14 @@ class SideBySide:
         viewer = self._session.viewer
         self._before, self._image = None, None
         viewer.layers.events.removed.disconnect(self._on_removed)
-        with self._session.layer_list_kept():
-            self._remove_ours()
-        for layer in before.hidden:
-            if layer in viewer.layers:
-                layer.visible = True
-        for name, value in before.grid.items():
-            setattr(viewer.canvas.grid, name, value)
+        with viewer.layers.batched_update():
+            with self._session.layer_list_kept():
+                self._remove_ours()
+            for layer in before.hidden:
+                if layer in viewer.layers:
+                    layer.visible = True
+            for name, value in before.grid.items():
+                setattr(viewer.canvas.grid, name, value)
         _set_camera(viewer, before.camera)
         self.changed.emit(False)
 
