@@ -1,5 +1,6 @@
 """A checkpoint holds all of a training's state, and nothing that could run."""
 
+import io
 import json
 import pickle
 import zlib
@@ -136,13 +137,13 @@ def test_a_failure_while_writing_leaves_the_last_good_state(tmp_path, monkeypatc
     first = state_of()
     write_checkpoint(path, first)
 
-    def full(aside, data):
-        with aside.open("wb") as file:
-            file.write(data[: len(data) // 2])
-        raise OSError(28, "No space left on device")
+    class Full(io.FileIO):
+        def write(self, data):
+            super().write(data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(Path, "open", lambda aside, mode: Full(aside, mode))
         with pytest.raises(storage.StorageError, match=r"No space left.*make room"):
             write_checkpoint(path, state_of(2245))
     assert [each.name for each in tmp_path.iterdir()] == ["checkpoint.pt"]

@@ -32,9 +32,10 @@ def write_checkpoint(path: Path, state: TrainingState) -> None:
     """Write a state; a kill at any moment leaves the last good file."""
     whole = io.BytesIO()
     torch.save(_to_plain(state), whole)
-    # writing itself, torch would report a full disk as a failure of its own
-    with write_aside(path) as aside:
-        aside.write_bytes(whole.getbuffer())
+    # writing itself, torch would report a full disk as a failure of its own; the traceback of
+    # Path.write_bytes would hold a view of the buffer
+    with write_aside(path) as aside, aside.open("wb") as file:
+        file.write(whole.getbuffer())
 
 
 def read_checkpoint(path: Path) -> TrainingState:
