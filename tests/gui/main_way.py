@@ -20,7 +20,7 @@ from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.runs import read_run
 from napari_tem_rf.samples import sample_folder
 
-SECONDS = 6
+SECONDS = 3
 
 
 def test_from_sample_to_mask(

@@ -30,7 +30,7 @@ from .conftest import fake_train
 pytestmark = pytest.mark.timeout(400)
 
 POSIX = os.name == "posix"
-EPOCHS = 8
+EPOCHS = 5
 SLOW = 180_000
 
 
@@ -62,7 +62,7 @@ def member(role: str) -> psutil.Process:
 
 
 def small_training(session: Session, epochs: int = EPOCHS) -> None:
-    session.spec = NetworkSpec(pools=(2, 2), filters=4)
+    session.spec = NetworkSpec(pools=(2,), filters=2)
     session.change_plan(epochs=epochs, seconds=None, validation=0.0)
 
 
@@ -153,7 +153,7 @@ disc = (rows - 30) ** 2 + (columns - 40) ** 2 < 12**2
 pixels = np.random.default_rng(7).normal(size=(61, 83)) + 3 * disc
 viewer.add_image(pixels.astype(np.float32), name="gold")
 session.annotation = viewer.add_labels((disc + 1).astype(np.uint8), name="mask")
-session.spec = NetworkSpec(pools=(2, 2), filters=4)
+session.spec = NetworkSpec(pools=(2,), filters=2)
 session.change_plan(epochs=100_000, seconds=None, validation=0.0)
 begin_training(session)
 timer = QTimer()
