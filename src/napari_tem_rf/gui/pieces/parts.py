@@ -75,8 +75,9 @@ def listen(widget: QWidget, signal: Any, function: Callable[..., None]) -> None:
             return
         try:
             signal.disconnect(connected)
-        except (ValueError, TypeError, KeyError):
-            return  # the signal's owner is gone already
+        except (ValueError, TypeError, KeyError, RuntimeError):
+            # the signal's owner is gone already, or another listener that it is compared with
+            return
 
     when_gone(widget, forget)
 
