@@ -84,7 +84,7 @@ def predict_turned(
             named["progress"] = lambda part, done=done: progress((done + part) / number)
         said = predict(
             # a mirrored row of one pixel is "contiguous" with a step that torch does not take
-            turned_to(pixels, orientation).copy(),
+            turned_to(pixels, orientation).copy() if orientation else pixels,
             probabilities=probabilities,
             shares=shares or number > 1,
             **({"border": True} if border else {}),
