@@ -137,14 +137,23 @@ def test_a_study_that_ends_early_is_whole_at_a_smaller_size():
     assert {(p.split, p.seed, p.strokes, p.scale) for p in first} == {(0, 752, 0, 1.0)}
     assert {p.set for p in first} == set(sets.KINDS)
     assert {p.method for p in first} == {"forest", "fourier", *map(name_of, KEY)}
-    # then each question at all before any of them more finely
+    # then what advice and claims rest on, with every split, where something can be told
     key = 6 * len(sets.KINDS) * sets.SPLITS
-    once = wanted[key : key + 140]
-    assert {(p.split, p.seed) for p in once} == {(0, 752)}
+    rest = wanted[key:]
+    other = next(place for place, p in enumerate(rest) if p.set not in pieces.TELLING)
+    told = rest[:other]
+    rounds = [pieces.round_of(number) for number in range(3)]
+    first = told[: next(place for place, p in enumerate(told) if p.method.endswith("-d2"))]
+    assert {(p.split, p.seed) for p in first} == set(rounds)
+    assert {p.strokes for p in first} == {0, *pieces.STROKES}
+    assert {p.start for p in first} == {"nothing", "simulated"}
+    # then each question once before any of them again
+    after = told[len(first) :]
+    once = after[: next(place for place, p in enumerate(after) if p.seed != 752)]
     assert {p.strokes for p in once} == {0, *pieces.STROKES}
     assert {p.scale for p in once} == {1.0, *pieces.SCALES}
     assert {p.start for p in once} == {"nothing", "simulated", "published"}
-    methods = {p.method for p in once}
+    methods = {p.method for p in (*first, *once)}
     for series in ("levels", "levels at one field"):
         specs = next(each.specs for each in SERIES if each.name == series)
         assert {name_of(spec) for spec in specs} <= methods | set(map(name_of, KEY))

@@ -4,7 +4,7 @@ A study that ends early is a smaller one that is whole: rounds take another spli
 each, a round goes through all sets before it changes the question.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from napari_tem_rf.networks.spec import NetworkSpec
@@ -15,6 +15,8 @@ from study.sets import KINDS, SPLITS
 STROKES = (8, 32, 128)
 SCALES = (0.5, 2.0)
 """Sides of a pixel, the set's own being 1."""
+TELLING = ("graphene-hrtem", "nanoparticles-bf", "simulated-hr")
+"""Sets of ten exposures and more, of which an interval can leave something out."""
 ROUNDS = 3 * SPLITS
 """Each split with three seeds, all five seeds among them: what 20 core hours are enough for."""
 
@@ -70,8 +72,8 @@ def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
 
     Every round has the key networks and the baselines on the masks of all sets; the first three
     come before all else, for without each split there is no interval to speak of. They have the
-    other questions too: in each round first what a question cannot be answered without, all
-    questions one after the other, then what makes the answers finer.
+    other questions too, in the sets that can tell something first: what a claim or the program's
+    advice rests on with every split, then each question once, then the other splits of it.
     """
     # series share networks
     yield from dict.fromkeys(_in_order(sets))
@@ -80,18 +82,25 @@ def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
 def _in_order(sets: tuple[str, ...]) -> Iterator[Piece]:
     for number in range(SPLITS):
         yield from _key(sets, number)
+    for some in (
+        [name for name in sets if name in TELLING],
+        [name for name in sets if name not in TELLING],
+    ):
+        for number in range(SPLITS):
+            yield from _strokes(some, number)
+            yield from _networks(some, number, ("levels at one field",))
+        for number in range(SPLITS):
+            yield from _networks(some, number, ("dilation", "levels"))
+            yield from _scales(some, number)
+            yield from _starts(some, number)
+            yield from _more_strokes(some, number)
     for number in range(SPLITS):
-        yield from _strokes(sets, number)
-        yield from _networks(sets, number, ("levels", "levels at one field", "dilation"))
-        yield from _starts(sets, number)
-        yield from _scales(sets, number)
-        yield from _more_strokes(sets, number)
         yield from _networks(sets, number, ("pools",))
     for number in range(SPLITS, ROUNDS):
         yield from _key(sets, number)
 
 
-def _key(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+def _key(sets: Sequence[str], number: int) -> Iterator[Piece]:
     split, seed = round_of(number)
     # what the advice asks for first; the smallest field is the dearest: eight filters at full size
     for method in (*BASELINES, *map(name_of, (KEY[2], KEY[1], KEY[3], KEY[0]))):
@@ -99,7 +108,7 @@ def _key(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
             yield Piece(each, method, split, seed)
 
 
-def _strokes(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+def _strokes(sets: Sequence[str], number: int) -> Iterator[Piece]:
     """Yield few strokes: the forest, and a network from nothing and from simulated scenes."""
     split, seed = round_of(number)
     for strokes in STROKES:
@@ -109,7 +118,7 @@ def _strokes(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
             yield Piece(each, name_of(STARTED), split, seed, strokes)
 
 
-def _more_strokes(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+def _more_strokes(sets: Sequence[str], number: int) -> Iterator[Piece]:
     """Yield few strokes: a small field, and the published network with and without its weights."""
     split, seed = round_of(number)
     for strokes in STROKES:
@@ -119,14 +128,14 @@ def _more_strokes(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
             yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, strokes)
 
 
-def _networks(sets: tuple[str, ...], number: int, series: tuple[str, ...]) -> Iterator[Piece]:
+def _networks(sets: Sequence[str], number: int, series: tuple[str, ...]) -> Iterator[Piece]:
     split, seed = round_of(number)
     for spec in (spec for one in SERIES if one.name in series for spec in one.specs):
         for each in sets:
             yield Piece(each, name_of(spec), split, seed)
 
 
-def _starts(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+def _starts(sets: Sequence[str], number: int) -> Iterator[Piece]:
     """Yield starts with all labels; those from nothing are among the others."""
     split, seed = round_of(number)
     for each in sets:
@@ -134,7 +143,7 @@ def _starts(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
         yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, start="published")
 
 
-def _scales(sets: tuple[str, ...], number: int) -> Iterator[Piece]:
+def _scales(sets: Sequence[str], number: int) -> Iterator[Piece]:
     split, seed = round_of(number)
     for scale in SCALES:
         for method in ("forest", *map(name_of, KEY[1:])):
