@@ -24,7 +24,7 @@ from study.networks import KEY, SERIES, SPECS, name_of
 from study.pieces import STROKES, pieces
 from study.sets import KINDS
 from study.tables import Found
-from study.working import CEILING_STEPS, FIRST_STEPS, PATIENCE_STEPS, STROKE_STEPS
+from study.working import CEILING_STEPS, CROP_PX, CROPS, FIRST_STEPS, PATIENCE_STEPS, STROKE_STEPS
 
 AMPLITUDE = ("nanoparticles-bf", "simulated-lm")
 PHASE = ("graphene-hrtem", "simulated-hr")
@@ -334,9 +334,9 @@ def _method() -> list[str]:
         f"{CEILING_STEPS:,} steps in any case; the weights of the lowest such loss are scored. The "
         f"first {FIRST_STEPS} steps are none to choose from: where particles are rare, calling all "
         "background has a lower loss than the first networks that find them. "
-        "All networks of a set see crops of the same side and as many a step (two of 256 px for "
-        "graphene, one of 384 px for the others: 0.13 and 0.15 megapixels), the program's default "
-        "recipe otherwise. From strokes too few pixels are annotated to hold any back: "
+        f"A step sees {CROPS} crops of {CROP_PX} px ({CROPS * CROP_PX**2 / 1e6:.2f} megapixels), "
+        "whatever the network; the program's default recipe otherwise. From strokes too few pixels "
+        "are annotated to hold any back: "
         f"{STROKE_STEPS} steps, the last weights, crops as the program chooses them. (An earlier "
         "run of this study with 30 megapixels a training left a fifth of the networks untrained on "
         "graphene: there it says more of the schedule than of the field. It is kept on "

@@ -17,8 +17,8 @@ SCALES = (0.5, 2.0)
 """Sides of a pixel, the set's own being 1."""
 TELLING = ("graphene-hrtem", "nanoparticles-bf", "simulated-hr")
 """Sets of ten exposures and more, of which an interval can leave something out."""
-ROUNDS = 3 * SPLITS
-"""Each split with three seeds, all five seeds among them: what 20 core hours are enough for."""
+ROUNDS = len(PAPER_SEEDS)
+"""Each seed once, and each split: what 20 core hours are enough for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,8 @@ class Piece:
 
 
 def round_of(number: int) -> tuple[int, int]:
-    """Return split and seed of a round: three rounds take each split once, with a seed each."""
-    split = number % SPLITS
-    return split, PAPER_SEEDS[(number + number // SPLITS) % len(PAPER_SEEDS)]
+    """Return split and seed of a round: three rounds take each split once, five each seed."""
+    return number % SPLITS, PAPER_SEEDS[number % len(PAPER_SEEDS)]
 
 
 def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:

@@ -45,8 +45,6 @@ class SetKind:
         What it is, in a table.
     shown_by : str
         What shows the particles.
-    crop_px, batch : int
-        Crops of a step, the same for all networks.
     folder : str
         Folder of it, in that of the public sets or of the simulated ones.
     origin : {"public", "simulated", "sample"}
@@ -58,8 +56,6 @@ class SetKind:
     name: str
     words: str
     shown_by: str
-    crop_px: int
-    batch: int
     folder: str
     origin: Literal["public", "simulated", "sample"] = "public"
     pixel_nm: float | None = None
@@ -70,24 +66,24 @@ KINDS = {
     for kind in (
         SetKind(
             "graphene-hrtem", "public HRTEM images of graphene with contamination",
-            "phase contrast", 256, 2, "graphene-hrtem",
+            "phase contrast", "graphene-hrtem",
             pixel_nm=GRAPHENE_PLANES_NM / GRAPHENE_PERIOD_PX,
         ),
         SetKind(
             "nanoparticles-bf", "public bright-field frames of nanoparticles",
-            "amplitude contrast", 384, 1, "nanoparticles-bf",
+            "amplitude contrast", "nanoparticles-bf",
         ),
         SetKind(
             "dislocation-loops", "public bright-field tiles of an irradiated metal",
-            "diffraction contrast, weak", 384, 1, "dislocation-loops", pixel_nm=200 / 512,
+            "diffraction contrast, weak", "dislocation-loops", pixel_nm=200 / 512,
         ),
         SetKind(
             "simulated-hr", "simulated gold particles at high resolution",
-            "lattice fringes, amplitude contrast varied", 384, 1, "high_resolution", "simulated",
+            "lattice fringes, amplitude contrast varied", "high_resolution", "simulated",
         ),
         SetKind(
             "simulated-lm", "simulated gold particles at low magnification",
-            "amplitude contrast", 384, 1, "low_magnification", "sample",
+            "amplitude contrast", "low_magnification", "sample",
         ),
     )
 }  # fmt: skip

@@ -21,13 +21,17 @@ from napari_tem_rf.protocol import EpochReport, Reporter, Stopped, TrainingPlan,
 from napari_tem_rf.starting import SIMULATED, read_start
 from napari_tem_rf.storage import write_aside, write_text
 from study.pieces import Piece
-from study.sets import KINDS, Parts, at_scale, contrast_of, parts_of, read_set
+from study.sets import Parts, at_scale, contrast_of, parts_of, read_set
 from study.strokes import with_strokes
 
 FIRST_STEPS = 300
 """What is kept comes from after so many steps. Before, where particles are rare, all is called
 background, and the loss of that may stay the lowest: a network that finds the particles is sure of
 them, and pays for every border that was drawn elsewhere."""
+CROP_PX, CROPS = 256, 4
+"""Crops of a step, the same for all networks. With one crop a step each is normalised by its own
+mean, and a set of unlike images by the mean of all when it is asked: networks then lose by the
+step and not by their field."""
 PATIENCE_STEPS = 300
 """A training ends when its loss on what it may stop by has not fallen for so many steps."""
 CEILING_STEPS = 1500
@@ -229,10 +233,7 @@ def _plan(piece: Piece, data: TrainingSet, place: Place) -> TrainingPlan:
     common: dict[str, Any] = {"epochs": None, "seed": piece.seed, "device": place.device}
     if piece.strokes:
         return TrainingPlan(**common, steps=STROKE_STEPS, validation=0.0, keep="last")
-    kind = KINDS[piece.set]
-    plan = TrainingPlan(
-        **common, steps=CEILING_STEPS, crop_px=kind.crop_px, batch=kind.batch, patience=1
-    )
+    plan = TrainingPlan(**common, steps=CEILING_STEPS, crop_px=CROP_PX, batch=CROPS, patience=1)
     return replace(
         plan, patience=-(-PATIENCE_STEPS // _sampler(data, piece.spec, plan).steps_per_epoch)
     )
