@@ -50,3 +50,16 @@ def test_what_the_user_or_the_paper_says_stays() -> None:
 def test_one_image_of_three_with_a_lattice_is_too_few() -> None:
     images = image(1.0, 0.2), image(0.0, 0.2, 1), image(0.0, 0.2, 2)
     assert settle_grey_levels(PLAN, data(*images))[0].grey_levels == "kept"
+
+
+@pytest.mark.parametrize("first", ["weak", "strong"])
+def test_exposures_that_differ_in_contrast_keep_it_whatever_their_order(first: str) -> None:
+    weak = [image(1.0, 0.2, n, 128) for n in range(12)]
+    strong = [image(1.0, 1.5, n, 128) for n in range(8)]
+    ordered = weak + strong if first == "weak" else strong + weak
+    assert settle_grey_levels(PLAN, data(*ordered))[0].grey_levels == "kept"
+
+
+def test_few_exposures_of_strong_contrast_are_no_reason_to_keep_it() -> None:
+    images = [image(1.0, 1.5 if n == 5 else 0.2, n, 128) for n in range(12)]
+    assert settle_grey_levels(PLAN, data(*images))[0].grey_levels == "varied"
