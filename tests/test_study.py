@@ -1,5 +1,6 @@
 """The study of the receptive field: intervals, splits, the order of its pieces, its page."""
 
+import re
 import sys
 from dataclasses import asdict
 from itertools import combinations
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from study import advice, answers, drawing, effects, page, pieces, sets, strokes, tables  # noqa: E402
+from study.in_short import in_short  # noqa: E402
 from study.networks import KEY, SERIES, name_of  # noqa: E402
 
 # intervals
@@ -240,6 +242,36 @@ def test_the_paper_is_judged_by_intervals_and_what_fails_stands_first():
     assert any(
         claim.verdict == page.HOLDS and "At low magnification" in claim.claim for claim in told
     )
+
+
+def test_in_short_the_least_that_is_not_told_worse_is_named():
+    found = invented(0.1)
+    told = {each.name: in_short(each, found) for each in answers.answers(found)}
+    # 18 px lose what was invented, and what is larger is as good as the best
+    where = re.findall(r"([\w-]+) 44 px \(18 px loses (0\.\d+)\)", told["field"])
+    assert {name for name, _ in where} == set(sets.KINDS)
+    assert all(float(lost) == pytest.approx(0.1, abs=0.02) for _, lost in where)
+    assert told["complexity"].count("1,826") == len(sets.KINDS)
+    assert told["dilation"].startswith("Either")
+    # nothing is said of what is not measured
+    assert told["labels"].count("sets") == 1
+    assert told["labels"].startswith("With all masks some network passes the forest in 0 of 5")
+    assert told["pixels"] == told["starts"] == told["published"] == ""
+
+
+def test_differences_are_drawn_where_they_are():
+    answer = answers.dilation_or_pools(invented(0.1))
+    figure, caption = drawing._differences(answer)
+    (panel,) = figure.axes
+    compared = [label.get_text() for label in panel.get_yticklabels()]
+    assert compared == list(dict.fromkeys(row.what for row in answer.rows))
+    names = list(dict.fromkeys(row.where for row in answer.rows))
+    assert len(panel.containers) == len(names)
+    points = panel.containers[0].lines[0].get_xdata()
+    assert points.tolist() == [row.effect.mean for row in answer.rows if row.where == names[0]]
+    assert "first less the second" in caption
+    nothing = answers.Answer("dilation", "?", ())
+    assert drawing._differences(nothing) is None
 
 
 def test_advice_says_only_what_the_intervals_support():

@@ -13,6 +13,7 @@ from napari_tem_rf.storage import write_aside, write_text
 from study.answers import (
     CONTRAST_EDGES,
     CONTRAST_METHODS,
+    MARGIN,
     WAYS,
     Answer,
     chosen,
@@ -37,7 +38,7 @@ def draw(found: Found, answers: list[Answer], folder: Path) -> dict[str, str]:
     for answer in answers:
         write_rows(answer, folder / f"{answer.name}.csv")
         ask = FIGURES.get(answer.name)
-        drawn = None if ask is None else ask(found)
+        drawn = ask(found) if ask is not None else _differences(answer)
         if drawn is None:
             continue
         figure, caption = drawn
@@ -98,10 +99,18 @@ def _fields(found: Found) -> Drawn | None:
         panel.plot(nets["field"], nets["dice"], "o", ms=3, alpha=0.5, color=SHADES[name])
         mean = nets.groupby("field")["dice"].mean()
         panel.plot(mean.index, mean, "-", color=SHADES[name], lw=1.2)
-        for method, style in zip(("forest", "fourier"), ("--", ":"), strict=True):
-            value = per[per["method"] == method]["dice"].mean()
-            if np.isfinite(value):
-                panel.axhline(value, ls=style, color="#555555", lw=1)
+        forest, fourier = (per[per["method"] == each]["dice"].mean() for each in BASELINES)
+        # a filter that fails would press all else into a line
+        shown = [*nets["dice"], *([forest] if np.isfinite(forest) else [])]
+        low, high = min(shown, default=0.0), max(shown, default=1.0)
+        margin = max(0.1 * (high - low), 0.005)
+        panel.set_ylim(low - margin, high + margin)
+        panel.axhline(forest, ls="--", color="#555555", lw=1)
+        if fourier > low - margin:
+            panel.axhline(fourier, ls=":", color="#555555", lw=1)
+        elif np.isfinite(fourier):
+            panel.text(0.03, 0.03, f"Fourier filter {fourier:.2f}", transform=panel.transAxes,
+                       fontsize=6.5, color="#555555")  # fmt: skip
         dress(panel, LIGHT)
         panel.set_xscale("log")
         panel.set_xlim(14, 500)
@@ -112,8 +121,8 @@ def _fields(found: Found) -> Drawn | None:
     panels[0].set_ylabel("Dice")
     return figure, (
         "Dice against the nominal field, networks of about 8,000 parameters. A point is a training "
-        "(its scored images' mean), the line their mean; dashed: random forest, dotted: Fourier "
-        "filter."
+        "(its scored images' mean), the line their mean; dashed: random forest, dotted or in "
+        "words: Fourier filter. Scales differ."
     )
 
 
@@ -247,6 +256,60 @@ def _pixels(found: Found) -> Drawn | None:
     return figure, "Dice at other sizes of a pixel; 1 is that of the files."
 
 
+def _differences(answer: Answer) -> Drawn | None:
+    """Draw an answer's differences with their intervals, what is compared one below the other."""
+    rows = [row for row in answer.rows if row.effect.groups > 1]
+    if not rows:
+        return None
+    compared = list(dict.fromkeys(row.what for row in rows))
+    names = [name for name in KINDS if any(row.where == name for row in rows)]
+    step = 1 / (len(names) + 1)
+    figure = new_figure(6.4, 0.9 + 0.11 * len(compared) * (len(names) + 1))
+    panel = figure.subplots()
+    panel.axvspan(-MARGIN, MARGIN, color="#bbbbbb", alpha=0.35, lw=0)
+    panel.axvline(0, color="#555555", lw=0.8)
+    for place, name in enumerate(names):
+        own = [row for row in rows if row.where == name]
+        heights = [compared.index(row.what) + (place + 1) * step - 0.5 for row in own]
+        means = np.array([row.effect.mean for row in own])
+        ends = np.array([[row.effect.low, row.effect.high] for row in own]).T
+        panel.errorbar(means, heights, xerr=np.abs(ends - means), fmt="o", ms=3, lw=1,
+                       color=SHADES[name], label=name)  # fmt: skip
+    dress(panel, LIGHT)
+    panel.set_yticks(range(len(compared)), compared)
+    panel.set_ylim(len(compared) - 0.5, -0.5)
+    panel.set_xlabel("difference")
+    figure.legend(fontsize=7, frameon=False, ncols=5, loc="outside lower center")
+    return figure, (
+        f"Differences with the interval of 95 %; grey: within {MARGIN} of none. What is compared "
+        "stands on the left, the first less the second."
+    )
+
+
+def _published(found: Found) -> Drawn | None:
+    """Draw the Dice of published networks, each a point, by set and size of pixels."""
+    if found.published.empty:
+        return None
+    per = found.published.groupby(["set", "way", "network"])["dice"].mean().reset_index()
+    names = _sets(per)
+    figure = new_figure(5.2, 2.7)
+    panel = figure.subplots()
+    ways = (("as_is", "o", -0.15, "at the file's pixels"), ("resampled", "s", 0.15, "resampled"))
+    for way, mark, aside, label in ways:
+        own = per[per["way"] == way]
+        places = [names.index(name) + aside for name in own["set"]]
+        panel.plot(places, own["dice"], mark, ms=3.5, alpha=0.6, label=label,
+                   color=LIGHT.colors[way == "resampled"])  # fmt: skip
+    dress(panel, LIGHT)
+    panel.set_xticks(range(len(names)), names)
+    panel.set(ylabel="Dice", ylim=(0, 1))
+    panel.legend(fontsize=7, frameon=False)
+    return figure, (
+        "Dice of published networks that nobody taught anything here, each a point; resampled: to "
+        "the size of pixels that they were trained at, where it is another."
+    )
+
+
 def _schedule(found: Found) -> Drawn | None:
     """Draw the held-out Dice against the pixels seen."""
     if found.curves.empty:
@@ -285,6 +348,7 @@ FIGURES = {
     "labels": _labels,
     "effective": _widths,
     "pixels": _pixels,
+    "published": _published,
     "schedule": _schedule,
 }
-"""Of the answers that are best seen; the others are tables."""
+"""Of the answers that ask for one of their own; the others have their differences drawn."""

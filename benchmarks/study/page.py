@@ -20,6 +20,7 @@ from study.answers import (
 )
 from study.drawing import draw
 from study.effects import FEWEST_GROUPS
+from study.in_short import in_short
 from study.networks import KEY, SERIES, SPECS, name_of
 from study.pieces import STROKES, pieces
 from study.sets import KINDS
@@ -222,6 +223,8 @@ def write_page(found: Found, page: Path, pictures: Path, command: str) -> None:
     ]
     for answer in answered:
         lines += ["", f"## {answer.question}", ""]
+        if said := in_short(answer, found):
+            lines += [f"**{said}.**", ""]
         lines += [f"- {sentence}." for sentence in answer.sentences] or ["Not measured yet."]
         if answer.name in captions:
             lines += [
