@@ -140,7 +140,9 @@ def test_a_study_that_ends_early_is_whole_at_a_smaller_size():
     assert {p.set for p in first} == set(sets.KINDS)
     assert {p.method for p in first} == {"forest", "fourier", *map(name_of, KEY)}
     # then what advice and claims rest on, with every split, where something can be told
-    key = 6 * len(sets.KINDS) * sets.SPLITS
+    most = len(sets.KINDS) - len(pieces.HARDLY_TELLING)
+    key = 6 * len(sets.KINDS) + 6 * most * 2
+    assert {(p.split, p.seed) for p in wanted[:key]} == {pieces.round_of(n) for n in range(3)}
     rest = wanted[key:]
     other = next(place for place, p in enumerate(rest) if p.set not in pieces.TELLING)
     told = rest[:other]
