@@ -1,0 +1,258 @@
+"""What a microscopist takes from an answer: a sentence or two, from the same figures.
+
+What is said to be as good was not measured to be worse; the differences themselves, with their
+intervals, stand below it on the page.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+
+import pandas as pd
+
+from study.answers import (
+    LARGE,
+    SMALL,
+    Answer,
+    Row,
+    chosen,
+    effect_of,
+    field_name,
+    labels_in_words,
+    means,
+    paired,
+    scored_by_all,
+    verdict,
+)
+from study.effects import FEWEST_GROUPS, Effect
+from study.networks import KEY, SERIES, SPECS, name_of
+from study.pieces import STROKES
+from study.sets import KINDS
+from study.tables import Found
+
+__all__ = ["in_short"]
+
+
+def in_short(answer: Answer, found: Found) -> str:
+    """Return the sentences for an answer; empty where it has none yet."""
+    ask = SHORT.get(answer.name)
+    return "" if ask is None or found.images.empty else ask(answer, found)
+
+
+def _spoken(images: pd.DataFrame) -> list[str]:
+    """Return the sets with exposures enough for an interval."""
+    exposures = images.groupby("set")["group"].nunique()
+    return [name for name in KINDS if exposures.get(name, 0) >= FEWEST_GROUPS]
+
+
+def _least(
+    images: pd.DataFrame, methods: Sequence[str], name: str
+) -> tuple[str, list[tuple[str, Effect]]] | None:
+    """Return the first of the methods that is not told worse than the best of all.
+
+    Parameters
+    ----------
+    images : DataFrame
+    methods : sequence of str
+        The least first.
+    name : str
+        Of the set.
+
+    Returns
+    -------
+    method : str
+    worse : list of (str, Effect)
+        Those before it, and what they lose against the best.
+    """
+    here = scored_by_all(images[images["set"] == name], methods)
+    scores = here.groupby("method")["dice"].mean()
+    there = [method for method in methods if method in scores.index]
+    if len(there) < 2:
+        return None
+    best = max(there, key=lambda method: float(scores[method]))
+    worse: list[tuple[str, Effect]] = []
+    for method in there:
+        lost = effect_of(paired(here, {"method": method}, {"method": best}))
+        if method == best or not (lost.is_told and lost.high < 0):
+            return method, worse
+        worse.append((method, lost))
+    return best, worse
+
+
+def _listed(parts: Iterable[str]) -> str:
+    return "; ".join(parts)
+
+
+def _smallest(found: Found, methods: Sequence[str], called: Callable[[str], str], head: str) -> str:
+    parts = []
+    for name in _spoken(found.images):
+        least = _least(found.images, methods, name)
+        if least is None:
+            continue
+        method, worse = least
+        lost = ", ".join(f"{called(one)} loses {-effect.mean:.3f}" for one, effect in worse)
+        parts.append(f"{name} {called(method)}" + (f" ({lost})" if lost else ""))
+    return f"{head}: {_listed(parts)}" if parts else ""
+
+
+def _field(answer: Answer, found: Found) -> str:
+    return _smallest(
+        found,
+        [*map(name_of, KEY)],
+        field_name,
+        "The smallest field that was not measured to be worse than the best",
+    )
+
+
+def _complexity(answer: Answer, found: Found) -> str:
+    specs = next(series for series in SERIES if series.name == "levels at one field").specs
+    return _smallest(
+        found,
+        [*map(name_of, specs)],
+        lambda method: f"{SPECS[method].parameters:,}",
+        "The fewest parameters, at a field of about 120 px, that were not measured to be worse "
+        "than the best",
+    )
+
+
+def _told(rows: Iterable[Row], sign: int) -> list[Row]:
+    wanted = "gains" if sign > 0 else "loses"
+    return [row for row in rows if verdict(row.effect) == wanted]
+
+
+def _dilation(answer: Answer, found: Found) -> str:
+    rows = [row for row in answer.rows if row.effect.groups >= FEWEST_GROUPS]
+    if not rows:
+        return ""
+    gains, losses = len(_told(rows, 1)), len(_told(rows, -1))
+    if gains and not losses:
+        return f"Dilation: it gains in {gains} of {len(rows)} comparisons and loses in none"
+    if losses and not gains:
+        return f"Pools: dilation loses in {losses} of {len(rows)} comparisons and gains in none"
+    if gains:
+        return f"Either: dilation gains in {gains} of {len(rows)} comparisons and loses in {losses}"
+    return f"Either: in none of {len(rows)} comparisons is a difference told"
+
+
+def _labels(answer: Answer, found: Found) -> str:
+    """Say for each amount in how many sets a network started from scenes passes the forest."""
+    parts = []
+    for strokes in (*STROKES, 0):
+        ahead, behind, asked = [], [], 0
+        for name in _spoken(found.images):
+            ways = [
+                row
+                for row in answer.rows
+                if row.where == name and row.what.endswith(f", {labels_in_words(strokes)}")
+            ]
+            if not ways:
+                continue
+            asked += 1
+            if any(verdict(row.effect) == "gains" for row in ways):
+                ahead.append(name)
+            elif all(verdict(row.effect) == "loses" for row in ways):
+                behind.append(name)
+        if asked:
+            words = f"with {labels_in_words(strokes)} some network passes the forest in "
+            words += f"{len(ahead)} of {asked} sets" + (f" ({', '.join(ahead)})" if ahead else "")
+            if behind:
+                words += f", and the forest passes all networks in {', '.join(behind)}"
+            parts.append(words)
+    said = _listed(parts)
+    return said[:1].upper() + said[1:]
+
+
+def _particles(answer: Answer, found: Found) -> str:
+    """Say whether the two scores choose the same network."""
+    methods = [*map(name_of, KEY)]
+    dice = means(found.images, methods)
+    objects = means(found.images, methods, "object_f1")
+    names = [name for name in _spoken(found.images) if name in dice.columns]
+    other = [
+        f"{name} ({dice[name].idxmax()} by Dice, {objects[name].idxmax()} by object F1)"
+        for name in names
+        if dice[name].idxmax() != objects[name].idxmax()
+    ]
+    if not names:
+        return ""
+    said = f"Both scores put the same field first in {len(names) - len(other)} of {len(names)} sets"
+    if other:
+        said += f"; not in {_listed(other)}: where particles are counted, choose by object F1"
+    return said
+
+
+def _pixels(answer: Answer, found: Found) -> str:
+    rows = [row for row in answer.rows if row.effect.groups >= FEWEST_GROUPS]
+    if not rows:
+        return ""
+    gains, losses = _told(rows, 1), _told(rows, -1)
+    said = (
+        f"Of {len(rows)} comparisons with the files' own pixels, others lose in {len(losses)} and "
+        f"gain in {len(gains)}"
+    )
+    if gains:
+        best = max(gains, key=lambda row: row.effect.mean)
+        said += f", most in {best.where}, {best.what}, {best.effect.words}"
+    return said
+
+
+def _starts(answer: Answer, found: Found) -> str:
+    parts = []
+    for start in ("simulated", "published"):
+        for strokes in (*STROKES, 0):
+            ending = f", {labels_in_words(strokes)}"
+            rows = [
+                row
+                for row in answer.rows
+                if row.what.startswith(f"start from {start} ")
+                and row.what.endswith(ending)
+                and row.effect.groups >= FEWEST_GROUPS
+            ]
+            if rows:
+                gains, losses = _told(rows, 1), _told(rows, -1)
+                parts.append(
+                    f"from {start} weights, {labels_in_words(strokes)}: gains in {len(gains)} of "
+                    f"{len(rows)} sets, loses in {len(losses)}"
+                )
+    said = _listed(parts)
+    return said[:1].upper() + said[1:]
+
+
+def _contrast(answer: Answer, found: Found) -> str:
+    """Say what the step from the smallest field to the usual one brings below and above."""
+    pairs = paired(found.images, {"method": LARGE}, {"method": name_of(KEY[0])})
+    parts = []
+    for low, high, words in ((0.0, 0.5, "below 0.5 sigma"), (1.0, float("inf"), "from 1 sigma")):
+        effect = effect_of(pairs[(pairs["contrast"] >= low) & (pairs["contrast"] < high)])
+        if effect.groups >= FEWEST_GROUPS:
+            parts.append(f"{words} it brings {effect.words}")
+    if not parts:
+        return ""
+    return f"From 18 to 120 px, all sets together: {_listed(parts)}"
+
+
+def _published(answer: Answer, found: Found) -> str:
+    per = found.published.groupby(["set", "way"])["dice"].mean() if len(found.published) else None
+    if per is None:
+        return ""
+    parts = []
+    for name in dict.fromkeys(per.index.get_level_values("set")):
+        own = chosen(found.images, set=name)
+        small = own[own["method"].isin([LARGE, SMALL])]["dice"].mean()
+        parts.append(f"{name} {per[name].max():.2f} (a network trained there {small:.2f})")
+    return (
+        "Others' networks, asked without a stroke, by Dice at the better size of pixels: "
+        f"{_listed(parts)}"
+    )
+
+
+SHORT: dict[str, Callable[[Answer, Found], str]] = {
+    "field": _field,
+    "contrast": _contrast,
+    "complexity": _complexity,
+    "dilation": _dilation,
+    "labels": _labels,
+    "particles": _particles,
+    "pixels": _pixels,
+    "starts": _starts,
+    "published": _published,
+}
+"""By the answers' names."""
