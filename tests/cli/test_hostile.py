@@ -209,6 +209,28 @@ def test_without_stderr_it_trains(tmp_path, data, closed):
     assert b"held out" not in (tmp_path / "run" / "run.json").read_bytes()[:20]
 
 
+WRITTEN = """
+import sys
+
+class Writer:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            sys.stdout.write("as NumPy's f2py takes them")
+            sys.stderr.write("while it is imported")
+
+sys.meta_path.insert(0, Writer())
+from napari_tem_rf.cli import main
+main(["info", sys.argv[1]])
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="shells close streams there")
+def test_libraries_may_write_to_closed_streams_while_they_are_imported(data):
+    command = [sys.executable, "-c", WRITTEN, str(data.images / "gold_0.tif")]
+    done = subprocess.run(["sh", "-c", '"$@" 2>&- >&- <&-', "sh", *command], check=False)
+    assert done.returncode == 0
+
+
 INTERRUPTED = """
 import os, signal, sys
 

@@ -22,13 +22,16 @@ def _fill_closed_streams() -> None:
     """Open nothing in the place of a closed stdin, stdout or stderr.
 
     The next file that is opened would have its number, and be written into by libraries that
-    believe it to be the terminal.
+    believe it to be the terminal; others write to Python's own streams while they are imported.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _write_what_there_are_no_letters_for() -> None:

@@ -22,14 +22,12 @@ def fail(sentence: str) -> NoReturn:
 
 def say(sentence: str) -> None:
     """Print a message on stderr."""
-    if sys.stderr is not None:
-        typer.echo(plain(sentence), err=True)
+    typer.echo(plain(sentence), err=True)
 
 
 def tell(line: str) -> None:
     """Print a line of text on stdout."""
-    if sys.stdout is not None:
-        typer.echo(plain(line))
+    typer.echo(plain(line))
 
 
 def plain(text: str) -> str:
@@ -47,9 +45,8 @@ def plain(text: str) -> str:
 
 def print_json(document: Any) -> None:
     """Print a document on stdout; numbers that are not finite become null."""
-    if sys.stdout is not None:
-        # what is not ASCII is escaped
-        typer.echo(json.dumps(_finite(document), indent=2, allow_nan=False))
+    # what is not ASCII is escaped
+    typer.echo(json.dumps(_finite(document), indent=2, allow_nan=False))
 
 
 def _finite(value: Any) -> Any:
@@ -76,7 +73,7 @@ class Progress:
 
     def __init__(self, title: str = "") -> None:
         self.title = title
-        self.terminal = sys.stderr is not None and sys.stderr.isatty()
+        self.terminal = sys.stderr.isatty()
         self.shown = 0.0
         self.open_line = False
 
