@@ -91,7 +91,8 @@ def main() -> None:
         device=options.device,
     )
     wanted = list(pieces(tuple(options.sets)))
-    done = frozenset() if options.anew else done_in(read_tables(TABLES))
+    known = None if options.anew else read_tables(TABLES)
+    done = frozenset() if known is None else done_in(known)
     if options.what == "plan":
         left = waiting(wanted, place, done)
         print(f"{len(wanted)} pieces, {len(left)} of them can be done and are not")
@@ -99,7 +100,7 @@ def main() -> None:
     if options.what == "published":
         if not networks:
             print("no published networks: give their folder by --published")
-        for said in measure(networks, place):
+        for said in measure(networks, place, known):
             print(said, flush=True)
         return
     collect(wanted, place, options.minutes, options.scheduler, options.workers, done)

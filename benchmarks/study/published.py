@@ -24,6 +24,7 @@ from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import read_run
 from napari_tem_rf.storage import write_text
 from study.sets import KINDS, at_scale, contrast_of, is_there, read_set
+from study.tables import Found
 from study.working import Place, score_of, widths
 
 MOST_RATIO = 4.0
@@ -96,16 +97,22 @@ def adopted(folder: Path, out: Path) -> list[Published]:
     return found
 
 
-def measure(networks: list[Published], place: Place) -> Iterator[str]:
-    """Measure what is not measured yet, and say what was found."""
-    yield from _measure_fields(networks, place)
+def measure(networks: list[Published], place: Place, done: Found | None = None) -> Iterator[str]:
+    """Measure what is neither in the folder nor in tables yet, and say what was found."""
+    scored: set[tuple[str, str]] = set()
+    seen: set[str] = set()
+    if done is not None and not done.published.empty:
+        scored = set(zip(done.published["network"], done.published["set"], strict=True))
+    if done is not None and not done.fields.empty:
+        seen = set(done.fields["network"])
+    yield from _measure_fields([each for each in networks if each.name not in seen], place)
     for name in KINDS:
         if not is_there(name, place.data, place.simulated):
             yield f"{name} is not there yet"
             continue
         for each in networks:
             path = place.out / "published_scores" / f"{each.name}_{name}.json"
-            if path.is_file():
+            if path.is_file() or (each.name, name) in scored:
                 continue
             cpu = time.process_time()
             row = _measured(each, name, place)
