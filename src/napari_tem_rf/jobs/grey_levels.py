@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from napari_tem_rf.jobs.judging import evenly_some
 from napari_tem_rf.measuring.contrast import WEAK_SIGMA, amplitude_contrast
 from napari_tem_rf.measuring.lattice import lattice_period
 from napari_tem_rf.micrographs.annotation import TrainingSet
@@ -30,10 +31,7 @@ def settle_grey_levels(plan: TrainingPlan, data: TrainingSet) -> tuple[TrainingP
     if plan.grey_levels != "auto":
         return plan, ""
     kept = replace(plan, grey_levels="kept")
-    annotated = data.without_border.images
-    number = min(len(annotated), _MOST_IMAGES)
-    spread = np.linspace(0, len(annotated) - 1, number).round().astype(int)
-    images = [annotated[place] for place in spread]
+    images = evenly_some(data.without_border.images, _MOST_IMAGES)
     contrasts = [
         abs(found.sigma)
         for image in images

@@ -18,7 +18,15 @@ from napari_tem_rf.micrographs.annotation import AnnotatedImage, LabelledImage, 
 from napari_tem_rf.micrographs.resampling import resample_labels
 from napari_tem_rf.run_record import METHODS, RunRecord
 
-__all__ = ["Saying", "evidence_of", "held_out_dice", "judge", "nothing_to_judge_by", "what_it_saw"]
+__all__ = [
+    "Saying",
+    "evenly_some",
+    "evidence_of",
+    "held_out_dice",
+    "judge",
+    "nothing_to_judge_by",
+    "what_it_saw",
+]
 
 _CROPS_OF_TRAINING = 48
 _MOST_CROPS = 6
