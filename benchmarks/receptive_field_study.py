@@ -13,10 +13,12 @@ that others trained (a folder of safetensors and ``networks.json``), without tra
 advice is read from. What those tables hold is not done again, unless ``--anew`` is given.
 
 Real images come from ``--data`` (graphene-hrtem, nanoparticles-bf and dislocation-loops in it, each
-with images and labels), those simulated at high resolution from ``--simulated``, where
-``sample_data/simulate.py`` made them (it wants abTEM)::
+with images and labels), those simulated from ``--simulated``. They are made in a quarter of an hour
+of a core, with abTEM::
 
     python sample_data/simulate.py --out more --set high_resolution --count 64 --exposures 2 \
+        --seed 7
+    python sample_data/simulate.py --out more --set low_magnification --count 24 --exposures 2 \
         --seed 7
 """
 

@@ -134,14 +134,14 @@ def test_a_study_that_ends_early_is_whole_at_a_smaller_size():
     wanted = list(pieces.pieces())
     names = [piece.name for piece in wanted]
     assert len(set(names)) == len(names)
-    # the first: all key networks and baselines on all sets, with one split and seed
-    first = wanted[: 6 * len(sets.KINDS)]
+    # the first: all key networks and baselines on all telling sets, with one split and seed
+    most = len(pieces.TELLING)
+    first = wanted[: 6 * most]
     assert {(p.split, p.seed, p.strokes, p.scale) for p in first} == {(0, 752, 0, 1.0)}
-    assert {p.set for p in first} == set(sets.KINDS)
+    assert {p.set for p in first} == set(pieces.TELLING)
     assert {p.method for p in first} == {"forest", "fourier", *map(name_of, KEY)}
     # then what advice and claims rest on, with every split, where something can be told
-    most = len(sets.KINDS) - len(pieces.HARDLY_TELLING)
-    key = 6 * len(sets.KINDS) + 6 * most * 2
+    key = 6 * most * sets.SPLITS
     assert {(p.split, p.seed) for p in wanted[:key]} == {pieces.round_of(n) for n in range(3)}
     rest = wanted[key:]
     other = next(place for place, p in enumerate(rest) if p.set not in pieces.TELLING)

@@ -368,7 +368,7 @@ def _method() -> list[str]:
         ),
         "",
         "Simulated images are those of `sample_data/simulate.py`, seed 7: 64 at high resolution "
-        "of 32 specimens, two exposures each. Graphene's pixel "
+        "and 24 at low magnification, two exposures of a specimen each. Graphene's pixel "
         "size is taken from its lattice. Strokes are drawn by a seeded hand inside the true "
         f"regions, {', '.join(map(str, STROKES))} in all, eight on an image as long as there are "
         "images enough.",

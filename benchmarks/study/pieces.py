@@ -15,10 +15,8 @@ from study.sets import KINDS, SPLITS
 STROKES = (8, 32, 128)
 SCALES = (0.5, 2.0)
 """Sides of a pixel, the set's own being 1."""
-TELLING = ("graphene-hrtem", "nanoparticles-bf", "simulated-hr")
+TELLING = ("graphene-hrtem", "nanoparticles-bf", "simulated-hr", "simulated-lm")
 """Sets of ten exposures and more, of which an interval can leave something out."""
-HARDLY_TELLING = ("dislocation-loops",)
-"""Of three exposures, fewer than any interval needs: after all others."""
 ROUNDS = len(PAPER_SEEDS)
 """Each seed once, and each split: what 20 core hours are enough for."""
 
@@ -83,13 +81,10 @@ def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
 def _in_order(sets: tuple[str, ...]) -> Iterator[Piece]:
     telling = [name for name in sets if name in TELLING]
     others = [name for name in sets if name not in TELLING]
-    yield from _key(sets, 0)
-    for number in range(1, SPLITS):
-        yield from _key([name for name in sets if name not in HARDLY_TELLING], number)
-    yield from _questions(telling)
-    for number in range(1, SPLITS):
-        yield from _key(others, number)
-    yield from _questions(others)
+    for some in (telling, others):
+        for number in range(SPLITS):
+            yield from _key(some, number)
+        yield from _questions(some)
     for number in range(SPLITS):
         yield from _networks(sets, number, ("pools",))
     for number in range(SPLITS, ROUNDS):

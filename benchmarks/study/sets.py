@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from napari_tem_rf.micrographs.resampling import resample_image, resample_labels
 
 REGISTRY = Path(__file__).parents[1] / "public_data.json"
 
-SAMPLES = Path(__file__).parents[2] / "sample_data"
 SPLITS = 3
 FEW_GROUPS = 20
 GRAPHENE_PLANES_NM = 0.2130
@@ -47,8 +45,8 @@ class SetKind:
         What shows the particles.
     folder : str
         Folder of it, in that of the public sets or of the simulated ones.
-    origin : {"public", "simulated", "sample"}
-        Whether it is downloaded, was simulated for the study, or comes with the program.
+    is_public : bool
+        Whether it is downloaded; others are simulated for the study.
     pixel_nm : float, optional
         Side of a pixel in nm where no file says it.
     """
@@ -57,7 +55,7 @@ class SetKind:
     words: str
     shown_by: str
     folder: str
-    origin: Literal["public", "simulated", "sample"] = "public"
+    is_public: bool = True
     pixel_nm: float | None = None
 
 
@@ -79,11 +77,11 @@ KINDS = {
         ),
         SetKind(
             "simulated-hr", "simulated gold particles at high resolution",
-            "lattice fringes, amplitude contrast varied", "high_resolution", "simulated",
+            "lattice fringes, amplitude contrast varied", "high_resolution", is_public=False,
         ),
         SetKind(
             "simulated-lm", "simulated gold particles at low magnification",
-            "amplitude contrast", "low_magnification", "sample",
+            "amplitude contrast", "low_magnification", is_public=False,
         ),
     )
 }  # fmt: skip
@@ -98,8 +96,8 @@ def digest(values: np.ndarray) -> str:
 def is_there(name: str, data: Path, simulated: Path) -> bool:
     """Return whether a set can be read; a simulated one only once it is complete."""
     kind = KINDS[name]
-    if kind.origin != "public":
-        parameters = _made_in(kind, simulated) / "parameters.json"
+    if not kind.is_public:
+        parameters = simulated / "parameters.json"
         return parameters.is_file() and kind.folder in json.loads(parameters.read_text())
     return (data / kind.folder / "images").is_dir()
 
@@ -114,8 +112,8 @@ def read_set(name: str, data: Path, simulated: Path) -> tuple[LabelledImage, ...
         When an image is not the one that the study is about.
     """
     kind = KINDS[name]
-    if kind.origin != "public":
-        return _simulated(kind, _made_in(kind, simulated))
+    if not kind.is_public:
+        return _simulated(kind, simulated)
     known = json.loads(REGISTRY.read_text()).get(name)
     hashes = {} if known is None else {entry["name"]: entry for entry in known["images"]}
     size = None if kind.pixel_nm is None else (kind.pixel_nm, kind.pixel_nm)
@@ -139,10 +137,6 @@ def _group(name: str, stem: str) -> str:
     if name == "dislocation-loops":
         return stem.rpartition("_")[2]
     return re.sub(r"_layer_\d+$", "", stem)
-
-
-def _made_in(kind: SetKind, simulated: Path) -> Path:
-    return SAMPLES if kind.origin == "sample" else simulated
 
 
 def _simulated(kind: SetKind, simulated: Path) -> tuple[LabelledImage, ...]:
