@@ -32,7 +32,7 @@ from study.pieces import pieces
 from study.published import START, adopted, measure
 from study.sets import KINDS
 from study.tables import done_in, gather, merged, read_tables, write_tables
-from study.working import Place
+from study.working import CROP_PX, CROPS, Place
 
 from napari_tem_rf.protocol import PRESETS
 from napari_tem_rf.storage import write_text
@@ -71,6 +71,8 @@ def main() -> None:
     parser.add_argument("--published", type=Path, help="folder of networks that others trained")
     parser.add_argument("--sets", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--preset", choices=sorted(PRESETS), default="default")
+    parser.add_argument("--crop-px", type=int, default=CROP_PX, help="side of a crop")
+    parser.add_argument("--crops", type=int, default=CROPS, help="crops of a step")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--scheduler", help="address of a Dask cluster")
@@ -91,6 +93,8 @@ def main() -> None:
         published=START if networks else "",
         preset=options.preset,
         device=options.device,
+        crop_px=options.crop_px,
+        crops=options.crops,
     )
     wanted = list(pieces(tuple(options.sets)))
     known = None if options.anew else read_tables(TABLES)

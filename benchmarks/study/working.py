@@ -29,9 +29,9 @@ FIRST_STEPS = 300
 background, and the loss of that may stay the lowest: a network that finds the particles is sure of
 them, and pays for every border that was drawn elsewhere."""
 CROP_PX, CROPS = 256, 4
-"""Crops of a step, the same for all networks. With one crop a step each is normalised by its own
-mean, and a set of unlike images by the mean of all when it is asked: networks then lose by the
-step and not by their field."""
+"""Crops of a step, the same for all networks. One crop a step is normalised by its own mean, and by
+that of all unlike images when the network is asked: networks then lose by the step and not by their
+field."""
 PATIENCE_STEPS = 300
 """A training ends when its loss on what it may stop by has not fallen for so many steps."""
 CEILING_STEPS = 1500
@@ -57,6 +57,8 @@ class Place:
         Weights of the network that others trained, to start from; empty where there are none.
     preset : {"default", "sytwu2022"}
     device : str
+    crop_px, crops : int
+        Side and number of the crops of a step on masks, but in the paper's preset.
     """
 
     out: Path
@@ -65,6 +67,8 @@ class Place:
     published: str = ""
     preset: str = "default"
     device: str = "cpu"
+    crop_px: int = CROP_PX
+    crops: int = CROPS
 
     def row(self, piece: Piece) -> Path:
         """Return the file of a piece's results."""
@@ -233,7 +237,9 @@ def _plan(piece: Piece, data: TrainingSet, place: Place) -> TrainingPlan:
     common: dict[str, Any] = {"epochs": None, "seed": piece.seed, "device": place.device}
     if piece.strokes:
         return TrainingPlan(**common, steps=STROKE_STEPS, validation=0.0, keep="last")
-    plan = TrainingPlan(**common, steps=CEILING_STEPS, crop_px=CROP_PX, batch=CROPS, patience=1)
+    plan = TrainingPlan(
+        **common, steps=CEILING_STEPS, crop_px=place.crop_px, batch=place.crops, patience=1
+    )
     return replace(
         plan, patience=-(-PATIENCE_STEPS // _sampler(data, piece.spec, plan).steps_per_epoch)
     )
