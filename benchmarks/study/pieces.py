@@ -96,8 +96,9 @@ def _questions(sets: Sequence[str]) -> Iterator[Piece]:
         yield from _strokes(sets, number)
         yield from _networks(sets, number, ("levels at one field",))
     for number in range(SPLITS):
-        yield from _networks(sets, number, ("dilation", "levels"))
+        yield from _networks(sets, number, ("dilation",))
         yield from _scales(sets, number)
+        yield from _networks(sets, number, ("levels",))
         yield from _starts(sets, number)
         yield from _more_strokes(sets, number)
 
