@@ -97,8 +97,8 @@ def paired(
     images: pd.DataFrame, one: dict[str, Any], other: dict[str, Any], score: str = "dice"
 ) -> pd.DataFrame:
     """Return the images that both scored with the same split and seed, and their difference."""
-    keys = ["set", "split", "seed", "image", "group", "contrast"]
-    first = chosen(images, **one)[[*keys, score]]
+    keys = ["set", "split", "seed", "image", "group"]
+    first = chosen(images, **one)[[*keys, "contrast", score]]
     second = chosen(images, **other)[[*keys, score]]
     both = first.merge(second, on=keys, suffixes=("_one", "_other")).dropna(
         subset=[f"{score}_one", f"{score}_other"]

@@ -202,16 +202,19 @@ def _widths(found: Found) -> Drawn | None:
     pieces = found.pieces.dropna(subset=["w95_px"])
     if pieces.empty and found.fields.empty:
         return None
-    figure = new_figure(4.0, 3.0)
+    figure = new_figure(4.6, 3.4)
     panel = figure.subplots()
     masks = pieces[(pieces["strokes"] == 0) & (pieces["scale"] == 1)]
-    for name in _sets(masks) if len(masks) else []:
+    for place, name in enumerate(_sets(masks) if len(masks) else []):
         own = masks[masks["set"] == name]
-        panel.plot(own["nominal_px"], own["w95_px"] / own["nominal_px"], "o", ms=3, alpha=0.6,
+        # side by side, for many have the same width
+        beside = own["nominal_px"] * 1.03 ** (place - 2)
+        panel.plot(beside, own["w95_px"] / own["nominal_px"], "o", ms=3, alpha=0.6,
                    color=SHADES[name], label=name)  # fmt: skip
     if not found.fields.empty:
         fields = found.fields
-        panel.plot(fields["nominal_px"] * 1.06, fields["w95_px"] / fields["nominal_px"], "^", ms=4,
+        beside = fields["nominal_px"] * 1.03**3
+        panel.plot(beside, fields["w95_px"] / fields["nominal_px"], "^", ms=4,
                    color="#000000", label="published networks")  # fmt: skip
     panel.axhspan(0.7, 0.9, color="#bbbbbb", alpha=0.35, lw=0)
     dress(panel, LIGHT)
@@ -219,10 +222,10 @@ def _widths(found: Found) -> Drawn | None:
     panel.set_xticks([20, 50, 100, 200, 400], ["20", "50", "100", "200", "400"])
     panel.minorticks_off()
     panel.set(xlabel="nominal field (px)", ylabel="w95 / nominal field")
-    panel.legend(fontsize=7, frameon=False)
+    figure.legend(fontsize=7, frameon=False, ncols=3, loc="outside lower center")
     return figure, (
         "The part of the nominal field that holds 95 % of the influence (w95), each training a "
-        "point; grey: what the paper reports."
+        "point, those of a set side by side; grey: what the paper reports."
     )
 
 

@@ -15,7 +15,7 @@ FEWEST_TRUTH = 0.001
 KEYS = ["set", "method", "split", "seed", "strokes", "start", "scale"]
 SCORES = ["dice", "object_f1", "panoptic_quality", "count_error_percent", "diameter_bias_percent"]
 PER_IMAGE = ["image", "group", "contrast", *SCORES]
-MEGAPIXELS = (10, 20, 40, 80, 160, 320)
+MEGAPIXELS = (10, 20, 40, 80, 160, 320, 400)
 """What a training has seen where its curve is tabled; the whole curves stay with the pieces."""
 PER_PIECE = [
     *("steps", "megapixels", "kept_step", "ended_by", "grey_levels", "nominal_px"),
