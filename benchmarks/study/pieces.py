@@ -112,21 +112,21 @@ def _key(sets: Sequence[str], number: int) -> Iterator[Piece]:
 
 
 def _strokes(sets: Sequence[str], number: int) -> Iterator[Piece]:
-    """Yield few strokes: the forest, and a network from nothing and from simulated scenes."""
+    """Yield few strokes: the forest, a network from nothing and from scenes, a smaller field."""
     split, seed = round_of(number)
     for strokes in STROKES:
         for each in sets:
             yield Piece(each, "forest", split, seed, strokes)
             yield Piece(each, name_of(STARTED), split, seed, strokes, "simulated")
             yield Piece(each, name_of(STARTED), split, seed, strokes)
+            yield Piece(each, name_of(KEY[1]), split, seed, strokes)
 
 
 def _more_strokes(sets: Sequence[str], number: int) -> Iterator[Piece]:
-    """Yield few strokes: a small field, and the published network with and without its weights."""
+    """Yield few strokes: the published network with and without its weights."""
     split, seed = round_of(number)
     for strokes in STROKES:
         for each in sets:
-            yield Piece(each, name_of(KEY[1]), split, seed, strokes)
             yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, strokes, "published")
             yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, strokes)
 
