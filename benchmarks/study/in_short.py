@@ -71,7 +71,7 @@ def _least(
     worse: list[tuple[str, Effect]] = []
     for method in there:
         lost = effect_of(paired(here, {"method": method}, {"method": best}))
-        if method == best or not (lost.is_told and lost.high < 0):
+        if method == best or verdict(lost) != "loses":
             return method, worse
         worse.append((method, lost))
     return best, worse

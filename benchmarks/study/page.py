@@ -81,7 +81,7 @@ def _px(method: str) -> str:
 def _figures(rows: Iterable[Row]) -> str:
     return "; ".join(
         f"{row.where}, {row.what} {row.effect.words}, {row.effect.groups} exposures, "
-        f"{row.effect.trainings} trainings"
+        f"{row.effect.trainings} training{'s' * (row.effect.trainings != 1)}"
         for row in rows
     )
 
