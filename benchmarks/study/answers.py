@@ -419,6 +419,16 @@ def particle_scores(found: Found) -> Answer:
     )
 
 
+def at_all_scales(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of trainings that were done at every size of a pixel.
+
+    A mean over other splits of one size would compare the images.
+    """
+    here = images[(images["strokes"] == 0) & (images["start"] == "nothing")]
+    training = here.groupby(["set", "method", "split", "seed"])["scale"]
+    return here[training.transform("nunique") == len({*SCALES, 1.0})]
+
+
 def pixel_sizes(found: Found) -> Answer:
     """Ask how the answer moves with the size of a pixel."""
     rows: list[Row] = []
@@ -432,10 +442,11 @@ def pixel_sizes(found: Found) -> Answer:
                 f"{field_name(method)}: pixels {scale:g} times as large against the set's own",
             )
     table = {}
+    everywhere = at_all_scales(found.images)
     for scale in (SCALES[0], 1.0, *SCALES[1:]):
         for method in methods:
-            own = chosen(found.images, method=method, scale=scale)
-            if len(own) and rows:
+            own = chosen(everywhere, method=method, scale=scale)
+            if len(own):
                 table[(f"pixels times {scale:g}", field_name(method))] = own.groupby("set")[
                     "dice"
                 ].mean()

@@ -16,6 +16,7 @@ from study.answers import (
     MARGIN,
     WAYS,
     Answer,
+    at_all_scales,
     chosen,
     labels_in_words,
     scored_by_all,
@@ -230,8 +231,8 @@ def _widths(found: Found) -> Drawn | None:
 
 
 def _pixels(found: Found) -> Drawn | None:
-    images = found.images
-    names = _sets(images[images["scale"] != 1])
+    images = at_all_scales(found.images)
+    names = _sets(images)
     if not names:
         return None
     figure = new_figure(2.05 * len(names) + 0.6, 2.8)
