@@ -183,6 +183,8 @@ def _labels(found: Found) -> Drawn | None:
                 chosen(images, **what, strokes=amount, set=name)["dice"].mean()
                 for amount in amounts
             ]
+            if not np.isfinite(dice).any():
+                continue
             style = "--s" if way == "random forest" else "-o"
             panel.plot(range(len(amounts)), dice, style, ms=3, color=color, label=way, lw=1.1)
         dress(panel, LIGHT)
