@@ -29,6 +29,7 @@ from napari_tem_rf.gui.segment.training import begin_training
 from napari_tem_rf.gui.session.session import Session
 from napari_tem_rf.gui.session.viewers import session_of
 from napari_tem_rf.micrographs.reading import read_labels
+from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.samples import sample_folder
 
@@ -102,7 +103,7 @@ def picture_chart(viewer: Any, out: Path) -> None:
     """Save the network widget: the chart with marks, runs and pick."""
     widget = NetworkWidget(viewer)
     added = dock(viewer, widget, "Network")
-    process_until(lambda: widget.watch.findings is not None and widget.watch.findings.annotated)
+    process_until(lambda: (found := widget.findings.findings) is not None and found.annotated)
     let_settle()
     process_until(lambda: "megapixel" in widget.words.text())
     save(widget, out / "network_widget.png")
@@ -134,7 +135,7 @@ def picture_comparison(viewer: Any, out: Path) -> None:
     overlay.heat = False
     overlay.pin(AT)
     process_until(lambda: all(pin.field is not None for pin in overlay.pins))
-    by_field = {run.receptive_field: trained(run) for run in session.runs}
+    by_field = {nominal_receptive_field(run.spec): trained(run) for run in session.runs}
     for choice, field in zip(widget.comparison.choices, (44, 120), strict=True):
         choice.setCurrentIndex(choice.subjects.index(by_field[field]))
         choice.activated.emit(choice.currentIndex())
