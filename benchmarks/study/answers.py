@@ -16,7 +16,7 @@ import pandas as pd
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from study.effects import NOTHING, Effect, effect, rank_correlation
-from study.networks import KEY, PUBLISHED_SPEC, SERIES, SPECS, STARTED, name_of
+from study.networks import KEY, PUBLISHED_SPEC, SPECS, STARTED, name_of, specs_of
 from study.pieces import SCALES, STROKES
 from study.sets import KINDS
 from study.tables import Found
@@ -236,7 +236,7 @@ def by_contrast(found: Found) -> Answer:
 
 def does_complexity_matter(found: Found) -> Answer:
     """Ask for more parameters at one field, and for more levels."""
-    one_field = next(series for series in SERIES if series.name == "levels at one field").specs
+    one_field = specs_of("levels at one field")
     rows: list[Row] = []
     for less, more in pairwise(map(name_of, one_field)):
         what = f"{SPECS[more].parameters:,} parameters against {SPECS[less].parameters:,}"
@@ -244,7 +244,7 @@ def does_complexity_matter(found: Found) -> Answer:
     sentences = summed_up(
         rows, "At one field more parameters gain", "At one field more parameters lose"
     )
-    levels = next(series for series in SERIES if series.name == "levels").specs
+    levels = specs_of("levels")
     table = means(found.images, dict.fromkeys(map(name_of, (*one_field, *levels))))
     return Answer("complexity", "Does complexity matter?", sentences, tuple(rows), table)
 

@@ -13,6 +13,7 @@ from study.answers import (
     SMALL,
     Answer,
     Row,
+    Verdict,
     chosen,
     effect_of,
     field_name,
@@ -23,7 +24,7 @@ from study.answers import (
     verdict,
 )
 from study.effects import FEWEST_GROUPS, Effect
-from study.networks import KEY, SERIES, SPECS, name_of
+from study.networks import KEY, SPECS, name_of, specs_of
 from study.pieces import STROKES
 from study.sets import KINDS
 from study.tables import Found
@@ -77,8 +78,9 @@ def _least(
     return best, worse
 
 
-def _listed(parts: Iterable[str]) -> str:
-    return "; ".join(parts)
+def _sentence(parts: Iterable[str]) -> str:
+    said = "; ".join(parts)
+    return said[:1].upper() + said[1:]
 
 
 def _smallest(found: Found, methods: Sequence[str], called: Callable[[str], str], head: str) -> str:
@@ -90,7 +92,7 @@ def _smallest(found: Found, methods: Sequence[str], called: Callable[[str], str]
         method, worse = least
         lost = ", ".join(f"{called(one)} loses {-effect.mean:.3f}" for one, effect in worse)
         parts.append(f"{name} {called(method)}" + (f" ({lost})" if lost else ""))
-    return f"{head}: {_listed(parts)}" if parts else ""
+    return f"{head}: {'; '.join(parts)}" if parts else ""
 
 
 def _field(answer: Answer, found: Found) -> str:
@@ -103,7 +105,7 @@ def _field(answer: Answer, found: Found) -> str:
 
 
 def _complexity(answer: Answer, found: Found) -> str:
-    specs = next(series for series in SERIES if series.name == "levels at one field").specs
+    specs = specs_of("levels at one field")
     return _smallest(
         found,
         [*map(name_of, specs)],
@@ -113,8 +115,7 @@ def _complexity(answer: Answer, found: Found) -> str:
     )
 
 
-def _told(rows: Iterable[Row], sign: int) -> list[Row]:
-    wanted = "gains" if sign > 0 else "loses"
+def _told(rows: Iterable[Row], wanted: Verdict) -> list[Row]:
     return [row for row in rows if verdict(row.effect) == wanted]
 
 
@@ -122,7 +123,7 @@ def _dilation(answer: Answer, found: Found) -> str:
     rows = [row for row in answer.rows if row.effect.groups >= FEWEST_GROUPS]
     if not rows:
         return ""
-    gains, losses = len(_told(rows, 1)), len(_told(rows, -1))
+    gains, losses = len(_told(rows, "gains")), len(_told(rows, "loses"))
     if gains and not losses:
         return f"Dilation: it gains in {gains} of {len(rows)} comparisons and loses in none"
     if losses and not gains:
@@ -156,8 +157,7 @@ def _labels(answer: Answer, found: Found) -> str:
             if behind:
                 words += f", and the forest passes all networks in {', '.join(behind)}"
             parts.append(words)
-    said = _listed(parts)
-    return said[:1].upper() + said[1:]
+    return _sentence(parts)
 
 
 def _particles(answer: Answer, found: Found) -> str:
@@ -175,7 +175,7 @@ def _particles(answer: Answer, found: Found) -> str:
         return ""
     said = f"Both scores put the same field first in {len(names) - len(other)} of {len(names)} sets"
     if other:
-        said += f"; not in {_listed(other)}: where particles are counted, choose by object F1"
+        said += f"; not in {'; '.join(other)}: where particles are counted, choose by object F1"
     return said
 
 
@@ -183,7 +183,7 @@ def _pixels(answer: Answer, found: Found) -> str:
     rows = [row for row in answer.rows if row.effect.groups >= FEWEST_GROUPS]
     if not rows:
         return ""
-    gains, losses = _told(rows, 1), _told(rows, -1)
+    gains, losses = _told(rows, "gains"), _told(rows, "loses")
     said = (
         f"Of {len(rows)} comparisons with the files' own pixels, others lose in {len(losses)} and "
         f"gain in {len(gains)}"
@@ -207,18 +207,18 @@ def _starts(answer: Answer, found: Found) -> str:
                 and row.effect.groups >= FEWEST_GROUPS
             ]
             if rows:
-                gains, losses = _told(rows, 1), _told(rows, -1)
+                gains, losses = _told(rows, "gains"), _told(rows, "loses")
                 parts.append(
                     f"from {start} weights, {labels_in_words(strokes)}: gains in {len(gains)} of "
                     f"{len(rows)} sets, loses in {len(losses)}"
                 )
-    said = _listed(parts)
-    return said[:1].upper() + said[1:]
+    return _sentence(parts)
 
 
 def _contrast(answer: Answer, found: Found) -> str:
     """Say what the step from the smallest field to the usual one brings below and above."""
-    pairs = paired(found.images, {"method": LARGE}, {"method": name_of(KEY[0])})
+    small = name_of(KEY[0])
+    pairs = paired(found.images, {"method": LARGE}, {"method": small})
     parts = []
     for low, high, words in ((0.0, 0.5, "below 0.5 sigma"), (1.0, float("inf"), "from 1 sigma")):
         effect = effect_of(pairs[(pairs["contrast"] >= low) & (pairs["contrast"] < high)])
@@ -226,7 +226,8 @@ def _contrast(answer: Answer, found: Found) -> str:
             parts.append(f"{words} it brings {effect.words}")
     if not parts:
         return ""
-    return f"From 18 to 120 px, all sets together: {_listed(parts)}"
+    fields = f"{field_name(small).removesuffix(' px')} to {field_name(LARGE)}"
+    return f"From {fields}, all sets together: {'; '.join(parts)}"
 
 
 def _published(answer: Answer, found: Found) -> str:
@@ -240,7 +241,7 @@ def _published(answer: Answer, found: Found) -> str:
         parts.append(f"{name} {per[name].max():.2f} (a network trained there {small:.2f})")
     return (
         "Others' networks, asked without a stroke, by Dice at the better size of pixels: "
-        f"{_listed(parts)}"
+        f"{'; '.join(parts)}"
     )
 
 

@@ -49,6 +49,13 @@ SERIES = (
         ),
     ),
 )
+
+
+def specs_of(series: str) -> tuple[NetworkSpec, ...]:
+    """Return the networks of a series by its name."""
+    return next(each.specs for each in SERIES if each.name == series)
+
+
 PUBLISHED_SPEC = NetworkSpec((2, 2, 2, 2))
 STARTED = NetworkSpec((4, 4))
 """The network whose starts are compared: one of simulated scenes comes with the program."""

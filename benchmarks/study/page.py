@@ -21,7 +21,7 @@ from study.answers import (
 from study.drawing import draw
 from study.effects import FEWEST_GROUPS
 from study.in_short import in_short
-from study.networks import KEY, SERIES, SPECS, name_of
+from study.networks import KEY, SERIES, SPECS, name_of, specs_of
 from study.pieces import STROKES, pieces
 from study.sets import KINDS
 from study.tables import Found
@@ -149,7 +149,7 @@ def _most_at_low_contrast(found: Found) -> Claim:
 
 
 def _complexity(found: Found) -> Claim:
-    specs = next(series for series in SERIES if series.name == "levels at one field").specs
+    specs = specs_of("levels at one field")
     less, more = name_of(specs[0]), name_of(specs[-1])
     what = f"{SPECS[more].parameters:,} parameters against {SPECS[less].parameters:,}"
     rows = by_set(found.images, {"method": more}, {"method": less}, what)
