@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 
 from napari_tem_rf.figures import new_figure
 from napari_tem_rf.figures.theme import LIGHT, dress
@@ -45,9 +46,10 @@ def draw(found: Found, answers: list[Answer], folder: Path) -> dict[str, str]:
         figure, caption = drawn
         for ending in (".png", ".svg"):
             with write_aside(folder / f"{answer.name}{ending}") as aside:
-                # no date in the file: the same data make the same figure
+                # no date and no random names in the file: the same data make the same figure
                 metadata = {"Date": None} if ending == ".svg" else None
-                figure.savefig(aside, dpi=130, metadata=metadata)
+                with rc_context({"svg.hashsalt": answer.name}):
+                    figure.savefig(aside, dpi=130, metadata=metadata)
         captions[answer.name] = caption
     return captions
 
