@@ -147,20 +147,28 @@ def test_a_study_that_ends_early_is_whole_at_a_smaller_size():
     other = next(place for place, p in enumerate(rest) if p.set not in pieces.TELLING)
     told = rest[:other]
     rounds = [pieces.round_of(number) for number in range(3)]
-    first = told[: next(place for place, p in enumerate(told) if p.method.endswith("-d2"))]
+    first = told[: next(place for place, p in enumerate(told) if p.start == "published")]
     assert {(p.split, p.seed) for p in first} == set(rounds)
     assert {p.strokes for p in first} == {0, *pieces.STROKES}
     assert {p.start for p in first} == {"nothing", "simulated"}
-    # then each question once before any of them again
-    after = told[len(first) :]
-    once = after[: next(place for place, p in enumerate(after) if p.seed != 752)]
+    # then each finer question once
+    once = told[len(first) :]
+    assert {(p.split, p.seed) for p in once} == {pieces.round_of(0)}
     assert {p.strokes for p in once} == {0, *pieces.STROKES}
     assert {p.scale for p in once} == {1.0, *pieces.SCALES}
     assert {p.start for p in once} == {"nothing", "simulated", "published"}
     methods = {p.method for p in (*first, *once)}
-    for series in ("levels", "levels at one field"):
+    for series in ("levels", "levels at one field", "dilation"):
         specs = next(each.specs for each in SERIES if each.name == series)
         assert {name_of(spec) for spec in specs} <= methods | set(map(name_of, KEY))
+    # then all sets with every split and each seed, and last the finer questions once more
+    after = rest[other:]
+    finer = next(place for place, p in enumerate(after) if p.start == "published")
+    assert {p.set for p in after[:finer]} == set(sets.KINDS)
+    assert {(p.split, p.seed) for p in wanted[: key + other + finer]} == {
+        pieces.round_of(number) for number in range(pieces.ROUNDS)
+    }
+    assert {p.set for p in after[finer:]} == set(pieces.FINE)
 
 
 def test_so_many_strokes_are_drawn_inside_the_true_regions():

@@ -17,8 +17,10 @@ SCALES = (0.5, 2.0)
 """Sides of a pixel, the set's own being 1."""
 TELLING = ("graphene-hrtem", "nanoparticles-bf", "simulated-hr", "simulated-lm")
 """Sets of ten exposures and more, of which an interval can leave something out."""
+FINE = ("graphene-hrtem", "simulated-hr")
+"""Those of phase contrast: where the field tells, finer questions are asked with each split."""
 ROUNDS = len(PAPER_SEEDS)
-"""Each seed once, and each split: what 20 core hours are enough for."""
+"""Each seed once, and each split: what 10 core hours are enough for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +72,10 @@ def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
     """Yield all pieces, the most wanted first.
 
     Every round has the key networks and the baselines on the masks of all sets; the first three
-    come before all else, for without each split there is no interval to speak of. They have the
-    other questions too, in the sets that can tell something first: what a claim or the program's
-    advice rests on with every split, then each question once, then the other splits of it.
+    come before all else, for without each split there is no interval to speak of. What a claim or
+    the program's advice rests on follows with every split, in sets of three exposures too. Finer
+    questions are asked once of all sets that can tell something, and with every split where the
+    field tells.
     """
     # series share networks
     yield from dict.fromkeys(_in_order(sets))
@@ -80,27 +83,31 @@ def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
 
 def _in_order(sets: tuple[str, ...]) -> Iterator[Piece]:
     telling = [name for name in sets if name in TELLING]
-    others = [name for name in sets if name not in TELLING]
-    for some in (telling, others):
-        for number in range(SPLITS):
-            yield from _key(some, number)
-        yield from _questions(some)
+    fine = [name for name in sets if name in FINE]
     for number in range(SPLITS):
-        yield from _networks(sets, number, ("pools",))
+        yield from _key(telling, number)
+    for number in range(SPLITS):
+        yield from _strokes(telling, number)
+        yield from _networks(telling, number, ("levels at one field",))
+    yield from _finer(telling, 0)
+    others = [name for name in sets if name not in TELLING]
+    for number in range(SPLITS):
+        yield from _key(others, number)
+        yield from _strokes(others, number)
+        yield from _networks(others, number, ("levels at one field",))
     for number in range(SPLITS, ROUNDS):
         yield from _key(sets, number)
+    for number in range(1, SPLITS):
+        yield from _finer(fine, number)
+    yield from _networks(fine, 0, ("pools",))
 
 
-def _questions(sets: Sequence[str]) -> Iterator[Piece]:
-    for number in range(SPLITS):
-        yield from _strokes(sets, number)
-        yield from _networks(sets, number, ("levels at one field",))
-    for number in range(SPLITS):
-        yield from _networks(sets, number, ("dilation",))
-        yield from _scales(sets, number)
-        yield from _networks(sets, number, ("levels",))
-        yield from _starts(sets, number)
-        yield from _more_strokes(sets, number)
+def _finer(sets: Sequence[str], number: int) -> Iterator[Piece]:
+    yield from _more_strokes(sets, number)
+    yield from _starts(sets, number)
+    yield from _networks(sets, number, ("levels",))
+    yield from _scales(sets, number)
+    yield from _networks([name for name in sets if name in FINE], number, ("dilation",))
 
 
 def _key(sets: Sequence[str], number: int) -> Iterator[Piece]:
@@ -139,11 +146,12 @@ def _networks(sets: Sequence[str], number: int, series: tuple[str, ...]) -> Iter
 
 
 def _starts(sets: Sequence[str], number: int) -> Iterator[Piece]:
-    """Yield starts with all labels; those from nothing are among the others."""
+    """Yield starts with all labels; the smaller network's from nothing are among the key ones."""
     split, seed = round_of(number)
     for each in sets:
         yield Piece(each, name_of(STARTED), split, seed, start="simulated")
         yield Piece(each, name_of(PUBLISHED_SPEC), split, seed, start="published")
+        yield Piece(each, name_of(PUBLISHED_SPEC), split, seed)
 
 
 def _scales(sets: Sequence[str], number: int) -> Iterator[Piece]:
