@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QWidget
+from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox, QLabel, QPushButton, QWidget
 
 from napari_tem_rf.comparison import ComparisonSettings
 from napari_tem_rf.describing import settings_of, told
@@ -13,7 +13,7 @@ from napari_tem_rf.gui.compare.plan_part import PlanPart
 from napari_tem_rf.gui.export.mask_export import MaskExport
 from napari_tem_rf.gui.particles.options import ParticleOptions
 from napari_tem_rf.gui.pieces.forms import Form, tip_of
-from napari_tem_rf.gui.pieces.parts import DOCK_WIDTH, Fold, Sentence
+from napari_tem_rf.gui.pieces.parts import DOCK_WIDTH, Fold, Sentence, column
 from napari_tem_rf.gui.segment.cleaning import CleaningWidget
 from napari_tem_rf.gui.segment.train import TrainWidget
 from napari_tem_rf.measuring.series import Finding
@@ -186,3 +186,26 @@ def test_a_fold_grows_with_what_is_in_it(qtbot: Any) -> None:
     assert not words.isVisible()
     fold.open()
     assert fold.is_open
+
+
+def test_what_stands_below_words_that_change_by_themselves_stays_where_it_is(qtbot: Any) -> None:
+    words, button = Sentence(lines=3), QPushButton("Change...")
+    below = QWidget()
+    column(below, [words, button]).addStretch(1)
+    below.resize(DOCK_WIDTH, 300)
+    qtbot.addWidget(below)
+    below.show()
+    words.say("Live: paint a stroke.", "quiet")
+    line = words.fontMetrics().height()
+    qtbot.waitUntil(lambda: button.y() > 3 * line, timeout=5000)
+    before = button.y()
+    for said in (
+        "A quick prediction from 6,287 painted px is shown; it follows each stroke.",
+        "The network's prediction is shown: the network does better on strokes held back "
+        "(Dice 0.95 against 0.93); it learns on.",
+    ):
+        words.say(said, "quiet")
+        qtbot.wait(50)
+        assert button.y() == before
+    words.say("")
+    qtbot.waitUntil(lambda: button.y() < before, timeout=5000)

@@ -375,8 +375,8 @@ def test_the_network_takes_over_once_it_does_better(
     assert layer is not None
     assert (layer.data == 2).all()
     assert part.words.text() == (
-        "The network's prediction is shown: the network does better on strokes that neither "
-        "learned from (Dice 0.90 against 0.70); it gets no better."
+        "The network's prediction is shown: the network does better on strokes held back "
+        "(Dice 0.90 against 0.70); it gets no better."
     )
     assert session.runs == ()
     assert session.training is None

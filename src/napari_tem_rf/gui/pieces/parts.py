@@ -7,7 +7,7 @@ from weakref import WeakMethod
 import napari
 from napari.settings import get_settings
 from napari.utils.theme import Theme, get_theme
-from qtpy.QtCore import QPointF, QSize, Qt, Signal
+from qtpy.QtCore import QPointF, QRect, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QIcon, QPainter, QPixmap, QPolygonF
 from qtpy.QtWidgets import (
     QComboBox,
@@ -44,6 +44,9 @@ _NO_HEIGHT = 2**24 - 1
 """Qt's own word for no limit."""
 
 Tone = Literal["plain", "quiet", "good", "advice", "warning", "error"]
+
+_WIDE_PX = 100_000
+"""No sentence is wrapped in so wide a dock."""
 
 _SIGNS: dict[Tone, str] = {
     "plain": "",
@@ -86,11 +89,29 @@ class Sentence(PlainLabel):
     """One line of words to the user, plain and wrapped; hidden while it says nothing.
 
     The tone shows in a sign before the words, not by colour alone.
+
+    Parameters
+    ----------
+    text : str, optional
+    tone : {"plain", "quiet", "good", "advice", "warning", "error"}, optional
+    parent : QWidget, optional
+    lines : int, optional
+        Lines whose room is kept while it says anything: what stands below words that change by
+        themselves must not move away under the pointer.
     """
 
-    def __init__(self, text: str = "", tone: Tone = "plain", parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        text: str = "",
+        tone: Tone = "plain",
+        parent: QWidget | None = None,
+        lines: int = 1,
+    ) -> None:
         super().__init__(parent=parent)
+        self._lines = lines
         self.setWordWrap(True)
+        if lines > 1:
+            self.setAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
@@ -104,6 +125,18 @@ class Sentence(PlainLabel):
         self.setText(f"{_SIGNS[tone]}{text}" if text else "")
         self.setVisible(bool(text))
         self._paint()
+        self._keep_room()
+
+    def _keep_room(self) -> None:
+        if self._lines == 1 or not self.text():
+            return
+        self.setMinimumHeight(0)  # else it counts below
+        one, all_of_them = (
+            self.fontMetrics().boundingRect(QRect(), 0, "\n".join("x" * lines)).height()
+            for lines in (1, self._lines)
+        )
+        around = self.heightForWidth(_WIDE_PX) - one  # what the style adds to a line of words
+        self.setMinimumHeight(all_of_them + around)
 
     def _paint(self) -> None:
         theme = current_theme()
@@ -121,10 +154,12 @@ class Sentence(PlainLabel):
             self.setStyleSheet(style)
 
     def changeEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
-        """Follow the theme."""
+        """Follow the theme and the size of the font."""
         super().changeEvent(event)
-        if event.type() == event.Type.StyleChange and hasattr(self, "_tone"):
+        changes = (event.Type.StyleChange, event.Type.FontChange)
+        if event.type() in changes and hasattr(self, "_tone"):
             self._paint()
+            self._keep_room()
 
 
 def _mixed(color: str, other: str, share: float) -> str:

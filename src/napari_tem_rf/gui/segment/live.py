@@ -52,6 +52,9 @@ CHUNK_PX = 512
 REST_MS = 2000
 """A hand that rests for so long lets the network learn."""
 
+_LINES = 3
+"""What the longest sentence takes in a dock as wide as it opens."""
+
 _SOON_MS = 20
 _VIEW_PAUSE_MS = 150
 
@@ -116,7 +119,7 @@ class LivePart(QWidget):
             f"it does better ({key_of('stop')} stops it). Train makes a run for other images.",
         )
         self.tick.toggled.connect(self._on_tick)
-        self.words = Sentence()
+        self.words = Sentence(lines=_LINES)
         column(self, [self.tick, self.words], spacing=2)
 
         self._soon = QTimer(self)
@@ -511,11 +514,10 @@ class LivePart(QWidget):
             scores = f"Dice {mine.dice:.2f} as well, and {'surer' if better else 'less sure'}"
         else:
             scores = f"Dice {mine.dice:.2f} against {quick.dice:.2f}"
-        why = "does better" if better else "does not do better"
+        why = "does better" if better else "does no better"
         ending = f"; it {how}" if how else ""
         self.words.say(
-            f"{self._said}: the network {why} on strokes that neither learned from ({scores})"
-            f"{ending}.",
+            f"{self._said}: the network {why} on strokes held back ({scores}){ending}.",
             "quiet",
         )
 
