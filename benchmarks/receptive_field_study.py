@@ -12,6 +12,9 @@ that others trained (a folder of safetensors and ``networks.json``), without tra
 ``docs/receptive_field_study.md`` with its figures, and the table in the package that the program's
 advice is read from. What those tables hold is not done again, unless ``--anew`` is given.
 
+``--scheduler`` gives the pieces to a Dask cluster. Its scheduler and workers see the same folders
+and have ``benchmarks`` on their ``PYTHONPATH``; ``--workers`` says how many pieces at once.
+
 Real images come from ``--data`` (graphene-hrtem, nanoparticles-bf and dislocation-loops in it, each
 with images and labels), those simulated from ``--simulated``. They are made in a quarter of an hour
 of a core, with abTEM::
@@ -76,7 +79,9 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--scheduler", help="address of a Dask cluster")
-    parser.add_argument("--workers", type=int, default=0, help="local processes")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="pieces at once, on the cluster or in processes here"
+    )
     parser.add_argument("--anew", action="store_true", help="do what docs/study holds again, too")
     options = parser.parse_args()
     if options.what == "page":

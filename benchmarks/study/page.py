@@ -321,8 +321,9 @@ def _state(found: Found, command: str) -> list[str]:
         "```",
         "",
         "A piece is written whole or not at all, so it may be stopped at any moment; "
-        "`--scheduler tcp://...` gives the pieces to a Dask cluster, `--workers N` to so many "
-        "processes here. `page` then writes this page anew.",
+        "`--scheduler tcp://...` gives the pieces to a Dask cluster whose scheduler and workers "
+        "have `benchmarks` on their `PYTHONPATH` (`--workers N`: how many at once), `--workers N` "
+        "alone to so many processes here. `page` then writes this page anew.",
         "",
     ]
     return lines
