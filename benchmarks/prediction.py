@@ -10,7 +10,11 @@ how many labels differ between our tiles and that one pass. A second table follo
 memory to larger images. Every way runs in a process of its own.
 
     python benchmarks/prediction.py [--fields 44 120 392] [--side 4096] [--large 8192 16384]
-        [--repeats 3]
+        [--repeats 3] [--device cpu]
+
+With a GPU (`--device cuda`) the memory is the card's, OpenVINO's row is left out, and every way
+begins and ends in the computer's memory: the image's way to the card and the labels' way back are
+on the clock.
 
 "Ours by torch" is our tiles without the kernels of prediction. MONAI and OpenVINO are no
 dependencies: pip install -c constraints.txt monai openvino, or their rows are left out.
@@ -64,7 +68,9 @@ def save_network(field: int, pixels: np.ndarray, path: Path) -> None:
     torch.save(network.state_dict(), path)
 
 
-def predictor(way: str, field: int, weights: Path) -> Callable[[np.ndarray], np.ndarray]:
+def predictor(
+    way: str, field: int, weights: Path, device: str
+) -> Callable[[np.ndarray], np.ndarray]:
     """Return the function that turns pixels into labels."""
     import torch
     from paper_unet import PaperUNet
@@ -81,27 +87,28 @@ def predictor(way: str, field: int, weights: Path) -> Callable[[np.ndarray], np.
 
         network = Network(NetworkSpec(POOLS[field], filters=4))
         network.load_state_dict(state)
-        folded = accelerated(network).folded()
+        folded = accelerated(network).folded().to(device)
         if way != "folded":
             keep_pages()
-            compiled.warm_up()
+            if device == "cpu":
+                compiled.warm_up()
             chosen = fastest_pass if way == "ours" else cheapest_pass
             return lambda pixels: predict(folded, pixels, pass_over=chosen).classes
         plain = folded
     else:
         plain = PaperUNet(POOLS[field])
         plain.load_state_dict(state)
-        plain.eval()
+        plain.to(device).eval()
 
     if way == "openvino":
         return by_openvino(field, state)
 
     def labels(logits) -> np.ndarray:
-        return logits[0].argmax(0).to(torch.uint8).numpy()
+        return logits[0].argmax(0).to(torch.uint8).cpu().numpy()
 
     @torch.inference_mode()
     def whole(pixels: np.ndarray) -> np.ndarray:
-        return labels(plain(torch.from_numpy(pixels)[None, None]))
+        return labels(plain(torch.from_numpy(pixels)[None, None].to(device)))
 
     if way in ("whole", "folded"):
         return whole
@@ -112,7 +119,7 @@ def predictor(way: str, field: int, weights: Path) -> Callable[[np.ndarray], np.
 
     @torch.inference_mode()
     def sliding(pixels: np.ndarray) -> np.ndarray:
-        image = torch.from_numpy(pixels)[None, None]
+        image = torch.from_numpy(pixels)[None, None].to(device)
         return labels(
             sliding_window_inference(
                 image, (ROI_PX, ROI_PX), int(windows), plain, overlap=OVERLAP, mode=mode
@@ -185,11 +192,29 @@ class Peak:
         self.mib = (self.most - self.before) / 2**20
 
 
-def work(way: str, field: int, weights: Path, image: Path, labels: Path, repeats: int) -> None:
+class CardPeak:
+    """The most memory of the GPU within the block, beyond what it held before."""
+
+    def __enter__(self) -> "CardPeak":
+        import torch
+
+        torch.cuda.reset_peak_memory_stats()
+        self.before = torch.cuda.memory_allocated()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import torch
+
+        self.mib = (torch.cuda.max_memory_allocated() - self.before) / 2**20
+
+
+def work(
+    way: str, field: int, weights: Path, image: Path, labels: Path, repeats: int, device: str
+) -> None:
     """Predict an image once for the memory, then for the clock; print the figures."""
     pixels = np.load(image)
-    run = predictor(way, field, weights)
-    with Peak() as peak:
+    run = predictor(way, field, weights, device)
+    with CardPeak() if device == "cuda" else Peak() as peak:
         result = run(pixels)
     np.save(labels, result)
     seconds = []
@@ -203,14 +228,23 @@ def work(way: str, field: int, weights: Path, image: Path, labels: Path, repeats
 class Bench:
     """Runs ways in processes of their own; files lie in a folder."""
 
-    def __init__(self, folder: Path, fields: list[int], repeats: int) -> None:
-        self.folder, self.fields, self.repeats = folder, fields, repeats
+    def __init__(self, folder: Path, fields: list[int], repeats: int, device: str) -> None:
+        self.folder, self.fields, self.repeats, self.device = folder, fields, repeats, device
 
     def run(self, way: str, field: int, image: Path, repeats: int | None = None) -> dict:
         """Return seconds, MiB and labels of a way."""
         labels = self.folder / "labels.npy"
-        command = [sys.executable, __file__, "--repeats", str(repeats or self.repeats), "--work"]
-        command += [way, str(field), str(self.folder / f"{field}.pt"), str(image), str(labels)]
+        command = [sys.executable, __file__, "--repeats", str(repeats or self.repeats)]
+        command += [
+            "--device",
+            self.device,
+            "--work",
+            way,
+            str(field),
+            str(self.folder / f"{field}.pt"),
+            str(image),
+            str(labels),
+        ]
         answer = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(answer.stdout.splitlines()[-1]) | {"labels": np.load(labels)}
 
@@ -241,7 +275,7 @@ def compare(bench: Bench, image: Path, quarter: Path) -> None:
         whole, ours, by_torch, folded = (bench.run(way, field, image) for way in ways)
         rows = {"whole pass": whole, "ours": ours, "ours by torch": by_torch}
         rows["folded, one pass"] = folded
-        if importlib.util.find_spec("openvino") is not None:
+        if bench.device == "cpu" and importlib.util.find_spec("openvino") is not None:
             rows["OpenVINO, tiles of 1024"] = bench.run("openvino", field, image)
         if with_monai:
             for mode in ("gaussian", "constant"):
@@ -274,7 +308,8 @@ def follow(bench: Bench, image: Path, sides: list[int]) -> None:
         np.save(large, np.tile(pixels, (copies, copies))[:side, :side])
         for field in bench.fields:
             result = bench.run("ours", field, large)
-            seconds, mib = seconds_of(result), result["mib"] - side**2 / 2**20
+            of_labels = side**2 / 2**20 if bench.device == "cpu" else 0.0
+            seconds, mib = seconds_of(result), result["mib"] - of_labels
             each = 1e9 * seconds / side**2
             print(f"{field:8d}  {side:7d}  {seconds:8.2f}  {each:6.1f}  {mib:.0f}", flush=True)
 
@@ -285,13 +320,25 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=4096)
     parser.add_argument("--large", type=int, nargs="*", default=[8192])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--work", nargs=5, metavar=("WAY", "FIELD", "WEIGHTS", "IMAGE", "LABELS"))
     options = parser.parse_args()
     if options.work:
         way, field, weights, image, labels = options.work
-        work(way, int(field), Path(weights), Path(image), Path(labels), options.repeats)
+        work(
+            way,
+            int(field),
+            Path(weights),
+            Path(image),
+            Path(labels),
+            options.repeats,
+            options.device,
+        )
         return
-    print(f"{options.side} x {options.side} px, 8,074 parameters, median of {options.repeats}")
+    print(
+        f"{options.side} x {options.side} px, 8,074 parameters, median of {options.repeats}, "
+        f"{options.device}"
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         pixels = micrograph(options.side)
@@ -300,7 +347,7 @@ def main() -> None:
         np.save(quarter, pixels[: options.side // 2, : options.side // 2])
         for field in options.fields:
             save_network(field, pixels, folder / f"{field}.pt")
-        bench = Bench(folder, options.fields, options.repeats)
+        bench = Bench(folder, options.fields, options.repeats, options.device)
         compare(bench, image, quarter)
         follow(bench, image, [options.side, *options.large])
 

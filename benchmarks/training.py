@@ -13,7 +13,10 @@ The second table gives the mean Dice on images of other exposures after so many 
 running average of the weights, theirs the weights. The images are the public graphene set where
 its folder is there (92 of 256 x 256 px), or the sample data.
 
-    python benchmarks/training.py [--repeats 3] [--fields 44 120 392]
+Both compute on the same device; on a GPU the authors' way reads its loss after each step, as their
+script does, so that the clock waits for the card.
+
+    python benchmarks/training.py [--repeats 3] [--fields 44 120 392] [--device auto]
         [--dice-fields 120] [--mpx 5 10 20 40] [--seeds 3] [--data ../shared/data]
 """
 
@@ -96,26 +99,29 @@ def turn(values: np.ndarray, symmetry: int) -> np.ndarray:
     return turned[:, ::-1] if symmetry >= 4 else turned
 
 
-def train_theirs(field: int, images: tuple[AnnotatedImage, ...], seed: int) -> Iterator[tuple]:
+def train_theirs(
+    field: int, images: tuple[AnnotatedImage, ...], seed: int, device: str
+) -> Iterator[tuple]:
     """Yield (network, pixels of the step) after each step of the authors' loop."""
     import torch
     from paper_unet import PaperUNet
     from torch.nn import functional
 
     torch.manual_seed(seed)
-    network = PaperUNet(POOLS[field])
+    network = PaperUNet(POOLS[field]).to(device)
     optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE)
     for pixels, labels in patches(images, seed):
         network.train()
         optimizer.zero_grad()
-        loss = functional.cross_entropy(network(pixels), labels)
+        loss = functional.cross_entropy(network(pixels.to(device)), labels.to(device))
         loss.backward()
         optimizer.step()
+        loss.item()
         yield network, pixels.numel()
 
 
-def speed_of_theirs(field: int, repeats: int) -> dict:
-    steps = train_theirs(field, labelled(sample_folder("high_resolution")).images, 752)
+def speed_of_theirs(field: int, repeats: int, device: str) -> dict:
+    steps = train_theirs(field, labelled(sample_folder("high_resolution")).images, 752, device)
     next(steps)  # the first step is slower
     rates = []
     for _ in range(repeats):
@@ -125,14 +131,17 @@ def speed_of_theirs(field: int, repeats: int) -> dict:
     return {"rates": rates, "counted": 1.0, "what": f"{BATCH} of {PATCH_PX} x {PATCH_PX}"}
 
 
-def speed_of_ours(field: int, repeats: int) -> dict:
+def speed_of_ours(field: int, repeats: int, device: str) -> dict:
     from napari_tem_rf.learning.crops import CropSampler
     from napari_tem_rf.learning.training import train
     from napari_tem_rf.networks.spec import NetworkSpec
     from napari_tem_rf.protocol import EpochReport, TrainingPlan
 
     data = labelled(sample_folder("high_resolution"))
-    spec, plan = NetworkSpec(POOLS[field], filters=4), TrainingPlan(epochs=1 + repeats)
+    spec, plan = (
+        NetworkSpec(POOLS[field], filters=4),
+        TrainingPlan(epochs=1 + repeats, device=device),
+    )
     parts = splitting.split(data, plan.validation, 0, 752)
     training, validation = parts.training, parts.validation
     sampler = CropSampler(training, spec, plan, np.random.default_rng(0))
@@ -151,28 +160,39 @@ def speed_of_ours(field: int, repeats: int) -> dict:
 
 
 def dice_of_theirs(
-    field: int, training: TrainingSet, held_out: TrainingSet, mpx: list[float], seed: int
+    field: int,
+    training: TrainingSet,
+    held_out: TrainingSet,
+    mpx: list[float],
+    seed: int,
+    device: str,
 ) -> list[float]:
     import torch
 
     scores, seen = [], 0
-    for network, px in train_theirs(field, training.images, seed):
+    for network, px in train_theirs(field, training.images, seed, device):
         seen += px
         while len(scores) < len(mpx) and seen >= mpx[len(scores)] * 1e6:
             network.eval()
             with torch.inference_mode():
-                found = [
-                    network(torch.from_numpy(whole(image.pixels, 64))[None, None])[0].argmax(0)
+                wholes = [
+                    torch.from_numpy(whole(image.pixels, 64))[None, None].to(device)
                     for image in held_out.images
                 ]
-            scores.append(mean_dice([each.numpy() for each in found], held_out))
+                found = [network(each)[0].argmax(0).cpu().numpy() for each in wholes]
+            scores.append(mean_dice(found, held_out))
         if len(scores) == len(mpx):
             break
     return scores
 
 
 def dice_of_ours(
-    field: int, training: TrainingSet, held_out: TrainingSet, mpx: list[float], seed: int
+    field: int,
+    training: TrainingSet,
+    held_out: TrainingSet,
+    mpx: list[float],
+    seed: int,
+    device: str,
 ) -> list[float]:
     from napari_tem_rf.learning.crops import CropSampler
     from napari_tem_rf.learning.fast.network import accelerated
@@ -182,7 +202,7 @@ def dice_of_ours(
     from napari_tem_rf.protocol import TrainingPlan
 
     spec = NetworkSpec(POOLS[field], filters=4)
-    plan = TrainingPlan(epochs=10_000, seed=seed)
+    plan = TrainingPlan(epochs=10_000, seed=seed, device=device)
     sampler = CropSampler(training, spec, plan, np.random.default_rng(0))
     px = sampler.batch * sampler.geometry.rows * sampler.geometry.columns
     scores: list[float] = []
@@ -223,14 +243,19 @@ def in_a_process(*arguments: object) -> dict | list:
     return json.loads(answer.stdout.splitlines()[-1])
 
 
-def print_speeds(fields: list[int], repeats: int) -> None:
-    print(f"Training, 8,074 parameters, sample data, median of {repeats} (min to max)")
+def print_speeds(fields: list[int], repeats: int, device: str) -> None:
+    print(
+        f"Training, 8,074 parameters, sample data, median of {repeats} (min to max), "
+        f"{name_of(device)}"
+    )
     print(
         f"{'field/px':>8}  {'way':8}  {'crops a step':>16}  {'Mpx/s':>6}  {'min to max':>14}  "
         f"{'in the loss':>11}  {'ratio':>5}"
     )
     for field in fields:
-        results = {way: in_a_process("speed", way, field, repeats) for way in ("authors", "ours")}
+        results = {
+            way: in_a_process("speed", way, field, device, repeats) for way in ("authors", "ours")
+        }
         slow = statistics.median(results["authors"]["rates"])
         for way, result in results.items():
             rates = result["rates"]
@@ -243,7 +268,13 @@ def print_speeds(fields: list[int], repeats: int) -> None:
             )
 
 
-def print_dice(fields: list[int], mpx: list[float], seeds: int, data: Path) -> None:
+def name_of(device: str) -> str:
+    import torch
+
+    return torch.cuda.get_device_name() if device == "cuda" else device
+
+
+def print_dice(fields: list[int], mpx: list[float], seeds: int, data: Path, device: str) -> None:
     folder = data / "graphene-hrtem"
     if not folder.is_dir():
         print(f'\n"{folder}" is not there: Dice on the sample data instead')
@@ -253,24 +284,33 @@ def print_dice(fields: list[int], mpx: list[float], seeds: int, data: Path) -> N
     for field in fields:
         for way in ("authors", "ours"):
             scores = np.array(
-                [in_a_process("dice", way, field, seed, folder, *mpx) for seed in range(seeds)]
+                [
+                    in_a_process("dice", way, field, device, seed, folder, *mpx)
+                    for seed in range(seeds)
+                ]
             )
             cells = [f"{each.mean():.3f} ({np.ptp(each):.3f})" for each in scores.T]
             print(f"{field:8d}  {way:8}  " + "  ".join(f"{c:>13}" for c in cells), flush=True)
 
 
-def work(what: str, way: str, field: str, *rest: str) -> None:
+def work(what: str, way: str, field: str, device: str, *rest: str) -> None:
     """Do one measurement in this process and print it as JSON."""
     ours = way == "ours"
     if what == "speed":
         measure = speed_of_ours if ours else speed_of_theirs
-        print(json.dumps(measure(int(field), int(rest[0]))))
+        print(json.dumps(measure(int(field), int(rest[0]), device)))
         return
     seed, folder, *mpx = rest
     training, held_out = split(labelled(Path(folder)), int(seed))
     score = dice_of_ours if ours else dice_of_theirs
     points = [float(each) for each in mpx]
-    print(json.dumps(score(int(field), training, held_out, points, int(seed))))
+    print(json.dumps(score(int(field), training, held_out, points, int(seed), device)))
+
+
+def device_for(wish: str) -> str:
+    from napari_tem_rf.learning.device import pick_device
+
+    return pick_device(wish).type
 
 
 def main() -> None:
@@ -283,15 +323,17 @@ def main() -> None:
     parser.add_argument("--mpx", type=float, nargs="+", default=[5, 10, 20, 40])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda", "mps"), default="auto")
     parser.add_argument("--work", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.work:
         work(*options.work)
         return
+    device = device_for(options.device)
     if options.fields:
-        print_speeds(options.fields, options.repeats)
+        print_speeds(options.fields, options.repeats, device)
     if options.dice_fields:
-        print_dice(options.dice_fields, sorted(options.mpx), options.seeds, options.data)
+        print_dice(options.dice_fields, sorted(options.mpx), options.seeds, options.data, device)
 
 
 if __name__ == "__main__":
