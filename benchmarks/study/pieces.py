@@ -18,7 +18,8 @@ SCALES = (0.5, 2.0)
 TELLING = ("graphene-hrtem", "nanoparticles-bf", "simulated-hr", "simulated-lm")
 """Sets of ten exposures and more, of which an interval can leave something out."""
 FINE = ("graphene-hrtem", "simulated-hr")
-"""Those of phase contrast: where the field tells, finer questions are asked with each split."""
+"""Those of phase contrast: where the field tells, finer questions are asked with more splits."""
+FINER_SPLITS = 2
 ROUNDS = len(PAPER_SEEDS)
 """Each seed once, and each split: what 10 core hours are enough for."""
 
@@ -74,8 +75,8 @@ def pieces(sets: tuple[str, ...] = tuple(KINDS)) -> Iterator[Piece]:
     Every round has the key networks and the baselines on the masks of all sets; the first three
     come before all else, for without each split there is no interval to speak of. What a claim or
     the program's advice rests on follows with every split, in sets of three exposures too. Finer
-    questions are asked once of all sets that can tell something, and with every split where the
-    field tells.
+    questions are asked once of all sets that can tell something, and with `FINER_SPLITS` where the
+    field tells; what costs most or tells least comes last, once.
     """
     # series share networks
     yield from dict.fromkeys(_in_order(sets))
@@ -97,17 +98,17 @@ def _in_order(sets: tuple[str, ...]) -> Iterator[Piece]:
         yield from _networks(others, number, ("levels at one field",))
     for number in range(SPLITS, ROUNDS):
         yield from _key(sets, number)
-    for number in range(1, SPLITS):
+    for number in range(1, FINER_SPLITS):
         yield from _finer(fine, number)
-    yield from _networks(fine, 0, ("pools",))
+    yield from _networks(fine, 0, ("more dilation", "pools"))
 
 
 def _finer(sets: Sequence[str], number: int) -> Iterator[Piece]:
     yield from _more_strokes(sets, number)
     yield from _starts(sets, number)
+    yield from _networks([name for name in sets if name in FINE], number, ("dilation",))
     yield from _networks(sets, number, ("levels",))
     yield from _scales(sets, number)
-    yield from _networks([name for name in sets if name in FINE], number, ("dilation",))
 
 
 def _key(sets: Sequence[str], number: int) -> Iterator[Piece]:
