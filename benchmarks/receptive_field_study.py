@@ -6,7 +6,9 @@
 
 ``collect`` trains and scores, one piece after the other, and goes on where it was stopped. Each
 piece is a file of its own in ``OUT/pieces``, whole or not there. ``published`` measures networks
-that others trained (a folder of safetensors and ``networks.json``), without training.
+that others trained (a folder of safetensors and ``networks.json``), without training. ``finish``
+scores the masks of the key networks and the forests as the program finishes them, from the weights
+that ``collect`` left in ``OUT``.
 
 ``page`` writes the tables of ``OUT`` to ``docs/study/tables`` and from them writes
 ``docs/receptive_field_study.md`` with its figures, and the table in the package that the program's
@@ -28,13 +30,15 @@ of a core, with abTEM::
 import argparse
 from pathlib import Path
 
+import torch
 from study.advice import as_json, study_table
 from study.collecting import collect, waiting
+from study.finishing import finish_all, to_finish
 from study.page import write_page
 from study.pieces import pieces
 from study.published import START, adopted, measure
 from study.sets import KINDS
-from study.tables import done_in, gather, merged, read_tables, write_tables
+from study.tables import done_in, finished_in, gather, merged, read_tables, write_tables
 from study.working import CROP_PX, CROPS, Place
 
 from napari_tem_rf.protocol import PRESETS
@@ -53,7 +57,7 @@ GO_ON = (
 
 def make_page(out: Path) -> None:
     """Put what is done into the tables beside the page, and write the page from them."""
-    if (out / "pieces").is_dir():
+    if out.is_dir():
         write_tables(merged(read_tables(TABLES), gather(out)), TABLES)
     found = read_tables(TABLES)
     write_page(found, PAGE, PICTURES, GO_ON)
@@ -66,7 +70,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "what", nargs="?", choices=("plan", "collect", "published", "page"), default="plan"
+        "what",
+        nargs="?",
+        choices=("plan", "collect", "published", "finish", "page"),
+        default="plan",
     )
     parser.add_argument("--out", type=Path, default=Path("study"), help="folder for everything")
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
@@ -112,6 +119,12 @@ def main() -> None:
         if not networks:
             print("no published networks: give their folder by --published")
         for said in measure(networks, place, known):
+            print(said, flush=True)
+        return
+    if options.what == "finish":
+        torch.set_num_threads(1)
+        known_masks = frozenset() if known is None else finished_in(known)
+        for said in finish_all(to_finish(tuple(options.sets)), place, known_masks):
             print(said, flush=True)
         return
     collect(wanted, place, options.minutes, options.scheduler, options.workers, done)

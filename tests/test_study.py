@@ -2,22 +2,38 @@
 
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import save_file
 from scipy import stats
 
+from napari_tem_rf.learning.baselines import Decision
+from napari_tem_rf.learning.network import random_network
 from napari_tem_rf.micrographs.annotation import LabelledImage
+from napari_tem_rf.micrographs.cleaning import standardise
 from napari_tem_rf.protocol import PAPER_SEEDS
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from study import advice, answers, drawing, effects, page, pieces, sets, strokes, tables  # noqa: E402
+from study import (  # noqa: E402
+    advice,
+    answers,
+    drawing,
+    effects,
+    finishing,
+    page,
+    pieces,
+    sets,
+    strokes,
+    tables,
+    working,
+)
 from study.in_short import in_short  # noqa: E402
 from study.networks import KEY, SERIES, name_of  # noqa: E402
 
@@ -225,7 +241,9 @@ def invented(gain: float, spread: float = 0.02) -> tables.Found:
     done.loc[fitted, ["steps", "megapixels", "kept_step", "nominal_px", "w50_px", "w95_px"]] = (
         np.nan
     )
-    return tables.Found(images, done, pd.DataFrame(), pd.DataFrame(), pd.DataFrame())
+    nothing = pd.DataFrame()
+    finished = images[images["split"] == 0].assign(object_f1=images["dice"])
+    return tables.Found(images, done, nothing, nothing, nothing, finished)
 
 
 def test_a_known_gain_is_found_and_judged():
@@ -328,3 +346,49 @@ def test_tables_survive_their_files_and_the_page_is_written_from_them(tmp_path, 
             assert (tmp_path / "study" / f"{name}{ending}").stat().st_size > 0
     # what is not measured is said to be so
     assert "Not measured yet" in text
+
+
+# masks as the program finishes them
+
+
+class Threshold:
+    """In place of a forest: sure of every pixel above half of the step, and so full of specks."""
+
+    def decide(self, pixels, *, shares):
+        likely = np.clip(pixels + 0.2, 0, 1)
+        return Decision(
+            (likely > 0.5).astype(np.uint8), None, (255 * likely[None]).astype(np.uint8)
+        )
+
+
+def test_masks_are_finished_from_weights_and_done_once(tmp_path, monkeypatch):
+    noisy = []
+    for number in range(9):
+        image = labelled(f"{number}", f"frame {number}")
+        noisy.append(replace(image, pixels=image.pixels + 0.5 * image.labels))
+    monkeypatch.setattr(finishing, "read_set", lambda *_: tuple(noisy))
+    monkeypatch.setattr(finishing, "is_there", lambda *_: True)
+    monkeypatch.setattr(finishing, "fit_forest", lambda *_, **__: Threshold())
+    place = working.Place(tmp_path, tmp_path, tmp_path)
+    forest, network = (
+        pieces.Piece("nanoparticles-bf", method, 0, 752) for method in ("forest", name_of(KEY[1]))
+    )
+    said = list(finishing.finish_all([forest, network], place))
+    assert said[1] == f"{network.name}: its weights are not there"
+    place.weights(network).parent.mkdir()
+    weights = random_network(KEY[1], 752).state_dict()
+    save_file({key: value.numpy() for key, value in weights.items()}, place.weights(network))
+    (of_network,) = finishing.finish_all([forest, network], place)
+    assert of_network.startswith(network.name)
+    found = tables.gather(tmp_path)
+    assert tables.finished_in(found) == {forest.name, network.name}
+    assert not list(finishing.finish_all([forest, network], place))
+    assert not list(finishing.finish_all([forest], place, tables.finished_in(found)))
+    # specks of noise are no particles of a mask that is finished
+    ours = found.finished[found.finished["method"] == "forest"]
+    assert (ours["object_f1"] == 1).all()
+    scored = sets.parts_of("nanoparticles-bf", tuple(noisy), 0, 752).scored
+    assert set(ours["image"]) == {image.name for image in scored}
+    for image in scored:
+        decided = Threshold().decide(standardise(image.pixels), shares=True).classes
+        assert working.score_of(decided, image)["object_f1"] < 0.1

@@ -14,11 +14,11 @@ from study.answers import (
     Answer,
     Row,
     Verdict,
+    before_finishing,
     chosen,
     effect_of,
     field_name,
     labels_in_words,
-    means,
     paired,
     scored_by_all,
     verdict,
@@ -45,7 +45,7 @@ def _spoken(images: pd.DataFrame) -> list[str]:
 
 
 def _least(
-    images: pd.DataFrame, methods: Sequence[str], name: str
+    images: pd.DataFrame, methods: Sequence[str], name: str, score: str = "dice"
 ) -> tuple[str, list[tuple[str, Effect]]] | None:
     """Return the first of the methods that is not told worse than the best of all.
 
@@ -56,6 +56,7 @@ def _least(
         The least first.
     name : str
         Of the set.
+    score : str
 
     Returns
     -------
@@ -64,14 +65,14 @@ def _least(
         Those before it, and what they lose against the best.
     """
     here = scored_by_all(images[images["set"] == name], methods)
-    scores = here.groupby("method")["dice"].mean()
+    scores = here.groupby("method")[score].mean()
     there = [method for method in methods if method in scores.index]
     if len(there) < 2:
         return None
     best = max(there, key=lambda method: float(scores[method]))
     worse: list[tuple[str, Effect]] = []
     for method in there:
-        lost = effect_of(paired(here, {"method": method}, {"method": best}))
+        lost = effect_of(paired(here, {"method": method}, {"method": best}, score))
         if method == best or verdict(lost) != "loses":
             return method, worse
         worse.append((method, lost))
@@ -83,10 +84,16 @@ def _sentence(parts: Iterable[str]) -> str:
     return said[:1].upper() + said[1:]
 
 
-def _smallest(found: Found, methods: Sequence[str], called: Callable[[str], str], head: str) -> str:
+def _smallest(
+    images: pd.DataFrame,
+    methods: Sequence[str],
+    called: Callable[[str], str],
+    head: str,
+    score: str = "dice",
+) -> str:
     parts = []
-    for name in _spoken(found.images):
-        least = _least(found.images, methods, name)
+    for name in _spoken(images):
+        least = _least(images, methods, name, score)
         if least is None:
             continue
         method, worse = least
@@ -97,7 +104,7 @@ def _smallest(found: Found, methods: Sequence[str], called: Callable[[str], str]
 
 def _field(answer: Answer, found: Found) -> str:
     return _smallest(
-        found,
+        found.images,
         [*map(name_of, KEY)],
         field_name,
         "The smallest field that was not measured to be worse than the best",
@@ -107,7 +114,7 @@ def _field(answer: Answer, found: Found) -> str:
 def _complexity(answer: Answer, found: Found) -> str:
     specs = specs_of("levels at one field")
     return _smallest(
-        found,
+        found.images,
         [*map(name_of, specs)],
         lambda method: f"{SPECS[method].parameters:,}",
         "The fewest parameters, at a field of about 120 px, that were not measured to be worse "
@@ -161,22 +168,25 @@ def _labels(answer: Answer, found: Found) -> str:
 
 
 def _particles(answer: Answer, found: Found) -> str:
-    """Say whether the two scores choose the same network."""
-    methods = [*map(name_of, KEY)]
-    dice = means(found.images, methods)
-    objects = means(found.images, methods, "object_f1")
-    names = [name for name in _spoken(found.images) if name in dice.columns]
-    other = [
-        f"{name} ({dice[name].idxmax()} by Dice, {objects[name].idxmax()} by object F1)"
-        for name in names
-        if dice[name].idxmax() != objects[name].idxmax()
-    ]
-    if not names:
+    """Say which field is enough by particles, and what finishing the masks is worth."""
+    if found.finished.empty:
         return ""
-    said = f"Both scores put the same field first in {len(names) - len(other)} of {len(names)} sets"
-    if other:
-        said += f"; not in {'; '.join(other)}: where particles are counted, choose by object F1"
-    return said
+    said = _smallest(
+        found.finished,
+        [*map(name_of, KEY)],
+        field_name,
+        "By object F1, the smallest field that was not measured to be worse than the best",
+        "object_f1",
+    )
+    lifts = []
+    for name in _spoken(found.finished):
+        own = chosen(found.finished, set=name, method=LARGE)
+        before = before_finishing(found, own)["object_f1"].mean()
+        lifts.append(f"{name} {before:.2f} to {own['object_f1'].mean():.2f}")
+    return (
+        f"{said}. Finished by the program, masks of {field_name(LARGE)} gain in object F1: "
+        f"{'; '.join(lifts)}"
+    )
 
 
 def _pixels(answer: Answer, found: Found) -> str:

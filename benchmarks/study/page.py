@@ -357,6 +357,12 @@ def _method() -> list[str]:
         "(what lies within 64 px of a column that is left out does not teach). The seeds are the "
         "paper's. Images of which less than 0.1 % is particles are not scored.",
         "",
+        "**Masks** are scored as the network decides each pixel. Where particles are counted they "
+        "are finished as the program finishes masks by itself: averaged over orientations as time "
+        "allows, smoothed, specks left out and holes filled, by what the annotation of the "
+        "training part suggests and by how sure the network is of particles in the part that says "
+        "when to stop; masks of a forest by the same rules, as it is asked: once.",
+        "",
         f"**Intervals** hold the mean difference in 95 of 100 cases: a bootstrap over exposures "
         "and, crossed with it, over trainings (split and seed). With one training a set they hold "
         "the spread over exposures alone, and are too narrow. A difference is told where its "

@@ -40,6 +40,8 @@ class Found:
         A row a published network, set, way (as it is, resampled) and image.
     fields : DataFrame
         A row a published network.
+    finished : DataFrame
+        A row a piece and scored image, of the mask as the program finishes it.
     """
 
     images: pd.DataFrame
@@ -47,9 +49,10 @@ class Found:
     curves: pd.DataFrame
     published: pd.DataFrame
     fields: pd.DataFrame
+    finished: pd.DataFrame
 
 
-NAMES = ("images", "pieces", "curves", "published", "fields")
+NAMES = ("images", "pieces", "curves", "published", "fields", "finished")
 
 
 def gather(out: Path) -> Found:
@@ -64,6 +67,14 @@ def gather(out: Path) -> Found:
             if "dice" in image and image["truth"] >= FEWEST_TRUTH:
                 named = {**image, "image": image["name"]}
                 images.append({**about, **{name: named[name] for name in PER_IMAGE}})
+    finished = []
+    for path in sorted((out / "finished").glob("*.json")):
+        row = json.loads(path.read_text())
+        about = {key: row[key] for key in KEYS}
+        for image in row["images"]:
+            if image["truth"] >= FEWEST_TRUTH:
+                named = {**image, "image": image["name"]}
+                finished.append({**about, **{name: named[name] for name in PER_IMAGE}})
     published, fields = [], []
     for path in sorted((out / "published_scores").glob("*.json")):
         row = json.loads(path.read_text())
@@ -87,6 +98,7 @@ def gather(out: Path) -> Found:
         pd.DataFrame(curves),
         pd.DataFrame(published),
         pd.DataFrame(fields),
+        pd.DataFrame(finished, columns=[*KEYS, *PER_IMAGE]),
     )
 
 
@@ -139,6 +151,7 @@ IDENTITY = {
     "curves": KEYS,
     "published": ["network", "set"],
     "fields": ["network"],
+    "finished": KEYS,
 }
 """What tells the pieces of each table apart."""
 
@@ -159,10 +172,21 @@ def merged(old: Found, new: Found) -> Found:
 
 def done_in(found: Found) -> frozenset[str]:
     """Return the names of the pieces that tables hold."""
+    return _names(found.pieces)
+
+
+def finished_in(found: Found) -> frozenset[str]:
+    """Return the names of the pieces of which tables hold the finished masks."""
+    return _names(found.finished)
+
+
+def _names(table: pd.DataFrame) -> frozenset[str]:
+    if table.empty:
+        return frozenset()
     return frozenset(
         Piece(
             str(row.set), str(row.method), int(row.split), int(row.seed), int(row.strokes),
             str(row.start), float(row.scale),
         ).name
-        for row in found.pieces.itertuples()
+        for row in table[KEYS].drop_duplicates().itertuples()
     )  # fmt: skip

@@ -74,6 +74,10 @@ class Place:
         """Return the file of a piece's results."""
         return self.out / "pieces" / f"{piece.name}.json"
 
+    def weights(self, piece: Piece) -> Path:
+        """Return the file of a piece's network."""
+        return self.out / "weights" / f"{piece.name}.safetensors"
+
 
 def do(piece: Piece, place: Place, *, report: Reporter, stopped: Stopped) -> dict[str, Any] | None:
     """Do a piece, write its results, and return them; None where somebody else does it or has."""
@@ -90,7 +94,7 @@ def _done(piece: Piece, place: Place) -> dict[str, Any]:
     torch.set_num_threads(1 if place.device == "cpu" else torch.get_num_threads())
     began, cpu = time.perf_counter(), time.process_time()
     images = read_set(piece.set, place.data, place.simulated)
-    parts = parts_of(piece.set, images, piece.split, piece.seed, _stopping(piece))
+    parts = parts_of(piece.set, images, piece.split, piece.seed, stopping_share(piece))
     if piece.spec is None:
         predict, learned = _baseline(piece, parts)
     else:
@@ -108,12 +112,14 @@ def _done(piece: Piece, place: Place) -> dict[str, Any]:
     return row
 
 
-def _stopping(piece: Piece) -> float:
+def stopping_share(piece: Piece) -> float:
+    """Return the share of the images that are not trained on and say when to stop."""
     # baselines have nothing to stop by, and strokes are too few to hold any back
     return 0.0 if piece.spec is None or piece.strokes else 0.2
 
 
-def _taught(piece: Piece, images: tuple[LabelledImage, ...]) -> TrainingSet:
+def taught(piece: Piece, images: tuple[LabelledImage, ...]) -> TrainingSet:
+    """Return what a piece learns from, at its size of a pixel."""
     scaled = tuple(at_scale(image, piece.scale) for image in images)
     if piece.strokes:
         scaled = with_strokes(scaled, piece.strokes, piece.seed)
@@ -125,7 +131,7 @@ def _taught(piece: Piece, images: tuple[LabelledImage, ...]) -> TrainingSet:
 def _baseline(piece: Piece, parts: Parts) -> tuple[Any, dict[str, Any]]:
     from napari_tem_rf.learning.baselines import fit_forest, fit_fourier_filter
 
-    data = _taught(piece, parts.training)
+    data = taught(piece, parts.training)
     if piece.method == "forest":
         forest = fit_forest(data.images, piece.seed, threads=1, classes=2)
         assert forest is not None
@@ -144,11 +150,11 @@ def _network(piece: Piece, parts: Parts, place: Place) -> tuple[Any, dict[str, A
     from napari_tem_rf.learning.prediction import predict
 
     assert piece.spec is not None
-    data = _taught(piece, parts.training)
+    data = taught(piece, parts.training)
     if piece.strokes or not parts.stopping:
         stopping = replace(data, images=())
     else:
-        stopping = _taught(piece, parts.stopping)
+        stopping = taught(piece, parts.stopping)
     plan, _ = settle_grey_levels(_plan(piece, data, place), data)
     start = None
     if piece.start != "nothing":
@@ -157,7 +163,7 @@ def _network(piece: Piece, parts: Parts, place: Place) -> tuple[Any, dict[str, A
             source = Path(source) / place.published
         start = read_start(source, piece.spec, data.classes)
     model, curve = _trained(data, stopping, piece.spec, plan, start)
-    with write_aside(place.out / "weights" / f"{piece.name}.safetensors") as aside:
+    with write_aside(place.weights(piece)) as aside:
         save_file({k: v.numpy() for k, v in model.network.state_dict().items()}, aside)
     steps = _step(curve, -1)
     # the best epoch counts from where the choice begins
