@@ -26,11 +26,6 @@ KEY = (
 SERIES = (
     Series("key", "four fields at about 8,000 parameters", KEY),
     Series(
-        "pools",
-        "the nine pairs of pools of 2, 4 and 8, 8,074 parameters each",
-        tuple(NetworkSpec((a, b)) for a in (2, 4, 8) for b in (2, 4, 8)),
-    ),
-    Series(
         "levels",
         "one to four levels of pools of 2",
         tuple(NetworkSpec((2,) * levels) for levels in (1, 2, 3, 4)),

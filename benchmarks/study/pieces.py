@@ -100,7 +100,7 @@ def _in_order(sets: tuple[str, ...]) -> Iterator[Piece]:
         yield from _key(sets, number)
     for number in range(1, FINER_SPLITS):
         yield from _finer(fine, number)
-    yield from _networks(fine, 0, ("more dilation", "pools"))
+    yield from _networks(fine, 0, ("more dilation",))
 
 
 def _finer(sets: Sequence[str], number: int) -> Iterator[Piece]:
