@@ -5,7 +5,13 @@ import pytest
 from scipy import ndimage
 from scipy.special import expit, logit
 
-from napari_tem_rf.measuring.finishing import Finishing, circle_diameter, finish, finish_prediction
+from napari_tem_rf.measuring.finishing import (
+    ANY_CERTAINTY,
+    Finishing,
+    circle_diameter,
+    finish,
+    finish_prediction,
+)
 from napari_tem_rf.measuring.finishing_suggestion import (
     CertaintyChoice,
     Suggestion,
@@ -250,6 +256,27 @@ def test_a_network_in_doubt_takes_pixels_from_less_on_and_a_sure_one_does_not():
     few = CertaintyChoice(FIRST.finishing)
     few.add((likely > 0.5).astype(np.uint8)[:30], likely[None, :30], truth[:30], held_out=False)
     assert few.choose(FIRST).finishing.level == 0.5
+
+
+def test_true_particles_of_which_the_network_is_hardly_sure_are_all_kept():
+    """As with pixels that are taken from 30 % on: the mean over a particle stays below even."""
+    sure = np.linspace(0.3, 0.6, 60)
+    is_true = sure > 0.32
+    assert np.quantile(sure[is_true], 0.1) < 0.5
+    assert best_certainty(sure, is_true, 70, 0.6) == ANY_CERTAINTY
+    # and so a suggestion comes of it
+    rng = np.random.default_rng(5)
+    patches, number = ndimage.label(squares([12] * 40))
+    is_particle = np.arange(number) % 2 == 0  # of what it finds half
+    doubt = np.append(-3, rng.normal(-0.5, 0.1, number) + 0.1 * is_particle)[patches]
+    likely = expit(doubt + 0.3 * rng.normal(size=SHAPE)).astype(np.float32)
+    truth = np.append(False, is_particle)[patches].astype(np.int16)
+    choice = CertaintyChoice(FIRST.finishing)
+    choice.add((likely > 0.5).astype(np.uint8), likely[None], truth, held_out=True)
+    chosen = choice.choose(FIRST)
+    assert chosen.finishing.level < 0.5
+    assert chosen.finishing.certainty == ANY_CERTAINTY
+    assert "none is left out for being unsure" in chosen.reason
 
 
 def test_sureness_that_says_nothing_decides_nothing():

@@ -261,10 +261,12 @@ class CertaintyChoice:
         if self._true >= _FEWEST_HELD_OUT:
             sure, is_true = np.array(self._sure), np.array(self._is_true, bool)
             usual = best_certainty(sure, is_true, self._true, usual)
+            why = f"the {self._true:,} held-out particles are found best"
             why = (
-                f"with a least certainty of {usual:.0%} the {self._true:,} held-out particles are "
+                f"with a least certainty of {usual:.0%} {why}"
+                if usual > ANY_CERTAINTY
+                else f"{why} where none is left out for being unsure"
             )
-            why += "found best"
         if level != EVEN:
             why += f"; their pixels agree best, at a Dice of {2 * level:.2f}, from half of that on"
         if usual > (least := max(ANY_CERTAINTY, self._least_painted - _BELOW_PAINTED)):
@@ -343,6 +345,11 @@ def best_certainty(
     usual : float
         What to return where none, or all, of those found are true.
 
+    Returns
+    -------
+    float
+        `ANY_CERTAINTY` where none is to be left out.
+
     References
     ----------
     .. [1] Z. C. Lipton, C. Elkan, B. Naryanaswamy, Optimal thresholding of classifiers to maximize
@@ -362,8 +369,9 @@ def best_certainty(
     if slope <= 0:
         return usual
     least = expit(centre + spread * (logit(best_f1 / 2) - at_centre) / slope)
-    # nobody is to lose much of what is true to a curve that a few particles drew
-    return float(np.clip(least, ANY_CERTAINTY, np.quantile(sure[is_true], _MOST_LOST)))
+    # nobody is to lose much of what is true to a curve that a few particles drew; where pixels are
+    # taken from less than even on, that may lie below what any particle is left out by
+    return max(ANY_CERTAINTY, float(min(least, np.quantile(sure[is_true], _MOST_LOST))))
 
 
 def _whole_particles(
