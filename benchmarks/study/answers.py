@@ -263,13 +263,22 @@ def dilation_or_pools(found: Found) -> Answer:
     return Answer("dilation", "Dilation or pools, at the same field?", sentences, tuple(rows))
 
 
+FEWEST_RANKED = 6
+"""Of fewer networks a rank correlation says nothing."""
+
+
+def ranks_better(effective: float, nominal: float) -> Literal["effective", "nominal", ""]:
+    """Return the field whose rank correlation with Dice is clearly stronger, if one is."""
+    better = abs(effective) - abs(nominal)
+    return "" if abs(better) < 0.1 else "effective" if better > 0 else "nominal"
+
+
 def nominal_or_effective(found: Found) -> Answer:
     """Ask which field ranks the networks better, and how much of the nominal one is used."""
     pieces = found.pieces
     base = pieces[
         (pieces["strokes"] == 0) & (pieces["scale"] == 1) & (pieces["start"] == "nothing")
     ].dropna(subset=["w95_px"])
-    dice = chosen(found.images).groupby(["set", "method"])["dice"].mean()
     table, sentences = {}, []
     for name in KINDS:
         here = base[base["set"] == name]
@@ -277,13 +286,17 @@ def nominal_or_effective(found: Found) -> Answer:
             continue
         # of about the same complexity, so that the field alone is asked for
         alike = here[[6900 < SPECS[method].parameters < 8200 for method in here["method"]]]
-        per = alike.groupby("method")[["nominal_px", "w50_px", "w95_px"]].mean()
-        if per.empty:
+        # of images that all of them scored: a mean over other splits would compare the images
+        common = scored_by_all(found.images[found.images["set"] == name], set(alike["method"]))
+        if common.empty:
             continue
-        scores = [float(dice.get((name, method), np.nan)) for method in per.index]
+        alike = alike.merge(common[["split", "seed"]].drop_duplicates())
+        per = alike.groupby("method")[["nominal_px", "w50_px", "w95_px"]].mean()
+        scores = common.groupby("method")["dice"].mean().reindex(per.index).tolist()
         ratio = (here["w95_px"] / here["nominal_px"]).astype(float)
         table[name] = {
             "networks": len(per),
+            "trainings of each": len(common[["split", "seed"]].drop_duplicates()),
             "nominal": rank_correlation(per["nominal_px"].tolist(), scores),
             "w95": rank_correlation(per["w95_px"].tolist(), scores),
             "w50": rank_correlation(per["w50_px"].tolist(), scores),
@@ -291,14 +304,10 @@ def nominal_or_effective(found: Found) -> Answer:
             "mean": ratio.mean(),
             "most": ratio.max(),
         }
-        if len(per) >= 6:
+        if len(per) >= FEWEST_RANKED:
             row = table[name]
-            better = abs(row["w95"]) - abs(row["nominal"])
-            how = (
-                "the two rank the networks alike"
-                if abs(better) < 0.1
-                else f"the {'effective' if better > 0 else 'nominal'} field ranks them better"
-            )
+            better = ranks_better(row["w95"], row["nominal"])
+            how = f"the {better} field ranks them better" if better else "the two rank them alike"
             sentences.append(
                 f"{name}: {how} (rank correlation with Dice {row['w95']:.2f} for w95, "
                 f"{row['nominal']:.2f} for the nominal field, {len(per)} networks)"
@@ -535,6 +544,11 @@ def published_networks(found: Found) -> Answer:
     )
 
 
+def seen_by(megapixels: float) -> str:
+    """Return the heading of what was seen by then."""
+    return f"{megapixels:g} Mpx"
+
+
 def was_it_long_enough(found: Found) -> Answer:
     """Ask whether a training was too short rather than its network worse."""
     if found.curves.empty:
@@ -557,7 +571,7 @@ def was_it_long_enough(found: Found) -> Answer:
             for megapixels in sorted(set(curves["megapixels"])):
                 at = own[own["megapixels"] == megapixels].set_index(["split", "seed"])
                 values = at["held_out_dice"].reindex(last.index)
-                shown[f"{megapixels:g} Mpx"] = values.fillna(last["held_out_dice"]).mean()
+                shown[seen_by(megapixels)] = values.fillna(last["held_out_dice"]).mean()
             pieces = _base_pieces(found, name, method)
             shown["ended by the ceiling"] = (
                 f"{(pieces['ended_by'] == 'ceiling').sum()} of {len(pieces)}"

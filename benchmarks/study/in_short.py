@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 import pandas as pd
 
 from study.answers import (
+    FEWEST_RANKED,
     LARGE,
     SMALL,
     Answer,
@@ -20,14 +21,16 @@ from study.answers import (
     field_name,
     labels_in_words,
     paired,
+    ranks_better,
     scored_by_all,
+    seen_by,
     verdict,
 )
 from study.effects import FEWEST_GROUPS, Effect
 from study.networks import KEY, SPECS, name_of, specs_of
 from study.pieces import STROKES
 from study.sets import KINDS
-from study.tables import Found
+from study.tables import MEGAPIXELS, Found
 
 __all__ = ["in_short"]
 
@@ -189,6 +192,40 @@ def _particles(answer: Answer, found: Found) -> str:
     )
 
 
+def _effective(answer: Answer, found: Found) -> str:
+    """Say which field ranks the networks better, and how much of the nominal one is used."""
+    table = answer.table
+    if table.empty:
+        return ""
+    ranked = table[table["networks"] >= FEWEST_RANKED]
+    better = [ranks_better(row.w95, row.nominal) for row in ranked.itertuples()]
+    said = (
+        f"Networks trained here use {table['w95 of nominal, least'].min():.2f} to "
+        f"{table['most'].max():.2f} of their nominal field, in the mean "
+        f"{table['mean'].mean():.2f}"
+    )
+    if better:
+        said += (
+            f"; in {len(better)} sets, the effective field ranks networks of one complexity better "
+            f"in {better.count('effective')}, the nominal one in {better.count('nominal')}"
+        )
+    return said
+
+
+def _schedule(answer: Answer, found: Found) -> str:
+    """Say what the last part of the trainings still brought."""
+    if answer.table is None or answer.table.empty:
+        return ""
+    before, end = map(seen_by, MEGAPIXELS[-3:-1])
+    gain = (answer.table[end] - answer.table[before]).astype(float)
+    name, method = gain.idxmax()
+    return (
+        f"From {before} to {end}, twice as much, the held-out Dice of the four key networks still "
+        f"rose by {gain.mean():.3f} in the mean, at most by {gain.max():.3f} ({name}, {method}): "
+        "smaller differences may be of the schedule"
+    )
+
+
 def _pixels(answer: Answer, found: Found) -> str:
     rows = [row for row in answer.rows if row.effect.groups >= FEWEST_GROUPS]
     if not rows:
@@ -262,6 +299,8 @@ SHORT: dict[str, Callable[[Answer, Found], str]] = {
     "dilation": _dilation,
     "labels": _labels,
     "particles": _particles,
+    "effective": _effective,
+    "schedule": _schedule,
     "pixels": _pixels,
     "starts": _starts,
     "published": _published,
