@@ -267,7 +267,6 @@ def _state(found: Found, command: str) -> list[str]:
     wanted = list(pieces())
     trained = done.dropna(subset=["steps"])
     hours = done["cpu_seconds"].sum() / 3600
-    left = len(wanted) - len(done)
     each = done.groupby(done["steps"].notna())["cpu_seconds"].mean()
     names = {
         (row.set, row.method, row.split, row.seed, row.strokes, row.start, float(row.scale))
@@ -291,13 +290,14 @@ def _state(found: Found, command: str) -> list[str]:
     rounds = done[(done["strokes"] == 0) & (done["scale"] == 1) & (done["start"] == "nothing")]
     key = rounds[rounds["method"].isin(list(map(name_of, KEY)))]
     lines = [
-        f"{len(done):,} of {len(wanted):,} pieces are done: {len(trained):,} trainings of networks "
+        f"{len(done):,} pieces are done: {len(trained):,} trainings of networks "
         f"and {len(done) - len(trained)} fits of a random forest or a Fourier filter, in "
         f"{hours:.1f} core hours (processor time, training, scoring and effective field). "
         + (
-            f"The other {left:,} would take about {rest / 3600:.0f} core hours at the same rate."
-            if left
-            else ""
+            f"{len(waiting):,} of the plan's {len(wanted):,} are left, for about "
+            f"{rest / 3600:.1f} core hours at the same rate."
+            if waiting
+            else "Nothing of the plan is left."
         ),
         "",
         "| set | what shows the particles | images scored | exposures | trainings of the four key "
