@@ -340,7 +340,8 @@ def test_tables_survive_their_files_and_the_page_is_written_from_them(tmp_path, 
     page.write_page(read, written, tmp_path / "study", "python benchmarks/x.py collect")
     text = written.read_text()
     assert text.index("Does not hold here") < text.index("Holds here")
-    assert f"{len(found.pieces)} of" in text
+    assert f"{len(found.pieces)} pieces are done" in text
+    assert f"{len(wanted) - len(found.pieces)} of the plan's {len(wanted)} are left" in text
     for name in ("field", "contrast"):
         for ending in (".png", ".svg", ".csv"):
             assert (tmp_path / "study" / f"{name}{ending}").stat().st_size > 0
