@@ -50,7 +50,7 @@ def _spoken(images: pd.DataFrame) -> list[str]:
 def _least(
     images: pd.DataFrame, methods: Sequence[str], name: str, score: str = "dice"
 ) -> tuple[str, list[tuple[str, Effect]]] | None:
-    """Return the first of the methods that is not told worse than the best of all.
+    """Return the least of the methods from which on none is told worse than the best of all.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def _least(
     -------
     method : str
     worse : list of (str, Effect)
-        Those before it, and what they lose against the best.
+        Those before it that are told worse, and what they lose against the best.
     """
     here = scored_by_all(images[images["set"] == name], methods)
     scores = here.groupby("method")[score].mean()
@@ -73,13 +73,15 @@ def _least(
     if len(there) < 2:
         return None
     best = max(there, key=lambda method: float(scores[method]))
+    least = best
     worse: list[tuple[str, Effect]] = []
-    for method in there:
+    for method in reversed(there[: there.index(best)]):
         lost = effect_of(paired(here, {"method": method}, {"method": best}, score))
-        if method == best or verdict(lost) != "loses":
-            return method, worse
-        worse.append((method, lost))
-    return best, worse
+        if verdict(lost) == "loses":
+            worse.insert(0, (method, lost))
+        elif not worse:
+            least = method
+    return least, worse
 
 
 def _sentence(parts: Iterable[str]) -> str:
@@ -110,7 +112,7 @@ def _field(answer: Answer, found: Found) -> str:
         found.images,
         [*map(name_of, KEY)],
         field_name,
-        "The smallest field that was not measured to be worse than the best",
+        "The smallest field that is enough (from there on none was measured to be worse than the best)",
     )
 
 
@@ -120,8 +122,8 @@ def _complexity(answer: Answer, found: Found) -> str:
         found.images,
         [*map(name_of, specs)],
         lambda method: f"{SPECS[method].parameters:,}",
-        "The fewest parameters, at a field of about 120 px, that were not measured to be worse "
-        "than the best",
+        "The fewest parameters that are enough at a field of about 120 px (from there on none were "
+        "measured to be worse than the best)",
     )
 
 
@@ -178,7 +180,7 @@ def _particles(answer: Answer, found: Found) -> str:
         found.finished,
         [*map(name_of, KEY)],
         field_name,
-        "By object F1, the smallest field that was not measured to be worse than the best",
+        "By object F1, the smallest field that is enough",
         "object_f1",
     )
     lifts = []
