@@ -112,7 +112,8 @@ def _field(answer: Answer, found: Found) -> str:
         found.images,
         [*map(name_of, KEY)],
         field_name,
-        "The smallest field that is enough (from there on none was measured to be worse than the best)",
+        "The smallest field that is enough (from there on none was measured to be worse than the "
+        "best)",
     )
 
 
