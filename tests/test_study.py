@@ -313,6 +313,24 @@ def test_advice_says_only_what_the_intervals_support():
     assert "better" not in {each.verdict for each in unclear.findings if each.what == "field"}
 
 
+def test_a_set_of_few_exposures_does_not_widen_what_all_say_together():
+    found = invented(0.0, spread=0.005)
+    few = found.images["set"] == "dislocation-loops"
+    images = found.images.assign(
+        group=found.images["group"].where(~few, "one of three"),
+        dice=found.images["dice"] + 0.2 * (few & (found.images["method"] == answers.LARGE)),
+    )
+    told = advice.study_table(replace(found, images=images))
+    there = {(each.level, each.taught, each.what): each for each in told.findings}
+    assert there["amplitude", "masks", "field"].verdict == "as good"
+    assert "dislocation-loops" not in there["amplitude", "masks", "field"].sets
+    # with exposures enough it would have its say
+    told = advice.study_table(replace(found, images=images.assign(group=found.images["group"])))
+    there = {(each.level, each.taught, each.what): each for each in told.findings}
+    assert "dislocation-loops" in there["amplitude", "masks", "field"].sets
+    assert there["amplitude", "masks", "field"].verdict != "as good"
+
+
 def test_sets_that_contradict_each_other_tell_nothing():
     found = invented(0.1)
     turned = (found.images["set"] == "graphene-hrtem") & (found.images["method"] == "18px-6978")

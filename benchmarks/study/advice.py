@@ -8,7 +8,7 @@ import pandas as pd
 
 from napari_tem_rf.measuring.contrast import STRONG_SIGMA, WEAK_SIGMA
 from napari_tem_rf.measuring.study_findings import Level, Study, StudyFinding, Taught, What
-from study.answers import LARGE, SMALL, effect_of, field_name, paired, verdict
+from study.answers import LARGE, SMALL, effect_of, field_name, paired, to_pool, verdict
 from study.effects import FEWEST_GROUPS, Effect
 from study.networks import KEY, name_of
 from study.tables import Found
@@ -68,8 +68,8 @@ def study_table(found: Found) -> Study:
     for taught, asked in ASKED.items():
         amounts = (0,) if taught == "masks" else FEW_STROKES
         for level, (low, high) in LEVELS.items():
-            contrast = found.images["contrast"]
-            inside = found.images[(contrast >= low) & (contrast < high)]
+            images = to_pool(found.images)
+            inside = images[(images["contrast"] >= low) & (images["contrast"] < high)]
             for what, ways in asked.items():
                 found_ways = ((way, _pairs(inside, way, amounts)) for way in ways)
                 way, pairs = next(

@@ -15,7 +15,7 @@ import pandas as pd
 
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
-from study.effects import NOTHING, Effect, effect, rank_correlation
+from study.effects import FEWEST_GROUPS, NOTHING, Effect, effect, rank_correlation
 from study.networks import KEY, PUBLISHED_SPEC, SPECS, STARTED, name_of, specs_of
 from study.pieces import SCALES, STROKES
 from study.sets import KINDS
@@ -115,6 +115,20 @@ def effect_of(pairs: pd.DataFrame) -> Effect:
     return effect(pairs["difference"].to_numpy(), groups, trainings.tolist())
 
 
+def spoken_of(images: pd.DataFrame) -> list[str]:
+    """Return the sets with exposures enough for an interval."""
+    exposures = images.groupby("set")["group"].nunique()
+    return [name for name in KINDS if exposures.get(name, 0) >= FEWEST_GROUPS]
+
+
+def to_pool(images: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of sets with exposures enough for an interval.
+
+    The spread of a set of three exposures would be taken for that of all.
+    """
+    return images[images["set"].isin(spoken_of(images))]
+
+
 def by_set(
     images: pd.DataFrame,
     one: dict[str, Any],
@@ -202,12 +216,13 @@ def does_the_field_matter(found: Found) -> Answer:
 def by_contrast(found: Found) -> Answer:
     """Ask whether the field matters, in bins of the measured contrast of the scored images."""
     rows, table = [], {}
-    shown = scored_by_all(found.images, CONTRAST_METHODS)
+    images = to_pool(found.images)
+    shown = scored_by_all(images, CONTRAST_METHODS)
     bins = list(pairwise(CONTRAST_EDGES))
     for low, high in bins:
         name = f"{low:g} to {high:g} sigma" if np.isfinite(high) else f"{low:g} sigma and more"
-        contrast = found.images["contrast"]
-        inside = found.images[(contrast >= low) & (contrast < high)]
+        contrast = images["contrast"]
+        inside = images[(contrast >= low) & (contrast < high)]
         base = shown[(shown["contrast"] >= low) & (shown["contrast"] < high)]
         table[name] = {
             "images": base["image"].nunique(),

@@ -21,6 +21,7 @@ from study.answers import (
     chosen,
     labels_in_words,
     scored_by_all,
+    to_pool,
 )
 from study.networks import BASELINES, KEY, SPECS, name_of
 from study.pieces import SCALES, STROKES
@@ -131,7 +132,7 @@ def _fields(found: Found) -> Drawn | None:
 
 def _contrast(found: Found) -> Drawn | None:
     """Draw Dice in bins of contrast, one line a method."""
-    here = scored_by_all(found.images, CONTRAST_METHODS).dropna(subset=["contrast"])
+    here = scored_by_all(to_pool(found.images), CONTRAST_METHODS).dropna(subset=["contrast"])
     if here.empty:
         return None
     figure = new_figure(4.6, 2.9)
@@ -164,8 +165,8 @@ def _contrast(found: Found) -> Drawn | None:
     panel.set(xlabel="amplitude contrast of the scored image (sigma)", ylabel="Dice")
     panel.legend(fontsize=7, frameon=False)
     return figure, (
-        "Mean Dice in bins of the measured amplitude contrast, all sets together; images that all "
-        "of the methods scored."
+        "Mean Dice in bins of the measured amplitude contrast, all sets with exposures enough for "
+        "an interval together; images that all of the methods scored."
     )
 
 

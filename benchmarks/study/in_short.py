@@ -24,12 +24,13 @@ from study.answers import (
     ranks_better,
     scored_by_all,
     seen_by,
+    spoken_of,
+    to_pool,
     verdict,
 )
 from study.effects import FEWEST_GROUPS, Effect
 from study.networks import KEY, SPECS, name_of, specs_of
 from study.pieces import STROKES
-from study.sets import KINDS
 from study.tables import MEGAPIXELS, Found
 
 __all__ = ["in_short"]
@@ -39,12 +40,6 @@ def in_short(answer: Answer, found: Found) -> str:
     """Return the sentences for an answer; empty where it has none yet."""
     ask = SHORT.get(answer.name)
     return "" if ask is None or found.images.empty else ask(answer, found)
-
-
-def _spoken(images: pd.DataFrame) -> list[str]:
-    """Return the sets with exposures enough for an interval."""
-    exposures = images.groupby("set")["group"].nunique()
-    return [name for name in KINDS if exposures.get(name, 0) >= FEWEST_GROUPS]
 
 
 def _least(
@@ -97,7 +92,7 @@ def _smallest(
     score: str = "dice",
 ) -> str:
     parts = []
-    for name in _spoken(images):
+    for name in spoken_of(images):
         least = _least(images, methods, name, score)
         if least is None:
             continue
@@ -151,7 +146,7 @@ def _labels(answer: Answer, found: Found) -> str:
     parts = []
     for strokes in (*STROKES, 0):
         ahead, behind, asked = [], [], 0
-        for name in _spoken(found.images):
+        for name in spoken_of(found.images):
             ways = [
                 row
                 for row in answer.rows
@@ -185,7 +180,7 @@ def _particles(answer: Answer, found: Found) -> str:
         "object_f1",
     )
     lifts = []
-    for name in _spoken(found.finished):
+    for name in spoken_of(found.finished):
         own = chosen(found.finished, set=name, method=LARGE)
         before = before_finishing(found, own)["object_f1"].mean()
         lifts.append(f"{name} {before:.2f} to {own['object_f1'].mean():.2f}")
@@ -268,7 +263,7 @@ def _starts(answer: Answer, found: Found) -> str:
 def _contrast(answer: Answer, found: Found) -> str:
     """Say what the step from the smallest field to the usual one brings below and above."""
     small = name_of(KEY[0])
-    pairs = paired(found.images, {"method": LARGE}, {"method": small})
+    pairs = paired(to_pool(found.images), {"method": LARGE}, {"method": small})
     parts = []
     for low, high, words in ((0.0, 0.5, "below 0.5 sigma"), (1.0, float("inf"), "from 1 sigma")):
         effect = effect_of(pairs[(pairs["contrast"] >= low) & (pairs["contrast"] < high)])
