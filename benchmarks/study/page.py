@@ -369,8 +369,9 @@ def _method() -> list[str]:
         f"interval leaves out 0 over at least {FEWEST_GROUPS} exposures; two are as good where the "
         f'whole interval lies within {MARGIN} of 0; everything else is "no difference measured", '
         f"which does not say that there is none. A bin of contrast needs {BIN_IMAGES} images to be "
-        "spoken of, and takes in sets with exposures enough for an interval of their own: the spread "
-        "of a set of three would be taken for that of all. Many differences are looked at, and one in twenty will be told by chance.",
+        "spoken of, and, like the advice, takes in sets with exposures enough for an interval of "
+        "their own: the spread of a set of three would be taken for that of all. Many differences "
+        "are looked at, and one in twenty will be told by chance.",
         "",
         "| series | networks |",
         "|---|---|",
