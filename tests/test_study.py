@@ -34,7 +34,7 @@ from study import (  # noqa: E402
     tables,
     working,
 )
-from study.in_short import in_short  # noqa: E402
+from study.in_short import SHORT, in_short  # noqa: E402
 from study.networks import KEY, SERIES, name_of  # noqa: E402
 
 # intervals
@@ -281,6 +281,7 @@ def test_in_short_the_least_that_is_not_told_worse_is_named():
     assert all(float(lost) == pytest.approx(0.1, abs=0.02) for _, lost in where)
     assert told["complexity"].count("1,826") == len(sets.KINDS)
     assert told["dilation"].startswith("Either")
+    assert set(SHORT) == set(told)
     # nothing is said of what is not measured
     assert told["labels"].count("sets") == 1
     assert told["labels"].startswith("With all masks some network passes the forest in 0 of 5")
