@@ -17,8 +17,8 @@ from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from study.effects import FEWEST_GROUPS, NOTHING, Effect, effect, rank_correlation
 from study.networks import KEY, PUBLISHED_SPEC, SPECS, STARTED, name_of, specs_of
-from study.pieces import SCALES, STROKES
-from study.sets import KINDS
+from study.pieces import SCALES, STROKES, round_of
+from study.sets import KINDS, SPLITS
 from study.tables import Found
 
 MARGIN = 0.02
@@ -259,9 +259,17 @@ def does_complexity_matter(found: Found) -> Answer:
     sentences = summed_up(
         rows, "At one field more parameters gain", "At one field more parameters lose"
     )
-    levels = specs_of("levels")
-    table = means(found.images, dict.fromkeys(map(name_of, (*one_field, *levels))))
-    return Answer("complexity", "Does complexity matter?", sentences, tuple(rows), table)
+    methods = [*map(name_of, one_field)]
+    table = means(scored_by_all(found.images, methods), methods)
+    levels: list[Row] = []
+    for less, more in pairwise(specs_of("levels")):
+        what = (
+            f"{len(more.pools)} levels against {len(less.pools)} ({field_name(name_of(more))}, "
+            f"{more.parameters:,} parameters)"
+        )
+        levels += by_set(found.images, {"method": name_of(more)}, {"method": name_of(less)}, what)
+    sentences += summed_up(levels, "A level more gains", "A level more loses")
+    return Answer("complexity", "Does complexity matter?", sentences, (*rows, *levels), table)
 
 
 def dilation_or_pools(found: Found) -> Answer:
@@ -349,6 +357,21 @@ WAYS = {
 }
 
 
+FIRST_ROUNDS = [round_of(number) for number in range(SPLITS)]
+"""The rounds that take each split once."""
+
+
+def by_amount(images: pd.DataFrame, what: dict[str, Any], strokes: int) -> pd.Series:
+    """Return the mean Dice of a way to learn in the sets where it was scored with every split.
+
+    A mean over other splits or rounds would compare the images.
+    """
+    here = chosen(images, **what, strokes=strokes)
+    here = here[pd.MultiIndex.from_frame(here[["split", "seed"]]).isin(FIRST_ROUNDS)]
+    per = here.groupby("set")
+    return per["dice"].mean()[per["split"].nunique() == SPLITS]
+
+
 def labels_in_words(strokes: int) -> str:
     """Return how much is annotated, in words."""
     return f"{strokes} strokes" if strokes else "all masks"
@@ -367,9 +390,8 @@ def few_labels(found: Found) -> Answer:
                 f"{way} against the forest, {labels_in_words(strokes)}",
             )
         for way, what in {**WAYS, "random forest": {"method": "forest"}}.items():
-            here = chosen(found.images, **what, strokes=strokes)
-            if len(here):
-                own = here.groupby("set")["dice"].mean()
+            own = by_amount(found.images, what, strokes)
+            if len(own):
                 table[(labels_in_words(strokes), way)] = own
     sentences = [*_passes(rows)]
     frame = pd.DataFrame(table).T.reindex(columns=list(KINDS)) if table else pd.DataFrame()

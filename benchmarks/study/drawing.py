@@ -18,6 +18,7 @@ from study.answers import (
     WAYS,
     Answer,
     at_all_scales,
+    by_amount,
     chosen,
     labels_in_words,
     scored_by_all,
@@ -90,11 +91,7 @@ def _fields(found: Found) -> Drawn | None:
         return None
     figure = new_figure(2.05 * len(names) + 0.6, 2.7)
     panels = figure.subplots(1, len(names), squeeze=False)[0]
-    alike = {
-        method: nominal_receptive_field(spec)
-        for method, spec in SPECS.items()
-        if 6900 < spec.parameters < 8200 and spec.dilations[0] == 1
-    }
+    alike = {name_of(spec): nominal_receptive_field(spec) for spec in KEY}
     for panel, name in zip(panels, names, strict=True):
         own = here[here["set"] == name]
         per = own.groupby(["method", "split", "seed"])["dice"].mean().reset_index()
@@ -182,10 +179,7 @@ def _labels(found: Found) -> Drawn | None:
     ways = {**WAYS, "random forest": {"method": "forest"}}
     for panel, name in zip(panels, names, strict=True):
         for (way, what), color in zip(ways.items(), (*LIGHT.colors[:5], "#555555"), strict=True):
-            dice = [
-                chosen(images, **what, strokes=amount, set=name)["dice"].mean()
-                for amount in amounts
-            ]
+            dice = [by_amount(images, what, amount).get(name, np.nan) for amount in amounts]
             if not np.isfinite(dice).any():
                 continue
             style = "--s" if way == "random forest" else "-o"
@@ -199,7 +193,7 @@ def _labels(found: Found) -> Drawn | None:
     figure.legend(handles, labels, fontsize=7, frameon=False, ncols=3, loc="outside lower center")
     return figure, (
         "Dice of scored images against how much was annotated: strokes in all, half of them on "
-        f"particles, or {labels_in_words(0)}."
+        f"particles, or {labels_in_words(0)}. Ways that learned from every split, once each."
     )
 
 
