@@ -255,7 +255,8 @@ def _pixels(found: Found) -> Drawn | None:
         panel.set_title(name, fontsize=8)
         panel.set_xlabel("side of a pixel")
     panels[0].set_ylabel("Dice")
-    panels[0].legend(fontsize=7, frameon=False)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, frameon=False, ncols=4, loc="outside lower center")
     return figure, "Dice at other sizes of a pixel; 1 is that of the files."
 
 
