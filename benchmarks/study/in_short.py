@@ -132,13 +132,13 @@ def _dilation(answer: Answer, found: Found) -> str:
     if not rows:
         return ""
     gains, losses = len(_told(rows, "gains")), len(_told(rows, "loses"))
-    if gains and not losses:
-        return f"Dilation: it gains in {gains} of {len(rows)} comparisons and loses in none"
-    if losses and not gains:
-        return f"Pools: dilation loses in {losses} of {len(rows)} comparisons and gains in none"
-    if gains:
-        return f"Either: dilation gains in {gains} of {len(rows)} comparisons and loses in {losses}"
-    return f"Either: in none of {len(rows)} comparisons is a difference told"
+    if not gains and not losses:
+        return f"Either: in none of {len(rows)} comparisons is a difference told"
+    # one of several is no rule
+    head = "Either"
+    if 2 * max(gains, losses) > len(rows):
+        head = "Dilation" if gains > losses else "Pools"
+    return f"{head}: of {len(rows)} comparisons dilation gains in {gains} and loses in {losses}"
 
 
 def _labels(answer: Answer, found: Found) -> str:
