@@ -30,7 +30,6 @@ of a core, with abTEM::
 import argparse
 from pathlib import Path
 
-import torch
 from study.advice import as_json, study_table
 from study.collecting import collect, waiting
 from study.finishing import finish_all, to_finish
@@ -122,7 +121,6 @@ def main() -> None:
             print(said, flush=True)
         return
     if options.what == "finish":
-        torch.set_num_threads(1)
         known_masks = frozenset() if known is None else finished_in(known)
         for said in finish_all(to_finish(tuple(options.sets)), place, known_masks):
             print(said, flush=True)

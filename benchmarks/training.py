@@ -28,7 +28,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -159,41 +159,39 @@ def speed_of_ours(field: int, repeats: int, device: str) -> dict:
     return {"rates": rates, "counted": float(counted), "what": what}
 
 
-def dice_of_theirs(
-    field: int,
-    training: TrainingSet,
-    held_out: TrainingSet,
-    mpx: list[float],
-    seed: int,
-    device: str,
-) -> list[float]:
+@dataclass(frozen=True, slots=True, eq=False)
+class DiceTask:
+    """What either way learns from, and after how many megapixels it is scored."""
+
+    field: int
+    training: TrainingSet
+    held_out: TrainingSet
+    mpx: list[float]
+    seed: int
+    device: str
+
+
+def dice_of_theirs(task: DiceTask) -> list[float]:
     import torch
 
     scores, seen = [], 0
-    for network, px in train_theirs(field, training.images, seed, device):
+    for network, px in train_theirs(task.field, task.training.images, task.seed, task.device):
         seen += px
-        while len(scores) < len(mpx) and seen >= mpx[len(scores)] * 1e6:
+        while len(scores) < len(task.mpx) and seen >= task.mpx[len(scores)] * 1e6:
             network.eval()
             with torch.inference_mode():
                 wholes = [
-                    torch.from_numpy(whole(image.pixels, 64))[None, None].to(device)
-                    for image in held_out.images
+                    torch.from_numpy(whole(image.pixels, 64))[None, None].to(task.device)
+                    for image in task.held_out.images
                 ]
                 found = [network(each)[0].argmax(0).cpu().numpy() for each in wholes]
-            scores.append(mean_dice(found, held_out))
-        if len(scores) == len(mpx):
+            scores.append(mean_dice(found, task.held_out))
+        if len(scores) == len(task.mpx):
             break
     return scores
 
 
-def dice_of_ours(
-    field: int,
-    training: TrainingSet,
-    held_out: TrainingSet,
-    mpx: list[float],
-    seed: int,
-    device: str,
-) -> list[float]:
+def dice_of_ours(task: DiceTask) -> list[float]:
     from napari_tem_rf.learning.crops import CropSampler
     from napari_tem_rf.learning.fast.network import accelerated
     from napari_tem_rf.learning.prediction import predict
@@ -201,9 +199,9 @@ def dice_of_ours(
     from napari_tem_rf.networks.spec import NetworkSpec
     from napari_tem_rf.protocol import TrainingPlan
 
-    spec = NetworkSpec(POOLS[field], filters=4)
-    plan = TrainingPlan(epochs=10_000, seed=seed, device=device)
-    sampler = CropSampler(training, spec, plan, np.random.default_rng(0))
+    spec = NetworkSpec(POOLS[task.field], filters=4)
+    plan = TrainingPlan(epochs=10_000, seed=task.seed, device=task.device)
+    sampler = CropSampler(task.training, spec, plan, np.random.default_rng(0))
     px = sampler.batch * sampler.geometry.rows * sampler.geometry.columns
     scores: list[float] = []
     seen = 0
@@ -211,14 +209,19 @@ def dice_of_ours(
     def watch(averaged, epoch: int) -> None:
         nonlocal seen
         seen += px
-        if len(scores) < len(mpx) and seen >= mpx[len(scores)] * 1e6:
+        if len(scores) < len(task.mpx) and seen >= task.mpx[len(scores)] * 1e6:
             folded = accelerated(averaged).folded()
-            found = [predict(folded, image.pixels).classes for image in held_out.images]
-            scores.append(mean_dice(found, held_out))
+            found = [predict(folded, image.pixels).classes for image in task.held_out.images]
+            scores.append(mean_dice(found, task.held_out))
 
-    nothing = replace(held_out, images=())
+    nothing = replace(task.held_out, images=())
     for _ in train(
-        training, nothing, spec, plan, watch=watch, stopped=lambda: len(scores) == len(mpx)
+        task.training,
+        nothing,
+        spec,
+        plan,
+        watch=watch,
+        stopped=lambda: len(scores) == len(task.mpx),
     ):
         pass
     return scores
@@ -304,7 +307,7 @@ def work(what: str, way: str, field: str, device: str, *rest: str) -> None:
     training, held_out = split(labelled(Path(folder)), int(seed))
     score = dice_of_ours if ours else dice_of_theirs
     points = [float(each) for each in mpx]
-    print(json.dumps(score(int(field), training, held_out, points, int(seed), device)))
+    print(json.dumps(score(DiceTask(int(field), training, held_out, points, int(seed), device))))
 
 
 def device_for(wish: str) -> str:

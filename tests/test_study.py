@@ -386,7 +386,7 @@ def test_masks_are_finished_from_weights_and_done_once(tmp_path, monkeypatch):
     for number in range(9):
         image = labelled(f"{number}", f"frame {number}")
         noisy.append(replace(image, pixels=image.pixels + 0.5 * image.labels))
-    monkeypatch.setattr(finishing, "read_set", lambda *_: tuple(noisy))
+    monkeypatch.setattr(working, "read_set", lambda *_: tuple(noisy))
     monkeypatch.setattr(finishing, "is_there", lambda *_: True)
     monkeypatch.setattr(finishing, "fit_forest", lambda *_, **__: Threshold())
     place = working.Place(tmp_path, tmp_path, tmp_path)

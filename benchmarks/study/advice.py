@@ -64,11 +64,10 @@ _WORDS = {"gains": "better", "loses": "worse", "as good": "as good", "not told":
 
 def study_table(found: Found) -> Study:
     """Return what the results say of each level of contrast."""
-    rows = []
+    rows, images = [], to_pool(found.images)
     for taught, asked in ASKED.items():
         amounts = (0,) if taught == "masks" else FEW_STROKES
         for level, (low, high) in LEVELS.items():
-            images = to_pool(found.images)
             inside = images[(images["contrast"] >= low) & (images["contrast"] < high)]
             for what, ways in asked.items():
                 found_ways = ((way, _pairs(inside, way, amounts)) for way in ways)

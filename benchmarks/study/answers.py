@@ -16,7 +16,7 @@ import pandas as pd
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from study.effects import FEWEST_GROUPS, NOTHING, Effect, effect, rank_correlation
-from study.networks import KEY, PUBLISHED_SPEC, SPECS, STARTED, name_of, specs_of
+from study.networks import COMPARED, KEY, PUBLISHED_SPEC, SPECS, STARTED, name_of, specs_of
 from study.pieces import SCALES, STROKES, round_of
 from study.sets import KINDS, SPLITS
 from study.tables import Found
@@ -27,7 +27,6 @@ CONTRAST_EDGES = (0.0, 0.25, 0.5, 1.0, 2.0, np.inf)
 BIN_IMAGES = 10
 """A bin of contrast with fewer images is shown and not spoken of."""
 
-CONTRAST_METHODS = ("forest", *map(name_of, KEY))
 LARGE, SMALL = name_of(STARTED), name_of(KEY[1])
 BASE = {"strokes": 0, "start": "nothing", "scale": 1.0}
 
@@ -217,7 +216,7 @@ def by_contrast(found: Found) -> Answer:
     """Ask whether the field matters, in bins of the measured contrast of the scored images."""
     rows, table = [], {}
     images = to_pool(found.images)
-    shown = scored_by_all(images, CONTRAST_METHODS)
+    shown = scored_by_all(images, COMPARED)
     bins = list(pairwise(CONTRAST_EDGES))
     for low, high in bins:
         name = f"{low:g} to {high:g} sigma" if np.isfinite(high) else f"{low:g} sigma and more"
@@ -228,7 +227,7 @@ def by_contrast(found: Found) -> Answer:
             "images": base["image"].nunique(),
             **{
                 field_name(method): base[base["method"] == method]["dice"].mean()
-                for method in CONTRAST_METHODS
+                for method in COMPARED
             },
         }
         for less, more in pairwise(map(name_of, KEY)):
@@ -451,7 +450,7 @@ def particle_scores(found: Found) -> Answer:
     here = chosen(masks)
     table = {}
     for name in KINDS:
-        for method in ("forest", *map(name_of, KEY)):
+        for method in COMPARED:
             own = here[(here["set"] == name) & (here["method"] == method)]
             if own.empty:
                 continue

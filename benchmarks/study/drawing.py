@@ -13,7 +13,6 @@ from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.storage import write_aside, write_text
 from study.answers import (
     CONTRAST_EDGES,
-    CONTRAST_METHODS,
     MARGIN,
     WAYS,
     Answer,
@@ -24,7 +23,7 @@ from study.answers import (
     scored_by_all,
     to_pool,
 )
-from study.networks import BASELINES, KEY, SPECS, name_of
+from study.networks import BASELINES, COMPARED, KEY, SPECS, name_of
 from study.pieces import SCALES, STROKES
 from study.sets import KINDS
 from study.tables import Found
@@ -129,7 +128,7 @@ def _fields(found: Found) -> Drawn | None:
 
 def _contrast(found: Found) -> Drawn | None:
     """Draw Dice in bins of contrast, one line a method."""
-    here = scored_by_all(to_pool(found.images), CONTRAST_METHODS).dropna(subset=["contrast"])
+    here = scored_by_all(to_pool(found.images), COMPARED).dropna(subset=["contrast"])
     if here.empty:
         return None
     figure = new_figure(4.6, 2.9)
@@ -177,9 +176,10 @@ def _labels(found: Found) -> Drawn | None:
     panels = figure.subplots(1, len(names), squeeze=False)[0]
     amounts = (*STROKES, 0)
     ways = {**WAYS, "random forest": {"method": "forest"}}
+    scores = {way: [by_amount(images, what, n) for n in amounts] for way, what in ways.items()}
     for panel, name in zip(panels, names, strict=True):
-        for (way, what), color in zip(ways.items(), (*LIGHT.colors[:5], "#555555"), strict=True):
-            dice = [by_amount(images, what, amount).get(name, np.nan) for amount in amounts]
+        for way, color in zip(ways, (*LIGHT.colors[:5], "#555555"), strict=True):
+            dice = [of_sets.get(name, np.nan) for of_sets in scores[way]]
             if not np.isfinite(dice).any():
                 continue
             style = "--s" if way == "random forest" else "-o"

@@ -25,16 +25,14 @@ from napari_tem_rf.learning.prediction import predict
 from napari_tem_rf.locking import BusyError, Lock
 from napari_tem_rf.measuring.finishing import Finishing, finish_prediction
 from napari_tem_rf.micrographs.annotation import LabelledImage
-from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
+from napari_tem_rf.micrographs.cleaning import Cleaning
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.storage import write_text
-from study.networks import KEY, name_of
+from study.networks import COMPARED
 from study.pieces import Piece, round_of
-from study.sets import KINDS, SPLITS, contrast_of, is_there, parts_of, read_set
-from study.working import Place, score_of, stopping_share, taught
-
-METHODS = ("forest", *map(name_of, KEY))
+from study.sets import KINDS, SPLITS, is_there
+from study.working import Place, about, as_seen, parts_for, score_of, taught
 
 Ask = Callable[[np.ndarray], Any]
 """What is said of a standardised image: ``classes`` and ``shares``."""
@@ -46,7 +44,7 @@ def to_finish(sets: Sequence[str] = tuple(KINDS)) -> list[Piece]:
         Piece(name, method, *round_of(number))
         for number in range(SPLITS)
         for name in sets
-        for method in METHODS
+        for method in COMPARED
     ]
 
 
@@ -76,8 +74,7 @@ def finish_all(
 
 def _finished(piece: Piece, place: Place) -> dict[str, Any]:
     cpu = time.process_time()
-    images = read_set(piece.set, place.data, place.simulated)
-    parts = parts_of(piece.set, images, piece.split, piece.seed, stopping_share(piece))
+    parts = parts_for(piece, place)
     data = taught(piece, parts.training)
     if piece.spec is None:
         forest = fit_forest(data.images, piece.seed, threads=1, classes=2)
@@ -113,12 +110,6 @@ def _averaged(network: Any, spec: NetworkSpec, finishing: Finishing) -> Ask:
 
 
 def _scored(image: LabelledImage, ask: Ask, finishing: Finishing) -> dict[str, Any]:
-    said = ask(standardise(clean(image.pixels, Cleaning())))
+    said = ask(as_seen(image))
     mask = finish_prediction(said.classes, said.shares, finishing)
-    return {
-        "name": image.name,
-        "group": image.group,
-        "contrast": contrast_of(image),
-        "truth": float(image.labels.mean()),
-        **score_of(mask, image),
-    }
+    return {**about(image), **score_of(mask, image)}

@@ -72,3 +72,5 @@ def name_of(spec: NetworkSpec) -> str:
 
 SPECS: dict[str, NetworkSpec] = {name_of(spec): spec for series in SERIES for spec in series.specs}
 BASELINES = ("forest", "fourier")
+COMPARED = ("forest", *map(name_of, KEY))
+"""What every set is asked with, but for the filter, which fails where there is no lattice."""

@@ -24,7 +24,7 @@ from study.in_short import in_short
 from study.networks import KEY, SERIES, SPECS, name_of, specs_of
 from study.pieces import STROKES, pieces
 from study.sets import KINDS
-from study.tables import Found
+from study.tables import Found, done_in
 from study.working import CEILING_STEPS, CROP_PX, CROPS, FIRST_STEPS, PATIENCE_STEPS, STROKE_STEPS
 
 AMPLITUDE = ("nanoparticles-bf", "simulated-lm")
@@ -268,16 +268,8 @@ def _state(found: Found, command: str) -> list[str]:
     trained = done.dropna(subset=["steps"])
     hours = done["cpu_seconds"].sum() / 3600
     each = done.groupby(done["steps"].notna())["cpu_seconds"].mean()
-    names = {
-        (row.set, row.method, row.split, row.seed, row.strokes, row.start, float(row.scale))
-        for row in done.itertuples()
-    }
-    waiting = [
-        piece
-        for piece in wanted
-        if (piece.set, piece.method, piece.split, piece.seed, piece.strokes, piece.start,
-            float(piece.scale)) not in names
-    ]  # fmt: skip
+    known = done_in(found)
+    waiting = [piece for piece in wanted if piece.name not in known]
     on_masks = float(trained[trained["strokes"] == 0]["steps"].mean())
     # a training from strokes is so much shorter
     networks = sum(

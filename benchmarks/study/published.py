@@ -17,15 +17,14 @@ from napari_tem_rf.learning.fast.network import accelerated
 from napari_tem_rf.learning.network import network_of, random_network
 from napari_tem_rf.learning.prediction import predict
 from napari_tem_rf.micrographs.annotation import LabelledImage
-from napari_tem_rf.micrographs.cleaning import Cleaning, clean, standardise
 from napari_tem_rf.micrographs.resampling import resample_labels
 from napari_tem_rf.networks.receptive_field import nominal_receptive_field
 from napari_tem_rf.networks.spec import NetworkSpec
 from napari_tem_rf.runs import read_run
 from napari_tem_rf.storage import write_text
-from study.sets import KINDS, at_scale, contrast_of, is_there, read_set
+from study.sets import KINDS, is_there, read_set
 from study.tables import Found
-from study.working import Place, score_of, widths
+from study.working import Place, about, as_seen, score_of, widths
 
 MOST_RATIO = 4.0
 """Where pixels are so many times as large as those trained on, nothing that a network looks for is
@@ -190,31 +189,25 @@ def _scale(published: Published, image: LabelledImage) -> float | None:
 
 
 def _scored(folded: Any, image: LabelledImage, scale: float) -> dict[str, Any]:
-    found = predict(folded, _seen(image, scale))
+    found = predict(folded, as_seen(image, scale))
     assert found is not None
     shape = (image.labels.shape[0], image.labels.shape[1])
     classes = found.classes
     if classes.shape != shape:
         classes = resample_labels(classes, shape)
     return {
-        "name": image.name,
-        "group": image.group,
-        "contrast": contrast_of(image),
+        **about(image),
         **score_of(classes, image),
         # what is crystalline may be what is not labelled, as in graphene
         "dice_the_other_way": score_of(1 - classes, image)["dice"],
     }
 
 
-def _seen(image: LabelledImage, scale: float) -> np.ndarray:
-    return standardise(clean(at_scale(image, scale).pixels, Cleaning()))
-
-
 def _fields(
     published: Published, network: Any, images: list[tuple[LabelledImage, float]]
 ) -> dict[str, Any]:
     """Return the widths of the trained network and of one with random weights, in px."""
-    seen = [_seen(image, scale) for image, scale in images]
+    seen = [as_seen(image, scale) for image, scale in images]
     trained = widths(network, seen)
     as_made = widths(random_network(replace(published.spec), 752), seen)
     return {

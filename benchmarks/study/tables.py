@@ -63,18 +63,10 @@ def gather(out: Path) -> Found:
         about = {key: row[key] for key in KEYS}
         pieces.append({**about, **{name: row.get(name) for name in PER_PIECE}})
         curves += [{**about, **point} for point in _points(row)]
-        for image in row["images"]:
-            if "dice" in image and image["truth"] >= FEWEST_TRUTH:
-                named = {**image, "image": image["name"]}
-                images.append({**about, **{name: named[name] for name in PER_IMAGE}})
+        images += _per_image(row)
     finished = []
     for path in sorted((out / "finished").glob("*.json")):
-        row = json.loads(path.read_text())
-        about = {key: row[key] for key in KEYS}
-        for image in row["images"]:
-            if image["truth"] >= FEWEST_TRUTH:
-                named = {**image, "image": image["name"]}
-                finished.append({**about, **{name: named[name] for name in PER_IMAGE}})
+        finished += _per_image(json.loads(path.read_text()))
     published, fields = [], []
     for path in sorted((out / "published_scores").glob("*.json")):
         row = json.loads(path.read_text())
@@ -100,6 +92,16 @@ def gather(out: Path) -> Found:
         pd.DataFrame(fields),
         pd.DataFrame(finished, columns=[*KEYS, *PER_IMAGE]),
     )
+
+
+def _per_image(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of a piece's images, but those that are scored in no mean."""
+    about = {key: row[key] for key in KEYS}
+    return [
+        {**about, "image": image["name"], **{name: image[name] for name in PER_IMAGE[1:]}}
+        for image in row["images"]
+        if "dice" in image and image["truth"] >= FEWEST_TRUTH
+    ]
 
 
 def _points(row: dict[str, Any]) -> list[dict[str, float]]:

@@ -89,12 +89,8 @@ def do(piece: Piece, place: Place, *, report: Reporter, stopped: Stopped) -> dic
 
 
 def _done(piece: Piece, place: Place) -> dict[str, Any]:
-    import torch
-
-    torch.set_num_threads(1 if place.device == "cpu" else torch.get_num_threads())
     began, cpu = time.perf_counter(), time.process_time()
-    images = read_set(piece.set, place.data, place.simulated)
-    parts = parts_of(piece.set, images, piece.split, piece.seed, stopping_share(piece))
+    parts = parts_for(piece, place)
     if piece.spec is None:
         predict, learned = _baseline(piece, parts)
     else:
@@ -112,10 +108,15 @@ def _done(piece: Piece, place: Place) -> dict[str, Any]:
     return row
 
 
-def stopping_share(piece: Piece) -> float:
-    """Return the share of the images that are not trained on and say when to stop."""
+def parts_for(piece: Piece, place: Place) -> Parts:
+    """Read a piece's set, in as many threads as its device wants, and return its parts."""
+    import torch
+
+    torch.set_num_threads(1 if place.device == "cpu" else torch.get_num_threads())
+    images = read_set(piece.set, place.data, place.simulated)
     # baselines have nothing to stop by, and strokes are too few to hold any back
-    return 0.0 if piece.spec is None or piece.strokes else 0.2
+    stopping = 0.0 if piece.spec is None or piece.strokes else 0.2
+    return parts_of(piece.set, images, piece.split, piece.seed, stopping)
 
 
 def taught(piece: Piece, images: tuple[LabelledImage, ...]) -> TrainingSet:
@@ -169,8 +170,7 @@ def _network(piece: Piece, parts: Parts, place: Place) -> tuple[Any, dict[str, A
     # the best epoch counts from where the choice begins
     kept = len(curve) - len(model.history) + model.best_epoch - 1
     px = _px_per_step(data, piece.spec, plan)
-    seen = [standardise(clean(at_scale(i, piece.scale).pixels, Cleaning()))
-            for i in parts.scored[:FIELD_IMAGES]]  # fmt: skip
+    seen = [as_seen(image, piece.scale) for image in parts.scored[:FIELD_IMAGES]]
     w50, w95 = widths(model.network, seen)
     folded = accelerated(model.network).folded()
 
@@ -297,19 +297,27 @@ def spread_pixels(shape: tuple[int, int], number: int) -> list[tuple[int, int]]:
 
 def _scored(image: LabelledImage, piece: Piece, predict: Any) -> dict[str, Any]:
     """Score an image on its own grid, whatever the size of the pixels that were predicted."""
-    about = {
+    if predict is None:
+        return about(image)
+    found = predict(as_seen(image, piece.scale))
+    if found.shape != image.labels.shape:
+        found = resample_labels(found, (image.labels.shape[0], image.labels.shape[1]))
+    return {**about(image), **score_of(found, image)}
+
+
+def about(image: LabelledImage) -> dict[str, Any]:
+    """Return what an image is told apart and sorted by."""
+    return {
         "name": image.name,
         "group": image.group,
         "contrast": contrast_of(image),
         "truth": float(image.labels.mean()),
     }
-    if predict is None:
-        return about
-    seen = standardise(clean(at_scale(image, piece.scale).pixels, Cleaning()))
-    found = predict(seen)
-    if found.shape != image.labels.shape:
-        found = resample_labels(found, (image.labels.shape[0], image.labels.shape[1]))
-    return {**about, **score_of(found, image)}
+
+
+def as_seen(image: LabelledImage, scale: float = 1.0) -> np.ndarray:
+    """Return the pixels of an image as a network sees them, at a size of a pixel."""
+    return standardise(clean(at_scale(image, scale).pixels, Cleaning()))
 
 
 def score_of(found: np.ndarray, image: LabelledImage) -> dict[str, float | None]:
